@@ -1,0 +1,1 @@
+"""What the diffusion systems share: schedules, parameterisations, samplers, U-Net blocks."""

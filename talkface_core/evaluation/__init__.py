@@ -1,0 +1,1 @@
+"""Metrics, the landmark probe and reports; they know no system."""
