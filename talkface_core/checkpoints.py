@@ -1,0 +1,230 @@
+"""Checkpoints: one safetensors file is one system, with its configs and provenance in the metadata.
+
+Keys are `component.key`. The metadata holds `format` ("talkface"), `format_version`, `system`, `configs` (JSON:
+component -> config) and `provenance` (JSON: data, licence, recipe, steps, measured numbers). Reading never unpickles,
+maps the file instead of copying it, and refuses whatever is not exactly what was asked for.
+"""
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .atomic import whole_file
+from .errors import InputError
+
+FORMAT = "talkface"
+FORMAT_VERSION = 1
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+_EXPECTED = "a TalkFace checkpoint (.safetensors)"
+_MAX_HEADER = 100_000_000  # the limit of the safetensors format
+_PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".tar", ".zip"}
+_PICKLE_MAGIC = (b"PK\x03\x04", *(bytes([0x80, protocol]) for protocol in range(1, 6)))
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class CheckpointError(InputError):
+    """A file that is not the checkpoint asked for: names the file, what was found and what was expected."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as read: `states[component][key]` are tensors mapped from the file, in the stored dtype."""
+
+    path: Path
+    system: str
+    configs: dict[str, dict[str, Any]]
+    provenance: dict[str, Any]
+    states: dict[str, dict[str, Tensor]]
+
+    def load_into(self, module: Module, component: str) -> Module:
+        """Copy a component's weights into `module`, cast to the module's dtype and device, and return it.
+
+        Strict: every key of the module's state and no other, equal shapes, finite values. The module is changed
+        only when all of that holds. Raises CheckpointError.
+        """
+        if component not in self.states:
+            _refuse(self.path, f"the components {_names(self.states)}", f"a component {component!r}")
+        stored, wanted = self.states[component], module.state_dict()
+        for found, names in (("lacks", wanted.keys() - stored.keys()), ("also holds", stored.keys() - wanted.keys())):
+            if names:
+                _refuse(
+                    self.path, f"{component!r} {found} {_names(names)}", f"exactly the {len(wanted)} keys of the model"
+                )
+        for key, tensor in stored.items():
+            if tensor.shape != wanted[key].shape:
+                _refuse(self.path, f"{component}.{key} of shape {_shape(tensor)}", f"shape {_shape(wanted[key])}")
+            if tensor.is_floating_point() != wanted[key].is_floating_point():
+                _refuse(self.path, f"{component}.{key} of {tensor.dtype}", f"{wanted[key].dtype}")
+            if not _finite(tensor):
+                _refuse(
+                    self.path, f"NaN or infinite weights in {component}.{key}", "finite weights; the training diverged"
+                )
+        module.load_state_dict(stored, strict=True)
+        return module
+
+
+def save_checkpoint(
+    path: str | Path,
+    system: str,
+    components: Mapping[str, nn.Module],
+    configs: Mapping[str, Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write the components' states as one file, whole or not at all.
+
+    `configs` has one JSON-able mapping for each component. `dtype` (float16, bfloat16, float32) is what floating
+    point weights are stored as; None keeps each tensor's own. Raises CheckpointError for NaN or infinite weights
+    (after the cast), InputError for a wrong call.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: a checkpoint's name ends in .safetensors, not {path.suffix!r}.")
+    if components.keys() != configs.keys() or not components or any("." in name or not name for name in components):
+        raise InputError(
+            f"{path}: one config for each component, names without dots; "
+            f"got components {_names(components)} and configs {_names(configs)}."
+        )
+    tensors: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for component, module in components.items():
+        for key, tensor in module.state_dict().items():
+            stored = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+            # The format has no aliases: tied weights are stored once for each name.
+            stored = stored.clone() if stored.untyped_storage().data_ptr() in seen else stored
+            seen.add(stored.untyped_storage().data_ptr())
+            if not _finite(stored):
+                _refuse(path, f"NaN or infinite weights in {component}.{key}", f"weights finite in {stored.dtype}")
+            tensors[f"{component}.{key}"] = stored
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "system": system,
+        "configs": json.dumps({name: dict(config) for name, config in configs.items()}, allow_nan=False),
+        "provenance": json.dumps(dict(provenance), allow_nan=False),
+    }
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata)
+
+
+def read_checkpoint(path: str | Path, system: str | None = None) -> Checkpoint:
+    """Open a checkpoint without copying its weights. `system`: the one it must hold; None takes any.
+
+    Raises CheckpointError for a missing, empty, cut-off, pickled or foreign file, another system, a newer format.
+    """
+    path = Path(path)
+    metadata = _metadata(path)
+    if metadata.get("format") != FORMAT:
+        _refuse(path, "a safetensors file of another program (its metadata does not name TalkFace)", _EXPECTED)
+    version = metadata.get("format_version", "")
+    if version != str(FORMAT_VERSION):
+        advice = "; update TalkFace" if version.isdigit() and int(version) > FORMAT_VERSION else ""
+        _refuse(path, f"format version {version!r}", f"version {FORMAT_VERSION}{advice}")
+    found = metadata.get("system", "")
+    if not found or (system is not None and found != system):
+        _refuse(path, f"a checkpoint of the system {found!r}", f"the system {system!r}" if system else "a named system")
+    configs, provenance = (_mapping(path, metadata, name) for name in ("configs", "provenance"))
+    states: dict[str, dict[str, Tensor]] = {component: {} for component in configs}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a mapping)
+                component, _, key = name.partition(".")
+                if component not in states:
+                    _refuse(path, f"weights {name!r} of no component", f"keys that begin with {_names(configs)}")
+                states[component][key] = file.get_tensor(name)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: found a damaged file ({error}); expected {_EXPECTED}.") from error
+    return Checkpoint(path, found, configs, provenance, states)
+
+
+def list_checkpoints(folders: Iterable[str | Path] = ()) -> dict[str, Path]:
+    """Name -> file of the bundled checkpoints and of those in `folders`; where names agree the earlier one wins."""
+    found: dict[str, Path] = {}
+    for folder in (PRETRAINED, *map(Path, folders)):
+        for file in sorted(folder.glob("*.safetensors")):
+            found.setdefault(file.stem, file)
+    return found
+
+
+def find_checkpoint(name_or_path: str | Path, folders: Iterable[str | Path] = ()) -> Path:
+    """The file of a bundled checkpoint by its name, else the file at that path. Raises CheckpointError."""
+    known = list_checkpoints(folders)
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    path = Path(name_or_path)
+    if not path.is_file():
+        _refuse(path, "no such file", f"a file or one of the names {_names(known)}")
+    return path
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, after checks that tell a user what a file that is none of them is."""
+    if not path.is_file():
+        _refuse(path, "a folder" if path.is_dir() else "no such file", _EXPECTED)
+    size = path.stat().st_size
+    if size == 0:
+        _refuse(path, "an empty file (0 bytes)", _EXPECTED)
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        opening = file.read(1)
+        plausible = opening in (b"{", b"") and 2 <= length <= _MAX_HEADER
+        # A header of 640 bytes begins like a pickle: the magic counts only where no header can follow.
+        if path.suffix.lower() in _PICKLE_SUFFIXES or (start.startswith(_PICKLE_MAGIC) and not plausible):
+            _refuse(path, "a pickled file, which may run code and is never loaded", _EXPECTED)
+        if not plausible:
+            _refuse(path, f"a file of {size} bytes that is no safetensors file", _EXPECTED)
+        if size < 8 + length:
+            _refuse(
+                path,
+                f"a cut-off file: {size} bytes, its header alone needs {8 + length}",
+                "the whole file; copy it again",
+            )
+        try:
+            header = json.loads(opening + file.read(length - 1))
+            metadata = header.pop("__metadata__", {})
+            end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            _refuse(path, "a damaged header", _EXPECTED)
+    if size != end:
+        what = "a cut-off file" if size < end else "bytes after the end"
+        _refuse(path, f"{what}: {size} bytes, its header says {end}", "the whole file; copy it again")
+    return metadata
+
+
+def _mapping(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(metadata[name])
+    except (KeyError, ValueError):
+        value = None
+    if not isinstance(value, dict):
+        _refuse(path, f"no readable {name!r} in the metadata", "a JSON object")
+    return value
+
+
+def _refuse(path: Path, found: str, expected: str) -> NoReturn:
+    raise CheckpointError(f"{path}: found {found}; expected {expected}.")
+
+
+def _names(names: Iterable[str], most: int = 4) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
+    return ", ".join(map(repr, ordered[:most])) + more if ordered else "none"
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(list(tensor.shape))
+
+
+def _finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())

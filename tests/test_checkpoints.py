@@ -1,0 +1,268 @@
+"""Checkpoints: what is written comes back, and whatever is not a checkpoint is refused by one clear line."""
+
+import io
+import json
+import pickle
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from talkface_core import checkpoints
+from talkface_core.checkpoints import (
+    CheckpointError,
+    find_checkpoint,
+    list_checkpoints,
+    read_checkpoint,
+    save_checkpoint,
+)
+from talkface_core.errors import InputError
+
+
+class Net(nn.Module):
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, width, 3)
+        self.norm = nn.BatchNorm2d(width)
+
+
+@pytest.fixture
+def nets() -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    return {"unet": Net().to(memory_format=torch.channels_last), "encoder": nn.Linear(4, 2)}
+
+
+@pytest.fixture
+def saved(tmp_path: Path, nets: dict[str, nn.Module]) -> Path:
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(path, "toy", nets, {"unet": {"width": 3}, "encoder": {}}, {"steps": 7, "licence": "CC0"})
+    return path
+
+
+def refused(path: Path, *words: str, system: str | None = None) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path, system)
+    assert_one_line(caught, path, *words)
+
+
+def assert_one_line(caught: pytest.ExceptionInfo, path: Path, *words: str) -> None:
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in (path.name, "found", "expected", *words):
+        assert word in message, message
+
+
+def rewrite(path: Path, **metadata: str) -> None:
+    """The same weights under changed metadata."""
+    with checkpoints.safe_open(path, "pt") as file:
+        old = file.metadata()
+    save_file(load_file(path), path, {**old, **metadata})
+
+
+def test_round_trip(saved: Path, nets: dict[str, nn.Module]) -> None:
+    checkpoint = read_checkpoint(saved, "toy")
+    assert (checkpoint.system, checkpoint.configs) == ("toy", {"unet": {"width": 3}, "encoder": {}})
+    assert checkpoint.provenance == {"steps": 7, "licence": "CC0"}
+    for name, fresh in (("unet", Net()), ("encoder", nn.Linear(4, 2))):
+        assert checkpoint.load_into(fresh, name) is fresh
+        for key, tensor in nets[name].state_dict().items():
+            assert torch.equal(fresh.state_dict()[key], tensor)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_stored_and_cast_on_loading(tmp_path: Path, nets: dict[str, nn.Module], dtype) -> None:
+    path = tmp_path / "half.safetensors"
+    save_checkpoint(path, "toy", nets, {"unet": {}, "encoder": {}}, {}, dtype=dtype)
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.states["encoder"]["weight"].dtype == dtype
+    assert checkpoint.states["unet"]["norm.num_batches_tracked"].dtype == torch.int64
+    net = checkpoint.load_into(nn.Linear(4, 2), "encoder")
+    assert net.weight.dtype == torch.float32
+    assert torch.equal(net.weight, nets["encoder"].weight.to(dtype).float())
+    assert checkpoint.load_into(nn.Linear(4, 2).double(), "encoder").weight.dtype == torch.float64
+
+
+def test_tied_weights(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net[1].weight = net[0].weight
+    save_checkpoint(tmp_path / "tied.safetensors", "toy", {"net": net}, {"net": {}}, {})
+    state = read_checkpoint(tmp_path / "tied.safetensors").states["net"]
+    assert torch.equal(state["0.weight"], state["1.weight"])
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_header_length_that_looks_like_a_pickle(tmp_path: Path, protocol: int) -> None:
+    path, note = tmp_path / "a.safetensors", ""
+    for _ in range(2):  # the second time padded so that the header takes protocol * 256 + 128 bytes
+        save_checkpoint(path, "toy", {"net": nn.Linear(1, 1)}, {"net": {}}, {"note": note})
+        note = "x" * (protocol * 256 + 128 - int.from_bytes(path.read_bytes()[:8], "little"))
+    assert path.read_bytes().startswith(bytes([0x80, protocol]))
+    assert read_checkpoint(path).system == "toy"
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    refused(tmp_path / "gone.safetensors", "no such file")
+    refused(tmp_path, "a folder")
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "empty.safetensors"
+    path.touch()
+    refused(path, "empty")
+
+
+@pytest.mark.parametrize("keep", ["data", "header", "nine bytes", "four bytes"])
+def test_cut_off(saved: Path, keep: str) -> None:
+    whole = saved.read_bytes()
+    header = 8 + struct.unpack("<Q", whole[:8])[0]
+    end = {"data": len(whole) - 4, "header": header - 5, "nine bytes": 9, "four bytes": 4}[keep]
+    saved.write_bytes(whole[:end])
+    refused(saved, "no safetensors" if end < 8 else "cut-off", f"{end} bytes")
+
+
+def test_bytes_after_the_end(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes() + b"12345")
+    refused(saved, "after the end")
+
+
+def test_damaged_header(saved: Path) -> None:
+    raw = bytearray(saved.read_bytes())
+    raw[20:30] = b'"""""{{{{{'
+    saved.write_bytes(raw)
+    refused(saved, "damaged header")
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.ckpt", "renamed.safetensors"])
+@pytest.mark.parametrize("kind", ["torch zip", "torch legacy", "raw pickle"])
+def test_pickled_is_never_loaded(tmp_path: Path, name: str, kind: str) -> None:
+    path, state = tmp_path / name, {"w": torch.zeros(2)}
+    if kind == "raw pickle":
+        path.write_bytes(pickle.dumps({"w": [0.0, 1.0]}))
+    else:
+        buffer = io.BytesIO()
+        torch.save(state, buffer, _use_new_zipfile_serialization=kind == "torch zip")
+        path.write_bytes(buffer.getvalue())
+    refused(path, "pickled")
+
+
+def test_text_file(tmp_path: Path) -> None:
+    path = tmp_path / "page.safetensors"
+    path.write_text("<!doctype html><title>404</title>" * 10)
+    refused(path, "no safetensors")
+
+
+def test_foreign_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "lora.safetensors"
+    save_file({"w": torch.zeros(2)}, path)
+    refused(path, "another program")
+    save_file({"w": torch.zeros(2)}, path, {"format": "pt"})
+    refused(path, "another program")
+
+
+def test_wrong_system(saved: Path) -> None:
+    refused(saved, "'toy'", "'other'", system="other")
+
+
+def test_newer_format(saved: Path) -> None:
+    rewrite(saved, format_version="2")
+    refused(saved, "version '2'", "update TalkFace")
+    rewrite(saved, format_version="one")
+    refused(saved, "version 'one'")
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]"])
+def test_unreadable_configs(saved: Path, text: str) -> None:
+    rewrite(saved, configs=text)
+    refused(saved, "'configs'")
+
+
+def test_weights_of_no_component(saved: Path) -> None:
+    rewrite(saved, configs=json.dumps({"unet": {}}))
+    refused(saved, "'encoder.bias'")
+
+
+def test_wrong_component_keys_and_shapes(saved: Path) -> None:
+    checkpoint = read_checkpoint(saved)
+    extra = Net()
+    extra.more = nn.Linear(1, 1)
+    for module, component, words in (
+        (Net(), "decoder", ["'decoder'", "'encoder', 'unet'"]),
+        (extra, "unet", ["lacks", "'more.bias'"]),
+        (nn.Conv2d(2, 3, 3), "unet", ["lacks 'bias', 'weight'"]),
+        (nn.Linear(4, 2, bias=False), "encoder", ["also holds 'bias'"]),
+        (Net(width=5), "unet", ["conv.", "shape [3", "shape [5"]),
+    ):
+        before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+        with pytest.raises(CheckpointError) as caught:
+            checkpoint.load_into(module, component)
+        assert_one_line(caught, saved, *words)
+        assert all(torch.equal(before[key], tensor) for key, tensor in module.state_dict().items())
+
+
+def test_nan_weights_are_refused_on_both_sides(saved: Path, nets: dict[str, nn.Module]) -> None:
+    before = saved.read_bytes()
+    nets["encoder"].weight.data[0, 0] = float("nan")
+    with pytest.raises(CheckpointError) as caught:
+        save_checkpoint(saved, "toy", nets, {"unet": {}, "encoder": {}}, {})
+    assert_one_line(caught, saved, "NaN", "encoder.weight")
+    assert saved.read_bytes() == before
+    tensors = load_file(saved)
+    tensors["encoder.weight"][0, 0] = float("nan")
+    with checkpoints.safe_open(saved, "pt") as file:
+        metadata = file.metadata()
+    save_file(tensors, saved, metadata)
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(saved).load_into(nn.Linear(4, 2), "encoder")
+    assert_one_line(caught, saved, "NaN", "encoder.weight")
+
+
+def test_overflow_in_float16_is_refused(tmp_path: Path) -> None:
+    net = nn.Linear(1, 1)
+    net.weight.data.fill_(1e6)
+    with pytest.raises(CheckpointError, match="float16"):
+        save_checkpoint(tmp_path / "a.safetensors", "toy", {"net": net}, {"net": {}}, {}, dtype=torch.float16)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_keeps_the_old_file(saved: Path, nets: dict[str, nn.Module], monkeypatch) -> None:
+    before = saved.read_bytes()
+
+    def half_written(tensors, path, metadata) -> None:
+        Path(path).write_bytes(before[:50])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", half_written)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(saved, "toy", nets, {"unet": {}, "encoder": {}}, {})
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_wrong_calls(tmp_path: Path, nets: dict[str, nn.Module]) -> None:
+    with pytest.raises(InputError, match=r"\.safetensors"):
+        save_checkpoint(tmp_path / "a.pt", "toy", nets, {"unet": {}, "encoder": {}}, {})
+    with pytest.raises(InputError, match="one config for each"):
+        save_checkpoint(tmp_path / "a.safetensors", "toy", nets, {"unet": {}}, {})
+
+
+def test_overwriting_leaves_what_is_mapped_alone(saved: Path, nets: dict[str, nn.Module]) -> None:
+    mapped = read_checkpoint(saved).states["encoder"]["weight"]
+    before = mapped.clone()
+    nn.init.zeros_(nets["encoder"].weight)
+    save_checkpoint(saved, "toy", nets, {"unet": {}, "encoder": {}}, {})
+    assert torch.equal(mapped, before)
+    assert read_checkpoint(saved).states["encoder"]["weight"].abs().max() == 0
+
+
+def test_find_and_list(saved: Path, monkeypatch) -> None:
+    assert find_checkpoint(saved) == saved
+    with pytest.raises(CheckpointError) as caught:
+        find_checkpoint("nowhere")
+    assert_one_line(caught, Path("nowhere"))
+    assert find_checkpoint("net", folders=[saved.parent]) == saved
+    monkeypatch.setattr(checkpoints, "PRETRAINED", saved.parent)
+    assert list_checkpoints() == {"net": saved}
+    assert find_checkpoint("net") == saved
