@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,21 +12,29 @@ import psutil
 
 @contextmanager
 def whole_file(target: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; when the block ends well it becomes `target`, else it is removed.
+    """Yield a path to write to; when the block ends well that file becomes `target`, else it is removed.
 
-    The previous `target` stays untouched until the new file is whole and on the disk (fsync, then `os.replace`).
-    A process killed in the middle leaves its temporary file; the next write to the same target clears it.
+    The path has the target's name and lies in a temporary folder beside it. The previous `target` stays untouched
+    until the new file is whole and on the disk (fsync, then `os.replace`). A process killed in the middle leaves its
+    temporary folder; the next write to the same target clears it.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_orphans(target)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # A folder, because some libraries (safetensors) put temporary files of their own beside what they write.
+    folder = target.with_name(f".{target.name}.{os.getpid()}.part")
+    folder.mkdir(exist_ok=True)
+    part = folder / target.name
     try:
+        # safetensors makes files that only their owner reads; the user's umask decides instead.
+        part.touch()
+        mode = part.stat().st_mode
         yield part
+        os.chmod(part, mode)
         _flush(part)
         os.replace(part, target)
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
     if os.name == "posix":
         _flush(target.parent)
 
@@ -40,7 +49,7 @@ def _flush(path: Path) -> None:
 
 
 def _remove_orphans(target: Path) -> None:
-    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
-        pid = part.name.split(".")[-2]
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        pid = folder.name.split(".")[-2]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            part.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
