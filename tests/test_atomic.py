@@ -24,9 +24,14 @@ def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
 def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "a.bin"
     target.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="stop"), whole_file(target) as part:
-        part.write_bytes(b"half")
-        raise RuntimeError("stop")
+
+    def fail_half_way() -> None:
+        with whole_file(target) as part:
+            part.write_bytes(b"half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail_half_way()
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
 
