@@ -1,0 +1,261 @@
+"""Clips on disk as training data: `<clip>.mp4`, its sound, and optionally `<clip>.npz` with the truth of each frame.
+
+The sound is `<clip>.flac` or `<clip>.wav`, else the mp4's own. The npz may hold, for T frames, `landmarks` [T, 68, 2]
+in pixels of the mp4 (origin at the top-left corner of the picture), `pose` [T, 3] in degrees, `mouth_open` [T],
+`speech` [T] and so on, and texts in JSON (`phonemes`).
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from talkface_core.atomic import whole_file
+from talkface_core.errors import InputError
+
+SPLITS = {"train", "val", "test"}
+
+# The arrays of the truth whose first axis is the frame; the others (names, lists of events) have lengths of their own.
+PER_FRAME = (
+    *("landmarks", "landmarks_3d", "visible", "pose", "trans", "box", "weights"),
+    *("mouth_open", "eye_open", "eye_open_lr", "speech", "prominence"),
+)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip: where its files lie and what the mp4's header says of it."""
+
+    name: str
+    video: Path
+    sound: Path
+    truth_file: Path | None
+    frames: int
+    width: int
+    height: int
+    fps: Fraction
+
+    def truth(self) -> dict[str, Any]:
+        """The npz: floating arrays as float32, texts in JSON parsed. Raises InputError for a clip without one."""
+        if self.truth_file is None:
+            raise InputError(f"{self.video}: no {self.name}.npz beside it, so the clip has no truth to train on.")
+        with np.load(self.truth_file, allow_pickle=False) as file:
+            return {key: _plain(file[key]) for key in file.files}
+
+    def audio(self) -> dict[str, Any]:
+        """The sound as AUDIO: {"waveform": Tensor [1, C, N] in -1..1, "sample_rate": int}, as it is in the file."""
+        from talkface_core.media.audio import load_audio
+
+        return load_audio(self.sound)
+
+    def decode(self) -> Iterator[NDArray[np.uint8]]:
+        """The frames in order, RGB uint8 [height, width, 3]. Raises InputError when they are not `frames` many."""
+        shown = 0
+        with _opened(self.video) as container:
+            try:
+                for frame in container.decode(video=0):
+                    shown += 1
+                    yield frame.to_ndarray(format="rgb24")
+            except av.FFmpegError as error:
+                raise InputError(
+                    f"{self.video}: frame {shown} cannot be decoded ({error}); export it again."
+                ) from error
+        if shown != self.frames:
+            raise InputError(
+                f"{self.video}: {shown} frames decode, the header says {self.frames}; the file is cut off."
+            )
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """A folder of clips of one picture size and one frame rate, seen as one long list of N frames."""
+
+    folder: Path
+    clips: tuple[Clip, ...]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "ClipSet":
+        """Find the clips of `folder`, by name. Reads headers only.
+
+        Raises InputError for a folder that is missing or has no clips, a clip that cannot be read, whose truth has
+        another number of frames, or whose size or frame rate is not that of the others.
+        """
+        folder = Path(folder).absolute()
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; give the folder that holds <clip>.mp4 and <clip>.npz files.")
+        videos = sorted(folder.glob("*.mp4"))
+        if not videos:
+            inside = [child.name for child in sorted(folder.iterdir()) if any(child.glob("*.mp4"))]
+            hint = (
+                f"its folders {', '.join(inside)} have some"
+                if inside
+                else "give the folder that holds <clip>.mp4 files"
+            )
+            raise InputError(f"{folder}: holds no .mp4 clip; {hint}.")
+        clips = tuple(_read_clip(video) for video in videos)
+        first = clips[0]
+        for clip in clips:
+            for what, value, other in (
+                ("pixels", f"{clip.width}x{clip.height}", f"{first.width}x{first.height}"),
+                ("frames per second", float(clip.fps), float(first.fps)),
+            ):
+                if value != other:
+                    raise InputError(
+                        f"{clip.video}: {value} {what}, but {first.video.name} has {other}; "
+                        "all clips of a set need the same size and frame rate."
+                    )
+        return cls(folder, clips)
+
+    @property
+    def name(self) -> str:
+        """A name that tells nothing of where the set lies: its folder's, with the one above a split ("ada/train")."""
+        split = self.folder.name.split("_")[0] in SPLITS
+        return f"{self.folder.parent.name}/{self.folder.name}" if split else self.folder.name
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second, of every clip."""
+        return self.clips[0].fps
+
+    def __len__(self) -> int:
+        """Number of frames N of all clips together."""
+        return int(self.starts[-1])
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """[clips + 1]: clip c owns the frames starts[c] to starts[c + 1] - 1."""
+        return np.cumsum([0, *(clip.frames for clip in self.clips)])
+
+    @cached_property
+    def clip_of(self) -> NDArray[np.int64]:
+        """[N]: the clip that each frame belongs to."""
+        return np.repeat(np.arange(len(self.clips)), np.diff(self.starts))
+
+    @cached_property
+    def frame_of(self) -> NDArray[np.int64]:
+        """[N]: each frame's place within its clip."""
+        return np.arange(len(self)) - self.starts[self.clip_of]
+
+    def truth(self, key: str) -> NDArray[Any]:
+        """[N, ...]: a per-frame array of the truth for all frames. Raises InputError where a clip has none."""
+        arrays = []
+        for clip in self.clips:
+            truth = clip.truth()
+            if key not in truth:
+                raise InputError(f"{clip.truth_file}: no {key!r} in it, only {', '.join(sorted(truth))}.")
+            arrays.append(truth[key])
+        return np.concatenate(arrays)
+
+    @cached_property
+    def landmarks(self) -> NDArray[np.float32]:
+        """[N, 68, 2]: x, y as shares of the frame's size, (0, 0) its top-left and (1, 1) its lower right corner."""
+        return self.truth("landmarks") / np.float32([self.clips[0].width, self.clips[0].height])
+
+    def frame_cache(self, size: int, cache_dir: str | Path, quiet: bool = False) -> NDArray[np.uint8]:
+        """All frames, area-resized, as a read-only memory map: RGB uint8 [N, size, size, 3].
+
+        Built once, whole or not at all, with a progress bar; the file's name holds a key of the clips' names, sizes
+        and times of change, so a cache of other clips is never taken, and this folder's older ones are removed.
+        Raises InputError for frames that are not square or smaller than `size`, and for clips that do not decode.
+        """
+        width, height = self.clips[0].width, self.clips[0].height
+        if width != height or size > width:
+            raise InputError(
+                f"{self.folder}: frames of {width}x{height} pixels cannot become {size}x{size} by shrinking; "
+                "crop the clips to squares of at least that size."
+            )
+        stats = [(clip.video.name, clip.video.stat().st_size, clip.video.stat().st_mtime_ns) for clip in self.clips]
+        prefix = f"{self.folder.name}-{_key(str(self.folder))}-{size}"
+        target = Path(cache_dir) / f"{prefix}-{_key(json.dumps(stats))}.npy"
+        if not target.is_file():
+            self._build_cache(target, size, quiet)
+            for old in set(target.parent.glob(f"{prefix}-*.npy")) - {target}:
+                old.unlink(missing_ok=True)
+        return np.load(target, mmap_mode="r", allow_pickle=False)
+
+    def _build_cache(self, target: Path, size: int, quiet: bool) -> None:
+        bar = tqdm(total=len(self), desc=f"{self.name} at {size} px", unit="frame", disable=quiet)
+        with whole_file(target) as part, bar:
+            cache = npy.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(self), size, size, 3))
+            for clip, start in zip(self.clips, self.starts, strict=False):
+                for k, frame in enumerate(clip.decode()):
+                    if k < clip.frames:
+                        cache[start + k] = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
+                bar.update(clip.frames)
+            cache.flush()
+            del cache
+
+
+def _read_clip(video: Path) -> Clip:
+    with _opened(video) as container:
+        if not container.streams.video:
+            raise InputError(f"{video}: has no video stream; a clip is a video with a face.")
+        stream = container.streams.video[0]
+        # A header without a count (fragmented mp4) costs one pass over the packets.
+        frames = stream.frames or sum(packet.pts is not None for packet in container.demux(stream))
+        if not frames or not stream.average_rate:
+            raise InputError(f"{video}: holds no frames; export it again.")
+        size, fps = (stream.width, stream.height), stream.average_rate
+    sounds = (video.with_suffix(suffix) for suffix in (".flac", ".wav"))
+    sound = next((path for path in sounds if path.is_file()), video)
+    truth = video.with_suffix(".npz")
+    clip = Clip(video.stem, video, sound, truth if truth.is_file() else None, frames, *size, fps)
+    if clip.truth_file:
+        _check_truth(clip, clip.truth_file)
+    return clip
+
+
+def _check_truth(clip: Clip, path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            lengths = {name: _length(archive, name) for name in PER_FRAME if f"{name}.npy" in archive.namelist()}
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as .npz ({error}); write it again with numpy.savez.") from error
+    for name, length in lengths.items():
+        if length != clip.frames:
+            raise InputError(
+                f"{path}: {name!r} has {length} frames, {clip.video.name} has {clip.frames}; "
+                "the truth belongs to another cut of the clip."
+            )
+
+
+def _length(archive: zipfile.ZipFile, name: str) -> int:
+    """First axis of an array in an npz, from its header alone; 0 for a scalar."""
+    with archive.open(f"{name}.npy") as file:
+        read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+        shape, _, _ = read(file)
+    return shape[0] if shape else 0
+
+
+def _plain(array: NDArray[Any]) -> Any:
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    if array.dtype.kind == "U" and array.ndim == 0:
+        try:
+            return json.loads(str(array))
+        except ValueError:
+            return str(array)
+    return array
+
+
+def _opened(video: Path) -> av.container.InputContainer:
+    try:
+        return av.open(str(video))
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"{video}: cannot be opened as a video ({error}); export it again.") from error
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
