@@ -44,9 +44,11 @@ def target(kind: str, x0: Tensor, eps: Tensor, alpha: Level, sigma: Level) -> Te
 
 def eps_from_x0(x0: Tensor, x_t: Tensor, alpha: Level, sigma: Level) -> Tensor:
     """eps = (x_t - alpha x0) / sigma; 0 where sigma is 0, since a clean image holds no noise to speak of."""
-    alpha, sigma = _fit(alpha, x_t), torch.as_tensor(_fit(sigma, x_t), dtype=x_t.dtype, device=x_t.device)
-    noisy = sigma > 0
-    return torch.where(noisy, (x_t - alpha * x0) / torch.where(noisy, sigma, 1), 0)
+    alpha, sigma = _fit(alpha, x_t), _fit(sigma, x_t)
+    scaled = x_t - alpha * x0
+    if isinstance(sigma, Tensor):
+        return torch.where(sigma > 0, scaled / torch.where(sigma > 0, sigma, 1), 0)
+    return scaled / sigma if sigma > 0 else torch.zeros_like(scaled)
 
 
 def to_x0_eps(kind: str, out: Tensor, x_t: Tensor, alpha: Level, sigma: Level) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ et al. 2022 (DiffAE), eq. 8; DPM-Solver++(2M), Lu et al. 2022, algorithm 2.
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -26,9 +27,9 @@ def seeded(seed: int | torch.Generator) -> torch.Generator:
         if seed.device.type != "cpu":
             raise InputError(f"noise is drawn on the CPU so that seeds agree, but the generator lives on {seed.device}")
         return seed
-    if isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**64:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not -(2**63) <= seed < 2**64:
         raise InputError(f"a seed is a whole number below 2**64, not {seed!r}")
-    return torch.Generator("cpu").manual_seed(seed)
+    return torch.Generator("cpu").manual_seed(int(seed))
 
 
 def noise(
@@ -64,9 +65,11 @@ def denoiser(
 
     `clip` holds the clean image within -clip .. clip (pixels: 1.0) and keeps eps consistent with it.
     `dtype` is what the net is fed; the sampler's own state keeps its precision.
-    Raises InputError for an unknown kind, and for eps with a zero-terminal-SNR schedule.
+    Raises InputError for an unknown kind, clip <= 0, and eps with a zero-terminal-SNR schedule.
     """
     check_kind(kind)
+    if clip is not None and not clip > 0:
+        raise InputError(f"clip is the largest pixel value, above 0 (1.0 for pixels in -1 .. 1), not {clip}")
     if kind == "eps" and schedule.zero_terminal_snr:
         raise InputError(
             "an eps-predicting network does not fit a schedule with zero_terminal_snr: at the last step there is only "
@@ -134,6 +137,18 @@ def sample_ddim(
     return x
 
 
+def _uphill(x: Tensor, x0: Tensor, eps: Tensor, low: tuple[float, float], high: tuple[float, float]) -> Tensor:
+    """The noisier state from which a DDIM step with this x0 and eps comes down to x; (alpha, sigma) of both ends.
+
+    The step can be solved with eps or with x0. The one with the smaller weight is taken: it never divides by zero, and
+    keeps the fixed-point iteration of `invert_ddim` contracting.
+    """
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = low, high
+    if alpha_t * alpha_s < sigma_t * sigma_s:
+        return sigma_t / sigma_s * (x - alpha_s * x0) + alpha_t * x0
+    return alpha_t / alpha_s * (x - sigma_s * eps) + sigma_t * eps
+
+
 @torch.no_grad()
 def invert_ddim(
     denoise: Denoise,
@@ -141,20 +156,27 @@ def invert_ddim(
     schedule: Schedule,
     ts: Sequence[int],
     callback: Callback | None = None,
+    refine: int = 0,
 ) -> Tensor:
     """x_T at time ts[0], from which deterministic DDIM over the same (falling) ts comes back to x_0 [B, ...].
 
     The ODE walked from clean to noise with one model call a step, at the state it leaves (DiffAE's stochastic code);
     the clean image, which no network was trained on, is shown as t = 0. The error shrinks with the number of steps.
+    `refine` adds that many calls a step, each at the state the step arrives at (fixed-point inversion, Pan et al. 2023,
+    AIDI): then the way back over the same few steps is close to exact, where otherwise hundreds are needed.
     """
     ts = _checked(schedule, ts)
     x = _state(x_0)
     for i, (s, t) in enumerate(pairwise([CLEAN, *reversed(ts)])):
+        low, high = schedule.alpha_sigma(s), schedule.alpha_sigma(t)
         x0, eps = denoise(x, max(s, 0))
+        x_t = _uphill(x, x0, eps, low, high)
+        for _ in range(refine):
+            x0, eps = denoise(x_t, t)
+            x_t = _uphill(x, x0, eps, low, high)
         if callback is not None:
             callback(i, len(ts), x0)
-        (alpha_s, sigma_s), (alpha_t, sigma_t) = schedule.alpha_sigma(s), schedule.alpha_sigma(t)
-        x = alpha_t / alpha_s * (x - sigma_s * eps) + sigma_t * eps
+        x = x_t
     return x
 
 

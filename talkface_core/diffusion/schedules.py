@@ -140,7 +140,7 @@ def timesteps(schedule: Schedule, n: int, spacing: str = "trailing") -> list[int
     Raises InputError unless 1 <= n <= T, or for an unknown spacing.
     """
     total = schedule.steps
-    if not 1 <= n <= total:
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= total:
         raise InputError(f"cannot take {n} sampling steps from a schedule of {total}: choose 1 to {total}")
     if spacing == "trailing":
         return [round(Fraction(total * i, n)) - 1 for i in range(n, 0, -1)]
