@@ -1,0 +1,115 @@
+"""Head pose in DAE-Talker: the pose adaptor, and the small tracks (pose, eyes) that a user may give.
+
+Source: DAE-Talker, speech2latent's pose adaptor: a predictor reads the hidden sequence and predicts the pose, a
+projection maps a pose back to the hidden width and is added to the sequence. Training projects the true pose.
+Pose = yaw, pitch, roll in degrees (+ yaw turns the face to the right of the picture, + pitch nods down, + roll turns
+counter-clockwise), divided by 90 and clamped to -1..1 inside (as the same laboratory's later code does).
+
+One addition of ours: the projection may also read the opening of the eyes. Blinks do not follow from speech, so a
+regression on speech alone shows lids at the mean of open and shut; told the truth, it keeps them crisp, and at run
+time the eyes become a control.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from talkface_core.errors import InputError
+
+POSE_UNIT = 90.0
+
+
+def pose_units(degrees: Tensor) -> Tensor:
+    """Degrees [..., 3] -> the adaptor's units, -1..1."""
+    return (degrees / POSE_UNIT).clamp(-1.0, 1.0)
+
+
+def pose_degrees(units: Tensor) -> Tensor:
+    """The adaptor's units -> degrees."""
+    return units * POSE_UNIT
+
+
+class PosePredictor(nn.Module):
+    """Bidirectional LSTM over the hidden sequence -> yaw, pitch, roll in units of 90 degrees."""
+
+    def __init__(self, width: int, hidden: int, layers: int = 1, operations: ModuleType = nn):
+        super().__init__()
+        self.lstm = nn.LSTM(width, hidden, layers, batch_first=True, bidirectional=True)
+        self.out = operations.Linear(2 * hidden, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, width] -> [B, T, 3], clamped to -1..1."""
+        return self.out(self.lstm(x)[0]).clamp(-1.0, 1.0)
+
+
+class PoseAdaptor(nn.Module):
+    """Adds the pose (and, where `eyes`, the opening of the eyes) to the hidden sequence."""
+
+    def __init__(self, width: int, hidden: int, layers: int = 1, eyes: bool = False, operations: ModuleType = nn):
+        super().__init__()
+        self.eyes = eyes
+        self.predictor = PosePredictor(width, hidden, layers, operations)
+        self.projection = nn.Sequential(
+            operations.Linear(3 + int(eyes), 2 * hidden), nn.SiLU(), operations.Linear(2 * hidden, width)
+        )
+        self.register_buffer("pose_mean", torch.zeros(3))
+        self.register_buffer("pose_std", torch.full((3,), 5.0 / POSE_UNIT))
+
+    def forward(
+        self,
+        x: Tensor,
+        pose: Tensor | None = None,
+        strength: float = 1.0,
+        pose_scale: float = 1.0,
+        eyes: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict the pose and add one to the sequence.
+
+        x [B, T, width]; `pose` [B, T, 3] in units of 90 degrees (None: the predicted one); `strength` 0..1 blends from
+        the predicted pose (0) to the given one (1); `pose_scale` >= 0 stretches the predicted motion about the mean
+        pose of the training set (0 holds the head still); `eyes` [B, T] opening, 1 = open, 0 = shut (None: open).
+        Returns the sequence, the pose used and the pose predicted (before the scale), both [B, T, 3].
+        """
+        predicted = self.predictor(x)
+        own = (self.pose_mean + pose_scale * (predicted - self.pose_mean)).clamp(-1.0, 1.0)
+        used = own if pose is None else own + strength * (pose.to(own.dtype) - own)
+        # Standardised, so that a degree weighs as much as the other features of the sequence.
+        control = (used - self.pose_mean) / self.pose_std
+        if self.eyes:
+            opening = torch.ones_like(used[..., 0]) if eyes is None else eyes.to(used.dtype)
+            control = torch.cat([control, 2.0 * opening[..., None] - 1.0], dim=-1)
+        return x + self.projection(control), used, predicted
+
+
+def constant_pose(angles: tuple[float, float, float], frames: int) -> Tensor:
+    """One pose held for all frames: (yaw, pitch, roll) degrees -> [frames, 3]."""
+    if not all(abs(a) <= POSE_UNIT for a in angles):
+        raise InputError(f"pose {tuple(angles)} is outside -90..90 degrees: give yaw,pitch,roll in degrees")
+    return torch.tensor(angles, dtype=torch.float32).expand(frames, 3).clone()
+
+
+def blink_track(frames: int, fps: float = 25.0, seed: int = 0, mean_seconds: float = 3.5) -> Tensor:
+    """Opening of the eyes [frames] in 0..1 with a blink every `mean_seconds` or so, drawn from `seed`.
+
+    Intervals are 1 s plus an exponential; a blink shuts the lids in 0.08 s and opens them in 0.16 s, about the speeds
+    of human blinks. The track is drawn second by second from one generator, so a longer track begins with the shorter.
+    """
+    if frames < 0 or fps <= 0 or mean_seconds <= 1.0:
+        raise InputError(
+            f"blinks need frames >= 0, fps > 0 and more than 1 s between blinks, not {frames}, {fps}, {mean_seconds}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    times = (torch.arange(frames, dtype=torch.float64) + 0.5) / fps
+    track = torch.ones(frames, dtype=torch.float64)
+    start = 0.0
+    while True:
+        pause = torch.empty(1, dtype=torch.float64).exponential_(generator=generator).item() * (mean_seconds - 1.0)
+        start += 1.0 + pause
+        if start * fps >= frames:
+            return track.float()
+        since = times - start
+        shutting, opening = (since / 0.08).clamp(0, 1), ((since - 0.08) / 0.16).clamp(0, 1)
+        track = torch.minimum(track, 1.0 - shutting + opening)

@@ -1,0 +1,250 @@
+"""Speech2latent: speech features to the latents of the diffusion autoencoder, one per video frame.
+
+Source: DAE-Talker (arXiv 2303.17550), second stage: front end -> down-sampling to the frame rate -> N Conformer
+blocks -> pose adaptor -> N Conformer blocks -> linear. `base` has the widths of the same laboratory's published code
+(512, 2 heads, feed-forward 512, 4 + 4 blocks, kernel 13, post-norm, dropout 0.2); `tiny` is ours, for a CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from talkface_core.dae_talker.conformer import Conformer
+from talkface_core.dae_talker.pose import PoseAdaptor
+from talkface_core.errors import InputError
+
+
+@dataclass(frozen=True)
+class FrontEndConfig:
+    """One kind of speech features: values per step, steps per second, time of step 0 in seconds."""
+
+    dim: int = 80
+    rate: str = "80"
+    offset: str = "0"
+
+    @property
+    def exact_rate(self) -> Fraction:
+        return Fraction(self.rate)
+
+
+MEL = FrontEndConfig()
+WAV2VEC2 = FrontEndConfig(dim=768, rate="50", offset="1/80")
+
+
+@dataclass(frozen=True)
+class Speech2LatentConfig:
+    """Sizes of the net; `preset` gives `tiny` (bundled) and `base` (the published layout)."""
+
+    latent_dim: int = 512
+    fronts: dict[str, FrontEndConfig] = field(default_factory=lambda: {"mel": MEL})
+    fps: int = 25
+    front_width: int = 256
+    front_kernel: int = 5
+    taps: int = 8
+    width: int = 512
+    heads: int = 2
+    ff: int = 512
+    encoder_blocks: int = 4
+    decoder_blocks: int = 4
+    kernel: int = 13
+    max_distance: int = 100
+    dropout: float = 0.2
+    pre_norm: bool = False
+    pose_hidden: int = 128
+    pose_layers: int = 2
+    eyes: bool = False
+
+    @classmethod
+    def preset(cls, name: str, **changes) -> Speech2LatentConfig:
+        """The named sizes with some fields changed, e.g. `preset("tiny", latent_dim=64)`."""
+        if name not in PRESETS:
+            raise InputError(f"no speech2latent preset named {name!r}: choose from {', '.join(PRESETS)}")
+        return replace(PRESETS[name], **changes)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Speech2LatentConfig:
+        """The inverse of `to_dict` (the config of a checkpoint)."""
+        values = dict(values)
+        fronts = {name: FrontEndConfig(**front) for name, front in values.pop("fronts").items()}
+        return cls(fronts=fronts, **values)
+
+    def to_dict(self) -> dict:
+        """Plain JSON-ready values."""
+        return asdict(self)
+
+
+PRESETS = {
+    "tiny": Speech2LatentConfig(
+        latent_dim=128,
+        front_width=64,
+        width=128,
+        heads=2,
+        ff=160,
+        encoder_blocks=2,
+        decoder_blocks=2,
+        dropout=0.1,
+        pre_norm=True,
+        pose_hidden=32,
+        pose_layers=1,
+        eyes=True,
+    ),
+    "base": Speech2LatentConfig(fronts={"mel": MEL, "wav2vec2": WAV2VEC2}),
+}
+
+
+def frame_positions(
+    frames: int, rate: Fraction, fps: int, offset: Fraction = Fraction(0), first_frame: int = 0, first_step: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Where the centres of frames `first_frame`... fall among feature steps counted from `first_step`.
+
+    Frame k shows the time (k + 1/2) / fps; step s is centred on offset + s / rate. Exact in integers, then split into
+    the step below (int64 [frames], may lie outside the features) and the fraction of a step above it (float [frames]).
+    """
+    scale = rate / (2 * fps)
+    shift = offset * rate + first_step
+    denominator = scale.denominator * shift.denominator
+    odd = 2 * (torch.arange(frames, dtype=torch.int64) + first_frame) + 1
+    numerator = odd * int(scale * denominator) - int(shift * denominator)
+    below = torch.div(numerator, denominator, rounding_mode="floor")
+    return below, (numerator - below * denominator).float() / denominator
+
+
+class FrameFront(nn.Module):
+    """Features at any rate -> one vector per video frame, aligned on the frame's centre.
+
+    Two residual convolutions over the steps, then `taps` neighbouring positions, one step apart and symmetric about
+    the frame's centre (linear between steps), joined by a linear layer. Works for any ratio of rates (mel: 3.2 steps
+    per frame); DiffDub's stride-2 convolution is the special case of 2 steps per frame.
+    """
+
+    def __init__(
+        self,
+        config: FrontEndConfig,
+        fps: int,
+        channels: int,
+        width: int,
+        kernel: int = 5,
+        taps: int = 8,
+        operations: ModuleType = nn,
+    ):
+        super().__init__()
+        self.config, self.fps = config, fps
+        options = {"padding": kernel // 2, "padding_mode": "replicate"}
+        self.norm = operations.LayerNorm(config.dim) if config.dim > 80 else nn.Identity()
+        self.enter = operations.Conv1d(config.dim, channels, kernel, **options)
+        self.mix = operations.Conv1d(channels, channels, kernel, **options)
+        self.join = operations.Linear(taps * channels, width)
+        self.register_buffer("offsets", torch.arange(taps) - (taps - 1) / 2, persistent=False)
+
+    @property
+    def reach(self) -> int:
+        """Steps on each side of a frame's centre that its vector depends on."""
+        return len(self.offsets) // 2 + 1 + 2 * (self.enter.kernel_size[0] // 2)
+
+    def forward(self, features: Tensor, frames: int, first_frame: int = 0, first_step: int = 0) -> Tensor:
+        """features [B, S, dim] from step `first_step` on -> [B, frames, width] for frames `first_frame`... ."""
+        x = F.gelu(self.enter(self.norm(features).transpose(1, 2)))
+        x = (x + F.gelu(self.mix(x))).transpose(1, 2)
+        rate, offset = self.config.exact_rate, Fraction(self.config.offset)
+        below, fraction = frame_positions(frames, rate, self.fps, offset, first_frame, first_step)
+        position = below[:, None] + fraction[:, None] + self.offsets.cpu()
+        low = position.floor()
+        weight = (position - low)[..., None].to(x)
+        low = low.long().to(x.device)
+        last = x.shape[1] - 1
+        taps = torch.lerp(x[:, low.clamp(0, last)], x[:, (low + 1).clamp(0, last)], weight)
+        return self.join(rearrange(taps, "b t k c -> b t (k c)"))
+
+
+@dataclass(frozen=True)
+class Speech2LatentOutput:
+    """latents [B, T, latent_dim] z-normalised; pose used and pose predicted [B, T, 3] in units of 90 degrees;
+    hidden [B, T, width], the sequence before the pose adaptor (auxiliary training heads read it)."""
+
+    latents: Tensor
+    pose: Tensor
+    predicted_pose: Tensor
+    hidden: Tensor
+
+
+class Speech2Latent(nn.Module):
+    """The second stage of DAE-Talker. Buffers hold the mean and deviation of the training set's latents."""
+
+    def __init__(self, config: Speech2LatentConfig, operations: ModuleType = nn):
+        super().__init__()
+        self.config = config
+        blocks = {
+            "width": config.width,
+            "heads": config.heads,
+            "ff": config.ff,
+            "kernel": config.kernel,
+            "max_distance": config.max_distance,
+            "dropout": config.dropout,
+            "pre_norm": config.pre_norm,
+            "operations": operations,
+        }
+        sizes = (config.fps, config.front_width, config.width, config.front_kernel, config.taps, operations)
+        self.fronts = nn.ModuleDict({name: FrameFront(front, *sizes) for name, front in config.fronts.items()})
+        self.encoder = Conformer(config.encoder_blocks, **blocks)
+        self.adaptor = PoseAdaptor(config.width, config.pose_hidden, config.pose_layers, config.eyes, operations)
+        self.decoder = Conformer(config.decoder_blocks, **blocks)
+        self.out = operations.Linear(config.width, config.latent_dim)
+        self.register_buffer("latent_mean", torch.zeros(config.latent_dim))
+        self.register_buffer("latent_std", torch.ones(config.latent_dim))
+
+    def front(self, name: str, dim: int | None = None) -> FrameFront:
+        """The projection of one kind of features, or a clear refusal of features that no projection was made for."""
+        if name not in self.fronts or dim not in (None, self.fronts[name].config.dim):
+            known = ", ".join(f"{n} ({f.dim} values at {f.rate}/s)" for n, f in self.config.fronts.items())
+            size = "" if dim is None else f" with {dim} values per step"
+            raise InputError(
+                f"speech features {name!r}{size} do not fit this model, which reads {known}: "
+                "use its own features or a model trained on these"
+            )
+        return self.fronts[name]
+
+    def forward(
+        self,
+        features: Tensor,
+        frames: int,
+        front: str = "mel",
+        pose: Tensor | None = None,
+        strength: float = 1.0,
+        pose_scale: float = 1.0,
+        eyes: Tensor | None = None,
+        valid: Tensor | None = None,
+        first_frame: int = 0,
+        first_step: int = 0,
+    ) -> Speech2LatentOutput:
+        """One window.
+
+        features [B, S, dim] of the front end `front`, S >= 1, beginning with step `first_step`; the window shows
+        frames `first_frame` to `first_frame + frames - 1` of the clip. `pose` [B, frames, 3] in units of 90 degrees,
+        `strength`, `pose_scale` and `eyes` as in `PoseAdaptor`; `valid` bool [B, frames] marks real frames.
+        """
+        x = self.front(front, features.shape[-1])(features, frames, first_frame, first_step)
+        hidden = self.encoder(x, valid)
+        x, used, predicted = self.adaptor(hidden, pose, strength, pose_scale, eyes)
+        return Speech2LatentOutput(self.out(self.decoder(x, valid)), used, predicted, hidden)
+
+    def set_statistics(self, latents: Tensor, pose: Tensor) -> None:
+        """Fix the normalisers from the training set: latents [N, latent_dim], pose [N, 3] in units of 90 degrees."""
+        self.latent_mean.copy_(latents.mean(0))
+        self.latent_std.copy_(latents.std(0).clamp_min(1e-6))
+        self.adaptor.pose_mean.copy_(pose.mean(0))
+        self.adaptor.pose_std.copy_(pose.std(0).clamp_min(1e-3))
+
+    def normalise(self, latents: Tensor) -> Tensor:
+        """The autoencoder's latents -> zero mean, unit deviation."""
+        return (latents - self.latent_mean) / self.latent_std
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        """The inverse of `normalise`."""
+        return latents * self.latent_std + self.latent_mean
