@@ -1,0 +1,132 @@
+"""The diffusion autoencoder: a semantic encoder and a conditional U-Net that makes a frame from (z, x_T).
+
+Source: Preechakul et al. 2022 (DiffAE), section 3, which DAE-Talker trains on the frames of one speaker (Du et al.
+2023, stage 1). `base` is the published FFHQ256 layout. `tiny` is made for a CPU: 128 px, pixels folded 4 x 4 into
+channels, v-prediction on a zero-terminal-SNR schedule, so that sampling starts from pure noise and few steps do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from talkface_core.diffusion.blocks import Operations
+from talkface_core.diffusion.sampling import Denoise, denoiser
+from talkface_core.diffusion.schedules import Schedule
+from talkface_core.diffusion.unet import EncoderConfig, ImageEncoder, UNet, UNetConfig
+from talkface_core.errors import InputError
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """Default sampling, kept with the weights: the sampler's name, network evaluations, spacing of the time steps."""
+
+    sampler: str = "ddim"
+    steps: int = 20
+    spacing: str = "trailing"
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Sizes, noise schedule, what the U-Net predicts ("eps", "v" or "x0") and how to sample by default."""
+
+    unet: UNetConfig
+    encoder: EncoderConfig
+    schedule: Schedule = field(default_factory=Schedule)
+    prediction: str = "eps"
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    @property
+    def image_size(self) -> int:
+        return self.unet.image_size
+
+    @property
+    def latent_dim(self) -> int:
+        return self.encoder.out_dim
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> AutoencoderConfig:
+        """The config that `to_dict` described. Raises InputError for settings it does not know."""
+        try:
+            return cls(
+                unet=UNetConfig(**_tuples(config["unet"])),
+                encoder=EncoderConfig(**_tuples(config["encoder"])),
+                schedule=Schedule.from_dict(config["schedule"]),
+                prediction=config["prediction"],
+                sampling=SamplingConfig(**config["sampling"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"not the settings of a diffusion autoencoder: {error}") from error
+
+
+def _tuples(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+
+
+def _base() -> AutoencoderConfig:
+    """DiffAE's FFHQ256 layout: 138.3M parameters in the U-Net, 30.2M in the encoder."""
+    channels = (128, 128, 256, 256, 512, 512)
+    return AutoencoderConfig(
+        unet=UNetConfig(*(256, 3, 3, channels, (False, False, False, False, True, False)), cond_dim=512, dropout=0.1),
+        encoder=EncoderConfig(256, 3, 512, (*channels, 512), (False, False, False, False, True, False, False)),
+        schedule=Schedule("linear", 1000),
+        prediction="eps",
+        sampling=SamplingConfig("ddim", 20, "leading"),
+    )
+
+
+def _tiny() -> AutoencoderConfig:
+    return AutoencoderConfig(
+        unet=UNetConfig(
+            *(128, 3, 3, (128, 128, 96), (False, False, False)),
+            **{"blocks_down": 1, "blocks_up": 2, "time_dim": 128, "time_frequencies": 64, "cond_dim": 128},
+            **{"patch": 4, "learned_position": True},
+        ),
+        encoder=EncoderConfig(*(128, 3, 128, (64, 96, 96, 96), (False,) * 4), blocks=1, patch=4, learned_position=True),
+        schedule=Schedule("linear", 1000, zero_terminal_snr=True),
+        prediction="v",
+        sampling=SamplingConfig("dpmpp_2m", 5, "trailing"),
+    )
+
+
+PRESETS = {"tiny": _tiny, "base": _base}
+
+
+def autoencoder_config(preset: str) -> AutoencoderConfig:
+    """The config of a named preset. Raises InputError for an unknown name."""
+    if preset not in PRESETS:
+        raise InputError(f"unknown preset {preset!r} of the diffusion autoencoder: choose one of {', '.join(PRESETS)}")
+    return PRESETS[preset]()
+
+
+class DiffusionAutoencoder(nn.Module):
+    """Frames [B, 3, H, W] in -1..1 <-> latents z [B, D] and noise x_T [B, 3, H, W]."""
+
+    def __init__(self, config: AutoencoderConfig, operations: Operations = nn) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ImageEncoder(config.encoder, operations)
+        self.unet = UNet(config.unet, operations)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames [B, 3, H, W] in -1..1 -> semantic latents [B, D]."""
+        return self.encoder(frames)
+
+    def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """The U-Net's prediction (eps, v or x0, as the config says) for x_t [B, 3, H, W], t [B], z [B, D]."""
+        return self.unet(x_t, t, z)
+
+    def denoiser(self, z: Tensor) -> Denoise:
+        """The model that the samplers call, for the latents z [B, D]: pixels are held within -1..1."""
+        dtype = next(self.unet.parameters()).dtype
+        z = z.to(dtype)
+        return denoiser(
+            lambda x, t: self.unet(x, t, z), self.config.prediction, self.config.schedule, clip=1.0, dtype=dtype
+        )

@@ -1,0 +1,201 @@
+"""The U-Net of the pixel and latent diffusion systems, and its first half as an image encoder.
+
+Source: Dhariwal & Nichol 2021, with the layout of diffusion autoencoders (Preechakul et al. 2022, appendix): residual
+up/down sampling, self-attention at chosen resolutions and in the middle, skips by concatenation at every block.
+For a CPU, ``patch`` > 1 folds pixels into channels first (pixel-unshuffle), which puts the compute where matrix units
+are busy and activations small; ``learned_position`` adds one learned map at that resolution, since a latent vector
+alone does not say where in the picture a feature belongs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talkface_core.diffusion.blocks import (
+    Operations,
+    ResBlock,
+    SelfAttention2d,
+    group_norm,
+    timestep_embedding,
+    zero_init,
+)
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Sizes of a U-Net. ``channels`` and ``attention`` (True/False) have one entry a level, finest first."""
+
+    image_size: int
+    in_channels: int
+    out_channels: int
+    channels: tuple[int, ...]
+    attention: tuple[bool, ...]
+    blocks_down: int = 2
+    blocks_up: int = 3
+    time_dim: int = 512
+    time_frequencies: int = 128
+    cond_dim: int | None = None
+    dropout: float = 0.0
+    heads: int = 1
+    patch: int = 1
+    learned_position: bool = False
+
+
+class UNet(nn.Module):
+    """x_t [B, C_in, H, W], t [B] integer steps, cond [B, cond_dim] or None -> [B, C_out, H, W]."""
+
+    def __init__(self, config: UNetConfig, operations: Operations = nn) -> None:
+        super().__init__()
+        self.config, ops = config, operations
+        kwargs = {
+            "time_dim": config.time_dim,
+            "cond_dim": config.cond_dim,
+            "dropout": config.dropout,
+            "operations": ops,
+        }
+        self.time_embed = nn.Sequential(
+            ops.Linear(config.time_frequencies, config.time_dim),
+            nn.SiLU(),
+            ops.Linear(config.time_dim, config.time_dim),
+        )
+        first, last = config.channels[0], config.channels[-1]
+        self.stem = Stem(config.in_channels, first, config.image_size, config.patch, config.learned_position, ops)
+
+        skips, width = [[first]], first
+        self.down = nn.ModuleList()
+        for level, channels in enumerate(config.channels):
+            stage = nn.ModuleList()
+            if level > 0:
+                stage.append(_block(width, width, False, config.heads, resample="down", **kwargs))
+                skips.append([width])
+            for _ in range(config.blocks_down):
+                stage.append(_block(width, channels, config.attention[level], config.heads, **kwargs))
+                skips[level].append(width := channels)
+            self.down.append(stage)
+
+        self.middle = nn.ModuleList(
+            [ResBlock(last, last, **kwargs), SelfAttention2d(last, config.heads, ops), ResBlock(last, last, **kwargs)]
+        )
+
+        self.up = nn.ModuleList()
+        for level in reversed(range(len(config.channels))):
+            stage, channels = nn.ModuleList(), config.channels[level]
+            for _ in range(config.blocks_up):
+                # A level may have more blocks on the way up than skips: the surplus blocks go without.
+                skip = skips[level].pop() if skips[level] else 0
+                stage.append(_block(width + skip, channels, config.attention[level], config.heads, **kwargs))
+                width = channels
+            if level > 0:
+                stage.append(_block(width, width, False, config.heads, resample="up", **kwargs))
+            self.up.append(stage)
+
+        self.norm_out = group_norm(first, ops)
+        self.conv_out = zero_init(ops.Conv2d(first, config.out_channels * config.patch**2, 3, padding=1))
+
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        time = self.time_embed(timestep_embedding(t, self.config.time_frequencies).to(x.dtype))
+        h = self.stem(x)
+        skips = [[h]]
+        for level, stage in enumerate(self.down):
+            if level > 0:
+                skips.append([])
+            for block in stage:
+                h = block(h, time, cond)
+                skips[level].append(h)
+        for block in self.middle:
+            h = block(h, time, cond)
+        for level, stage in zip(reversed(range(len(self.down))), self.up, strict=True):
+            for index, block in enumerate(stage):
+                if index < self.config.blocks_up and skips[level]:
+                    h = torch.cat([h, skips[level].pop()], dim=1)
+                h = block(h, time, cond)
+        out = self.conv_out(F.silu(self.norm_out(h)))
+        return F.pixel_shuffle(out, self.config.patch) if self.config.patch > 1 else out
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of an image encoder (the first half of a U-Net, no time). ``attention`` has one entry a level."""
+
+    image_size: int
+    in_channels: int
+    out_dim: int
+    channels: tuple[int, ...]
+    attention: tuple[bool, ...]
+    blocks: int = 2
+    heads: int = 1
+    patch: int = 1
+    learned_position: bool = False
+
+
+class ImageEncoder(nn.Module):
+    """Pictures [B, C, H, W] -> vectors [B, out_dim]; unregularised (Preechakul et al. 2022, semantic encoder)."""
+
+    def __init__(self, config: EncoderConfig, operations: Operations = nn) -> None:
+        super().__init__()
+        self.config, ops = config, operations
+        width = config.channels[0]
+        self.stem = Stem(config.in_channels, width, config.image_size, config.patch, config.learned_position, ops)
+        self.down = nn.ModuleList()
+        for level, channels in enumerate(config.channels):
+            if level > 0:
+                self.down.append(_block(width, width, False, config.heads, resample="down", operations=ops))
+            for _ in range(config.blocks):
+                self.down.append(_block(width, channels, config.attention[level], config.heads, operations=ops))
+                width = channels
+        self.middle = nn.ModuleList(
+            [
+                ResBlock(width, width, operations=ops),
+                SelfAttention2d(width, config.heads, ops),
+                ResBlock(width, width, operations=ops),
+            ]
+        )
+        self.norm_out = group_norm(width, ops)
+        self.proj = ops.Conv2d(width, config.out_dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        for block in [*self.down, *self.middle]:
+            h = block(h)
+        pooled = F.silu(self.norm_out(h)).mean(dim=(2, 3), keepdim=True)
+        return self.proj(pooled).flatten(1)
+
+
+class Stem(nn.Module):
+    """First convolution, after folding ``patch`` x ``patch`` pixels into channels; optionally a learned position."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, image_size: int, patch: int, learned_position: bool, ops: Operations
+    ) -> None:
+        super().__init__()
+        self.patch = patch
+        self.conv = ops.Conv2d(in_channels * patch**2, out_channels, 3, padding=1)
+        size = image_size // patch
+        position = 0.02 * torch.randn(1, out_channels, size, size)
+        self.position = nn.Parameter(position) if learned_position else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
+        return h if self.position is None else h + self.position.to(h)
+
+
+class _WithAttention(nn.Module):
+    """A residual block followed by self-attention at the same resolution."""
+
+    def __init__(self, block: ResBlock, attention: SelfAttention2d) -> None:
+        super().__init__()
+        self.block, self.attention = block, attention
+
+    def forward(self, x: Tensor, time: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
+        return self.attention(self.block(x, time, cond))
+
+
+def _block(in_channels: int, out_channels: int, attention: bool, heads: int, **kwargs) -> nn.Module:
+    block = ResBlock(in_channels, out_channels, **kwargs)
+    if not attention:
+        return block
+    return _WithAttention(block, SelfAttention2d(out_channels, heads, kwargs["operations"]))
