@@ -1,0 +1,64 @@
+"""What a run begins with: the device, the optimiser, and the progress of an earlier sitting."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from tqdm import tqdm
+
+from talkface_core.errors import InputError
+from talkface_core.training.config import TrainConfig, differences
+from talkface_core.training.state import STATE, read_progress
+
+
+def make_accelerator(device: str) -> Accelerator:
+    """Accelerate for "auto", "cpu" or "cuda". Raises InputError for another name, or CUDA where there is none."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device {device!r} is unknown; choose auto, cpu or cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda': torch finds no CUDA GPU here; choose auto or cpu.")
+    # Accelerate fixes its precision once for a whole process, two stages may differ: autocast is the loop's own.
+    return Accelerator(cpu=device == "cpu", mixed_precision="no")
+
+
+def make_optimiser(weights: list[nn.Parameter], config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+    """AdamW or Adam, fused where torch has it; no weight decay on biases and gains."""
+    if any(weight.dtype != torch.float32 for weight in weights):
+        raise InputError("trained weights must be float32; for bfloat16 arithmetic set precision 'bf16'.")
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.optimiser]
+    groups = (
+        {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
+    )
+    return kind(
+        [group for group in groups if group["params"]],
+        lr=config.lr,
+        betas=(config.beta1, config.beta2),
+        eps=config.eps,
+        fused=device.type in ("cpu", "cuda"),
+    )
+
+
+def former_progress(
+    run_dir: Path, settings: Mapping[str, Any], resume: bool, allow_changes: bool
+) -> dict[str, Any] | None:
+    """The progress to go on from, None for a new run. Raises InputError where the folder is not what `resume` says."""
+    progress = read_progress(run_dir)
+    if progress is None:
+        if resume:
+            raise InputError(f"{run_dir}: holds no {STATE} to resume from; start the run without resuming.")
+        return None
+    if not resume:
+        raise InputError(f"{run_dir}: holds a run, at step {progress['step']}; resume it or choose another folder.")
+    changed = differences(progress["settings"], settings)
+    if changed and not allow_changes:
+        raise InputError(
+            f"{run_dir}: its run has other settings ({'; '.join(changed)}); resume with those or allow it."
+        )
+    for line in changed:
+        tqdm.write(f"changed since the last sitting: {line}", file=sys.stderr)
+    return progress
