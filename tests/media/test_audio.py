@@ -92,7 +92,7 @@ def test_channels_are_averaged() -> None:
     assert torch.allclose(analysis_audio(audio(waveform)), torch.tensor([0.3, 0.2]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     sample_rate=st.one_of(st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000, 192000]), st.integers(8000, 48000)),
     samples=st.integers(1, 9000),

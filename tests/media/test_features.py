@@ -71,7 +71,7 @@ def test_silence_and_scale() -> None:
     assert (mel.dim, mel.rate, mel.offset) == (80, 80, 0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(lengths=st.lists(st.integers(1, 3000), min_size=1, max_size=8))
 def test_streaming_equals_whole(lengths: list[int]) -> None:
     waveform = speechlike(sum(lengths), seed=1)
