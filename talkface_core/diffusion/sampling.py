@@ -141,7 +141,7 @@ def _uphill(x: Tensor, x0: Tensor, eps: Tensor, low: tuple[float, float], high: 
     """The noisier state from which a DDIM step with this x0 and eps comes down to x; (alpha, sigma) of both ends.
 
     The step can be solved with eps or with x0. The one with the smaller weight is taken: it never divides by zero, and
-    keeps the fixed-point iteration of `invert_ddim` contracting.
+    it makes the fixed-point iteration of `invert_ddim` contract (always, where the data are Gaussian).
     """
     (alpha_s, sigma_s), (alpha_t, sigma_t) = low, high
     if alpha_t * alpha_s < sigma_t * sigma_s:
@@ -163,7 +163,8 @@ def invert_ddim(
     The ODE walked from clean to noise with one model call a step, at the state it leaves (DiffAE's stochastic code);
     the clean image, which no network was trained on, is shown as t = 0. The error shrinks with the number of steps.
     `refine` adds that many calls a step, each at the state the step arrives at (fixed-point inversion, Pan et al. 2023,
-    AIDI): then the way back over the same few steps is close to exact, where otherwise hundreds are needed.
+    AIDI). The more of them, the closer the way back over the same few steps comes to x_0; plain inversion needs
+    hundreds of steps for that.
     """
     ts = _checked(schedule, ts)
     x = _state(x_0)
@@ -190,15 +191,15 @@ def sample_dpmpp_2m(
     (lambda = -inf) are of first order, which is DDIM.
     """
     ts = _checked(schedule, ts)
-    x, x0_before, h_before = _state(x_T), None, math.inf
+    x = x0_before = _state(x_T)
+    h_before = math.inf
     for i, (t, s) in enumerate(pairwise([*ts, CLEAN])):
         x0, _ = denoise(x, t)
         if callback is not None:
             callback(i, len(ts), x0)
         h = schedule.half_log_snr(s) - schedule.half_log_snr(t)
-        estimate = x0
-        if x0_before is not None and math.isfinite(h) and math.isfinite(h_before):
-            estimate = x0 + h / (2 * h_before) * (x0 - x0_before)
+        # h_before = inf (the start was at alpha = 0) leaves the history no weight; the last h = inf has no second order
+        estimate = x0 + h / (2 * h_before) * (x0 - x0_before) if i > 0 and s != CLEAN else x0
         # alpha_s (1 - exp(-h)) written without the exponential, so that it holds at both infinite ends
         (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.alpha_sigma(t), schedule.alpha_sigma(s)
         ratio = sigma_s / sigma_t
