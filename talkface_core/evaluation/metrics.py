@@ -1,0 +1,266 @@
+"""Numbers about pictures and sequences: PSNR, SSIM, flicker, sharpness, correlation, lag, landmark distance.
+
+Pictures are frames [T,H,W,3], RGB, uint8 or float 0..1, numpy or torch. PSNR and SSIM are torchmetrics' own
+(data range 1; SSIM of Wang et al., 2004, on RGB with an 11 px Gaussian window of sigma 1.5), taken for each frame and
+then averaged.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from einops import rearrange, reduce
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from talkface_core.errors import InputError
+
+MOUTH = slice(48, 68)
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+
+OPEN = 0.02
+"""A mouth counts as open above this `mouth_open`: 1.3 px where the face is 65 px from brow to chin."""
+
+
+def as_pictures(frames: ArrayLike | Tensor) -> Tensor:
+    """Frames [T,H,W,3] uint8 or float 0..1 -> float32 [T,3,H,W] in 0..1. Raises InputError for any other shape."""
+    if isinstance(frames, np.ndarray) and not frames.flags.writeable:
+        frames = frames.copy()  # torch has no read-only tensors; a cache of frames is mapped read-only
+    tensor = torch.as_tensor(frames)
+    if tensor.ndim != 4 or tensor.shape[-1] != 3:
+        raise InputError(f"frames of shape {list(tensor.shape)}; measuring needs RGB frames of shape [T, H, W, 3].")
+    scale = 1.0 if tensor.is_floating_point() else 255.0
+    return rearrange(tensor, "t h w c -> t c h w").to(torch.float32).contiguous() / scale
+
+
+def _pair(generated: ArrayLike | Tensor, real: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
+    a, b = as_pictures(generated), as_pictures(real)
+    if a.shape != b.shape:
+        raise InputError(
+            f"generated frames {list(a.shape)} and real frames {list(b.shape)} differ; "
+            "compare clips of one size and length."
+        )
+    return a, b
+
+
+def psnr(generated: ArrayLike | Tensor, real: ArrayLike | Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each frame [T] in dB; infinite for equal frames. Frames [T,H,W,3]."""
+    a, b = _pair(generated, real)
+    return peak_signal_noise_ratio(a, b, data_range=1.0, reduction="none", dim=(1, 2, 3))
+
+
+def ssim(generated: ArrayLike | Tensor, real: ArrayLike | Tensor) -> Tensor:
+    """Structural similarity of each frame [T], at most 1. Frames [T,H,W,3] of at least 11 px."""
+    a, b = _pair(generated, real)
+    return structural_similarity_index_measure(
+        a, b, data_range=1.0, kernel_size=11, sigma=1.5, reduction="none"
+    ).reshape(len(a))
+
+
+@dataclass
+class PictureQuality:
+    """Mean PSNR and SSIM over frames that come in chunks; `add`, then read `psnr` and `ssim`."""
+
+    frames: int = 0
+    _psnr: float = 0.0
+    _ssim: float = 0.0
+
+    def add(self, generated: ArrayLike | Tensor, real: ArrayLike | Tensor) -> None:
+        """Take in a chunk: two arrays [T,H,W,3]."""
+        self._psnr += psnr(generated, real).double().sum().item()
+        self._ssim += ssim(generated, real).double().sum().item()
+        self.frames += len(real)
+
+    @property
+    def psnr(self) -> float:
+        """Mean of the frames' PSNR in dB; NaN before the first frame."""
+        return self._psnr / self.frames if self.frames else float("nan")
+
+    @property
+    def ssim(self) -> float:
+        """Mean of the frames' SSIM; NaN before the first frame."""
+        return self._ssim / self.frames if self.frames else float("nan")
+
+
+def pearson(generated: ArrayLike, truth: ArrayLike) -> float:
+    """Pearson correlation of two sequences [T].
+
+    A constant `generated` gives 0.0 (it follows nothing); a constant `truth` gives NaN (there is nothing to follow, so
+    the clip has to be left out of a mean). Raises InputError for lengths that differ or are below two.
+    """
+    a, b = np.asarray(generated, np.float64), np.asarray(truth, np.float64)
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
+        raise InputError(f"sequences of shapes {a.shape} and {b.shape}; a correlation needs two of one length above 1.")
+    a, b = a - a.mean(), b - b.mean()
+    if _constant(b):
+        return float("nan")
+    if _constant(a):
+        return 0.0
+    return float(np.clip(a @ b / np.sqrt((a @ a) * (b @ b)), -1.0, 1.0))
+
+
+def _constant(centred: NDArray[np.float64]) -> bool:
+    return bool(np.abs(centred).max() < 1e-12)
+
+
+def mouth_lag(generated: ArrayLike, truth: ArrayLike, most: int = 10) -> tuple[int, float]:
+    """The shift in frames (-most..most) at which `generated` [T] follows `truth` [T] best, and the correlation there.
+
+    Above zero: the generated mouth comes late. Only overlapping frames count, at least half of the clip. A constant
+    sequence gives (0, its `pearson`).
+    """
+    a, b = np.asarray(generated, np.float64), np.asarray(truth, np.float64)
+    at_zero = pearson(a, b)
+    if np.isnan(at_zero) or _constant(a - a.mean()):
+        return 0, at_zero
+    most = min(most, len(a) // 2)
+    scores = {}
+    for lag in range(-most, most + 1):
+        score = pearson(a[max(lag, 0) : len(a) + min(lag, 0)], b[max(-lag, 0) : len(b) - max(lag, 0)])
+        scores[lag] = -1.0 if np.isnan(score) else score
+    best = max(scores, key=lambda lag: (scores[lag], -abs(lag)))
+    return best, scores[best]
+
+
+def open_share(mouth_open: ArrayLike, where: ArrayLike | None = None, threshold: float = OPEN) -> float:
+    """Share (0..1) of frames whose `mouth_open` [T] exceeds `threshold`, of those that the bool `where` [T] names.
+
+    NaN where no frame is named.
+    """
+    mouth_open = np.asarray(mouth_open)
+    chosen = mouth_open if where is None else mouth_open[np.asarray(where, bool)]
+    return float((chosen > threshold).mean()) if len(chosen) else float("nan")
+
+
+def eye_distance(landmarks: ArrayLike) -> NDArray[np.float64]:
+    """Distance [T] between the centres of the two eyes (six points each) of landmarks [T,68,D], in their unit."""
+    points = np.asarray(landmarks, np.float64)
+    return np.linalg.norm(points[:, RIGHT_EYE].mean(1) - points[:, LEFT_EYE].mean(1), axis=-1)
+
+
+def landmark_distance(generated: ArrayLike, truth: ArrayLike, points: slice = MOUTH) -> NDArray[np.float64]:
+    """LMD of each frame [T]: mean Euclidean distance of the `points` of two [T,68,2], by the truth's eye distance.
+
+    Nothing is aligned here: see `shapes.in_head_frame`.
+    """
+    a, b = np.asarray(generated, np.float64), np.asarray(truth, np.float64)
+    if a.shape != b.shape or a.ndim != 3 or a.shape[1] != 68:
+        raise InputError(f"landmarks of shapes {a.shape} and {b.shape}; LMD needs two of shape [T, 68, 2].")
+    return np.linalg.norm(a[:, points] - b[:, points], axis=-1).mean(1) / eye_distance(b)
+
+
+@dataclass
+class StillMask:
+    """Which pixels stand still in the real footage: `add` its frames chunk by chunk, then ask for `mask`.
+
+    The standard deviation over time is that of the channel that moves most, in grey levels of 255.
+    """
+
+    _count: int = 0
+    _sum: Tensor = field(default_factory=lambda: torch.zeros(()))
+    _squares: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def add(self, frames: ArrayLike | Tensor) -> None:
+        """Take in frames [T,H,W,3]."""
+        levels = 255 * as_pictures(frames).double()
+        self._sum = self._sum + levels.sum(0)
+        self._squares = self._squares + levels.square().sum(0)
+        self._count += len(levels)
+
+    def deviation(self) -> Tensor:
+        """Standard deviation over time [H,W] in grey levels."""
+        if not self._count:
+            raise InputError("no frame was given, so nothing is known to be still; add the real frames first.")
+        mean = self._sum / self._count
+        return (self._squares / self._count - mean.square()).clamp(min=0).sqrt().amax(0)
+
+    def mask(self, threshold: float = 2.0) -> Tensor:
+        """Bool [H,W]: deviation below `threshold` grey levels."""
+        return self.deviation() < threshold
+
+
+@dataclass
+class Flicker:
+    """Mean absolute change from frame to frame inside a mask, in grey levels of 255; frames may come in chunks.
+
+    `mask` is bool [H,W]; None takes the whole picture.
+    """
+
+    mask: Tensor | None = None
+    _last: Tensor | None = None
+    _sum: float = 0.0
+    _pairs: int = 0
+
+    def add(self, frames: ArrayLike | Tensor) -> None:
+        """Take in the clip's next frames [T,H,W,3]."""
+        levels = 255 * as_pictures(frames)
+        if self.mask is not None:
+            if self.mask.shape != levels.shape[-2:] or not self.mask.any():
+                raise InputError(
+                    f"a mask of shape {list(self.mask.shape)} with {int(self.mask.sum())} pixels for frames of "
+                    f"{list(levels.shape[-2:])}; flicker needs a mask of the frames' size that holds some pixel."
+                )
+            levels = levels[:, :, self.mask.to(torch.bool)]
+        if self._last is not None:
+            levels = torch.cat([self._last, levels])
+        if len(levels) > 1:
+            changes = (levels[1:] - levels[:-1]).abs().flatten(1).mean(1)
+            self._sum += changes.double().sum().item()
+            self._pairs += len(changes)
+        self._last = levels[-1:]
+
+    @property
+    def value(self) -> float:
+        """Mean change in grey levels; NaN before the second frame."""
+        return self._sum / self._pairs if self._pairs else float("nan")
+
+
+def flicker(frames: ArrayLike | Tensor, mask: Tensor | None = None) -> float:
+    """`Flicker` of one clip [T,H,W,3] in memory."""
+    meter = Flicker(mask)
+    meter.add(frames)
+    return meter.value
+
+
+def luma(pictures: Tensor) -> Tensor:
+    """BT.709 luma [T,H,W] of [T,3,H,W]."""
+    weights = torch.tensor([0.2126, 0.7152, 0.0722], dtype=pictures.dtype)
+    return torch.einsum("tchw,c->thw", pictures, weights)
+
+
+def laplacian_variance(frames: ArrayLike | Tensor) -> Tensor:
+    """Variance [T] of the 4-neighbour Laplacian of the luma (grey levels of 255, squared); grows with sharp detail."""
+    y = 255 * luma(as_pictures(frames))
+    inner = y[:, 1:-1, 1:-1]
+    edges = y[:, :-2, 1:-1] + y[:, 2:, 1:-1] + y[:, 1:-1, :-2] + y[:, 1:-1, 2:] - 4 * inner
+    return edges.flatten(1).var(1, correction=0)
+
+
+def high_band_share(frames: ArrayLike | Tensor) -> Tensor:
+    """Share [T] (0..1) of the luma's power above half the Nyquist frequency (radius 0.25 cycles a pixel).
+
+    The mean is removed and a Hann window keeps the region's borders out. Zero for an even region.
+    """
+    y = luma(as_pictures(frames)).double()
+    height, width = y.shape[-2:]
+    y = y - reduce(y, "t h w -> t 1 1", "mean")
+    window = torch.outer(*(torch.hann_window(n, periodic=False, dtype=y.dtype) for n in (height, width)))
+    power = torch.fft.fft2(y * window).abs().square()
+    radius = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None])
+    total = power.sum((1, 2))
+    return (power * (radius > 0.25)).sum((1, 2)) / total.clamp(min=1e-12)
+
+
+SHARPNESS: dict[str, Callable[[ArrayLike | Tensor], Tensor]] = {
+    "laplacian_variance": laplacian_variance,
+    "high_band_share": high_band_share,
+}
+
+
+def sharpness_ratio(generated: ArrayLike | Tensor, real: ArrayLike | Tensor, kind: str = "laplacian_variance") -> float:
+    """Mean sharpness of the generated region over that of the real one; 1 is equal, below 1 softer. Crops [T,h,w,3]."""
+    measure = SHARPNESS[kind]
+    reference = measure(real).mean().item()
+    return measure(generated).mean().item() / reference if reference > 0 else float("nan")
