@@ -169,6 +169,13 @@ def test_ten_of_a_thousand_as_published():
     assert timesteps(schedule, 10, "leading") == [900, 800, 700, 600, 500, 400, 300, 200, 100, 0]
 
 
+def test_seven_of_a_thousand_are_rounded():
+    """Trailing to the nearest step, leading down; neither leaves a remainder at one end."""
+    schedule = make_schedule("linear")
+    assert timesteps(schedule, 7) == [999, 856, 713, 570, 428, 285, 142]
+    assert timesteps(schedule, 7, "leading") == [857, 714, 571, 428, 285, 142, 0]
+
+
 def test_one_step():
     schedule = make_schedule("linear")
     assert timesteps(schedule, 1) == [999]
