@@ -35,7 +35,7 @@ class FrontEndConfig:
 
 
 MEL = FrontEndConfig()
-WAV2VEC2 = FrontEndConfig(dim=768, rate="50", offset="1/80")
+WAV2VEC2 = FrontEndConfig(dim=768, rate="50", offset="399/32000")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""The silence gate: in silence the mouth closes, whatever the noise floor of the recording.
+
+Source: ours. A regression from speech to latents was trained on clean pauses; the hiss, hum and room tone of real
+recordings are none, and the mouth would tremble on them. A small net therefore tells speech from everything else on
+the log-mel, step by step, and the mel fades to digital silence (-4) where nobody speaks. Speech2latent then sees the
+silence it knows. The net is trained on the `speech` flags of the truth, with noise, rooms, levels and telephone bands.
+
+Everything is local in time: a stack of dilated convolutions, then maximum and mean filters. So the gate streams with
+a bounded look-ahead and a stream gives the very result of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SILENCE = -4.0
+_SMOOTH = 5
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """Sizes of the net and times of the gate, in mel steps (80 per second).
+
+    memory: the noise floor of a step is the lowest mel within so many steps before and after it;
+    shut, open: probabilities of speech that give openness 0 and 1; shortest: bursts below this length are no speech;
+    lead, hang: the gate opens that much before speech (lips move before the sound) and shuts that much after it;
+    fade: length of the ramp between shut and open.
+    """
+
+    dim: int = 80
+    width: int = 32
+    kernel: int = 5
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    memory: int = 120
+    shut: float = 0.3
+    open: float = 0.6
+    shortest: int = 4
+    lead: int = 12
+    hang: int = 10
+    fade: int = 7
+
+    @classmethod
+    def from_dict(cls, values: dict) -> GateConfig:
+        """The inverse of `to_dict` (the config of a checkpoint)."""
+        return cls(**{**values, "dilations": tuple(values["dilations"])})
+
+    def to_dict(self) -> dict:
+        """Plain JSON-ready values."""
+        return asdict(self)
+
+
+class DilatedBlock(nn.Module):
+    """Residual: depthwise dilated convolution over time, norm, SiLU, pointwise."""
+
+    def __init__(self, width: int, kernel: int, dilation: int, operations: ModuleType = nn):
+        super().__init__()
+        self.spread = operations.Conv1d(
+            width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation, groups=width
+        )
+        self.norm = operations.LayerNorm(width)
+        self.out = operations.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, S, width] -> [B, S, width]."""
+        return x + self.out(F.silu(self.norm(self.spread(x.transpose(1, 2)).transpose(1, 2))))
+
+
+class SilenceGate(nn.Module):
+    """Log-mel [B, S, dim] -> logits of speech, openness of the gate, or the faded mel."""
+
+    BLOCK = 800
+
+    def __init__(self, config: GateConfig | None = None, operations: ModuleType = nn):
+        super().__init__()
+        self.config = config = config or GateConfig()
+        self.enter = operations.Linear(2 * config.dim, config.width)
+        self.blocks = nn.ModuleList(
+            [DilatedBlock(config.width, config.kernel, d, operations) for d in config.dilations]
+        )
+        self.out = operations.Linear(config.width, 1)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Logits of speech [B, S].
+
+        The net reads the mel and how far each band rises above its own noise floor (minimum statistics, Martin 2001):
+        a steady noise of any colour and level rises nowhere.
+        """
+        smooth = _mean(mel, _SMOOTH)
+        floor = -_maximum(-smooth, self.config.memory, self.config.memory)
+        x = self.enter(torch.cat([mel, smooth - floor], dim=-1))
+        for block in self.blocks:
+            x = block(x)
+        return self.out(x)[..., 0]
+
+    @property
+    def reach(self) -> int:
+        """Steps on each side that the openness of one step depends on: the look-ahead of the stream."""
+        c = self.config
+        net = sum(c.dilations) * (c.kernel // 2) + c.memory + _SMOOTH // 2
+        return net + 2 * c.shortest + c.lead + c.hang + 2 * c.fade
+
+    def openness(self, mel: Tensor) -> Tensor:
+        """Openness of the gate [B, S] in 0..1 for mel [B, S, dim]: 1 lets the sound through, 0 is silence."""
+        c = self.config
+        x = ((self(mel).sigmoid() - c.shut) / (c.open - c.shut)).clamp(0.0, 1.0)[..., None]
+        x = -_maximum(-x, 0, c.shortest - 1)
+        x = _maximum(x, c.shortest - 1, 0)
+        return open_around(x[..., 0], c)
+
+    def fade(self, mel: Tensor) -> Tensor:
+        """The mel with everything but speech faded to digital silence, [B, S, dim]."""
+        return SILENCE + self.openness(mel)[..., None] * (mel - SILENCE)
+
+    @torch.no_grad()
+    def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Fade a recording as it comes: mel blocks [s, dim] of any length -> faded blocks, the same steps in all.
+
+        Keeps `reach` steps of past and waits for `reach` steps of future; equal to `fade` of the whole.
+        """
+        reach, past, held = self.reach, 0, None
+        for block in blocks:
+            held = block if held is None else torch.cat([held, block])
+            ready = len(held) - past - reach
+            if ready >= max(reach, self.BLOCK):
+                yield self.fade(held[None])[0, past : past + ready]
+                drop = max(0, past + ready - reach)
+                held, past = held[drop:], past + ready - drop
+        if held is not None and len(held) > past:
+            yield self.fade(held[None])[0, past:]
+
+
+def open_around(speech: Tensor, config: GateConfig) -> Tensor:
+    """Openness [B, S] in 0..1 round speech [B, S] in 0..1: opened by `lead`, held by `hang`, with ramps of `fade`."""
+    half = config.fade // 2
+    x = _maximum(speech[..., None], config.hang + half, config.lead + half)
+    return _mean(x, config.fade)[..., 0]
+
+
+def _maximum(x: Tensor, before: int, after: int) -> Tensor:
+    """Maximum over steps t-before ... t+after of x [B, S, C]; the ends repeat."""
+    padded = F.pad(x.transpose(1, 2), (before, after), mode="replicate")
+    return F.max_pool1d(padded, before + after + 1, 1).transpose(1, 2)
+
+
+def _mean(x: Tensor, length: int) -> Tensor:
+    """Mean over `length` (odd) steps round each step of x [B, S, C]; the ends repeat."""
+    padded = F.pad(x.transpose(1, 2), (length // 2, length // 2), mode="replicate")
+    return F.avg_pool1d(padded, length, 1).transpose(1, 2)
+
+
+def gate_loss(logits: Tensor, speech: Tensor) -> Tensor:
+    """Binary cross-entropy; speech bool [B, S]. Steps near a change of label count less: nobody can place it exactly.
+
+    The weight of missed speech is twice that of a false alarm: a word that is swallowed shows more than a twitch.
+    """
+    label = speech.to(logits)
+    column = label[..., None]
+    near = (_maximum(column, 4, 4) + _maximum(-column, 4, 4))[..., 0]
+    weight = (1.0 - 0.8 * near) * (1.0 + label)
+    return (F.binary_cross_entropy_with_logits(logits, label, reduction="none") * weight).mean()

@@ -1,0 +1,135 @@
+"""The silence gate: local and streamable, opened around speech, and trainable to tell speech-like sound from noise."""
+
+import json
+
+import pytest
+import torch
+
+from talkface_core.checkpoints import read_checkpoint, save_checkpoint
+from talkface_core.dae_talker.gate import GateConfig, SilenceGate, gate_loss, open_around
+
+
+@pytest.fixture
+def gate() -> SilenceGate:
+    torch.manual_seed(0)
+    net = SilenceGate(GateConfig(width=8, dilations=(1, 2, 4), memory=20)).eval()
+    # Spread the logits, so that the gate of the test opens and shuts.
+    torch.nn.init.normal_(net.out.weight, std=3.0)
+    return net
+
+
+def walk(steps: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    rough = torch.randn(1, 80, steps // 10 + 2, generator=generator) * 1.5
+    return torch.nn.functional.interpolate(rough, 10 * (steps // 10 + 2), mode="linear")[0].T[:steps].clamp(-4, 4)
+
+
+@pytest.mark.parametrize("steps", [1, 30, 900, 2600])
+@pytest.mark.parametrize("block", [13, 500])
+def test_a_stream_gives_what_the_whole_gives(gate, steps, block):
+    mel = walk(steps)
+    whole = gate.fade(mel[None])[0].detach()
+    parts = list(gate.stream(mel.split(block)))
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-5)
+    if steps > 2000:
+        openness = gate.openness(mel[None])
+        assert 0.05 < openness.mean() < 0.95
+
+
+def test_the_look_ahead_is_bounded(gate):
+    heard, seen = 0, 0
+    mel = walk(6000)
+
+    def blocks():
+        nonlocal heard
+        for block in mel.split(50):
+            heard += len(block)
+            yield block
+
+    for part in gate.stream(blocks()):
+        seen += len(part)
+        assert heard - seen <= SilenceGate.BLOCK + gate.reach + 50 or heard == 6000
+    assert seen == 6000
+
+
+def test_what_lies_beyond_the_reach_changes_nothing(gate):
+    mel = walk(1000)
+    other = mel.clone()
+    other[500 + gate.reach + 1 :] = 3.0
+    other[: 500 - gate.reach] = -4.0
+    torch.testing.assert_close(gate.openness(other[None])[0, 500], gate.openness(mel[None])[0, 500])
+
+
+def test_the_gate_opens_before_speech_and_shuts_after_it():
+    config = GateConfig(lead=12, hang=10, fade=7)
+    speech = torch.zeros(1, 200)
+    speech[:, 80:120] = 1.0
+    openness = open_around(speech, config)[0]
+    assert openness[80 - 12 : 120 + 10].min() == 1.0
+    assert openness[: 80 - 12 - 7].max() == 0.0
+    assert openness[120 + 10 + 7 :].max() == 0.0
+    assert openness.diff().abs().max() <= 1 / 7 + 1e-6
+
+
+def test_clicks_shorter_than_any_sound_do_not_open_it(gate):
+    logits = torch.full((1, 300), -5.0)
+    logits[:, 100:103] = 5.0
+    logits[:, 200:210] = 5.0
+    gate.forward = lambda mel: logits
+    openness = gate.openness(torch.zeros(1, 300, 80))[0]
+    assert openness[60:160].max() == 0.0
+    assert openness[200:210].min() == 1.0
+
+
+def test_steady_noise_of_any_level_looks_the_same():
+    """The net's second input is the rise above the noise floor: nothing, for a steady sound."""
+    torch.manual_seed(0)
+    net = SilenceGate(GateConfig(width=8, dilations=(1,)))
+    torch.nn.init.zeros_(net.enter.weight[:, :80])
+    colour = torch.randn(80)
+    quiet, loud = (net((colour + level).expand(1, 100, 80)) for level in (-1.0, 1.0))
+    torch.testing.assert_close(quiet, loud)
+
+
+def test_it_learns_bursts_over_hiss_in_a_few_steps():
+    torch.manual_seed(0)
+    net = SilenceGate(GateConfig(width=8, dilations=(1, 2, 4), memory=40))
+    optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+
+    def batch(seed):
+        generator = torch.Generator().manual_seed(seed)
+        speech = torch.zeros(4, 200, dtype=torch.bool)
+        for row in range(4):
+            first = int(torch.randint(10, 120, (1,), generator=generator))
+            speech[row, first : first + 60] = True
+        level = torch.rand(4, 1, 1, generator=generator) * 3 - 3
+        mel = level + 0.2 * torch.randn(4, 200, 80, generator=generator)
+        shape = torch.linspace(2, 0.5, 80)
+        return (mel + speech[..., None] * shape).clamp(-4, 4), speech
+
+    for step in range(60):
+        mel, speech = batch(step)
+        loss = gate_loss(net(mel), speech)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    mel, speech = batch(1000)
+    with torch.no_grad():
+        right = ((net(mel) > 0) == speech).float().mean()
+    assert right > 0.95
+
+
+def test_missed_speech_costs_more_than_a_false_alarm():
+    speech = torch.zeros(1, 100, dtype=torch.bool)
+    wrong = gate_loss(torch.full((1, 100), 3.0), speech)
+    assert gate_loss(torch.full((1, 100), -3.0), ~speech) == pytest.approx(2 * float(wrong), rel=1e-5)
+
+
+def test_it_survives_a_checkpoint(gate, tmp_path):
+    config = gate.config.to_dict()
+    save_checkpoint(tmp_path / "x.safetensors", "dae_talker", {"gate": gate}, {"gate": config}, {})
+    read = read_checkpoint(tmp_path / "x.safetensors")
+    again = SilenceGate(GateConfig.from_dict(json.loads(json.dumps(read.configs["gate"]))))
+    assert again.config == gate.config
+    mel = walk(300)[None]
+    torch.testing.assert_close(read.load_into(again, "gate").eval().openness(mel), gate.openness(mel))
