@@ -2,7 +2,9 @@
 
 Source: Preechakul et al. 2022 (DiffAE), section 3, which DAE-Talker trains on the frames of one speaker (Du et al.
 2023, stage 1). `base` is the published FFHQ256 layout. `tiny` is made for a CPU: 128 px, pixels folded 4 x 4 into
-channels, v-prediction on a zero-terminal-SNR schedule, so that sampling starts from pure noise and few steps do.
+channels, and a zero-terminal-SNR schedule, so that sampling starts from pure noise and few steps do. It predicts x0: of
+one speaker z tells nearly the whole picture, and a small net that predicts eps or v spends itself on passing noise
+through (after 4 minutes of training on 2 cores, 4 DDIM steps gave 24.3 dB with x0, 13.9 dB with v).
 """
 
 from __future__ import annotations
@@ -85,14 +87,14 @@ def _base() -> AutoencoderConfig:
 def _tiny() -> AutoencoderConfig:
     return AutoencoderConfig(
         unet=UNetConfig(
-            *(128, 3, 3, (128, 128, 96), (False, False, False)),
+            *(128, 3, 3, (128, 128, 64), (False, False, False)),
             **{"blocks_down": 1, "blocks_up": 2, "time_dim": 128, "time_frequencies": 64, "cond_dim": 128},
             **{"patch": 4, "learned_position": True},
         ),
-        encoder=EncoderConfig(*(128, 3, 128, (64, 96, 96, 96), (False,) * 4), blocks=1, patch=4, learned_position=True),
+        encoder=EncoderConfig(*(128, 3, 128, (64, 64, 96, 96), (False,) * 4), blocks=1, patch=4, learned_position=True),
         schedule=Schedule("linear", 1000, zero_terminal_snr=True),
-        prediction="v",
-        sampling=SamplingConfig("dpmpp_2m", 5, "trailing"),
+        prediction="x0",
+        sampling=SamplingConfig("ddim", 4, "trailing"),
     )
 
 
