@@ -1,0 +1,149 @@
+"""Latents to frames: the conditional decoder run on every latent from one x_T.
+
+Source: DAE-Talker (Du et al. 2023), decoding: one noise image x_T, drawn once, is shared by all frames, so that a
+decoder trained on single frames makes continuous video. x_T may also be inverted from a picture (Preechakul et al.
+2022, eq. 8: the stochastic code), which hands that picture's details on to all frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
+from talkface_core.diffusion.sampling import Callback, get_sampler, invert_ddim, noise
+from talkface_core.diffusion.schedules import timesteps
+from talkface_core.errors import InputError
+
+INVERSION_STEPS = 50
+
+
+def noise_from_seed(model: DiffusionAutoencoder, seed: int | torch.Generator) -> Tensor:
+    """x_T [C, H, W] on the CPU for `model`: standard normal, the same for a seed on every device."""
+    return noise(_noise_shape(model), seed)
+
+
+def noise_from_image(
+    model: DiffusionAutoencoder, image: Tensor, steps: int = INVERSION_STEPS, callback: Callback | None = None
+) -> Tensor:
+    """x_T [C, H, W] from which the decoder comes back to `image` [H, W, 3], uint8 or 0..1, of the model's size.
+
+    Raises InputError for another shape, or an impossible number of steps.
+    """
+    size, device = model.config.image_size, next(model.parameters()).device
+    if image.shape != (size, size, 3):
+        raise InputError(f"reference picture of shape {list(image.shape)}: this model needs [{size}, {size}, 3]")
+    x_0 = rearrange(to_pixels(image).to(device), "h w c -> 1 c h w")
+    ts = timesteps(model.config.schedule, steps, model.config.sampling.spacing)
+    with torch.no_grad():
+        z = model.encode(x_0.to(next(model.encoder.parameters()).dtype))
+        return invert_ddim(model.denoiser(z), x_0, model.config.schedule, ts, callback)[0]
+
+
+def decode(
+    model: DiffusionAutoencoder,
+    latents: Tensor | Iterable[Tensor],
+    noise: Tensor,
+    sampler: str | None = None,
+    steps: int | None = None,
+    window: int = 16,
+    callback: Callback | None = None,
+    dtype: torch.dtype = torch.uint8,
+) -> Iterator[Tensor]:
+    """Frames of the latents [T, D], or of chunks [t, D] as they come, all from the one x_T `noise` [C, H, W].
+
+    Yields [n, H, W, 3] on the model's device, uint8 or, by `dtype`, float 0..1; n is `window` but for the last chunk.
+    `sampler` and `steps` are the model's own where None. `callback(step, steps, x_0)` is called within each window.
+    When memory runs out the window is halved and the work goes on; frames do not depend on the window.
+    Raises InputError for an unknown sampler, steps outside 1..T, latents or noise of another shape.
+    """
+    config = model.config
+    run, ts = sampling(config, sampler, steps)
+    if window < 1:
+        raise InputError(f"window of {window} frames: decode at least one frame at a time")
+    if noise.shape != _noise_shape(model):
+        raise InputError(f"x_T of shape {list(noise.shape)}: this model needs {list(_noise_shape(model))}")
+    device = next(model.unet.parameters()).device
+    x_T = noise.to(device, torch.float32)
+
+    def frames(z: Tensor) -> Tensor:
+        shared = x_T.expand(len(z), *x_T.shape).contiguous()
+        x_0 = run(model.denoiser(z.to(device)), shared, config.schedule, ts, callback=callback)
+        return to_frames(x_0, dtype)
+
+    return _windowed(frames, _checked(latents, config.latent_dim), window)
+
+
+def sampling(
+    config: AutoencoderConfig, sampler: str | None = None, steps: int | None = None
+) -> tuple[Callable[..., Tensor], list[int]]:
+    """The sampler and the time steps it walks; the model's own where None. Raises InputError."""
+    own = config.sampling
+    run = get_sampler(own.sampler if sampler is None else sampler)
+    return run, timesteps(config.schedule, own.steps if steps is None else steps, own.spacing)
+
+
+def to_pixels(frames: Tensor) -> Tensor:
+    """Frames, uint8 or 0..1, as float32 in -1..1."""
+    return frames.float() / 127.5 - 1 if frames.dtype == torch.uint8 else frames.float() * 2 - 1
+
+
+def to_frames(pixels: Tensor, dtype: torch.dtype = torch.uint8) -> Tensor:
+    """Pixels [n, C, H, W] in -1..1 as frames [n, H, W, C]: uint8, rounded, or floats in 0..1."""
+    last = rearrange(pixels, "n c h w -> n h w c")
+    if dtype == torch.uint8:
+        return last.mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8, memory_format=torch.contiguous_format)
+    return last.mul(0.5).add_(0.5).clamp_(0, 1).to(dtype, memory_format=torch.contiguous_format)
+
+
+def fit_square(image: Tensor, size: int) -> Tensor:
+    """The middle square of a picture [H, W, 3], uint8 or 0..1, resized to float [size, size, 3] in 0..1."""
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    square = rearrange(to_pixels(image)[top : top + side, left : left + side], "h w c -> 1 c h w")
+    resized = F.interpolate(square, (size, size), mode="bilinear", antialias=True)
+    return rearrange(resized[0] * 0.5 + 0.5, "c h w -> h w c").clamp(0, 1)
+
+
+def _noise_shape(model: DiffusionAutoencoder) -> tuple[int, int, int]:
+    config = model.config.unet
+    return config.in_channels, config.image_size, config.image_size
+
+
+def _checked(latents: Tensor | Iterable[Tensor], width: int) -> Iterator[Tensor]:
+    for chunk in [latents] if isinstance(latents, Tensor) else latents:
+        if chunk.ndim != 2 or chunk.shape[1] != width:
+            found = list(chunk.shape)
+            raise InputError(f"latents of shape {found} belong to another model: this decoder reads [frames, {width}]")
+        yield chunk
+
+
+def _windowed(frames: Callable[[Tensor], Tensor], chunks: Iterator[Tensor], window: int) -> Iterator[Tensor]:
+    held: Tensor | None = None
+    for chunk in chunks:
+        held = chunk if held is None else torch.cat([held, chunk])
+        while len(held) >= window:
+            made, window = _made(frames, held[:window], window)
+            yield made
+            held = held[len(made) :]
+    while held is not None and len(held):
+        made, window = _made(frames, held[:window], window)
+        yield made
+        held = held[len(made) :]
+
+
+def _made(frames: Callable[[Tensor], Tensor], z: Tensor, window: int) -> tuple[Tensor, int]:
+    """Frames of as many of the latents as fit into memory, and the window that fitted."""
+    while True:
+        try:
+            return frames(z[:window]), window
+        except torch.cuda.OutOfMemoryError:
+            if window == 1:
+                raise
+        # Out here the failed attempt's tensors are no longer held by the exception.
+        window //= 2
+        torch.cuda.empty_cache()

@@ -1,0 +1,55 @@
+"""Where the networks run, in which number format, and with which layers."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talkface_core.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+_SMALL_MAP = 1024  # pixels
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`; "auto" takes a CUDA GPU if torch finds one. Raises InputError."""
+    if name not in DEVICES:
+        raise InputError(f"device {name!r} is unknown: choose one of {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda': torch finds no CUDA GPU here; choose auto or cpu, or install torch for CUDA")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def pick_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device computes in it natively (AMX, AVX-512 BF16, Ampere and later), else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
+    # Without such instructions oneDNN emulates bfloat16, several times slower than float32.
+    native = any(getattr(torch.cpu, name, bool)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return torch.bfloat16 if device.type == "cpu" and native else torch.float32
+
+
+def pick_layers(device: torch.device, dtype: torch.dtype) -> Any:
+    """The `operations` to build a network with: torch.nn, or layers of the same weights that suit the device better."""
+    return HALF_ON_CPU if device.type == "cpu" and dtype != torch.float32 else nn
+
+
+class SmallMapGroupNorm(nn.GroupNorm):
+    """GroupNorm whose small half-precision maps pass through float32.
+
+    In channels-last order torch's CPU kernel takes maps below 32 x 32 one value at a time in half precision: there the
+    detour is four times as fast.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, ...] -> the same shape and dtype."""
+        if x.dtype == torch.float32 or x[0, 0].numel() >= _SMALL_MAP:
+            return super().forward(x)
+        weight, bias = self.weight.float(), self.bias.float()
+        return F.group_norm(x.float(), self.num_groups, weight, bias, self.eps).to(x.dtype)
+
+
+HALF_ON_CPU = SimpleNamespace(Conv1d=nn.Conv1d, Conv2d=nn.Conv2d, Linear=nn.Linear, GroupNorm=SmallMapGroupNorm)

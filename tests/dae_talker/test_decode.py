@@ -1,0 +1,169 @@
+"""Decoding: shared noise keeps a still face still, windows change nothing, wrong shapes are refused."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+
+from talkface_core.dae_talker.decode import (
+    decode,
+    fit_square,
+    noise_from_image,
+    noise_from_seed,
+    sampling,
+    to_frames,
+    to_pixels,
+)
+from talkface_core.errors import InputError
+from tests.dae_talker.small import LATENT, SIZE, small_autoencoder
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_autoencoder()
+
+
+def frames_of(model, latents, noise, **options) -> torch.Tensor:
+    return torch.cat(list(decode(model, latents, noise, **options)))
+
+
+def still(frames: int) -> torch.Tensor:
+    """Latents of a face that holds still: equal but for a hundredth, as an encoder sees the grain of a camera."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(1, LATENT, generator=generator) + 0.01 * torch.randn(frames, LATENT, generator=generator)
+
+
+def test_frames_have_the_right_shape_range_and_type(model):
+    latents, noise = still(5), noise_from_seed(model, 0)
+    chunks = list(decode(model, latents, noise, window=2))
+    assert [tuple(c.shape) for c in chunks] == [(2, SIZE, SIZE, 3), (2, SIZE, SIZE, 3), (1, SIZE, SIZE, 3)]
+    assert all(chunk.dtype == torch.uint8 and chunk.is_contiguous() for chunk in chunks)
+    floats = frames_of(model, latents, noise, dtype=torch.float32)
+    assert 0 <= floats.min() < floats.max() <= 1
+    torch.testing.assert_close(floats * 255, torch.cat(chunks).float(), rtol=0, atol=0.51)
+
+
+def test_shared_noise_flickers_several_times_less_than_independent_noise(model):
+    latents = still(12)
+    shared = frames_of(model, latents, noise_from_seed(model, 0), dtype=torch.float32)
+    independent = torch.cat(
+        [frames_of(model, z[None], noise_from_seed(model, seed), dtype=torch.float32) for seed, z in enumerate(latents)]
+    )
+    flicker, without = ((frames[1:] - frames[:-1]).abs().mean() for frames in (shared, independent))
+    assert flicker > 0
+    assert without > 5 * flicker
+
+
+def test_neither_the_window_nor_the_chunks_change_a_frame(model):
+    latents, noise = torch.randn(11, LATENT), noise_from_seed(model, 3)
+    whole = frames_of(model, latents, noise, window=11, dtype=torch.float32)
+    for window in (1, 4, 16):
+        for pieces in ([11], [5, 6], [1, 9, 1], [0, 11]):
+            chunks = list(decode(model, latents.split(pieces), noise, window=window, dtype=torch.float32))
+            assert all(len(chunk) == window for chunk in chunks[:-1])
+            torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5)
+
+
+def test_a_seed_gives_the_same_noise_and_another_seed_another(model):
+    one, same, other = (noise_from_seed(model, seed) for seed in (1, 1, 2))
+    assert one.shape == (3, SIZE, SIZE)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_noise_inverted_from_a_picture_gives_the_picture_back(model):
+    torch.manual_seed(0)
+    picture = F.interpolate(torch.rand(1, 3, 4, 4), SIZE, mode="bilinear")[0].permute(1, 2, 0)
+    z = model.encode(rearrange(to_pixels(picture), "h w c -> 1 c h w"))
+    inverted = noise_from_image(model, picture, steps=100)
+
+    def error(noise: torch.Tensor) -> float:
+        frame = frames_of(model, z, noise, sampler="ddim", steps=100, dtype=torch.float32)[0]
+        return (frame - picture).abs().mean().item()
+
+    assert error(inverted) < 0.2 * error(noise_from_seed(model, 0))
+
+
+def test_out_of_memory_halves_the_window_and_goes_on(model, monkeypatch):
+    latents, noise = torch.randn(13, LATENT), noise_from_seed(model, 0)
+    whole = frames_of(model, latents, noise, dtype=torch.float32)
+    denoiser = model.denoiser
+
+    def scarce(z):
+        if len(z) > 4:
+            raise torch.cuda.OutOfMemoryError
+        return denoiser(z)
+
+    monkeypatch.setattr(model, "denoiser", scarce)
+    chunks = list(decode(model, latents, noise, window=16, dtype=torch.float32))
+    assert [len(chunk) for chunk in chunks] == [4, 4, 4, 1]
+    torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5)
+
+    def none(z):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(model, "denoiser", none)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        list(decode(model, latents, noise))
+
+
+def test_the_callback_sees_every_step_of_every_window(model):
+    seen = []
+    latents, noise = torch.randn(5, LATENT), noise_from_seed(model, 0)
+    frames_of(model, latents, noise, steps=2, window=3, callback=lambda i, n, x0: seen.append((i, n, len(x0))))
+    assert seen == [(0, 2, 3), (1, 2, 3), (0, 2, 2), (1, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "cannot take 0 sampling steps"),
+        ({"steps": 10_000}, "choose 1 to 1000"),
+        ({"sampler": "euler"}, "choose one of ddim, dpmpp_2m"),
+        ({"window": 0}, "at least one frame"),
+        ({"noise": torch.zeros(3, 8, 8)}, r"needs \[3, 16, 16\]"),
+        ({"latents": torch.zeros(4, LATENT + 1)}, "belong to another model"),
+        ({"latents": torch.zeros(LATENT)}, "belong to another model"),
+    ],
+)
+def test_wrong_settings_are_refused(model, options, message):
+    arguments = {"latents": torch.zeros(4, LATENT), "noise": noise_from_seed(model, 0), **options}
+    with pytest.raises(InputError, match=message):
+        list(decode(model, **arguments))
+    if "latents" not in options:
+        with pytest.raises(InputError, match=message):  # at once, not with the first chunk
+            decode(model, **arguments)
+
+
+def test_the_models_own_sampling_is_the_default(model):
+    run, ts = sampling(model.config)
+    assert run.__name__ == "sample_dpmpp_2m"
+    assert len(ts) == 3
+    latents, noise = torch.randn(2, LATENT), noise_from_seed(model, 0)
+    own = frames_of(model, latents, noise)
+    assert torch.equal(own, frames_of(model, latents, noise, sampler="dpmpp_2m", steps=3))
+    assert not torch.equal(own, frames_of(model, latents, noise, sampler="ddim", steps=8))
+
+
+def test_pixels_and_frames_are_inverse():
+    frames = torch.arange(256, dtype=torch.uint8).expand(3, 256)[None, :, :, None].expand(1, 3, 256, 3)
+    pixels = rearrange(to_pixels(frames), "n h w c -> n c h w")
+    assert (pixels.min(), pixels.max()) == (-1, 1)
+    assert torch.equal(to_frames(pixels), frames)
+    assert torch.equal(to_frames(1.5 * pixels)[0, ::255, 0, 0], torch.tensor([0, 255], dtype=torch.uint8))  # clipped
+
+
+@pytest.mark.parametrize("shape", [(40, 60, 3), (60, 40, 3), (9, 9, 3), (16, 16, 3)])
+def test_a_picture_is_cropped_to_its_middle_square(shape):
+    picture = torch.zeros(shape, dtype=torch.uint8)
+    side = min(shape[:2])
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    picture[top : top + side, left : left + side] = 255
+    fitted = fit_square(picture, 16)
+    assert fitted.shape == (16, 16, 3)
+    torch.testing.assert_close(fitted, torch.ones(16, 16, 3))
+
+
+def test_a_reference_of_another_size_is_refused(model):
+    with pytest.raises(InputError, match=r"this model needs \[16, 16, 3\]"):
+        noise_from_image(model, torch.zeros(32, 32, 3))

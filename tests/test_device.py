@@ -1,0 +1,51 @@
+"""Devices by name, and layers that change the speed but not the result."""
+
+import pytest
+import torch
+from torch import nn
+
+from talkface_core.device import HALF_ON_CPU, pick_device, pick_dtype, pick_layers
+from talkface_core.errors import InputError
+
+
+def test_devices_by_name(monkeypatch):
+    assert pick_device("cpu").type == "cpu"
+    with pytest.raises(InputError, match="choose one of auto, cpu, cuda"):
+        pick_device("tpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(InputError, match="finds no CUDA GPU"):
+        pick_device("cuda")
+
+
+def test_half_precision_only_where_the_cpu_computes_in_it(monkeypatch):
+    cpu = torch.device("cpu")
+    for amx, avx, wanted in (
+        (True, True, torch.bfloat16),
+        (False, True, torch.bfloat16),
+        (False, False, torch.float32),
+    ):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx, raising=False)
+        assert pick_dtype(cpu) == wanted
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):  # torch before it could tell
+        monkeypatch.delattr(torch.cpu, name)
+    assert pick_dtype(cpu) == torch.float32
+    assert pick_layers(cpu, torch.float32) is nn
+    assert pick_layers(cpu, torch.bfloat16) is HALF_ON_CPU
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_faster_norm_is_the_same_norm(size, dtype):
+    torch.manual_seed(0)
+    plain, fast = nn.GroupNorm(4, 16), HALF_ON_CPU.GroupNorm(4, 16)
+    nn.init.normal_(plain.weight)
+    nn.init.normal_(plain.bias)
+    fast.load_state_dict(plain.state_dict(), strict=True)
+    x = torch.randn(3, 16, size, size).to(dtype, memory_format=torch.channels_last)
+    y = fast.to(dtype)(x)
+    assert y.dtype == dtype
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    exact = plain.to(dtype).float()(x.float())
+    torch.testing.assert_close(y.float(), exact, rtol=1e-2, atol=2e-2 if dtype == torch.bfloat16 else 1e-5)
