@@ -150,7 +150,7 @@ def test_pixels_and_frames_are_inverse():
     pixels = rearrange(to_pixels(frames), "n h w c -> n c h w")
     assert (pixels.min(), pixels.max()) == (-1, 1)
     assert torch.equal(to_frames(pixels), frames)
-    assert torch.equal(to_frames(1.5 * pixels)[0, ::255, 0, 0], torch.tensor([0, 255], dtype=torch.uint8))  # clipped
+    assert torch.equal(to_frames(1.5 * pixels)[0, 0, ::255, 0], torch.tensor([0, 255], dtype=torch.uint8))  # clipped
 
 
 @pytest.mark.parametrize("shape", [(40, 60, 3), (60, 40, 3), (9, 9, 3), (16, 16, 3)])
