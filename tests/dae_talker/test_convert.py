@@ -88,8 +88,9 @@ def test_equal_to_the_public_code(tmp_path: Path, golden: dict[str, Any], small:
     pictures, noisy, t = inputs(SMALL["image_size"])
     wanted = golden["small"]
     z = net.encode(pictures)
-    assert relative_error(z, wanted["latents"]) < 1e-4
-    assert relative_error(net(noisy, t, z), wanted["eps"]) < 1e-4
+    # Rounding makes 1e-6; another epsilon in GroupNorm would make 3e-5, any other slip 1e-2 and more.
+    assert relative_error(z, wanted["latents"]) < 1e-5
+    assert relative_error(net(noisy, t, z), wanted["eps"]) < 1e-5
     ts = timesteps(net.config.schedule, SAMPLING_STEPS, net.config.sampling.spacing)
     sample = get_sampler(net.config.sampling.sampler)(net.denoiser(z), noisy, net.config.schedule, ts)
     assert relative_error(sample, wanted["sample"]) < 1e-4
@@ -157,10 +158,10 @@ def test_callbacks_of_old_lightning(tmp_path: Path, blank: State, monkeypatch: p
     monkeypatch.setitem(sys.modules, name, module)
     path = lightning(tmp_path / "last.ckpt", blank, callbacks={module.ModelCheckpoint: {"monitor": None}})
     monkeypatch.undo()
-    safe = torch.serialization.get_safe_globals()
+    safe = set(torch.serialization.get_safe_globals())
     assert len(read_diffae(path)[1]) == len(blank)
     assert name not in sys.modules
-    assert torch.serialization.get_safe_globals() == safe
+    assert set(torch.serialization.get_safe_globals()) == safe
 
 
 class Foreign:
