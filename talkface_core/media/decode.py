@@ -21,6 +21,7 @@ from talkface_core.media.timebase import step_at
 
 log = logging.getLogger(__name__)
 
+_MOST_PLANES = 8
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 # Only these state an exact length in their header; elsewhere it is a guess from the bit rate.
 _EXACT_LENGTH = {"wav", "w64", "aiff", "flac", _MP4}
@@ -111,7 +112,9 @@ class FileAudio(AudioSource):
         convert = None
         for frame in _frames(container, self.name, damage):
             same = (frame.sample_rate, frame.layout.nb_channels) == (self.sample_rate, self.channels)
-            if not same or convert is not None:
+            # PyAV reads past the planes of a frame that has eight of them; packed samples are safe.
+            risky = frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES
+            if convert is not None or risky or not same:
                 convert = convert or _Converter(self._layout, self.sample_rate)
                 yield from map(_planes_of, convert(frame))
             else:
@@ -136,10 +139,10 @@ class _Damage:
 
 
 class _Converter:
-    """Frames of changing rate or layout to one rate and layout."""
+    """Frames of any format, rate and layout to packed floats of one rate and layout."""
 
     def __init__(self, layout: str, rate: int) -> None:
-        self._target = {"format": "fltp", "layout": layout, "rate": rate}
+        self._target = {"format": "flt", "layout": layout, "rate": rate}
         self._source: tuple[str, int, str] | None = None
         self._resampler: av.AudioResampler | None = None
 
