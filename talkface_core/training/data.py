@@ -8,6 +8,7 @@ in pixels of the mp4 (origin at the top-left corner of the picture), `pose` [T, 
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from numpy.lib import format as npy
@@ -24,8 +24,13 @@ from tqdm import tqdm
 
 from talkface_core.atomic import whole_file
 from talkface_core.errors import InputError
+from talkface_core.media.audio import load_audio
+from talkface_core.media.video_reader import VideoReader
 
 SPLITS = {"train", "val", "test"}
+
+# Goes up when frames come out with other values than before, so that older caches are built anew.
+_DECODING = 2
 
 # The arrays of the truth whose first axis is the frame; the others (names, lists of events) have lengths of their own.
 PER_FRAME = (
@@ -48,30 +53,27 @@ class Clip:
     fps: Fraction
 
     def truth(self) -> dict[str, Any]:
-        """The npz: floating arrays as float32, texts in JSON parsed. Raises InputError for a clip without one."""
+        """The npz: floating arrays as float32, texts in JSON parsed. Raises InputError if missing or damaged."""
         if self.truth_file is None:
             raise InputError(f"{self.video}: no {self.name}.npz beside it, so the clip has no truth to train on.")
-        with np.load(self.truth_file, allow_pickle=False) as file:
-            return {key: _plain(file[key]) for key in file.files}
+        try:
+            with np.load(self.truth_file, allow_pickle=False) as file:
+                return {key: _plain(file[key]) for key in file.files}
+        except (zipfile.BadZipFile, zlib.error, ValueError, OSError) as error:
+            raise InputError(
+                f"{self.truth_file}: {error}; write it again with numpy.savez, numbers and text alone."
+            ) from error
 
     def audio(self) -> dict[str, Any]:
         """The sound as AUDIO: {"waveform": Tensor [1, C, N] in -1..1, "sample_rate": int}, as it is in the file."""
-        from talkface_core.media.audio import load_audio
-
         return load_audio(self.sound)
 
     def decode(self) -> Iterator[NDArray[np.uint8]]:
         """The frames in order, RGB uint8 [height, width, 3]. Raises InputError when they are not `frames` many."""
         shown = 0
-        with _opened(self.video) as container:
-            try:
-                for frame in container.decode(video=0):
-                    shown += 1
-                    yield frame.to_ndarray(format="rgb24")
-            except av.FFmpegError as error:
-                raise InputError(
-                    f"{self.video}: frame {shown} cannot be decoded ({error}); export it again."
-                ) from error
+        for chunk in VideoReader(self.video).chunks(32):
+            shown += len(chunk)
+            yield from chunk
         if shown != self.frames:
             raise InputError(
                 f"{self.video}: {shown} frames decode, the header says {self.frames}; the file is cut off."
@@ -98,11 +100,7 @@ class ClipSet:
         videos = sorted(folder.glob("*.mp4"))
         if not videos:
             inside = [child.name for child in sorted(folder.iterdir()) if any(child.glob("*.mp4"))]
-            hint = (
-                f"its folders {', '.join(inside)} have some"
-                if inside
-                else "give the folder that holds <clip>.mp4 files"
-            )
+            hint = f"its folders {', '.join(inside)} do" if inside else "give the folder with the <clip>.mp4 files"
             raise InputError(f"{folder}: holds no .mp4 clip; {hint}.")
         clips = tuple(_read_clip(video) for video in videos)
         first = clips[0]
@@ -178,7 +176,7 @@ class ClipSet:
             )
         stats = [(clip.video.name, clip.video.stat().st_size, clip.video.stat().st_mtime_ns) for clip in self.clips]
         prefix = f"{self.folder.name}-{_key(str(self.folder))}-{size}"
-        target = Path(cache_dir) / f"{prefix}-{_key(json.dumps(stats))}.npy"
+        target = Path(cache_dir) / f"{prefix}-{_key(json.dumps([_DECODING, *stats]))}.npy"
         if not target.is_file():
             self._build_cache(target, size, quiet)
             for old in set(target.parent.glob(f"{prefix}-*.npy")) - {target}:
@@ -199,15 +197,10 @@ class ClipSet:
 
 
 def _read_clip(video: Path) -> Clip:
-    with _opened(video) as container:
-        if not container.streams.video:
-            raise InputError(f"{video}: has no video stream; a clip is a video with a face.")
-        stream = container.streams.video[0]
-        # A header without a count (fragmented mp4) costs one pass over the packets.
-        frames = stream.frames or sum(packet.pts is not None for packet in container.demux(stream))
-        if not frames or not stream.average_rate:
-            raise InputError(f"{video}: holds no frames; export it again.")
-        size, fps = (stream.width, stream.height), stream.average_rate
+    reader = VideoReader(video)
+    # A header without a count (a fragmented mp4) costs one pass over the frames.
+    frames = reader.num_frames or sum(len(chunk) for chunk in reader.chunks())
+    size, fps = (reader.width, reader.height), reader.fps
     sounds = (video.with_suffix(suffix) for suffix in (".flac", ".wav"))
     sound = next((path for path in sounds if path.is_file()), video)
     truth = video.with_suffix(".npz")
@@ -248,13 +241,6 @@ def _plain(array: NDArray[Any]) -> Any:
         except ValueError:
             return str(array)
     return array
-
-
-def _opened(video: Path) -> av.container.InputContainer:
-    try:
-        return av.open(str(video))
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"{video}: cannot be opened as a video ({error}); export it again.") from error
 
 
 def _key(text: str) -> str:
