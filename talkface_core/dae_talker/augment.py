@@ -43,7 +43,9 @@ def noise(kind: str, samples: int, rng: np.random.Generator) -> Wave:
         parts = [rng.random() / k * np.sin(2 * np.pi * (k * base * seconds + rng.random())) for k in range(1, 24)]
         return _scaled(np.sum(parts, axis=0) + rng.uniform(0.01, 0.3) * floor)
     if kind == "room":
-        swell = 1.0 + 0.4 * coloured_noise(samples // 800 + 2, 0.5, rng).repeat(800)[:samples]
+        swell = 1.0 + 0.2 * np.interp(
+            seconds, np.arange(samples // 1600 + 2) / 10, rng.standard_normal(samples // 1600 + 2)
+        )
         tone = sum(
             rng.uniform(0, 0.2) * np.sin(2 * np.pi * (rng.uniform(60, 4000) * seconds + rng.random())) for _ in range(3)
         )

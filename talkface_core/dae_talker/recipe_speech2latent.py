@@ -1,0 +1,190 @@
+"""Stage 2 of training: speech to latents and the silence gate, on the frozen encoder's latents (DAE-Talker, stage 2).
+
+The paper's loss is latent regression plus L_pose, with the true pose projected. Ours adds what makes a small model
+robust (each a setting): a read-out of the mouth, other voices with labels, sounds that are augmented, and silences that
+are cut into the clips. The gate learns beside it, on the same clips with more noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from talkface_core.checkpoints import save_checkpoint
+from talkface_core.dae_talker.gate import GateConfig, SilenceGate, gate_loss
+from talkface_core.dae_talker.pose import pose_units
+from talkface_core.dae_talker.recipe import SYSTEM
+from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
+from talkface_core.dae_talker.speech_batches import Speech2LatentTraining, SpeechBatches
+from talkface_core.dae_talker.speech_data import VISEMES, SpeechClip
+from talkface_core.dae_talker.speech_loss import (
+    MouthReadout,
+    Speech2LatentLossWeights,
+    SpeechHeads,
+    speech2latent_loss,
+)
+from talkface_core.errors import InputError
+from talkface_core.training.config import TrainConfig
+
+TRAINING = {
+    "tiny": TrainConfig(
+        lr=1e-3,
+        schedule="cosine",
+        warmup=50,
+        final_lr=0.02,
+        beta2=0.98,
+        weight_decay=0.02,
+        ema_decay=0.998,
+        precision="bf16",
+    ),
+    "base": TrainConfig(lr=1e-4, optimiser="adam", ema_decay=0.999, precision="bf16"),
+}
+
+
+class Speech2LatentRecipe:
+    """Trains `Speech2Latent` and, where the clips tell speech from silence, `SilenceGate`."""
+
+    name = "dae-talker"
+
+    def __init__(
+        self,
+        clips: Sequence[SpeechClip],
+        config: Speech2LatentConfig,
+        voices: Sequence[SpeechClip] = (),
+        training: Speech2LatentTraining | None = None,
+        gate: GateConfig | None = None,
+        frozen: Mapping[str, nn.Module] | None = None,
+        frozen_configs: Mapping[str, Mapping[str, Any]] | None = None,
+        data: str = "clips",
+    ):
+        """`clips` have latents (see `speech_data.read_clips`), `voices` have labels only (`read_voices`). `frozen` are
+        the other components of the checkpoint (the autoencoder of stage 1) and `frozen_configs` their configs.
+
+        Raises InputError for clips without latents, or latents of another size than the config's.
+        """
+        self.clips, self.voices = list(clips), list(voices)
+        if not self.clips or any(clip.latents is None for clip in self.clips):
+            raise InputError("speech2latent needs clips with latents: encode the clips with the autoencoder first")
+        found = self.clips[0].latents.shape[1]
+        if found != config.latent_dim:
+            raise InputError(
+                f"latents of {found} values do not fit a speech2latent for {config.latent_dim}: "
+                "set latent_dim to the autoencoder's"
+            )
+        self.settings, self.data = training or Speech2LatentTraining(), data
+        self.frozen, self.frozen_configs = dict(frozen or {}), dict(frozen_configs or {})
+        # A projection of features that these clips do not have would never be trained.
+        config = replace(config, fronts={"mel": config.fronts["mel"]})
+        self.model = Speech2Latent(config)
+        self.modules: dict[str, nn.Module] = {"speech2latent": self.model}
+        self._fit()
+        tells = any(clip.speech is not None for clip in (*self.clips, *self.voices))
+        self.gate = SilenceGate(gate) if tells else None
+        if self.gate is not None:
+            self.modules["gate"] = self.gate
+        if self.weights.viseme or self.weights.mouth:
+            mouths = self.readout.weight.shape[1]
+            self.modules["heads"] = SpeechHeads(config.width, len(VISEMES), mouths)
+        self.batches = SpeechBatches(
+            self.clips, self.voices, self.settings, self.model, self.readout, self.gate.config if self.gate else None
+        )
+        self.config: Mapping[str, Any] = {
+            "speech2latent": config.to_dict(),
+            "gate": self.gate.config.to_dict() if self.gate else None,
+            "training": asdict(self.settings),
+            "clips": len(self.clips),
+            "voices": len(self.voices),
+        }
+
+    @property
+    def weights(self) -> Speech2LatentLossWeights:
+        """The loss weights of the settings."""
+        return self.settings.weights
+
+    def _fit(self) -> None:
+        """Normalisers and the read-out of the mouth, from all own clips."""
+        latents = torch.cat([clip.latents for clip in self.clips])
+        poses = [c.pose for c in self.clips if c.pose is not None] or [torch.zeros(1, 3)]
+        pose = pose_units(torch.cat(poses))
+        self.model.set_statistics(latents, pose if len(pose) > 1 else torch.zeros(2, 3))
+        moves = torch.cat([pose_units(p) - pose_units(p).mean(0) for p in poses])
+        self.motion_std = moves.std(0).clamp_min(0.5 / 90) if len(moves) > 1 else torch.full((3,), 0.02)
+        seen = [c for c in self.clips if c.mouth is not None]
+        if not seen:
+            self.readout = MouthReadout(self.model.config.latent_dim, 1)
+            return
+        normal = self.model.normalise(torch.cat([c.latents for c in seen]))
+        causes = [c.pose if c.pose is not None else torch.zeros(c.frames, 3) for c in seen]
+        eyes = [c.eyes if c.eyes is not None else torch.ones(c.frames) for c in seen]
+        others = torch.cat([torch.cat(causes), torch.cat(eyes)[:, None]], dim=1)
+        silent = torch.cat([well_inside_silence(c) for c in seen])
+        self.readout = MouthReadout.fit(normal, torch.cat([c.mouth for c in seen]), others, silent)
+
+    def prepare(self, device: torch.device) -> None:
+        """Moves the read-out to the device."""
+        self.readout.to(device)
+        self.motion_std = self.motion_std.to(device)
+
+    def batch(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """See `SpeechBatches.draw`."""
+        return self.batches.draw(rng)
+
+    def loss(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """The terms of `speech2latent_loss` and the gate's."""
+        frames = batch["latents"].shape[1]
+        output = self.model(batch["mel"], frames, pose=batch["pose"], eyes=batch["eyes"])
+        pose_mean = self.model.adaptor.pose_mean
+        heads = self.modules.get("heads")
+        terms = speech2latent_loss(output, batch, self.readout, pose_mean, self.motion_std, self.weights, heads)
+        if self.gate is not None:
+            terms["gate"] = gate_loss(self.gate(batch["gate_mel"]).float(), batch["gate_speech"])
+            terms["loss"] = terms["loss"] + terms["gate"]
+        return terms
+
+    @torch.no_grad()
+    def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8] | None:
+        """Mouth opening over time for four clips of the set: the truth above in grey, the model's in black."""
+        clips = [c for c in (self.clips * 4)[:4] if c.mouth is not None]
+        if not clips:
+            return None
+        model, rows = modules["speech2latent"], []
+        device = model.out.weight.device
+        for clip in clips:
+            output = model(clip.mels[0][None].float().to(device), clip.frames)
+            found = self.readout.to(device).opening(output.latents[0].float()).cpu()
+            rows.append(_plot([clip.mouth[:, -1], found]))
+        return np.concatenate(rows)
+
+    def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
+        """The whole system: the frozen components, speech2latent and the gate. The heads were for training only."""
+        trained = {name: ema_modules[name] for name in ("speech2latent", "gate") if name in ema_modules}
+        configs = {name: module.config.to_dict() for name, module in trained.items()}
+        save_checkpoint(path, SYSTEM, {**self.frozen, **trained}, {**self.frozen_configs, **configs}, provenance)
+
+
+def well_inside_silence(clip: SpeechClip, margin: int = 10) -> Tensor:
+    """Bool [T]: frames at least `margin` frames away from speech; none where the truth does not tell."""
+    if clip.speech is None:
+        return torch.zeros(clip.frames, dtype=torch.bool)
+    speech = clip.speech.float()[None, None]
+    return torch.nn.functional.max_pool1d(speech, 2 * margin + 1, 1, margin)[0, 0] == 0
+
+
+def _plot(curves: Sequence[Tensor], width: int = 800, height: int = 120) -> NDArray[np.uint8]:
+    """Curves [T] on one scale, from light grey to black, RGB uint8 [height, width, 3]."""
+    picture = np.full((height, width, 3), 255, np.uint8)
+    low, high = min(float(c.min()) for c in curves), max(float(c.max()) for c in curves)
+    for index, curve in enumerate(curves):
+        x = np.linspace(4, width - 5, len(curve))
+        y = height - 8 - (curve.numpy() - low) / max(high - low, 1e-6) * (height - 16)
+        shade = int(170 * (1 - index / max(len(curves) - 1, 1)))
+        cv2.polylines(picture, [np.stack([x, y], 1).round().astype(np.int32)], False, (shade,) * 3, 1, cv2.LINE_AA)
+    return picture

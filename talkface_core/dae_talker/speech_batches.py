@@ -1,0 +1,195 @@
+"""Batches for stage 2 (speech2latent and the gate): windows of clips, silences cut in, sounds augmented.
+
+Source: ours. Everything is drawn from the generator of the step, on the CPU, and nothing is changed by drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from talkface_core.dae_talker.augment import NOISES, noise
+from talkface_core.dae_talker.gate import SILENCE, GateConfig, open_around
+from talkface_core.dae_talker.mel_augment import DB_PER_UNIT, MelAugment, smooth_curve
+from talkface_core.dae_talker.pose import pose_units
+from talkface_core.dae_talker.speech2latent import Speech2Latent
+from talkface_core.dae_talker.speech_data import FPS, IGNORE, VISEMES, SpeechClip
+from talkface_core.dae_talker.speech_loss import MouthReadout, Speech2LatentLossWeights
+from talkface_core.media.features import LogMel
+
+# The shortest stretch that is whole in both: 200 ms.
+STEPS_PER_BLOCK, FRAMES_PER_BLOCK = 16, 5
+UNJUDGED = 6  # frames about a cut: lips neither open nor close in an instant
+
+
+@dataclass(frozen=True)
+class Speech2LatentTraining:
+    """Batches: `own` clips with latents and `voices` without (where there are any), windows of `frames`; `gated` is the
+    share of clips whose mel is faded outside speech as the gate will do, `silence` the share with a silence cut in,
+    `noises` the number of noises that are made beforehand."""
+
+    own: int = 8
+    voices: int = 8
+    frames: int = 200
+    gated: float = 0.6
+    silence: float = 0.4
+    augment: MelAugment = field(default_factory=MelAugment)
+    gate_clips: int = 8
+    gate_augment: MelAugment = field(
+        default_factory=lambda: MelAugment(level=(-45.0, 5.0), snr=(-3.0, 40.0), noise_probability=0.75, masks=1)
+    )
+    gate_noise_only: float = 0.2
+    weights: Speech2LatentLossWeights = field(default_factory=Speech2LatentLossWeights)
+    noises: int = 48
+    seed: int = 0
+
+
+class SpeechBatches:
+    """Draws batches from own clips (with latents) and voices (without)."""
+
+    def __init__(
+        self,
+        clips: Sequence[SpeechClip],
+        voices: Sequence[SpeechClip],
+        settings: Speech2LatentTraining,
+        model: Speech2Latent,
+        readout: MouthReadout,
+        gate: GateConfig | None,
+    ):
+        """`model` gives the normaliser of the latents, `readout` that of the mouth; `gate` None: no gate is trained."""
+        self.settings = settings
+        self.labelled = [clip for clip in (*clips, *voices) if clip.speech is not None] if gate else []
+        self.gate, self.readout = gate or GateConfig(), readout
+        self.clips = [self._normal(clip, model) for clip in clips]
+        self.voices = [self._normal(clip, model) for clip in voices]
+        self.latent_dim = model.config.latent_dim
+        self.steps = settings.frames * STEPS_PER_BLOCK // FRAMES_PER_BLOCK
+        self.noises = noise_bank(settings.seed, settings.noises, 1.2 * settings.frames / FPS)
+
+    def _normal(self, clip: SpeechClip, model: Speech2Latent) -> SpeechClip:
+        """The clip in the units of the loss; mouths that the read-out does not know are left out."""
+        known = self.readout.fitted and clip.mouth is not None and clip.mouth.shape[1] == len(self.readout.bias)
+        return replace(
+            clip,
+            latents=None if clip.latents is None else model.normalise(clip.latents),
+            mouth=self.readout.normalise(clip.mouth) if known else None,
+            pose=None if clip.pose is None else pose_units(clip.pose),
+        )
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Log-mels `mel` [B, S, 80] and the targets of `speech2latent_loss`; `gate_mel` and `gate_speech` for the
+        gate."""
+        chosen = [self.clips[i] for i in _draw(rng, len(self.clips), self.settings.own)]
+        chosen += [self.voices[i] for i in _draw(rng, len(self.voices), self.settings.voices)]
+        items = [self._item(clip, rng) for clip in chosen]
+        batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
+        mel = self.settings.augment(batch.pop("clean"), rng, self.noises)
+        faded = torch.from_numpy(rng.random(len(items)) < self.settings.gated)[:, None, None]
+        openness = batch.pop("openness")[..., None]
+        batch["mel"] = torch.where(faded, SILENCE + openness * (mel - SILENCE), mel)
+        return {**batch, **(self._gate_batch(rng) if self.labelled else {})}
+
+    def _item(self, clip: SpeechClip, rng: np.random.Generator) -> dict[str, Tensor]:
+        """One window of a clip, padded with silence, perhaps with a silence cut in."""
+        frames, steps = self.settings.frames, self.steps
+        block = int(rng.integers(0, max(clip.frames - frames, 0) // FRAMES_PER_BLOCK + 1))
+        first, first_step = block * FRAMES_PER_BLOCK, block * STEPS_PER_BLOCK
+        window, real = slice(first, first + frames), min(clip.frames - first, frames)
+
+        def padded(track: Tensor | None, fill: float, shape: tuple[int, ...] = ()) -> Tensor:
+            out = torch.full((frames, *shape), fill, dtype=torch.float32)
+            if track is not None:
+                out[:real] = track[window]
+            return out
+
+        mel = torch.full((steps, LogMel.dim), SILENCE)
+        sound = clip.mels[rng.integers(0, len(clip.mels))][first_step : first_step + steps].float()
+        mel[: len(sound)] = sound
+        on = (torch.arange(frames) < real).float()
+        moved = None if clip.pose is None else clip.pose - clip.pose.mean(0)
+        item = {
+            "latents": padded(clip.latents, 0.0, (self.latent_dim,)),
+            "has_latents": on * float(clip.latents is not None),
+            "mouth": padded(clip.mouth, 0.0, (len(self.readout.bias),)),
+            "has_mouth": on * float(clip.mouth is not None),
+            "pose": padded(clip.pose, 0.0, (3,)),
+            "motion": padded(moved, 0.0, (3,)),
+            "has_pose": on * float(clip.pose is not None),
+            "eyes": padded(clip.eyes, 1.0),
+            "visemes": padded(clip.visemes, IGNORE).long(),
+        }
+        speech = padded(None if clip.speech is None else clip.speech.float(), float(clip.speech is None))
+        if rng.random() < self.settings.silence:
+            self._silence(item, mel, speech, rng)
+        at = (torch.arange(steps) * FRAMES_PER_BLOCK // STEPS_PER_BLOCK).clamp_max(frames - 1)
+        return {**item, "clean": mel, "openness": open_around(speech[at][None], self.gate)[0]}
+
+    def _silence(self, item: dict[str, Tensor], mel: Tensor, speech: Tensor, rng: np.random.Generator) -> None:
+        """Cut a silence of a second or more into a window: sound gone, mouth at rest, in the latents as well.
+
+        The frames about its ends are not judged.
+        """
+        frames = len(speech)
+        length = int(frames if rng.random() < 0.2 else rng.integers(FPS, max(int(0.7 * frames), FPS + 1)))
+        first = int(rng.integers(0, frames - length + 1))
+        last = first + length
+        inside = slice(first, last)
+        item["latents"][inside] = torch.where(
+            item["has_latents"][inside, None] > 0,
+            self.readout.close(item["latents"][inside], item["mouth"][inside]),
+            item["latents"][inside],
+        )
+        item["mouth"][inside] = self.readout.closed
+        item["motion"][inside] = 0.0
+        item["visemes"][inside] = VISEMES.index("sil")
+        speech[inside] = 0.0
+        mel[first * STEPS_PER_BLOCK // FRAMES_PER_BLOCK : last * STEPS_PER_BLOCK // FRAMES_PER_BLOCK] = SILENCE
+        for end in (first, last):
+            if 0 < end < frames:
+                near = slice(max(end - UNJUDGED, 0), end + UNJUDGED)
+                for key in ("has_latents", "has_mouth", "has_pose"):
+                    item[key][near] = 0.0
+                item["visemes"][near] = IGNORE
+
+    def _gate_batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Clips under heavier noise, long silences between, and noise alone at any level."""
+        steps, count = self.steps, self.settings.gate_clips
+        mels, labels = torch.full((count, steps, LogMel.dim), SILENCE), torch.zeros(count, steps, dtype=torch.bool)
+        for row, index in enumerate(rng.integers(0, len(self.labelled), count)):
+            clip = self.labelled[index]
+            sound = clip.mels[0][:steps].float()
+            at = (torch.arange(len(sound)) * FRAMES_PER_BLOCK // STEPS_PER_BLOCK).clamp_max(clip.frames - 1)
+            mels[row, : len(sound)], labels[row, : len(sound)] = sound, clip.speech[at]
+            if rng.random() < 0.5:
+                length = int(rng.integers(80, steps))
+                first = int(rng.integers(0, steps - length + 1))
+                mels[row, first : first + length], labels[row, first : first + length] = SILENCE, False
+        heard = self.settings.gate_augment(mels, rng, self.noises)
+        alone = torch.from_numpy(rng.random(count) < self.settings.gate_noise_only)
+        starts = rng.integers(0, self.noises.shape[1] - steps + 1, count)
+        picked = rng.integers(0, len(self.noises), count)
+        noises = torch.stack([self.noises[n, s : s + steps] for n, s in zip(picked, starts, strict=True)])
+        levels = torch.from_numpy(rng.uniform(-50.0, 25.0, (count, 1, 1))).float()
+        tilt = smooth_curve(rng, count, LogMel.dim, 5, 6.0)[:, None]
+        noises = (noises + (levels + tilt) / DB_PER_UNIT).clamp(SILENCE, -SILENCE)
+        return {
+            "gate_mel": torch.where(alone[:, None, None], noises, heard),
+            "gate_speech": labels & ~alone[:, None],
+        }
+
+
+def noise_bank(seed: int, count: int, seconds: float) -> Tensor:
+    """Log-mels of noises of all kinds at -30 dB: float32 [count, S, 80]."""
+    rng, front = np.random.default_rng(seed), LogMel()
+    kinds = [NOISES[i % len(NOISES)] for i in range(count)]
+    level = np.float32(10 ** (-30 / 20))
+    return torch.stack([front(torch.from_numpy(noise(kind, int(seconds * 16000), rng) * level)) for kind in kinds])
+
+
+def _draw(rng: np.random.Generator, count: int, wanted: int) -> NDArray[np.int64]:
+    return rng.choice(count, wanted, replace=wanted > count) if count else np.empty(0, np.int64)
