@@ -1,4 +1,4 @@
-"""Head pose in DAE-Talker: the pose adaptor, and the small tracks (pose, eyes) that a user may give.
+"""Head pose in DAE-Talker: the pose adaptor, and the small tracks (pose, sway, eyes) that may be given to it.
 
 Source: DAE-Talker, speech2latent's pose adaptor: a predictor reads the hidden sequence and predicts the pose, a
 projection maps a pose back to the hidden width and is added to the sequence. Training projects the true pose.
@@ -57,6 +57,7 @@ class PoseAdaptor(nn.Module):
         )
         self.register_buffer("pose_mean", torch.zeros(3))
         self.register_buffer("pose_std", torch.full((3,), 5.0 / POSE_UNIT))
+        self.register_buffer("motion_std", torch.zeros(3))
 
     def forward(
         self,
@@ -65,16 +66,20 @@ class PoseAdaptor(nn.Module):
         strength: float = 1.0,
         pose_scale: float = 1.0,
         eyes: Tensor | None = None,
+        sway: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Predict the pose and add one to the sequence.
 
         x [B, T, width]; `pose` [B, T, 3] in units of 90 degrees (None: the predicted one); `strength` 0..1 blends from
         the predicted pose (0) to the given one (1); `pose_scale` >= 0 stretches the predicted motion about the mean
-        pose of the training set (0 holds the head still); `eyes` [B, T] opening, 1 = open, 0 = shut (None: open).
+        pose of the training set (0 holds the head still); `eyes` [B, T] opening, 1 = open, 0 = shut (None: open);
+        `sway` [B, T, 3] in units of 90 degrees is added to the predicted motion.
         Returns the sequence, the pose used and the pose predicted (before the scale), both [B, T, 3].
         """
         predicted = self.predictor(x)
-        own = (self.pose_mean + pose_scale * (predicted - self.pose_mean)).clamp(-1.0, 1.0)
+        motion = predicted - self.pose_mean
+        motion = motion if sway is None else motion + sway.to(motion.dtype)
+        own = (self.pose_mean + pose_scale * motion).clamp(-1.0, 1.0)
         used = own if pose is None else own + strength * (pose.to(own.dtype) - own)
         # Standardised, so that a degree weighs as much as the other features of the sequence.
         control = (used - self.pose_mean) / self.pose_std
@@ -89,6 +94,22 @@ def constant_pose(angles: tuple[float, float, float], frames: int) -> Tensor:
     if not all(abs(a) <= POSE_UNIT for a in angles):
         raise InputError(f"pose {tuple(angles)} is outside -90..90 degrees: give yaw,pitch,roll in degrees")
     return torch.tensor(angles, dtype=torch.float32).expand(frames, 3).clone()
+
+
+def sway_track(motion: Tensor, frames: int, fps: float = 25.0, seed: int = 0) -> Tensor:
+    """Idle motion of the head [frames, 3] in degrees, to be added to the predicted pose.
+
+    `motion` [3] is the deviation of each angle in degrees (`motion_std` of the adaptor holds the training set's within
+    a clip). A regression predicts only what speech decides, mostly nods; what it cannot know it leaves at the mean, and
+    the head looks stiff. Seven slow sine waves (0.05 to 0.5 Hz) per angle, drawn from `seed`; a longer track begins
+    with the shorter.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    hertz, phase, size = torch.rand(3, 3, 7, generator=generator, dtype=torch.float64)
+    times = (torch.arange(frames, dtype=torch.float64) + 0.5) / fps
+    size = (0.5 + size) / (0.5 + size).square().sum(1, keepdim=True).mul(0.5).sqrt()
+    waves = torch.sin(2 * torch.pi * (times[:, None, None] * 0.05 * 10**hertz + phase)) * size
+    return (waves.sum(2) * motion.double().cpu()).float()
 
 
 def blink_track(frames: int, fps: float = 25.0, seed: int = 0, mean_seconds: float = 3.5) -> Tensor:

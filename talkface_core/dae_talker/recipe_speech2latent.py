@@ -114,9 +114,10 @@ class Speech2LatentRecipe:
         latents = torch.cat([clip.latents for clip in self.clips])
         poses = [c.pose for c in self.clips if c.pose is not None] or [torch.zeros(1, 3)]
         pose = pose_units(torch.cat(poses))
-        self.model.set_statistics(latents, pose if len(pose) > 1 else torch.zeros(2, 3))
         moves = torch.cat([pose_units(p) - pose_units(p).mean(0) for p in poses])
-        self.motion_std = moves.std(0).clamp_min(0.5 / 90) if len(moves) > 1 else torch.full((3,), 0.02)
+        motion = moves.std(0, correction=0)
+        self.model.set_statistics(latents, pose if len(pose) > 1 else torch.zeros(2, 3), motion)
+        self.motion_std = motion.clamp_min(0.5 / 90)
         seen = [c for c in self.clips if c.mouth is not None]
         if not seen:
             self.readout = MouthReadout(self.model.config.latent_dim, 1)

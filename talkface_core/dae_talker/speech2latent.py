@@ -86,7 +86,7 @@ PRESETS = {
         front_width=64,
         width=128,
         heads=2,
-        ff=160,
+        ff=128,
         encoder_blocks=2,
         decoder_blocks=2,
         dropout=0.1,
@@ -219,6 +219,7 @@ class Speech2Latent(nn.Module):
         strength: float = 1.0,
         pose_scale: float = 1.0,
         eyes: Tensor | None = None,
+        sway: Tensor | None = None,
         valid: Tensor | None = None,
         first_frame: int = 0,
         first_step: int = 0,
@@ -227,19 +228,22 @@ class Speech2Latent(nn.Module):
 
         features [B, S, dim] of the front end `front`, S >= 1, beginning with step `first_step`; the window shows
         frames `first_frame` to `first_frame + frames - 1` of the clip. `pose` [B, frames, 3] in units of 90 degrees,
-        `strength`, `pose_scale` and `eyes` as in `PoseAdaptor`; `valid` bool [B, frames] marks real frames.
+        `strength`, `pose_scale`, `eyes` and `sway` as in `PoseAdaptor`; `valid` bool [B, frames] marks real frames.
         """
         x = self.front(front, features.shape[-1])(features, frames, first_frame, first_step)
         hidden = self.encoder(x, valid)
-        x, used, predicted = self.adaptor(hidden, pose, strength, pose_scale, eyes)
+        x, used, predicted = self.adaptor(hidden, pose, strength, pose_scale, eyes, sway)
         return Speech2LatentOutput(self.out(self.decoder(x, valid)), used, predicted, hidden)
 
-    def set_statistics(self, latents: Tensor, pose: Tensor) -> None:
-        """Fix the normalisers from the training set: latents [N, latent_dim], pose [N, 3] in units of 90 degrees."""
+    def set_statistics(self, latents: Tensor, pose: Tensor, motion: Tensor | None = None) -> None:
+        """Fix the normalisers from the training set: latents [N, latent_dim], pose [N, 3] in units of 90 degrees, and
+        the pose's deviation within a clip, motion [3]."""
         self.latent_mean.copy_(latents.mean(0))
         self.latent_std.copy_(latents.std(0).clamp_min(1e-6))
         self.adaptor.pose_mean.copy_(pose.mean(0))
         self.adaptor.pose_std.copy_(pose.std(0).clamp_min(1e-3))
+        if motion is not None:
+            self.adaptor.motion_std.copy_(motion)
 
     def normalise(self, latents: Tensor) -> Tensor:
         """The autoencoder's latents -> zero mean, unit deviation."""

@@ -7,7 +7,7 @@ other output rates interpolate latents and pose at the centres of the output's f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
@@ -37,13 +37,15 @@ class Control:
 
     pose: yaw, pitch, roll in degrees [frames, 3] or [3], or None for the predicted pose; strength 0..1 blends from the
     predicted to the given pose; pose_scale >= 0 stretches the predicted motion about the mean pose (0: still head);
-    eyes: opening of the eyes [frames], 1 open, 0 shut, or None for open. Tracks have one row per frame of the output.
+    eyes: opening of the eyes [frames], 1 open, 0 shut, or None for open; sway: degrees [frames, 3] that are added to
+    the predicted pose (see `pose.sway_track`). Tracks have one row per frame of the output.
     """
 
     pose: Tensor | None = None
     strength: float = 1.0
     pose_scale: float = 1.0
     eyes: Tensor | None = None
+    sway: Tensor | None = None
 
     def checked(self, frames: int) -> Control:
         """The same with whole tracks of `frames` rows; raises InputError for any other shape or range."""
@@ -53,17 +55,33 @@ class Control:
             raise InputError(
                 f"pose scale {self.pose_scale} is outside 0..10: 1 is the predicted motion, 0 a still head"
             )
-        pose, eyes = self.pose, self.eyes
-        if pose is not None:
-            pose = pose.float().expand(frames, 3) if pose.shape == (3,) else pose.float()
-            if pose.shape != (frames, 3) or not pose.isfinite().all() or pose.abs().max() > 90.0:
-                raise InputError(
-                    f"pose track of shape {tuple(pose.shape)} does not fit: give {frames} rows (one per output frame) "
-                    "of yaw, pitch, roll within -90..90 degrees"
-                )
+        pose = _angles("pose", self.pose, frames)
+        sway = _angles("sway", self.sway, frames)
+        eyes = self.eyes
         if eyes is not None and eyes.shape != (frames,):
             raise InputError(f"eye track of shape {tuple(eyes.shape)} does not fit: give {frames} values in 0..1")
-        return Control(pose, self.strength, self.pose_scale, None if eyes is None else eyes.float().clamp(0.0, 1.0))
+        eyes = None if eyes is None else eyes.float().clamp(0.0, 1.0)
+        return replace(self, pose=pose, eyes=eyes, sway=sway)
+
+    def retimed(self, source: Rate, target: Rate, frames: int) -> Control:
+        """The same at another frame rate, `frames` rows long."""
+        tracks = {
+            name: None if track is None else torch.cat(list(retime([track], source, target, frames)))
+            for name, track in (("pose", self.pose), ("eyes", self.eyes), ("sway", self.sway))
+        }
+        return replace(self, **tracks)
+
+
+def _angles(name: str, track: Tensor | None, frames: int) -> Tensor | None:
+    if track is None:
+        return None
+    track = track.float().expand(frames, 3) if track.shape == (3,) else track.float()
+    if track.shape != (frames, 3) or not track.isfinite().all() or track.abs().max() > 90.0:
+        raise InputError(
+            f"{name} track of shape {tuple(track.shape)} does not fit: give {frames} rows (one per output frame) "
+            "of yaw, pitch, roll within -90..90 degrees"
+        )
+    return track
 
 
 def speech_to_latents(
@@ -89,10 +107,7 @@ def speech_to_latents(
     total, shown = frame_count(samples, sample_rate, own), frame_count(samples, sample_rate, rate)
     control = (control or Control()).checked(shown)
     if rate != own:
-        tracks = [
-            None if t is None else torch.cat(list(retime([t], rate, own, total))) for t in (control.pose, control.eyes)
-        ]
-        control = Control(tracks[0], control.strength, control.pose_scale, tracks[1])
+        control = control.retimed(rate, own, total)
     chunks = _windows(model, features, total, front, control, window, overlap)
     if rate == own:
         yield from chunks
@@ -196,16 +211,19 @@ def _one_window(
     block, step = features.read(int(below[0]) - net.reach, int(below[-1]) + net.reach + 2)
     weight = model.out.weight
     options = {"device": weight.device, "dtype": weight.dtype}
-    pose = None if control.pose is None else pose_units(control.pose[None, first:stop]).to(**options)
-    eyes = None if control.eyes is None else control.eyes[None, first:stop].to(**options)
+
+    def part(track: Tensor | None) -> Tensor | None:
+        return None if track is None else track[None, first:stop].to(**options)
+
     output = model(
         block[None].to(**options),
         stop - first,
         front=front,
-        pose=pose,
+        pose=None if control.pose is None else pose_units(part(control.pose)),
         strength=control.strength,
         pose_scale=control.pose_scale,
-        eyes=eyes,
+        eyes=part(control.eyes),
+        sway=None if control.sway is None else pose_units(part(control.sway)),
         first_frame=first,
         first_step=step,
     )

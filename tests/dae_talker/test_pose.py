@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from talkface_core.dae_talker.pose import PoseAdaptor, blink_track, constant_pose, pose_degrees, pose_units
+from talkface_core.dae_talker.pose import (
+    PoseAdaptor,
+    blink_track,
+    constant_pose,
+    pose_degrees,
+    pose_units,
+    sway_track,
+)
 from talkface_core.errors import InputError
 
 
@@ -33,6 +40,23 @@ def test_scale_stretches_about_the_mean_pose(adaptor):
     wanted = adaptor.pose_mean + 2.0 * (predicted - adaptor.pose_mean)
     torch.testing.assert_close(adaptor(x, pose_scale=2.0)[1], wanted)
     assert adaptor(x, pose_scale=10.0)[1].abs().max() <= 1.0
+
+
+def test_sway_joins_the_predicted_motion_only(adaptor):
+    x, sway = torch.randn(1, 9, 16), 0.05 * torch.randn(1, 9, 3)
+    given, predicted = torch.full((1, 9, 3), 0.3), adaptor(x)[2]
+    torch.testing.assert_close(adaptor(x, sway=sway)[1], predicted + sway)
+    torch.testing.assert_close(adaptor(x, given, sway=sway)[1], given)
+    torch.testing.assert_close(adaptor(x, pose_scale=0.0, sway=sway)[1], adaptor.pose_mean.expand(1, 9, 3))
+
+
+def test_sway_is_slow_as_wide_as_asked_and_reproducible():
+    motion = torch.tensor([2.0, 0.0, 0.5])
+    track = sway_track(motion, 5 * 60 * 25, 25.0, seed=1)
+    torch.testing.assert_close(track.std(0), motion, rtol=0.1, atol=1e-6)
+    assert track.diff(dim=0).abs().amax(0)[0] < 0.4
+    torch.testing.assert_close(sway_track(motion, 100, 25.0, seed=1), track[:100])
+    assert not torch.equal(sway_track(motion, 100, 25.0, seed=2), track[:100])
 
 
 def test_pose_and_eyes_are_added_to_the_sequence(adaptor):

@@ -93,6 +93,8 @@ def test_given_pose_and_eyes_reach_the_model_at_every_rate(net):
         half = run(net, mel, samples, fps=fps, control=Control(pose=track, strength=0.5), window=60, overlap=15)[1]
         free = run(net, mel, samples, fps=fps, window=60, overlap=15)[1]
         torch.testing.assert_close(half, (track + free) / 2, rtol=0, atol=0.35)
+        swayed = run(net, mel, samples, fps=fps, control=Control(sway=track), window=60, overlap=15)[1]
+        torch.testing.assert_close(swayed, track + free, rtol=0, atol=0.35)
         dark = torch.zeros(frames)
         shut = run(net, mel, samples, fps=fps, control=Control(pose=track, eyes=dark), window=60, overlap=15)[0]
         assert (shut - latents).abs().mean() > 1e-3
@@ -119,6 +121,7 @@ def test_wrong_controls_are_refused(net):
         (Control(pose_scale=-1.0), "scale -1.0"),
         (Control(pose=torch.zeros(9, 3)), "give 25 rows"),
         (Control(pose=torch.full((25, 3), 91.0)), r"-90\.\.90"),
+        (Control(sway=torch.zeros(9, 3)), "sway track"),
         (Control(eyes=torch.zeros(9)), "give 25 values"),
     ):
         with pytest.raises(InputError, match=words):
