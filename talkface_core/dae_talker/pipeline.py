@@ -1,0 +1,193 @@
+"""DAE-Talker from speech to video, as a stream: sound -> log-mel -> silence gate -> latents -> frames.
+
+Source: DAE-Talker (Du et al. 2023), inference; the gate and the windows are ours. Every part works in windows and hands
+its result on, so that an hour of sound needs no more memory than ten seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from talkface_core.checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
+from talkface_core.clock import NETWORK, PLUMBING, Clock
+from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
+from talkface_core.dae_talker.decode import decode, noise_from_seed
+from talkface_core.dae_talker.gate import GateConfig, SilenceGate
+from talkface_core.dae_talker.pose import blink_track
+from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
+from talkface_core.dae_talker.windows import Control, LatentChunk, speech_to_latents
+from talkface_core.device import pick_device, pick_dtype, pick_layers
+from talkface_core.errors import InputError
+from talkface_core.media.audio import AudioSource, analysis_blocks
+from talkface_core.media.features import LogMel
+from talkface_core.media.timebase import Rate, as_rate, frame_count
+from talkface_core.media.video import VideoWriter
+
+SYSTEM = "dae_talker"
+BUNDLED = "dae_talker_tiny"
+SLOWEST, FASTEST = 1, 120  # frames per second
+WINDOW = 16
+
+
+@dataclass(frozen=True)
+class DAETalker:
+    """The system's networks, ready to run: one speaker. `provenance` says what they were trained on."""
+
+    path: Path
+    autoencoder: DiffusionAutoencoder
+    speech2latent: Speech2Latent
+    gate: SilenceGate | None
+    device: torch.device
+    dtype: torch.dtype
+    provenance: dict[str, Any]
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second that the model was trained for."""
+        return as_rate(self.speech2latent.config.fps)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of its frames in pixels."""
+        return self.autoencoder.config.image_size
+
+
+def load_dae_talker(
+    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+) -> DAETalker:
+    """Load a bundled checkpoint by name, or a file. `dtype` is the decoder's (None: what suits the device).
+
+    Raises CheckpointError for a file that is not a whole DAE-Talker, InputError for a device that is not there.
+    """
+    device = pick_device(device) if isinstance(device, str) else device
+    dtype = pick_dtype(device) if dtype is None else dtype
+    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
+    missing = {"autoencoder", "speech2latent"} - checkpoint.configs.keys()
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
+            "too: train the second stage on this autoencoder, then speak with its checkpoint."
+        )
+    layers = pick_layers(device, dtype)
+    autoencoder = _loaded(
+        checkpoint, "autoencoder", lambda c: DiffusionAutoencoder(AutoencoderConfig.from_dict(c), layers)
+    )
+    speech2latent = _loaded(checkpoint, "speech2latent", lambda c: Speech2Latent(Speech2LatentConfig.from_dict(c)))
+    gate = None
+    if "gate" in checkpoint.configs:
+        gate = _loaded(checkpoint, "gate", lambda c: SilenceGate(GateConfig.from_dict(c))).to(device)
+    spoken, shown = speech2latent.config.latent_dim, autoencoder.config.latent_dim
+    if spoken != shown:
+        raise CheckpointError(f"{checkpoint.path}: found latents of {spoken} values for a decoder that reads {shown}.")
+    autoencoder.to(device).unet.to(dtype, memory_format=torch.channels_last)
+    return DAETalker(checkpoint.path, autoencoder, speech2latent.to(device), gate, device, dtype, checkpoint.provenance)
+
+
+def _loaded(checkpoint: Checkpoint, component: str, build: Callable[[dict[str, Any]], Any]) -> Any:
+    try:
+        module = build(checkpoint.configs[component])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint.path}: found unreadable settings of {component!r} ({error}).") from error
+    return checkpoint.load_into(module, component).eval().requires_grad_(False)
+
+
+def output_rate(talker: DAETalker, fps: Rate | None = None) -> Fraction:
+    """The rate of the video: the model's own for None. Raises InputError outside 1..120 frames per second."""
+    rate = talker.fps if fps is None else as_rate(fps)
+    if not SLOWEST <= rate <= FASTEST:
+        raise InputError(f"{float(rate):g} frames per second: choose {SLOWEST} to {FASTEST}, such as 25")
+    return rate
+
+
+def speech_latents(
+    talker: DAETalker,
+    source: AudioSource,
+    fps: Rate | None = None,
+    control: Control | None = None,
+    clock: Clock | None = None,
+) -> Iterator[LatentChunk]:
+    """Latents and pose of all ceil(seconds * fps) frames of the sound, chunk by chunk."""
+    clock = clock or Clock()
+    features: Iterable[Tensor] = clock.stream(PLUMBING, LogMel().stream(analysis_blocks(source)))
+    if talker.gate is not None:
+        features = talker.gate.stream(block.to(talker.device) for block in features)
+    rate = output_rate(talker, fps)
+    return speech_to_latents(
+        talker.speech2latent, features, source.num_samples(), source.sample_rate, fps=rate, control=control
+    )
+
+
+def speak(
+    talker: DAETalker,
+    source: AudioSource,
+    fps: Rate | None = None,
+    control: Control | None = None,
+    noise: Tensor | None = None,
+    sampler: str | None = None,
+    steps: int | None = None,
+    window: int = WINDOW,
+    clock: Clock | None = None,
+) -> Iterator[Tensor]:
+    """Frames uint8 [n, H, W, 3] on the CPU, chunk by chunk: exactly ceil(seconds * fps) in all.
+
+    `noise` is the x_T [C, H, W] that all frames share (None: seed 0). `fps`, `sampler` and `steps` are the model's own
+    where None. `clock` counts the networks' time apart. Raises InputError, at the latest with the first chunk, for
+    impossible settings and for sound that cannot be read.
+    """
+    clock = clock or Clock()
+    noise = noise_from_seed(talker.autoencoder, 0) if noise is None else noise
+    chunks = speech_latents(talker, source, fps, control, clock)
+    frames = decode(talker.autoencoder, (chunk.latents for chunk in chunks), noise, sampler, steps, window)
+    return clock.stream(NETWORK, (chunk.cpu() for chunk in frames))
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A video that was written: its frames and rate, seconds of sound, seconds of work by part."""
+
+    output: Path
+    frames: int
+    fps: Fraction
+    seconds_audio: float
+    seconds: dict[str, float]
+
+
+def speak_to_file(
+    talker: DAETalker,
+    source: AudioSource,
+    path: str | Path,
+    fps: Rate | None = None,
+    control: Control | None = None,
+    noise: Tensor | None = None,
+    sampler: str | None = None,
+    steps: int | None = None,
+    window: int = WINDOW,
+    progress: Callable[[int], None] | None = None,
+) -> Spoken:
+    """Write the speaking face with its sound as a video, whole or not at all; arguments as in `speak`.
+
+    `progress(frames)` is called with the number of frames of each chunk.
+    """
+    clock, rate = Clock(), output_rate(talker, fps)
+    frames = speak(talker, source, rate, control, noise, sampler, steps, window, clock)
+    size = talker.image_size
+    with VideoWriter(path, size, size, rate, source) as writer:
+        for chunk in frames:
+            writer.write(chunk)
+            if progress is not None:
+                progress(len(chunk))
+    seconds = source.num_samples() / source.sample_rate
+    return Spoken(writer.path, writer.frames, rate, seconds, clock.read())
+
+
+def natural_blinks(talker: DAETalker, source: AudioSource, fps: Rate | None = None, seed: int = 0) -> Tensor:
+    """Openings of the eyes [frames] for `Control`: speech says nothing of blinks, so they are drawn from `seed`."""
+    rate = output_rate(talker, fps)
+    return blink_track(frame_count(source.num_samples(), source.sample_rate, rate), float(rate), seed)
