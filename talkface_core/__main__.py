@@ -1,0 +1,8 @@
+"""`python -m talkface_core`: the command line."""
+
+import sys
+
+from talkface_core.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The program: reads the arguments, runs the command, turns what went wrong into one line and an exit status."""
+
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from talkface_core import __version__
+from talkface_core.cli import models, speak, train
+from talkface_core.cli.common import PROGRAM, WRONG_INPUT, Parser, first_line
+from talkface_core.errors import InputError
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0, 2 for wrong input, 130 after Ctrl-C; SIGTERM ends in SystemExit(143)."""
+    args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    logging.basicConfig(format="%(message)s", level=logging.ERROR if args.quiet else logging.WARNING)
+    try:
+        with _orderly_end():
+            return args.run(args)
+    except KeyboardInterrupt:
+        return _fail("stopped", INTERRUPTED)
+    except InputError as error:
+        return _fail(str(error), WRONG_INPUT)
+    except BrokenPipeError:  # the reader of our output has seen enough: `models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        # A full disk, a folder without permission: the user's to mend, and no bug of ours to trace.
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", WRONG_INPUT)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"talkface: {first_line(message)}", file=sys.stderr)
+    return status
+
+
+def _parser() -> Parser:
+    parser = Parser(prog=PROGRAM, description="Speech to talking-face video.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    for module in (speak, train, models):
+        module.add_command(commands)
+    return parser
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--pose -15,0,0` as `--pose=-15,0,0`: argparse would take a list that begins with a minus for a flag."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and re.fullmatch(r"--[a-z-]+", joined[-1]) and re.match(r"-[\d.]", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """SIGTERM ends the program through all its `finally`, so that no half-written file stays."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

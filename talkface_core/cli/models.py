@@ -1,0 +1,90 @@
+"""`models`: the checkpoints at hand and what they were made from; converts the published DiffAE autoencoder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talkface_core.cli.common import add_common, report
+from talkface_core.errors import InputError
+
+if TYPE_CHECKING:
+    from talkface_core.checkpoints import Checkpoint
+
+
+def add_command(commands: Any) -> None:
+    """Add the command and its flags."""
+    parser = commands.add_parser("models", help="list, describe and convert models", description=__doc__)
+    parser.add_argument("model", nargs="?", metavar="NAME|FILE", help="describe this one (default: list the bundled)")
+    parser.add_argument("--convert", metavar="FILE", help="a DiffAE autoencoder checkpoint (last.ckpt) to convert")
+    parser.add_argument("-o", "--output", metavar="OUT.safetensors", help="where the converted model goes")
+    add_common(parser, device=False)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """List, describe or convert."""
+    from talkface_core.checkpoints import find_checkpoint, list_checkpoints, read_checkpoint
+
+    if args.convert is not None:
+        return _convert(args)
+    if args.output is not None:
+        raise InputError("-o belongs to --convert; name the file to convert")
+    if args.model is not None:
+        found = _described(read_checkpoint(find_checkpoint(args.model)))
+        _show(args, found, json.dumps(found, indent=2))
+        return 0
+    models = [_described(read_checkpoint(path)) for path in list_checkpoints().values()]
+    lines = [f"{m['name']:<24} {m['system']:<16} {m['parameters'] / 1e6:7.1f} M  {_origin(m)}" for m in models]
+    _show(args, {"models": models}, "\n".join(lines) or "no bundled models")
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    if args.model is not None:
+        raise InputError(f"--convert takes one file; what is {args.model!r} for?")
+    if args.output is None:
+        raise InputError("--convert needs -o OUT.safetensors, where the converted model goes")
+    if not Path(args.output).parent.is_dir():
+        raise InputError(f"output folder {Path(args.output).parent} does not exist; create it first or choose another")
+    from talkface_core.checkpoints import read_checkpoint
+    from talkface_core.dae_talker.convert import convert_diffae
+
+    path = convert_diffae(args.convert, args.output)
+    report(args, {"output": str(path), **_described(read_checkpoint(path))}, f"{path}: written")
+    return 0
+
+
+def _described(checkpoint: Checkpoint) -> dict[str, Any]:
+    counts = {name: sum(t.numel() for t in state.values()) for name, state in checkpoint.states.items()}
+    return {
+        "name": checkpoint.path.stem,
+        "path": str(checkpoint.path),
+        "system": checkpoint.system,
+        "bytes": checkpoint.path.stat().st_size,
+        "parameters": sum(counts.values()),
+        "components": counts,
+        "provenance": checkpoint.provenance,
+        "configs": checkpoint.configs,
+    }
+
+
+def _origin(model: dict[str, Any]) -> str:
+    """What was trained on, under which licence, and the measured numbers, in one line."""
+    provenance = model["provenance"]
+    parts = [str(provenance[key]) for key in ("data", "licence", "recipe") if key in provenance]
+    parts += [f"{name} {value}" for name, value in _numbers(provenance.get("measured", {}))]
+    return ", ".join(parts)
+
+
+def _numbers(measured: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(measured, dict):
+        return [(prefix, measured)]
+    return [n for key, value in measured.items() for n in _numbers(value, f"{prefix}.{key}".lstrip("."))]
+
+
+def _show(args: argparse.Namespace, result: dict[str, Any], text: str) -> None:
+    # What was asked for is the output here, so it goes to stdout, for people too.
+    print(json.dumps(result) if args.json else text)

@@ -1,0 +1,117 @@
+"""`speak`: a video of a face that says what a sound file says."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talkface_core.cli.common import add_common, peak_rss_mb, report
+from talkface_core.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from talkface_core.dae_talker.pipeline import DAETalker
+
+_LARGEST_SEED = 2**63 - 1
+
+
+def add_command(commands: Any) -> None:
+    """Add the command and its flags."""
+    parser = commands.add_parser("speak", help="speech to a talking-face video", description=__doc__)
+    parser.add_argument("audio", metavar="AUDIO", help="speech: wav, flac, mp3, m4a, ogg, or a video with sound")
+    parser.add_argument("-o", "--output", metavar="OUT.mp4", required=True, help="the video to write")
+    parser.add_argument("--model", metavar="NAME|FILE", help="a bundled model or a checkpoint (default: bundled)")
+    parser.add_argument("--pose", metavar="YAW,PITCH,ROLL|FILE", help="head pose in degrees, or a file of keyframes")
+    parser.add_argument("--pose-strength", type=float, default=1.0, metavar="0..1", help="0 predicted, 1 as given")
+    parser.add_argument("--no-blinks", action="store_true", help="keep the eyes open")
+    parser.add_argument("--steps", type=int, metavar="N", help="network evaluations a frame (default: the model's)")
+    parser.add_argument("--sampler", metavar="NAME", help="ddim or dpmpp_2m (default: the model's)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise and of the blinks (default: 0)")
+    parser.add_argument("--fps", metavar="F", help="frames a second, such as 25 or 30000/1001 (default: the model's)")
+    parser.add_argument("--reference", metavar="IMAGE", help="picture to take the noise x_T from, by inversion")
+    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where in the sound to begin")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
+    add_common(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the video. All that can be wrong with the arguments is told before the work begins."""
+    began = time.perf_counter()
+    from tqdm import tqdm
+
+    from talkface_core.dae_talker import pipeline
+    from talkface_core.dae_talker.decode import sampling
+    from talkface_core.dae_talker.windows import Control
+    from talkface_core.media.audio import open_audio
+    from talkface_core.media.timebase import frame_count
+    from talkface_core.media.video import check_output
+
+    if not 0 <= args.seed <= _LARGEST_SEED:
+        raise InputError(f"seed {args.seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
+    output = check_output(args.output, [path for path in (args.audio, args.reference, args.pose) if path])
+    source = open_audio(args.audio, args.start, args.duration)
+    talker = pipeline.load_dae_talker(args.model or pipeline.BUNDLED, args.device)
+    rate = pipeline.output_rate(talker, args.fps)
+    sampling(talker.autoencoder.config, args.sampler, args.steps)
+    frames = frame_count(source.num_samples(), source.sample_rate, rate)
+    control = Control(
+        pose=None if args.pose is None else _pose(args.pose, frames, rate, talker),
+        strength=args.pose_strength,
+        eyes=None if args.no_blinks else pipeline.natural_blinks(talker, source, rate, args.seed),
+    ).checked(frames)
+    noise = _noise(talker, args)
+    loaded = time.perf_counter() - began
+    with tqdm(total=frames, unit="frame", desc=output.name, disable=args.quiet) as bar:
+        spoken = pipeline.speak_to_file(
+            talker, source, output, rate, control, noise, args.sampler, args.steps, progress=bar.update
+        )
+    result = {
+        "output": str(output),
+        "frames": spoken.frames,
+        "fps": float(rate),
+        "seconds_audio": round(spoken.seconds_audio, 6),
+        "seconds_wall": round(time.perf_counter() - began, 3),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "seconds_load": round(loaded, 3),
+        **{f"seconds_{part}": round(seconds, 3) for part, seconds in spoken.seconds.items()},
+        "model": talker.path.stem,
+        "device": talker.device.type,
+        "dtype": str(talker.dtype).removeprefix("torch."),
+        "seed": args.seed,
+    }
+    working = sum(spoken.seconds.values())
+    speed = f"{spoken.frames} frames in {working:.1f} s ({spoken.frames / working:.1f} a second)"
+    report(args, result, f"{output}: {speed}")
+    return 0
+
+
+def _pose(text: str, frames: int, rate: Any, talker: DAETalker) -> Tensor:
+    from talkface_core.cli.pose import read_pose
+
+    return read_pose(text, frames, rate, talker.fps)
+
+
+def _noise(talker: DAETalker, args: argparse.Namespace) -> Tensor:
+    from talkface_core.dae_talker.decode import fit_square, noise_from_image, noise_from_seed
+
+    if args.reference is None:
+        return noise_from_seed(talker.autoencoder, args.seed)
+    return noise_from_image(talker.autoencoder, fit_square(_picture(Path(args.reference)), talker.image_size))
+
+
+def _picture(path: Path) -> Tensor:
+    import cv2
+    import numpy as np
+    import torch
+
+    if not path.is_file():
+        raise InputError(f"reference picture {path} does not exist; check the name and the folder")
+    coded = np.fromfile(path, np.uint8)
+    picture = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
+    if picture is None:
+        raise InputError(f"reference picture {path} cannot be read; give a whole .png or .jpg")
+    return torch.from_numpy(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))

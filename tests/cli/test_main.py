@@ -1,0 +1,87 @@
+"""The program as such: help at once, one line for what is wrong, exit statuses."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from talkface_core.cli import main as module
+from talkface_core.errors import InputError
+
+
+@pytest.mark.parametrize("words", [("--help",), ("speak", "--help"), ("train", "--help"), ("models", "--help")])
+def test_help_explains(talkface, words):
+    ended = talkface(*words)
+    assert ended.status == 0
+    assert "python -m talkface_core" in ended.out
+    assert not ended.err
+
+
+def test_help_and_the_package_come_without_torch():
+    """They answer at once: torch alone takes longer to import than anyone waits for a help text."""
+    code = "import sys, talkface_core, talkface_core.cli.main as m\nm._parser()\n"
+    code += (
+        "heavy = {'torch', 'numpy', 'av', 'librosa', 'accelerate', 'cv2'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    began = time.process_time()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert time.process_time() - began < 1.5
+
+
+def test_it_runs_as_a_module(program):
+    process = program("--version")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out.strip(), err) == (0, "0.1.0", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "COMMAND"),
+        (("dance",), "'dance'"),
+        (("speak",), "AUDIO"),
+        (("speak", "a.wav", "-o", "a.mp4", "--steps", "many"), "--steps: invalid int value: 'many'"),
+        (("speak", "a.wav", "-o", "a.mp4", "--seed", "1.5"), "--seed: invalid int value"),
+        (("speak", "a.wav", "-o", "a.mp4", "--device", "tpu"), "choose from"),
+        (("speak", "a.wav", "-o", "a.mp4", "--colour", "red"), "--colour"),
+    ],
+)
+def test_wrong_flags_are_one_line_and_status_2(talkface, words, message):
+    ended = talkface(*words)
+    assert ended.status == 2
+    assert message in ended.err
+    assert ended.err.startswith("talkface: ")
+    assert ended.err.count("\n") == 1
+    assert not ended.out
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (InputError("two\nlines"), 2, "talkface: two lines\n"),
+        (OSError(28, "No space left on device", "/x/out.mp4"), 2, "talkface: /x/out.mp4: No space left on device\n"),
+        (KeyboardInterrupt(), 130, "talkface: stopped\n"),
+    ],
+)
+def test_errors_become_a_line_and_a_status(talkface, monkeypatch, error, status, line):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr(module.models, "run", fail)
+    ended = talkface("models")
+    assert (ended.status, ended.err, ended.out) == (status, line, "")
+
+
+def test_a_bug_is_not_hidden(talkface, monkeypatch):
+    def fail(args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module.models, "run", fail)
+    with pytest.raises(ZeroDivisionError):
+        talkface("models")
+
+
+def test_a_list_may_begin_with_a_minus():
+    joined = module._joined(["speak", "a.wav", "--pose", "-15,0,.5", "--seed", "-1", "-o", "x.mp4", "--json"])
+    assert joined == ["speak", "a.wav", "--pose=-15,0,.5", "--seed=-1", "-o", "x.mp4", "--json"]

@@ -1,0 +1,63 @@
+"""`models`: lists, describes and converts."""
+
+import json
+
+import pytest
+import torch
+
+from talkface_core import checkpoints
+from tests.dae_talker.small import save_small_talker
+
+
+@pytest.fixture
+def bundled(monkeypatch, tmp_path):
+    """A folder that stands for the bundled weights."""
+    folder = tmp_path / "pretrained"
+    folder.mkdir()
+    monkeypatch.setattr(checkpoints, "PRETRAINED", folder)
+    return folder
+
+
+def test_the_list_names_models_and_their_numbers(talkface, bundled):
+    assert talkface("models").out == "no bundled models\n"
+    save_small_talker(bundled / "nobody.safetensors")
+    ended = talkface("models")
+    assert (ended.status, ended.err) == (0, "")
+    assert [ended.out.split()[k] for k in (0, 1)] == ["nobody", "dae_talker"]
+    assert "Apache-2.0" in ended.out
+    listed = json.loads(talkface("models", "--json").out)["models"]
+    assert [model["name"] for model in listed] == ["nobody"]
+    assert listed[0]["parameters"] == sum(listed[0]["components"].values())
+
+
+def test_one_model_is_described_by_name_or_file(talkface, bundled, small_checkpoint):
+    save_small_talker(bundled / "nobody.safetensors", gate=None)
+    by_name = json.loads(talkface("models", "nobody", "--json").out)
+    by_file = json.loads(talkface("models", small_checkpoint).out)
+    assert by_name["components"].keys() == {"autoencoder", "speech2latent"}
+    assert by_file["components"].keys() == {"autoencoder", "speech2latent", "gate"}
+    assert by_file["configs"]["autoencoder"]["prediction"] == "v"
+    assert by_file["provenance"]["data"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("nobody", "nobody: found no such file"),
+        ("-o {tmp}/x.safetensors", "-o belongs to --convert"),
+        ("--convert {tmp}/last.ckpt", "needs -o OUT.safetensors"),
+        ("--convert {tmp}/last.ckpt -o {tmp}/missing/x.safetensors", "missing does not exist"),
+        ("--convert {tmp}/last.ckpt -o {tmp}/x.pt", "ends in .safetensors, not '.pt'"),
+        ("--convert {tmp}/none.ckpt -o {tmp}/x.safetensors", "none.ckpt"),
+        ("--convert {tmp}/last.ckpt -o {tmp}/x.safetensors", "last.ckpt"),
+        ("ada --convert {tmp}/last.ckpt -o {tmp}/x.safetensors", "what is 'ada' for?"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_no_file(talkface, tmp_path, flags, message):
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "last.ckpt")
+    ended = talkface("models", *flags.format(tmp=tmp_path).split())
+    assert ended.status == 2
+    assert message in ended.err
+    assert ended.err.count("\n") == 1
+    assert not ended.out
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]

@@ -1,0 +1,78 @@
+"""`train`: two steps of a recipe on the fixture clip, and what is refused before any work."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from talkface_core.checkpoints import read_checkpoint
+
+CLIPS = Path(__file__).parents[1] / "fixtures"
+
+
+def test_a_run_ends_in_a_checkpoint_and_goes_on_later(talkface, tmp_path):
+    words = ("train", "dae-talker-autoencoder", "--data", CLIPS, "--out", tmp_path / "run", "--device", "cpu")
+    small = (*words, "--batch-size", 1, "--sample-every", 0, "--log-every", 1, "--json", "--quiet")
+    ended = talkface(*small, "--steps", 1, "--lr", 1e-4, "--seed", 7)
+    assert (ended.status, ended.err) == (0, "")
+    result = json.loads(ended.out)
+    assert (result["steps"], result["ended_by"]) == (1, "steps")
+    checkpoint = read_checkpoint(result["output"], "dae_talker")
+    train = checkpoint.provenance["config"]["train"]
+    assert (train["lr"], train["seed"], checkpoint.provenance["steps"]) == (1e-4, 7, 1)
+
+    again = talkface(*small, "--steps", 2, "--lr", 1e-4, "--seed", 7)
+    assert again.status == 2
+    assert "holds a run, at step 1; resume it" in again.err
+    other = talkface(*small, "--steps", 2, "--lr", 1e-3, "--seed", 7, "--resume")
+    assert other.status == 2
+    assert "other settings" in other.err
+    more = talkface(*small, "--steps", 2, "--lr", 1e-4, "--seed", 7, "--resume")
+    assert json.loads(more.out)["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--steps 0", "--steps 0: give a number above zero"),
+        ("--batch-size -1", "--batch-size -1"),
+        ("--lr nan", "--lr nan"),
+        ("--max-minutes 0", "--max-minutes 0.0"),
+        ("--seed -1", "--seed -1: give zero or more"),
+        ("--save-every -1", "--save-every -1"),
+        ("--preset huge", "'huge'"),
+        ("--precision fp8", "'fp8'"),
+        ("--data {tmp}/none", "none: no such folder"),
+        ("--data {tmp}", "holds no .mp4 clip"),
+        ("--out {tmp}/file", "file is a file; give a folder"),
+        ("--resume", "no state.safetensors to resume from"),
+    ],
+)
+def test_wrong_input_is_one_line_and_no_run(talkface, tmp_path, flags, message):
+    (tmp_path / "file").write_text("x")
+    words = [
+        "train",
+        "dae-talker-autoencoder",
+        "--data",
+        CLIPS,
+        "--out",
+        tmp_path / "run",
+        "--quiet",
+        "--batch-size",
+        1,
+    ]
+    ended = talkface(*words, "--device", "cpu", *flags.format(tmp=tmp_path).split())
+    assert ended.status == 2
+    assert message in ended.err
+    assert ended.err.count("\n") == 1
+    assert not ended.out
+    assert not (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_unknown_recipes_and_flags_of_another_recipe(talkface, tmp_path):
+    ended = talkface("train", "magic", "--data", CLIPS, "--out", tmp_path)
+    assert ended.status == 2
+    assert "dae-talker-autoencoder" in ended.err
+    ended = talkface("train", "landmark-probe", "--data", CLIPS, "--out", tmp_path, "--preset", "base")
+    assert ended.status == 2
+    assert "landmark-probe has one size and batch; leave out --preset" in ended.err
