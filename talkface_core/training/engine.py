@@ -5,7 +5,6 @@ the end `<recipe>.safetensors`, the checkpoint of the averaged networks.
 """
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -24,6 +23,7 @@ from talkface_core.training.batches import batches, step_seed
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.ema import EMA
 from talkface_core.training.export import checkpoint_path, versions, write_checkpoint
+from talkface_core.training.gradients import clip_gradients
 from talkface_core.training.log import CsvLog
 from talkface_core.training.meter import Meter
 from talkface_core.training.recipe import Batch, Recipe
@@ -194,7 +194,7 @@ class _Run:
             if device.type != "cpu":
                 batch = send_to_device(batch, device, non_blocking=True)
             seed = step_seed(config.seed, self.step, self.accelerator.process_index, micro)
-            torch.manual_seed(int(seed.generate_state(1)[0]))
+            self.seed(int(seed.generate_state(1)[0]))
             last = micro == config.accumulation - 1
             with nullcontext() if last else self.accelerator.no_sync(self.objective):
                 with self.autocast():
@@ -203,7 +203,7 @@ class _Run:
             for name, loss in losses.items():
                 share = loss.detach().float() / config.accumulation
                 sums[name] = sums[name] + share if name in sums else share
-        norm = nn.utils.clip_grad_norm_(self.weights, config.grad_clip or math.inf)
+        norm = clip_gradients(self.weights, config.grad_clip)
         self.meter.add(self.step, {**sums, "grad_norm": norm})
         if device.type == "cpu":
             # Looking is free here and comes before the weights are touched; elsewhere it would stall the device.
@@ -211,6 +211,14 @@ class _Run:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.ema.update(self.step)
+
+    def seed(self, seed: int) -> None:
+        # As torch.manual_seed, but without its tour of all backends, which takes longer than a small network's step.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.device.type != "cpu":
+            torch.manual_seed(seed)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
@@ -247,7 +255,7 @@ class _Run:
     def draw(self) -> None:
         if not self.main:
             return
-        torch.manual_seed(self.config.seed)
+        self.seed(self.config.seed)
         with torch.no_grad(), self.autocast():
             picture = self.recipe.sample(self.ema.modules)
         if picture is not None:
