@@ -153,7 +153,7 @@ def test_sound_is_written_whole_whatever_the_picture(count: int, tmp_path: Path)
     with VideoWriter(tmp_path / "a.mp4", 16, 16, 25, sound(16000)) as writer:
         writer.write(black(count))
     assert open_audio(tmp_path / "a.mp4").num_samples() == 16000
-    assert len(read(tmp_path / "a.mp4")) == count
+    assert sum(map(len, VideoReader(tmp_path / "a.mp4").chunks())) == count
 
 
 def test_sound_is_taken_as_the_frames_go_out_and_lies_beside_them(tmp_path: Path) -> None:
