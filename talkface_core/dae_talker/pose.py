@@ -33,7 +33,7 @@ def pose_degrees(units: Tensor) -> Tensor:
 
 
 class PosePredictor(nn.Module):
-    """Bidirectional LSTM over the hidden sequence -> yaw, pitch, roll in units of 90 degrees."""
+    """Bidirectional LSTM over the hidden sequence -> yaw, pitch, roll in deviations of the training set's motion."""
 
     def __init__(self, width: int, hidden: int, layers: int = 1, operations: ModuleType = nn):
         super().__init__()
@@ -41,8 +41,8 @@ class PosePredictor(nn.Module):
         self.out = operations.Linear(2 * hidden, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, T, width] -> [B, T, 3], clamped to -1..1."""
-        return self.out(self.lstm(x)[0]).clamp(-1.0, 1.0)
+        """x [B, T, width] -> [B, T, 3]."""
+        return self.out(self.lstm(x)[0])
 
 
 class PoseAdaptor(nn.Module):
@@ -57,7 +57,7 @@ class PoseAdaptor(nn.Module):
         )
         self.register_buffer("pose_mean", torch.zeros(3))
         self.register_buffer("pose_std", torch.full((3,), 5.0 / POSE_UNIT))
-        self.register_buffer("motion_std", torch.zeros(3))
+        self.register_buffer("motion_std", torch.full((3,), 2.0 / POSE_UNIT))
 
     def forward(
         self,
@@ -76,7 +76,7 @@ class PoseAdaptor(nn.Module):
         `sway` [B, T, 3] in units of 90 degrees is added to the predicted motion.
         Returns the sequence, the pose used and the pose predicted (before the scale), both [B, T, 3].
         """
-        predicted = self.predictor(x)
+        predicted = (self.pose_mean + self.motion_std * self.predictor(x)).clamp(-1.0, 1.0)
         motion = predicted - self.pose_mean
         motion = motion if sway is None else motion + sway.to(motion.dtype)
         own = (self.pose_mean + pose_scale * motion).clamp(-1.0, 1.0)

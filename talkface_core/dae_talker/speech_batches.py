@@ -166,7 +166,7 @@ class SpeechBatches:
             at = (torch.arange(len(sound)) * FRAMES_PER_BLOCK // STEPS_PER_BLOCK).clamp_max(clip.frames - 1)
             mels[row, : len(sound)], labels[row, : len(sound)] = sound, clip.speech[at]
             if rng.random() < 0.5:
-                length = int(rng.integers(80, steps))
+                length = int(rng.integers(min(80, steps // 2), steps))
                 first = int(rng.integers(0, steps - length + 1))
                 mels[row, first : first + length], labels[row, first : first + length] = SILENCE, False
         heard = self.settings.gate_augment(mels, rng, self.noises)
