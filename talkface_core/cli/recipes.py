@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talkface_core.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from talkface_core.dae_talker.autoencoder import DiffusionAutoencoder
     from talkface_core.training.config import TrainConfig
     from talkface_core.training.data import ClipSet
     from talkface_core.training.recipe import Recipe
+
+SPEECH_STEPS = {"tiny": 3000, "base": 100_000}
+MEL_VERSIONS = 3  # of each clip's sound: as recorded, and with noises and rooms
+ENCODED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ def dae_talker_autoencoder(args: argparse.Namespace) -> Plan:
     from talkface_core.dae_talker.autoencoder import autoencoder_config
     from talkface_core.dae_talker.recipe import BATCH_SIZE, LOSSES, STEPS, TRAINING, AutoencoderRecipe
 
+    refuse(args, "autoencoder", "voices")
     preset = args.preset or "tiny"
     config = autoencoder_config(preset)
     batch = args.batch_size or BATCH_SIZE[preset]
@@ -39,11 +48,37 @@ def dae_talker_autoencoder(args: argparse.Namespace) -> Plan:
     return Plan(recipe, TRAINING[preset], STEPS[preset])
 
 
+def dae_talker(args: argparse.Namespace) -> Plan:
+    """DAE-Talker, stage 2: speech to the latents of a trained autoencoder, and the silence gate."""
+    refuse(args, "compile")
+    if args.autoencoder is None:
+        raise InputError("dae-talker needs --autoencoder: the checkpoint that dae-talker-autoencoder made of this face")
+    import torch
+
+    from talkface_core.dae_talker.pipeline import load_autoencoder
+    from talkface_core.dae_talker.recipe_speech2latent import TRAINING, Speech2LatentRecipe
+    from talkface_core.dae_talker.speech2latent import Speech2LatentConfig
+    from talkface_core.dae_talker.speech_batches import Speech2LatentTraining
+    from talkface_core.dae_talker.speech_data import read_clips, read_voices
+
+    preset, train, settings = args.preset or "tiny", clips(args)[0], Speech2LatentTraining()
+    autoencoder = load_autoencoder(args.autoencoder, args.device, torch.float32)
+    voices = [voice for folder in args.voices or () for voice in read_voices(folder, MEL_VERSIONS, args.seed)]
+    recipe = Speech2LatentRecipe(
+        read_clips(train, latents_of(args, train, autoencoder), MEL_VERSIONS, args.seed),
+        Speech2LatentConfig.preset(preset, latent_dim=autoencoder.config.latent_dim),
+        voices,
+        replace(settings, own=args.batch_size or settings.own, voices=args.batch_size or settings.voices),
+        frozen={"autoencoder": autoencoder.cpu()},
+        frozen_configs={"autoencoder": autoencoder.config.to_dict()},
+        data=train.name,
+    )
+    return Plan(recipe, TRAINING[preset], SPEECH_STEPS[preset])
+
+
 def landmark_probe(args: argparse.Namespace) -> Plan:
     """The measuring instrument: landmarks, mouth, eyes and pose off a frame."""
-    for flag in ("preset", "batch_size", "compile"):
-        if getattr(args, flag):
-            raise InputError(f"landmark-probe has one size and batch; leave out --{flag.replace('_', '-')}")
+    refuse(args, "preset", "batch_size", "compile", "autoencoder", "voices")
     from talkface_core.evaluation.recipe_probe import STEPS, TRAIN, ProbeRecipe
 
     train, val = clips(args)
@@ -52,6 +87,7 @@ def landmark_probe(args: argparse.Namespace) -> Plan:
 
 RECIPES: dict[str, Callable[[argparse.Namespace], Plan]] = {
     "dae-talker-autoencoder": dae_talker_autoencoder,
+    "dae-talker": dae_talker,
     "landmark-probe": landmark_probe,
 }
 
@@ -66,6 +102,26 @@ def clips(args: argparse.Namespace) -> tuple[ClipSet, ClipSet | None]:
     beside = folder.parent / "val"
     val = ClipSet.open(beside) if folder.name == "train" and beside.is_dir() else None
     return ClipSet.open(folder), val
+
+
+def refuse(args: argparse.Namespace, *flags: str) -> None:
+    """Raises InputError for a flag that the recipe has no use for."""
+    for flag in flags:
+        if getattr(args, flag):
+            raise InputError(f"{args.recipe} has no use for --{flag.replace('_', '-')}; leave it out")
+
+
+def latents_of(args: argparse.Namespace, train: ClipSet, autoencoder: DiffusionAutoencoder) -> NDArray[np.float32]:
+    """The latents [N, D] of all frames of the clips."""
+    import torch
+    from tqdm import tqdm
+
+    from talkface_core.dae_talker.decode import encode
+
+    frames = train.frame_cache(autoencoder.config.image_size, cache(args), args.quiet)
+    starts = tqdm(range(0, len(frames), ENCODED_AT_ONCE), desc="latents", disable=args.quiet)
+    chunks = (torch.from_numpy(frames[start : start + ENCODED_AT_ONCE].copy()) for start in starts)
+    return torch.cat(list(encode(autoencoder, chunks))).numpy()
 
 
 def cache(args: argparse.Namespace) -> Path:

@@ -26,10 +26,10 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--model", metavar="NAME|FILE", help="a bundled model or a checkpoint (default: bundled)")
     parser.add_argument("--pose", metavar="YAW,PITCH,ROLL|FILE", help="head pose in degrees, or a file of keyframes")
     parser.add_argument("--pose-strength", type=float, default=1.0, metavar="0..1", help="0 predicted, 1 as given")
-    parser.add_argument("--no-blinks", action="store_true", help="keep the eyes open")
+    parser.add_argument("--no-idle", action="store_true", help="no blinks and no idle sway of the head")
     parser.add_argument("--steps", type=int, metavar="N", help="network evaluations a frame (default: the model's)")
     parser.add_argument("--sampler", metavar="NAME", help="ddim or dpmpp_2m (default: the model's)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise and of the blinks (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise, blinks and sway (default: 0)")
     parser.add_argument("--fps", metavar="F", help="frames a second, such as 25 or 30000/1001 (default: the model's)")
     parser.add_argument("--reference", metavar="IMAGE", help="picture to take the noise x_T from, by inversion")
     parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where in the sound to begin")
@@ -58,11 +58,10 @@ def run(args: argparse.Namespace) -> int:
     rate = pipeline.output_rate(talker, args.fps)
     sampling(talker.autoencoder.config, args.sampler, args.steps)
     frames = frame_count(source.num_samples(), source.sample_rate, rate)
-    control = Control(
-        pose=None if args.pose is None else _pose(args.pose, frames, rate, talker),
-        strength=args.pose_strength,
-        eyes=None if args.no_blinks else pipeline.natural_blinks(talker, source, rate, args.seed),
-    ).checked(frames)
+    pose = None if args.pose is None else _pose(args.pose, frames, rate, talker)
+    control = Control(pose, args.pose_strength).checked(frames)
+    if not args.no_idle:
+        control = pipeline.idle_motion(talker, source, rate, args.seed, control)
     noise = _noise(talker, args)
     loaded = time.perf_counter() - began
     with tqdm(total=frames, unit="frame", desc=output.name, disable=args.quiet) as bar:

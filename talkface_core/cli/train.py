@@ -28,6 +28,10 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the run's state")
     parser.add_argument("--allow-changes", action="store_true", help="resume with other settings than the run's")
     parser.add_argument("--compile", action="store_true", help="torch.compile: faster after a slow start")
+    parser.add_argument("--autoencoder", metavar="NAME|FILE", help="dae-talker: the trained autoencoder of stage 1")
+    parser.add_argument(
+        "--voices", metavar="DIR", action="append", help="dae-talker: other voices with truth; repeatable"
+    )
     parser.add_argument("--cache", metavar="DIR", help="folder for decoded frames (default: RUN/cache)")
     for name, default in (("save", 1000), ("sample", 1000), ("log", 50)):
         parser.add_argument(f"--{name}-every", type=int, default=default, metavar="N", help=f"steps ({default})")

@@ -1,4 +1,4 @@
-"""Latents to frames: the conditional decoder run on every latent from one x_T.
+"""Latents to frames, and frames to latents: the conditional decoder run on every latent from one x_T.
 
 Source: DAE-Talker (Du et al. 2023), decoding: one noise image x_T, drawn once, is shared by all frames, so that a
 decoder trained on single frames makes continuous video. x_T may also be inverted from a picture (Preechakul et al.
@@ -42,6 +42,15 @@ def noise_from_image(
     with torch.no_grad():
         z = model.encode(x_0.to(next(model.encoder.parameters()).dtype))
         return invert_ddim(model.denoiser(z), x_0, model.config.schedule, ts, callback)[0]
+
+
+@torch.no_grad()
+def encode(model: DiffusionAutoencoder, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Semantic latents float32 [n, D] on the CPU of chunks [n, H, W, 3], uint8 or 0..1, of the model's size."""
+    first = next(model.encoder.parameters())
+    for chunk in frames:
+        pixels = rearrange(to_pixels(chunk), "n h w c -> n c h w")
+        yield model.encode(pixels.to(first.device, first.dtype)).float().cpu()
 
 
 def decode(

@@ -7,7 +7,7 @@ its result on, so that an hour of sound needs no more memory than ten seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from talkface_core.clock import NETWORK, PLUMBING, Clock
 from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from talkface_core.dae_talker.decode import decode, noise_from_seed
 from talkface_core.dae_talker.gate import GateConfig, SilenceGate
-from talkface_core.dae_talker.pose import blink_track
+from talkface_core.dae_talker.pose import blink_track, pose_degrees, sway_track
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.dae_talker.windows import Control, LatentChunk, speech_to_latents
 from talkface_core.device import pick_device, pick_dtype, pick_layers
@@ -75,10 +75,7 @@ def load_dae_talker(
             f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
             "too: train the second stage on this autoencoder, then speak with its checkpoint."
         )
-    layers = pick_layers(device, dtype)
-    autoencoder = _loaded(
-        checkpoint, "autoencoder", lambda c: DiffusionAutoencoder(AutoencoderConfig.from_dict(c), layers)
-    )
+    autoencoder = _autoencoder(checkpoint, device, dtype)
     speech2latent = _loaded(checkpoint, "speech2latent", lambda c: Speech2Latent(Speech2LatentConfig.from_dict(c)))
     gate = None
     if "gate" in checkpoint.configs:
@@ -86,8 +83,24 @@ def load_dae_talker(
     spoken, shown = speech2latent.config.latent_dim, autoencoder.config.latent_dim
     if spoken != shown:
         raise CheckpointError(f"{checkpoint.path}: found latents of {spoken} values for a decoder that reads {shown}.")
-    autoencoder.to(device).unet.to(dtype, memory_format=torch.channels_last)
     return DAETalker(checkpoint.path, autoencoder, speech2latent.to(device), gate, device, dtype, checkpoint.provenance)
+
+
+def load_autoencoder(
+    name_or_path: str | Path, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+) -> DiffusionAutoencoder:
+    """The autoencoder alone, of a whole DAE-Talker or of its first stage; arguments as in `load_dae_talker`."""
+    device = pick_device(device) if isinstance(device, str) else device
+    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
+    return _autoencoder(checkpoint, device, pick_dtype(device) if dtype is None else dtype)
+
+
+def _autoencoder(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> DiffusionAutoencoder:
+    layers = pick_layers(device, dtype)
+    model = _loaded(checkpoint, "autoencoder", lambda c: DiffusionAutoencoder(AutoencoderConfig.from_dict(c), layers))
+    # The encoder stays exact: it is run once a picture, and every frame hangs on what it says.
+    model.to(device).unet.to(dtype, memory_format=torch.channels_last)
+    return model
 
 
 def _loaded(checkpoint: Checkpoint, component: str, build: Callable[[dict[str, Any]], Any]) -> Any:
@@ -187,7 +200,15 @@ def speak_to_file(
     return Spoken(writer.path, writer.frames, rate, seconds, clock.read())
 
 
-def natural_blinks(talker: DAETalker, source: AudioSource, fps: Rate | None = None, seed: int = 0) -> Tensor:
-    """Openings of the eyes [frames] for `Control`: speech says nothing of blinks, so they are drawn from `seed`."""
+def idle_motion(
+    talker: DAETalker, source: AudioSource, fps: Rate | None = None, seed: int = 0, control: Control | None = None
+) -> Control:
+    """`control` with what speech says nothing of, drawn from `seed`: blinks, and a slow sway of the head.
+
+    A given pose stays as it is given, in so far as `control.strength` lets it.
+    """
     rate = output_rate(talker, fps)
-    return blink_track(frame_count(source.num_samples(), source.sample_rate, rate), float(rate), seed)
+    frames = frame_count(source.num_samples(), source.sample_rate, rate)
+    motion = pose_degrees(talker.speech2latent.adaptor.motion_std)
+    sway, eyes = sway_track(motion, frames, float(rate), seed), blink_track(frames, float(rate), seed)
+    return replace(control or Control(), sway=sway, eyes=eyes)

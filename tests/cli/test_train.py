@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from talkface_core.checkpoints import read_checkpoint
+from tests.dae_talker.small import save_small_talker
 
 CLIPS = Path(__file__).parents[1] / "fixtures"
 
@@ -75,4 +76,21 @@ def test_unknown_recipes_and_flags_of_another_recipe(talkface, tmp_path):
     assert "dae-talker-autoencoder" in ended.err
     ended = talkface("train", "landmark-probe", "--data", CLIPS, "--out", tmp_path, "--preset", "base")
     assert ended.status == 2
-    assert "landmark-probe has one size and batch; leave out --preset" in ended.err
+    assert "landmark-probe has no use for --preset; leave it out" in ended.err
+
+
+def test_the_second_stage_makes_a_model_that_speaks(talkface, speech, tmp_path):
+    first = tmp_path / "first.safetensors"
+    save_small_talker(first, speech2latent=None, gate=None)
+    words = ("train", "dae-talker", "--data", CLIPS, "--device", "cpu", "--quiet", "--steps", 1, "--batch-size", 1)
+    ended = talkface(*words, "--out", tmp_path / "run", "--autoencoder", first, "--voices", CLIPS, "--json")
+    assert (ended.status, ended.err) == (0, "")
+    model = json.loads(ended.out)["output"]
+    assert read_checkpoint(model).configs.keys() == {"autoencoder", "speech2latent", "gate"}
+    spoken = talkface("speak", speech, "-o", tmp_path / "out.mp4", "--model", model, "--device", "cpu", "--quiet")
+    assert spoken.status == 0
+    assert (tmp_path / "out.mp4").is_file()
+
+    without = talkface(*words, "--out", tmp_path / "other")
+    assert without.status == 2
+    assert "dae-talker needs --autoencoder" in without.err

@@ -32,7 +32,9 @@ def small_speech2latent(**changes: object) -> Speech2Latent:
     """16 wide, one block on each side of the pose adaptor."""
     torch.manual_seed(0)
     sizes = {"latent_dim": LATENT, "width": 16, "ff": 16, "front_width": 8, "encoder_blocks": 1, "decoder_blocks": 1}
-    return Speech2Latent(Speech2LatentConfig.preset("tiny", **{**sizes, **changes})).eval()
+    net = Speech2Latent(Speech2LatentConfig.preset("tiny", **{**sizes, **changes}))
+    net.adaptor.motion_std.copy_(torch.tensor([3.0, 2.0, 1.0]) / 90)
+    return net.eval()
 
 
 def save_small_talker(path: Path, **changes: nn.Module | None) -> Path:

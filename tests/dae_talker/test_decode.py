@@ -7,6 +7,7 @@ from einops import rearrange
 
 from talkface_core.dae_talker.decode import (
     decode,
+    encode,
     fit_square,
     noise_from_image,
     noise_from_seed,
@@ -112,6 +113,15 @@ def test_the_callback_sees_every_step_of_every_window(model):
     latents, noise = torch.randn(5, LATENT), noise_from_seed(model, 0)
     frames_of(model, latents, noise, steps=2, window=3, callback=lambda i, n, x0: seen.append((i, n, len(x0))))
     assert seen == [(0, 2, 3), (1, 2, 3), (0, 2, 2), (1, 2, 2)]
+
+
+def test_frames_are_encoded_chunk_by_chunk(model):
+    frames = torch.randint(0, 256, (5, SIZE, SIZE, 3), dtype=torch.uint8)
+    latents = list(encode(model, frames.split(2)))
+    assert [tuple(z.shape) for z in latents] == [(2, LATENT), (2, LATENT), (1, LATENT)]
+    wanted = model.encode(rearrange(frames.float() / 127.5 - 1, "n h w c -> n c h w"))
+    torch.testing.assert_close(torch.cat(latents), wanted)
+    torch.testing.assert_close(torch.cat(list(encode(model, [frames.float() / 255]))), wanted)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch import Tensor
 from talkface_core.checkpoints import CheckpointError, save_checkpoint
 from talkface_core.dae_talker import pipeline
 from talkface_core.dae_talker.decode import noise_from_seed
-from talkface_core.dae_talker.pipeline import DAETalker, load_dae_talker, natural_blinks, speak, speak_to_file
+from talkface_core.dae_talker.pipeline import DAETalker, idle_motion, load_dae_talker, speak, speak_to_file
 from talkface_core.dae_talker.windows import Control
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource, audio_source
@@ -72,11 +72,19 @@ def test_pose_and_eyes_steer_the_frames(talker):
     assert torch.equal(plain, unturned)
 
 
-def test_blinks_are_drawn_for_every_frame_of_the_output(talker):
-    eyes = natural_blinks(talker, sound(20.0), "30000/1001", seed=1)
-    assert eyes.shape == (600,)
-    assert eyes.min() < 0.5
-    assert eyes.median() == 1
+def test_idle_motion_is_drawn_for_every_frame_of_the_output(talker):
+    pose = torch.tensor([3.0, 0.0, 0.0])
+    control = idle_motion(talker, sound(20.0), "30000/1001", 1, Control(pose, strength=0.5))
+    assert control.eyes.shape == (600,)
+    assert control.eyes.min() < 0.5
+    assert control.eyes.median() == 1
+    assert control.sway.shape == (600, 3)
+    torch.testing.assert_close(control.sway.std(0), torch.tensor([3.0, 2.0, 1.0]), rtol=0.6, atol=0)
+    assert torch.equal(control.pose, pose)
+    assert control.strength == 0.5
+    other = idle_motion(talker, sound(20.0), "30000/1001", 2)
+    assert not torch.equal(other.eyes, control.eyes)
+    assert not torch.equal(other.sway, control.sway)
 
 
 class Counted(AudioSource):
