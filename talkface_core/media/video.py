@@ -151,11 +151,8 @@ class VideoWriter:
         stream = self._container.add_stream(
             "libx264", rate=self.fps, options={"preset": "veryfast", "crf": str(self._crf)}
         )
-        stream.width, stream.height, stream.pix_fmt = (
-            self.width + self.width % 2,
-            self.height + self.height % 2,
-            "yuv420p",
-        )
+        stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
+        stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.thread_count = min(4, os.cpu_count() or 1)
         context.color_primaries = context.color_trc = context.colorspace = _BT709
