@@ -7,6 +7,7 @@ are cut into the clips. The gate learns beside it, on the same clips with more n
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,16 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from talkface_core.checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
-from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
+from talkface_core.checkpoints import save_checkpoint
 from talkface_core.dae_talker.gate import GateConfig, SilenceGate, gate_loss
 from talkface_core.dae_talker.pose import pose_units
-from talkface_core.dae_talker.recipe import SYSTEM, to_pixels
+from talkface_core.dae_talker.recipe import SYSTEM
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.dae_talker.speech_batches import Speech2LatentTraining, SpeechBatches
-from talkface_core.dae_talker.speech_data import VISEMES, SpeechClip, read_clips, read_voices
+from talkface_core.dae_talker.speech_data import VISEMES, SpeechClip
 from talkface_core.dae_talker.speech_loss import (
     MouthReadout,
     Speech2LatentLossWeights,
@@ -35,7 +34,6 @@ from talkface_core.dae_talker.speech_loss import (
 )
 from talkface_core.errors import InputError
 from talkface_core.training.config import TrainConfig
-from talkface_core.training.data import ClipSet
 
 TRAINING = {
     "tiny": TrainConfig(
@@ -96,6 +94,7 @@ class Speech2LatentRecipe:
         if self.weights.viseme or self.weights.mouth:
             mouths = self.readout.weight.shape[1]
             self.modules["heads"] = SpeechHeads(config.width, len(VISEMES), mouths)
+        self._judge = self.readout
         self.batches = SpeechBatches(
             self.clips, self.voices, self.settings, self.model, self.readout, self.gate.config if self.gate else None
         )
@@ -133,8 +132,8 @@ class Speech2LatentRecipe:
         self.readout = MouthReadout.fit(normal, torch.cat([c.mouth for c in seen]), others, silent)
 
     def prepare(self, device: torch.device) -> None:
-        """Moves the read-out to the device."""
-        self.readout.to(device)
+        """Copies the read-out to the device; the batches go on with their own."""
+        self._judge = copy.deepcopy(self.readout).to(device)
         self.motion_std = self.motion_std.to(device)
 
     def batch(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -147,7 +146,7 @@ class Speech2LatentRecipe:
         output = self.model(batch["mel"], frames, pose=batch["pose"], eyes=batch["eyes"])
         pose_mean = self.model.adaptor.pose_mean
         heads = self.modules.get("heads")
-        terms = speech2latent_loss(output, batch, self.readout, pose_mean, self.motion_std, self.weights, heads)
+        terms = speech2latent_loss(output, batch, self._judge, pose_mean, self.motion_std, self.weights, heads)
         if self.gate is not None:
             terms["gate"] = gate_loss(self.gate(batch["gate_mel"]).float(), batch["gate_speech"])
             terms["loss"] = terms["loss"] + terms["gate"]
@@ -163,7 +162,7 @@ class Speech2LatentRecipe:
         device = model.out.weight.device
         for clip in clips:
             output = model(clip.mels[0][None].float().to(device), clip.frames)
-            found = self.readout.to(device).opening(output.latents[0].float()).cpu()
+            found = self.readout.opening(output.latents[0].float().cpu())
             rows.append(_plot([clip.mouth[:, -1], found]))
         return np.concatenate(rows)
 
@@ -172,56 +171,6 @@ class Speech2LatentRecipe:
         trained = {name: ema_modules[name] for name in ("speech2latent", "gate") if name in ema_modules}
         configs = {name: module.config.to_dict() for name, module in trained.items()}
         save_checkpoint(path, SYSTEM, {**self.frozen, **trained}, {**self.frozen_configs, **configs}, provenance)
-
-
-def stage_two(
-    clips: ClipSet,
-    autoencoder: str | Path,
-    cache_dir: str | Path,
-    voices: Sequence[str | Path] = (),
-    preset: str = "tiny",
-    versions: int = 3,
-    training: Speech2LatentTraining | None = None,
-    device: str | torch.device = "cpu",
-    quiet: bool = False,
-) -> Speech2LatentRecipe:
-    """The recipe over a set of clips, on the autoencoder of a stage 1 checkpoint (a file or a bundled name).
-
-    All frames pass the frozen encoder once. `voices` are folders of labelled sound without the speaker's face.
-    `versions` log-mels of each clip are kept, all but the first augmented on the wave.
-    Raises CheckpointError for a file without an autoencoder, InputError for clips and folders that cannot be used.
-    """
-    checkpoint = read_checkpoint(find_checkpoint(autoencoder), SYSTEM)
-    if "autoencoder" not in checkpoint.configs:
-        raise InputError(f"{checkpoint.path}: holds no autoencoder; train stage 1, dae-talker-autoencoder, first")
-    config = checkpoint.configs["autoencoder"]
-    model = checkpoint.load_into(DiffusionAutoencoder(AutoencoderConfig.from_dict(config)), "autoencoder")
-    frames = clips.frame_cache(model.config.image_size, cache_dir, quiet)
-    latents = encode_frames(model.requires_grad_(False).eval().to(device), frames, quiet=quiet)
-    seed = (training or Speech2LatentTraining()).seed
-    folders = [Path(folder).absolute() for folder in voices]
-    heard = [clip for n, folder in enumerate(folders) for clip in read_voices(folder, versions, seed + 1 + n)]
-    return Speech2LatentRecipe(
-        read_clips(clips, latents, versions, seed),
-        Speech2LatentConfig.preset(preset, latent_dim=model.config.latent_dim),
-        heard,
-        training,
-        frozen={"autoencoder": model.cpu()},
-        frozen_configs={"autoencoder": config},
-        data=", ".join([clips.name, *(f"{folder.parent.name}/{folder.name}" for folder in folders)]),
-    )
-
-
-@torch.no_grad()
-def encode_frames(
-    model: DiffusionAutoencoder, frames: NDArray[np.uint8], batch: int = 64, quiet: bool = False
-) -> NDArray[np.float32]:
-    """Frames uint8 [N, H, W, 3] -> latents [N, Z]."""
-    device, made = next(model.parameters()).device, []
-    for start in tqdm(range(0, len(frames), batch), desc="latents", unit="batch", disable=quiet):
-        chunk = torch.from_numpy(np.array(frames[start : start + batch])).to(device)
-        made.append(model.encode(to_pixels(chunk)).float().cpu())
-    return torch.cat(made).numpy()
 
 
 def well_inside_silence(clip: SpeechClip, margin: int = 10) -> Tensor:

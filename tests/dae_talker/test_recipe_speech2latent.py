@@ -1,8 +1,5 @@
 """Stage 2 on planted data: batches are reproducible, silences are cut in whole, training learns, the run is saved."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,20 +7,15 @@ import torch
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.dae_talker.gate import GateConfig, SilenceGate
 from talkface_core.dae_talker.mel_augment import MelAugment
-from talkface_core.dae_talker.recipe import to_pixels
-from talkface_core.dae_talker.recipe_speech2latent import Speech2LatentRecipe, stage_two, well_inside_silence
+from talkface_core.dae_talker.recipe_speech2latent import Speech2LatentRecipe, well_inside_silence
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.dae_talker.speech_batches import Speech2LatentTraining
 from talkface_core.dae_talker.speech_data import VISEMES, SpeechClip
 from talkface_core.errors import InputError
 from talkface_core.training.config import TrainConfig
-from talkface_core.training.data import ClipSet
 from talkface_core.training.engine import train
-from tests.dae_talker.small import LATENT as LATENTS
-from tests.dae_talker.small import SIZE, save_small_talker, small_autoencoder
 
 LATENT = 6
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 PLAIN = MelAugment(
     masks=0, noise_probability=0.0, reverb_probability=0.0, telephone=0.0, level=(0.0, 0.0), equaliser=0.0
 )
@@ -177,31 +169,6 @@ def test_clips_without_truth_train_on_latents_alone():
     assert terms["latent"] > 0
     assert terms["readout"] == 0.0
     assert terms["loss"].isfinite()
-
-
-def test_stage_two_begins_with_a_checkpoint_and_folders(tmp_path):
-    folder, voices = tmp_path / "ada" / "train", tmp_path / "crowd" / "train"
-    for place, kinds in ((folder, ("mp4", "flac", "npz")), (voices, ("flac", "npz"))):
-        place.mkdir(parents=True)
-        for kind in kinds:
-            shutil.copy(FIXTURES / f"ada_talks.{kind}", place / f"a.{kind}")
-    stage_one = save_small_talker(tmp_path / "one.safetensors", speech2latent=None, gate=None)
-    clips = ClipSet.open(folder)
-    training = Speech2LatentTraining(own=1, voices=1, frames=25, gate_clips=1, noises=6)
-    made = stage_two(clips, stage_one, tmp_path / "cache", [voices], versions=1, training=training, quiet=True)
-    assert made.data == "ada/train, crowd/train"
-    assert made.model.config.latent_dim == LATENTS
-    assert len(made.voices) == 1
-    assert made.voices[0].latents is None
-    frames = clips.frame_cache(SIZE, tmp_path / "cache", quiet=True)
-    wanted = small_autoencoder().encode(to_pixels(torch.from_numpy(np.array(frames[7:9]))))
-    torch.testing.assert_close(made.clips[0].latents[7:9], wanted, rtol=1e-4, atol=1e-5)
-    assert made.loss(made.batch(0, np.random.default_rng(0)), 0)["loss"].isfinite()
-    made.save(tmp_path / "two.safetensors", made.modules, {})
-    assert set(read_checkpoint(tmp_path / "two.safetensors").configs) == {"autoencoder", "speech2latent", "gate"}
-    probe = save_small_talker(tmp_path / "none.safetensors", autoencoder=None)
-    with pytest.raises(InputError, match="no autoencoder"):
-        stage_two(clips, probe, tmp_path / "cache", quiet=True)
 
 
 def test_wrong_latents_are_refused():
