@@ -1,0 +1,144 @@
+"""Quality of a DAE-Talker checkpoint on the validation clips of its data set: the table of the model card.
+
+    python -m benchmarks.dae_talker_quality --data DATASET --out DIR [--model NAME|FILE] [--silence FILE …]
+
+DATASET holds `train` (for the still background), `val` and, if it has them, `val_other_voices`, each with the truth
+beside the clips. Everything runs as `speak` runs it by default: predicted pose, natural blinks, the model's own sampler
+and steps. Besides the table (`quality.md`, `quality.json`), DIR gets contact sheets of frames beside the truth and
+plots of the mouth's opening over the waveform.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.pictures import contact_sheet, timing_plot
+from talkface_core.dae_talker.decode import decode, noise_from_seed
+from talkface_core.dae_talker.pipeline import BUNDLED, Control, DAETalker, load_dae_talker, natural_blinks, speak
+from talkface_core.dae_talker.recipe import to_pixels
+from talkface_core.evaluation.metrics import StillMask
+from talkface_core.evaluation.probe import load_probe
+from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, Evaluation, Truth
+from talkface_core.media.audio import AudioSource, audio_source, open_audio
+from talkface_core.training.data import ClipSet
+
+RATE = 16_000
+YAWS = (15.0, -15.0)
+LEVELS = (0.001, 0.003, 0.01, 0.03)
+"""Root mean square of the noise floors, of full scale: -60 to -30 dB."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="DATASET")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
+    parser.add_argument("--silence", type=Path, nargs="*", default=[], metavar="FILE", help="recordings without speech")
+    parser.add_argument("--sampler")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    talker, probe = load_dae_talker(args.model, args.device), load_probe()
+    run = Run(talker, args.sampler, args.steps)
+    evaluation = Evaluation(probe, still_mask(args.data / "train", talker.image_size, args.out / "cache"))
+
+    for split, group in (("val", OWN_VOICE), ("val_other_voices", OTHER_VOICES)):
+        if not (args.data / split).is_dir():
+            continue
+        clips = ClipSet.open(args.data / split)
+        frames = clips.frame_cache(talker.image_size, args.out / "cache")
+        for index, clip in enumerate(tqdm(clips.clips, desc=split)):
+            real = np.asarray(frames[clips.starts[index] : clips.starts[index + 1]])
+            truth = Truth.of(clip.truth(), clip.width, clip.height)
+            if group == OWN_VOICE:
+                decoded = run.autoencode(real)
+                evaluation.add_autoencoding(clip.name, decoded, real, truth)
+                contact_sheet(args.out / f"{clip.name}_autoencoded.png", {"real": real, "decoded": decoded})
+            spoken = run.speak(audio_source(clip.audio()))
+            evaluation.add_speech(group, clip.name, spoken, real, truth)
+            contact_sheet(args.out / f"{clip.name}_spoken.png", {"real": real, "spoken": spoken})
+            lines = {"truth": truth.mouth_open, "spoken": probe.read(spoken).mouth_open}
+            timing_plot(args.out / f"{clip.name}_timing.png", clip.audio(), lines, float(clips.fps))
+
+    for name, source in silences(args.silence):
+        evaluation.add_silence(name, run.speak(source))
+    first = ClipSet.open(args.data / "val").clips[0]
+    for yaw in YAWS:
+        turned = run.speak(audio_source(first.audio()), Control(pose=torch.tensor([yaw, 0.0, 0.0])))
+        evaluation.add_pose(yaw, turned)
+        contact_sheet(args.out / f"yaw{yaw:+.0f}.png", {"spoken": turned})
+
+    report = evaluation.report("DAE-Talker on unseen clips", run.about(args.data))
+    report.save(args.out, "quality")
+    print(report.markdown())
+
+
+class Run:
+    """One model and one way of sampling."""
+
+    def __init__(self, talker: DAETalker, sampler: str | None, steps: int | None) -> None:
+        own = talker.autoencoder.config.sampling
+        self.talker, self.sampler, self.steps = talker, sampler or own.sampler, steps or own.steps
+        self.noise = noise_from_seed(talker.autoencoder, 0)
+
+    def autoencode(self, real: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Real frames [T, H, W, 3] through latents and back, with the shared x_T."""
+        model = self.talker.autoencoder
+        with torch.no_grad():
+            z = torch.cat(
+                [model.encode(to_pixels(part).to(self.talker.device)) for part in torch.tensor(real).split(16)]
+            )
+        return torch.cat([chunk.cpu() for chunk in decode(model, z, self.noise, self.sampler, self.steps)]).numpy()
+
+    def speak(self, source: AudioSource, control: Control | None = None) -> NDArray[np.uint8]:
+        """Frames [T, H, W, 3] of the sound, as the command line makes them."""
+        blinks = natural_blinks(self.talker, source)
+        control = Control(eyes=blinks) if control is None else Control(pose=control.pose, eyes=blinks)
+        chunks = speak(self.talker, source, None, control, self.noise, self.sampler, self.steps)
+        return torch.cat(list(chunks)).numpy()
+
+    def about(self, data: Path) -> dict[str, str]:
+        """What the table is about."""
+        return {
+            "model": self.talker.path.stem,
+            "data": data.name,
+            "sampling": f"{self.sampler}, {self.steps} network evaluations, one shared x_T (seed 0)",
+            "precision": f"decoder {self.talker.dtype} on {self.talker.device}".replace("torch.", ""),
+        }
+
+
+def still_mask(folder: Path, size: int, cache: Path) -> torch.Tensor:
+    """Pixels [H, W] that stand still over the training set (every tenth frame)."""
+    mask = StillMask()
+    for part in np.array_split(ClipSet.open(folder).frame_cache(size, cache)[::10], 12):
+        mask.add(part)
+    return mask.mask()
+
+
+def silences(files: list[Path]) -> list[tuple[str, AudioSource]]:
+    """Digital silence, white, brown and mains-hum noise floors at four levels, and the given recordings."""
+    n = 4 * RATE
+    rng = np.random.default_rng(0)
+    white = rng.standard_normal(n)
+    brown = np.cumsum(rng.standard_normal(n))
+    brown -= np.linspace(brown[0], brown[-1], n)
+    hum = sum(np.sin(2 * np.pi * 50 * k * np.arange(n) / RATE) / k for k in (1, 2, 3, 5)) + 0.1 * white
+    found = [("digital silence", np.zeros(n))]
+    for name, wave in (("white", white), ("brown", brown - brown.mean()), ("hum", hum)):
+        found += [(f"{name} {level:g}", wave * level / wave.std()) for level in LEVELS]
+    sources = [
+        (name, audio_source({"waveform": torch.tensor(w).float()[None, None], "sample_rate": RATE}))
+        for name, w in found
+    ]
+    return sources + [(path.stem, open_audio(path)) for path in files]
+
+
+if __name__ == "__main__":
+    main()
