@@ -1,0 +1,175 @@
+"""The measuring instrument: a small net that reads landmarks, mouth and eye opening and head pose off a frame.
+
+Landmarks are soft-argmax positions of heat maps (integral regression, Sun et al., ECCV 2018). The mouth's
+opening is read from the features under the inner lips' own heat maps and from those landmarks, so that it sees the lips
+and does not guess from the pose. It measures; nothing is ever trained against it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from talkface_core.checkpoints import find_checkpoint, read_checkpoint
+from talkface_core.errors import InputError
+from talkface_core.evaluation.metrics import as_pictures
+
+SYSTEM = "landmark-probe"
+COMPONENT = "probe"
+BUNDLED = "landmark_probe"
+INNER_LIPS = slice(60, 68)
+EYES = slice(36, 48)
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """Sizes of a `LandmarkProbe`: side of the square frames in pixels, stem patch, channels and landmarks."""
+
+    size: int = 128
+    patch: int = 4
+    width: int = 64
+    points: int = 68
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the probe read off T frames, all float32.
+
+    landmarks [T,68,2] as shares of the frame's width and height (0..1, iBUG order); mouth_open [T], the inner lips'
+    gap by the face's brow-to-chin height, 0 when closed; eye_open [T], the lids' gap by the eye's width; pose [T,3],
+    yaw, pitch and roll in degrees (right of the picture, down and counter-clockwise count up).
+    """
+
+    landmarks: NDArray[np.float32]
+    mouth_open: NDArray[np.float32]
+    eye_open: NDArray[np.float32]
+    pose: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.mouth_open)
+
+    @classmethod
+    def join(cls, parts: Iterable["Reading"]) -> "Reading":
+        """Readings of consecutive chunks as one. Raises InputError for none at all."""
+        parts = list(parts)
+        if not parts:
+            raise InputError("no frames to read; the clip is empty.")
+        return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
+
+
+class Residual(nn.Module):
+    """x + conv(silu(conv(silu(x)))), the last convolution starting at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(width, width, 3, padding=1)
+        self.b = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.b.weight)
+        nn.init.zeros_(self.b.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.b(F.silu(self.a(F.silu(x))))
+
+
+def head(inputs: int, outputs: int, hidden: int = 64) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
+
+
+class LandmarkProbe(nn.Module):
+    """Frames [B,3,128,128] in -1..1 -> a dict: landmarks [B,68,2] in 0..1, mouth_open [B] (below zero: firmly closed),
+    eye_open [B], pose [B,3] in degrees.
+
+    The buffer `face` [68,3] is the mean face of the training set in the head's frame (cm; see `shapes.mean_face`).
+    """
+
+    # What one unit of a head's output means, near the spread of the footage: all heads then learn at one rate.
+    POSE_UNIT, OPEN_UNIT = 5.0, 0.05
+
+    def __init__(self, config: ProbeConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or ProbeConfig()
+        w, points = self.config.width, self.config.points
+        self.stem = nn.Conv2d(3 * self.config.patch**2, w, 3, padding=1)
+        self.fine = Residual(w)
+        self.down1 = nn.Conv2d(w, w, 3, stride=2, padding=1)
+        self.middle = Residual(w)
+        self.down2 = nn.Conv2d(w, w, 3, stride=2, padding=1)
+        self.coarse = Residual(w)
+        self.join = nn.Conv2d(w, w, 3, padding=1)
+        self.heat = nn.Conv2d(w, points, 1)
+        self.mouth = head(w + 16, 1)
+        self.eyes = head(w + 24, 1)
+        self.pose = head(w + 2 * points, 3)
+        self.register_buffer("face", torch.zeros(points, 3))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        fine = self.fine(self.stem(F.pixel_unshuffle(x, self.config.patch)))
+        middle = self.middle(self.down1(F.silu(fine)))
+        coarse = self.coarse(self.down2(F.silu(middle)))
+        # Nearest repetition keeps the bf16 convolution path; the joining convolution smooths it.
+        up = F.interpolate(middle + F.interpolate(coarse, scale_factor=2.0), scale_factor=2.0)
+        features = F.silu(self.join(F.silu(fine + up)))
+
+        with torch.autocast(x.device.type, enabled=False):
+            maps = self._maps(features)
+            features = rearrange(features.float(), "b c h w -> b (h w) c")
+            points = maps @ self._grid(x)
+            mouth = self._under(maps, points, features, INNER_LIPS)
+            eyes = self._under(maps, points, features, EYES)
+            centred = points - points.mean(1, keepdim=True)
+            pose = torch.cat([coarse.float().mean((2, 3)), 10 * centred.flatten(1)], 1)
+            return {
+                "landmarks": points,
+                "mouth_open": self.OPEN_UNIT * self.mouth(mouth).squeeze(1),
+                "eye_open": self.OPEN_UNIT * self.eyes(eyes).squeeze(1),
+                "pose": self.POSE_UNIT * self.pose(pose),
+            }
+
+    def _maps(self, features: Tensor) -> Tensor:
+        """Heat maps [B,68,h*w], each summing to one."""
+        return rearrange(self.heat(features.float()), "b p h w -> b p (h w)").softmax(-1)
+
+    def _grid(self, x: Tensor) -> Tensor:
+        """Centres of the heat maps' cells [h*w,2] (x, y) in 0..1."""
+        side = self.config.size // self.config.patch
+        centres = (torch.arange(side, device=x.device, dtype=torch.float32) + 0.5) / side
+        y, grid_x = torch.meshgrid(centres, centres, indexing="ij")
+        return torch.stack([grid_x.flatten(), y.flatten()], -1)
+
+    @staticmethod
+    def _under(maps: Tensor, points: Tensor, features: Tensor, part: slice) -> Tensor:
+        """Features under the part's heat maps and the part's landmarks around their mean: [B, c + 2n]."""
+        seen = (maps[:, part].mean(1, keepdim=True) @ features).squeeze(1)
+        own = points[:, part]
+        return torch.cat([seen, 20 * (own - own.mean(1, keepdim=True)).flatten(1)], 1)
+
+    @torch.inference_mode()
+    def read(self, frames: ArrayLike | Tensor, batch: int = 50) -> Reading:
+        """Read frames [T,H,W,3] (RGB, uint8 or float 0..1, square; other sizes are area-resized to 128 px)."""
+        frames = frames if isinstance(frames, Tensor) else np.asarray(frames)
+        parts = []
+        for start in range(0, len(frames), batch):
+            chunk = as_pictures(frames[start : start + batch])
+            if chunk.shape[-1] != chunk.shape[-2]:
+                raise InputError(f"frames of {chunk.shape[-1]}x{chunk.shape[-2]} px; the probe reads square frames.")
+            if chunk.shape[-1] != self.config.size:
+                chunk = F.interpolate(chunk, (self.config.size, self.config.size), mode="area")
+            weight = self.heat.weight
+            out = self((2 * chunk - 1).to(weight.device, weight.dtype, memory_format=torch.channels_last))
+            found = {name: value.float().cpu().numpy() for name, value in out.items()}
+            found["mouth_open"] = found["mouth_open"].clip(min=0)
+            parts.append(Reading(**found))
+        return Reading.join(parts)
+
+
+def load_probe(name_or_path: str | Path = BUNDLED) -> LandmarkProbe:
+    """The bundled probe, or the one of a checkpoint file, in float32 and ready to read. Raises CheckpointError."""
+    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
+    probe = LandmarkProbe(ProbeConfig(**checkpoint.configs[COMPONENT]))
+    return checkpoint.load_into(probe, COMPONENT).eval().requires_grad_(False).to(memory_format=torch.channels_last)
