@@ -125,6 +125,7 @@ class Evaluation:
         self._face = probe.face.cpu().numpy()
         self._values: dict[tuple[str, str], dict[str, float]] = {}
         self._yaws: list[NDArray[np.float32]] = []
+        self._asked: list[float] = []
 
     def add_autoencoding(self, clip: str, decoded: ArrayLike | Tensor, real: ArrayLike | Tensor, truth: Truth) -> None:
         """Frames decoded from what the real frames were encoded to."""
@@ -154,7 +155,9 @@ class Evaluation:
     def add_pose(self, yaw: float, generated: ArrayLike | Tensor) -> None:
         """Frames made with the head asked to be turned by `yaw` degrees."""
         found = float(np.median(self.probe.read(generated).pose[:, 0]))
-        self._put("pose", f"{yaw:+g}", error=abs(found - yaw))
+        self._asked.append(yaw)
+        again = self._asked.count(yaw)
+        self._put("pose", f"{yaw:+g}" + (f" ({again})" if again > 1 else ""), error=abs(found - yaw))
 
     def report(self, title: str, about: Mapping[str, Any] | None = None) -> Report:
         """The table of all clips so far; sections without a clip are left out. `about`: what was measured, for JSON."""
@@ -166,11 +169,12 @@ class Evaluation:
             rows += self._speech_rows(group)
         if ("silence", "open") in self._values:
             real = [share for group in groups for share in self._values[f"{group}/real", "open_pauses"].values()]
-            rows.append(self._row("silence", "open share", "open", at_most=0.05, real=_mean(real)))
-        if ("pose", "error") in self._values:
-            clips = self._values["pose", "error"]
-            real = self._probe_yaw_error(min(abs(float(yaw)) for yaw in clips))
-            rows.append(Row("pose", "yaw error, worst", max(clips.values()), real, "degrees", at_most=4.0, clips=clips))
+            beside = _mean(real) if real else None
+            rows.append(self._row("silence", "open share", "open", at_most=0.05, real=beside))
+        if self._asked:
+            clips, beside = self._values["pose", "error"], self._probe_yaw_error(min(map(abs, self._asked)))
+            worst = max(clips.values())
+            rows.append(Row("pose", "yaw error, worst", worst, beside, "degrees", at_most=4.0, clips=clips))
         return Report(title, rows, dict(about or {}), PROTOCOL)
 
     def _autoencoding_rows(self) -> list[Row]:

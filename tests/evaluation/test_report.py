@@ -137,5 +137,18 @@ def test_blur_lowers_the_sharpness(probe, still, frames, truth):
     assert ("pose", "yaw error, worst") not in rows
 
 
+def test_silence_and_pose_stand_alone_and_every_clip_counts(probe, still, frames, truth):
+    evaluation = Evaluation(probe, still)
+    evaluation.add_silence("shut", frames[:8])
+    true = float(np.median(truth.pose[:, 0]))
+    for yaw in (true, 10.0, true):
+        evaluation.add_pose(yaw, frames)
+    rows = table(evaluation.report("alone"))
+    assert rows["silence", "open share"].real is None
+    assert len(rows["pose", "yaw error, worst"].clips) == 3
+    assert rows["pose", "yaw error, worst"].real is None
+    assert rows["pose", "yaw error, worst"].value == pytest.approx(10 - true, abs=1.0)
+
+
 def test_an_empty_evaluation_is_an_empty_table(probe, still):
     assert Evaluation(probe, still).report("nothing").rows == []
