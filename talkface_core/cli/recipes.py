@@ -63,15 +63,20 @@ def dae_talker(args: argparse.Namespace) -> Plan:
 
     preset, train, settings = args.preset or "tiny", clips(args)[0], Speech2LatentTraining()
     autoencoder = load_autoencoder(args.autoencoder, args.device, torch.float32)
-    voices = [voice for folder in args.voices or () for voice in read_voices(folder, MEL_VERSIONS, args.seed)]
+    folders = [Path(folder).absolute() for folder in args.voices or ()]
+    voices = [
+        voice for n, folder in enumerate(folders, 1) for voice in read_voices(folder, MEL_VERSIONS, args.seed + n)
+    ]
     recipe = Speech2LatentRecipe(
         read_clips(train, latents_of(args, train, autoencoder), MEL_VERSIONS, args.seed),
         Speech2LatentConfig.preset(preset, latent_dim=autoencoder.config.latent_dim),
         voices,
-        replace(settings, own=args.batch_size or settings.own, voices=args.batch_size or settings.voices),
+        replace(
+            settings, seed=args.seed, own=args.batch_size or settings.own, voices=args.batch_size or settings.voices
+        ),
         frozen={"autoencoder": autoencoder.cpu()},
         frozen_configs={"autoencoder": autoencoder.config.to_dict()},
-        data=train.name,
+        data=", ".join([train.name, *(f"{folder.parent.name}/{folder.name}" for folder in folders)]),
     )
     return Plan(recipe, TRAINING[preset], SPEECH_STEPS[preset])
 

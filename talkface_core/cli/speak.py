@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from talkface_core.media.audio import open_audio
     from talkface_core.media.timebase import frame_count
     from talkface_core.media.video import check_output
+    from talkface_core.parallel import pick_workers
 
     if not 0 <= args.seed <= _LARGEST_SEED:
         raise InputError(f"seed {args.seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
@@ -66,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
     loaded = time.perf_counter() - began
     with tqdm(total=frames, unit="frame", desc=output.name, disable=args.quiet) as bar:
         spoken = pipeline.speak_to_file(
-            talker, source, output, rate, control, noise, args.sampler, args.steps, progress=bar.update
+            *(talker, source, output, rate, control, noise, args.sampler, args.steps),
+            workers=pick_workers(talker.device),
+            progress=bar.update,
         )
     result = {
         "output": str(output),

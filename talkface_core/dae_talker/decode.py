@@ -7,6 +7,7 @@ decoder trained on single frames makes continuous video. x_T may also be inverte
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -18,8 +19,12 @@ from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAut
 from talkface_core.diffusion.sampling import Callback, get_sampler, invert_ddim, noise
 from talkface_core.diffusion.schedules import timesteps
 from talkface_core.errors import InputError
+from talkface_core.parallel import ordered_map
 
 INVERSION_STEPS = 50
+
+_LARGEST_WINDOW = 16
+_VALUES = (2**21, 2**27)  # of one activation at the finest level, on a CPU and on a GPU
 
 
 def noise_from_seed(model: DiffusionAutoencoder, seed: int | torch.Generator) -> Tensor:
@@ -59,19 +64,22 @@ def decode(
     noise: Tensor,
     sampler: str | None = None,
     steps: int | None = None,
-    window: int = 16,
+    window: int | None = None,
     callback: Callback | None = None,
     dtype: torch.dtype = torch.uint8,
+    workers: int = 1,
 ) -> Iterator[Tensor]:
     """Frames of the latents [T, D], or of chunks [t, D] as they come, all from the one x_T `noise` [C, H, W].
 
     Yields [n, H, W, 3] on the model's device, uint8 or, by `dtype`, float 0..1; n is `window` but for the last chunk.
-    `sampler` and `steps` are the model's own where None. `callback(step, steps, x_0)` is called within each window.
-    When memory runs out the window is halved and the work goes on; frames do not depend on the window.
+    `sampler` and `steps` are the model's own where None, `window` what suits its size. Frames do not depend on the
+    window; when a GPU's memory runs out, it is computed in parts. `workers` windows are computed at once (see
+    parallel.py). `callback(step, steps, x_0)` is called within each window, by its worker.
     Raises InputError for an unknown sampler, steps outside 1..T, latents or noise of another shape.
     """
     config = model.config
     run, ts = sampling(config, sampler, steps)
+    window = default_window(model) if window is None else window
     if window < 1:
         raise InputError(f"window of {window} frames: decode at least one frame at a time")
     if noise.shape != _noise_shape(model):
@@ -84,7 +92,14 @@ def decode(
         x_0 = run(model.denoiser(z.to(device)), shared, config.schedule, ts, callback=callback)
         return to_frames(x_0, dtype)
 
-    return _windowed(frames, _checked(latents, config.latent_dim), window)
+    return ordered_map(_Frugal(frames), _windows(_checked(latents, config.latent_dim), window), workers)
+
+
+def default_window(model: DiffusionAutoencoder) -> int:
+    """Frames at a time: at most 16, fewer for a large model, whose activations would fill the memory."""
+    config, device = model.config.unet, next(model.unet.parameters()).device
+    values = config.channels[0] * (config.image_size // config.patch) ** 2
+    return max(1, min(_LARGEST_WINDOW, _VALUES[device.type == "cuda"] // values))
 
 
 def sampling(
@@ -131,28 +146,36 @@ def _checked(latents: Tensor | Iterable[Tensor], width: int) -> Iterator[Tensor]
         yield chunk
 
 
-def _windowed(frames: Callable[[Tensor], Tensor], chunks: Iterator[Tensor], window: int) -> Iterator[Tensor]:
+def _windows(chunks: Iterator[Tensor], window: int) -> Iterator[Tensor]:
+    """The rows of the chunks again, `window` at a time; the last may be fewer."""
     held: Tensor | None = None
     for chunk in chunks:
         held = chunk if held is None else torch.cat([held, chunk])
         while len(held) >= window:
-            made, window = _made(frames, held[:window], window)
-            yield made
-            held = held[len(made) :]
-    while held is not None and len(held):
-        made, window = _made(frames, held[:window], window)
-        yield made
-        held = held[len(made) :]
+            yield held[:window]
+            held = held[window:]
+    if held is not None and len(held):
+        yield held
 
 
-def _made(frames: Callable[[Tensor], Tensor], z: Tensor, window: int) -> tuple[Tensor, int]:
-    """Frames of as many of the latents as fit into memory, and the window that fitted."""
-    while True:
-        try:
-            return frames(z[:window]), window
-        except torch.cuda.OutOfMemoryError:
-            if window == 1:
-                raise
-        # Out here the failed attempt's tensors are no longer held by the exception.
-        window //= 2
-        torch.cuda.empty_cache()
+class _Frugal:
+    """`frames` of latents, in as many parts as the memory asks for; what was too much once is not tried again."""
+
+    def __init__(self, frames: Callable[[Tensor], Tensor]) -> None:
+        self.frames, self.most = frames, sys.maxsize
+
+    def __call__(self, z: Tensor) -> Tensor:
+        made: list[Tensor] = []
+        while len(z):
+            part = z[: self.most]
+            try:
+                made.append(self.frames(part))
+                z = z[len(part) :]
+                continue
+            except torch.cuda.OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+            # Out here the failed attempt's tensors are no longer held by the exception.
+            self.most = len(part) // 2
+            torch.cuda.empty_cache()
+        return torch.cat(made)

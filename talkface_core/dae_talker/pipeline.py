@@ -26,14 +26,13 @@ from talkface_core.dae_talker.windows import Control, LatentChunk, speech_to_lat
 from talkface_core.device import pick_device, pick_dtype, pick_layers
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource, analysis_blocks
-from talkface_core.media.features import LogMel
+from talkface_core.media.features import LogMel, mel_filters
 from talkface_core.media.timebase import Rate, as_rate, frame_count
 from talkface_core.media.video import VideoWriter
 
 SYSTEM = "dae_talker"
 BUNDLED = "dae_talker_tiny"
 SLOWEST, FASTEST = 1, 120  # frames per second
-WINDOW = 16
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,7 @@ def load_dae_talker(
     spoken, shown = speech2latent.config.latent_dim, autoencoder.config.latent_dim
     if spoken != shown:
         raise CheckpointError(f"{checkpoint.path}: found latents of {spoken} values for a decoder that reads {shown}.")
+    mel_filters()  # behind them is a slow import, which belongs to the loading
     return DAETalker(checkpoint.path, autoencoder, speech2latent.to(device), gate, device, dtype, checkpoint.provenance)
 
 
@@ -145,19 +145,21 @@ def speak(
     noise: Tensor | None = None,
     sampler: str | None = None,
     steps: int | None = None,
-    window: int = WINDOW,
+    window: int | None = None,
+    workers: int = 1,
     clock: Clock | None = None,
 ) -> Iterator[Tensor]:
     """Frames uint8 [n, H, W, 3] on the CPU, chunk by chunk: exactly ceil(seconds * fps) in all.
 
     `noise` is the x_T [C, H, W] that all frames share (None: seed 0). `fps`, `sampler` and `steps` are the model's own
-    where None. `clock` counts the networks' time apart. Raises InputError, at the latest with the first chunk, for
-    impossible settings and for sound that cannot be read.
+    where None; `window` and `workers` as in `decode`. `clock` counts the networks' time apart.
+    Raises InputError, at the latest with the first chunk, for impossible settings and for sound that cannot be read.
     """
     clock = clock or Clock()
     noise = noise_from_seed(talker.autoencoder, 0) if noise is None else noise
     chunks = speech_latents(talker, source, fps, control, clock)
-    frames = decode(talker.autoencoder, (chunk.latents for chunk in chunks), noise, sampler, steps, window)
+    latents = (chunk.latents for chunk in chunks)
+    frames = decode(talker.autoencoder, latents, noise, sampler, steps, window, workers=workers)
     return clock.stream(NETWORK, (chunk.cpu() for chunk in frames))
 
 
@@ -181,7 +183,8 @@ def speak_to_file(
     noise: Tensor | None = None,
     sampler: str | None = None,
     steps: int | None = None,
-    window: int = WINDOW,
+    window: int | None = None,
+    workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Spoken:
     """Write the speaking face with its sound as a video, whole or not at all; arguments as in `speak`.
@@ -189,7 +192,7 @@ def speak_to_file(
     `progress(frames)` is called with the number of frames of each chunk.
     """
     clock, rate = Clock(), output_rate(talker, fps)
-    frames = speak(talker, source, rate, control, noise, sampler, steps, window, clock)
+    frames = speak(talker, source, rate, control, noise, sampler, steps, window, workers, clock)
     size = talker.image_size
     with VideoWriter(path, size, size, rate, source) as writer:
         for chunk in frames:

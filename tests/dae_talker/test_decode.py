@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
+from talkface_core.dae_talker.autoencoder import DiffusionAutoencoder, autoencoder_config
 from talkface_core.dae_talker.decode import (
     decode,
+    default_window,
     encode,
     fit_square,
     noise_from_image,
@@ -65,6 +67,28 @@ def test_neither_the_window_nor_the_chunks_change_a_frame(model):
             torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5)
 
 
+def test_several_workers_change_no_frame_and_no_order(model):
+    latents, noise = torch.randn(37, LATENT), noise_from_seed(model, 3)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        one = list(decode(model, latents, noise, window=4))
+        several = list(decode(model, latents.split(5), noise, window=4, workers=3))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert [len(chunk) for chunk in several] == [4] * 9 + [1]
+    assert (torch.cat(several).int() - torch.cat(one).int()).abs().max() <= 1
+
+
+def test_large_models_decode_fewer_frames_at_a_time(model):
+    assert default_window(model) == 16
+    with torch.device("meta"):
+        tiny, base = (DiffusionAutoencoder(autoencoder_config(preset)) for preset in ("tiny", "base"))
+    assert default_window(tiny) == 16
+    assert default_window(base) == 1
+
+
 def test_a_seed_gives_the_same_noise_and_another_seed_another(model):
     one, same, other = (noise_from_seed(model, seed) for seed in (1, 1, 2))
     assert one.shape == (3, SIZE, SIZE)
@@ -85,19 +109,23 @@ def test_noise_inverted_from_a_picture_gives_the_picture_back(model):
     assert error(inverted) < 0.2 * error(noise_from_seed(model, 0))
 
 
-def test_out_of_memory_halves_the_window_and_goes_on(model, monkeypatch):
+def test_out_of_memory_halves_the_work_and_goes_on(model, monkeypatch):
     latents, noise = torch.randn(13, LATENT), noise_from_seed(model, 0)
     whole = frames_of(model, latents, noise, dtype=torch.float32)
     denoiser = model.denoiser
 
+    tried = []
+
     def scarce(z):
+        tried.append(len(z))
         if len(z) > 4:
             raise torch.cuda.OutOfMemoryError
         return denoiser(z)
 
     monkeypatch.setattr(model, "denoiser", scarce)
     chunks = list(decode(model, latents, noise, window=16, dtype=torch.float32))
-    assert [len(chunk) for chunk in chunks] == [4, 4, 4, 1]
+    assert [len(chunk) for chunk in chunks] == [13]
+    assert tried == [13, 6, 3, 3, 3, 3, 1]  # halved until it fits, and never more again
     torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5)
 
     def none(z):
