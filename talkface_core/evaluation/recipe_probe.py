@@ -105,13 +105,18 @@ class ProbeRecipe(Recipe):
     name = SYSTEM
 
     def __init__(
-        self, clips: ClipSet, cache_dir: str | Path, val: ClipSet | None = None, config: ProbeConfig | None = None
+        self,
+        clips: ClipSet,
+        cache_dir: str | Path,
+        val: ClipSet | None = None,
+        config: ProbeConfig | None = None,
+        quiet: bool = False,
     ) -> None:
         probe = LandmarkProbe(config)
         size = probe.config.size
         self.data = clips.name
         self.config: Mapping[str, Any] = {"probe": asdict(probe.config), "batch": BATCH}
-        self._frames = clips.frame_cache(size, cache_dir)
+        self._frames = clips.frame_cache(size, cache_dir, quiet)
         self._truth = {"landmarks": clips.landmarks, **{name: clips.truth(name) for name in READ}}
         self._val, self._cache_dir = val, cache_dir
         probe.face.copy_(torch.from_numpy(mean_face(clips.truth("landmarks_3d"), self._truth["pose"])))

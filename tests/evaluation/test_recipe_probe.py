@@ -16,7 +16,7 @@ from talkface_core.evaluation.shapes import mean_face
 @pytest.fixture
 def recipe(clips, tmp_path) -> ProbeRecipe:
     torch.manual_seed(0)
-    return ProbeRecipe(clips, tmp_path / "cache", val=clips, config=ProbeConfig(width=16))
+    return ProbeRecipe(clips, tmp_path / "cache", val=clips, config=ProbeConfig(width=16), quiet=True)
 
 
 def test_augmentation_moves_landmarks_with_the_picture():
