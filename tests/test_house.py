@@ -1,0 +1,71 @@
+"""The house: who may import whom, what importing changes, and what never enters the repository."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "talkface_core"
+HOST = {"comfy", "comfy_api", "folder_paths", "nodes", "torchvision", "torchaudio"}
+ROOMS = {
+    "media": set(),
+    "diffusion": set(),
+    "training": {"media"},
+    "evaluation": {"media", "training"},
+    "dae_talker": {"media", "diffusion", "training", "evaluation"},
+}
+"""Each room of the core and the rooms below it."""
+
+
+def imported(path: Path) -> set[str]:
+    """Absolute names of all modules that a file of the core imports, also within functions."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            names.add(".".join(filter(None, (base, node.module))))
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda p: str(p.relative_to(CORE)))
+def test_data_flows_downwards(path):
+    names = imported(path)
+    assert not {name.split(".")[0] for name in names} & HOST
+    room = path.relative_to(CORE).parts[0]
+    if room in ROOMS:
+        used = {name.split(".")[1] for name in names if name.startswith("talkface_core.")}
+        assert not used & (ROOMS.keys() | {"cli"}) - ROOMS[room] - {room}
+
+
+def test_importing_changes_nothing():
+    """Of all that a host imports; training is a program of its own, and OpenCV, which it needs, sets a variable."""
+    script = """
+import importlib, os, pkgutil, re, sys, tempfile, torch
+
+def state():
+    grad, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+    return [torch.get_num_threads(), dtype, grad, dict(os.environ), tempfile.gettempdir(), list(sys.path)]
+
+before = state()
+import talkface_core
+for module in pkgutil.walk_packages(talkface_core.__path__, "talkface_core."):
+    if not re.search(r"__main__|recipe|training|augment|speech_data|speech_batches", module.name):
+        importlib.import_module(module.name)
+assert state() == before, (before, state())
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_bundled_weights_stay_small_and_have_cards():
+    weights = sorted((CORE / "pretrained").glob("*.safetensors"))
+    assert weights
+    assert sum(path.stat().st_size for path in weights) < 40 * 2**20
+    for path in weights:
+        assert (path.parent / f"MODEL_CARD_{path.stem}.md").is_file(), path.name
