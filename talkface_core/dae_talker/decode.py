@@ -33,10 +33,17 @@ def noise_from_seed(model: DiffusionAutoencoder, seed: int | torch.Generator) ->
 
 
 def noise_from_image(
-    model: DiffusionAutoencoder, image: Tensor, steps: int = INVERSION_STEPS, callback: Callback | None = None
+    model: DiffusionAutoencoder,
+    image: Tensor,
+    steps: int = INVERSION_STEPS,
+    standardise: bool = True,
+    callback: Callback | None = None,
 ) -> Tensor:
     """x_T [C, H, W] from which the decoder comes back to `image` [H, W, 3], uint8 or 0..1, of the model's size.
 
+    `standardise` brings it to mean 0 and deviation 1, as all noise that the decoder was trained on. A decoder that
+    takes nearly everything from z has little use for x_T, and its exact inverse is several times too large: it suits
+    that one picture and no other frame.
     Raises InputError for another shape, or an impossible number of steps.
     """
     size, device = model.config.image_size, next(model.parameters()).device
@@ -46,7 +53,8 @@ def noise_from_image(
     ts = timesteps(model.config.schedule, steps, model.config.sampling.spacing)
     with torch.no_grad():
         z = model.encode(x_0.to(next(model.encoder.parameters()).dtype))
-        return invert_ddim(model.denoiser(z), x_0, model.config.schedule, ts, callback)[0]
+        x_T = invert_ddim(model.denoiser(z), x_0, model.config.schedule, ts, callback)[0]
+    return (x_T - x_T.mean()) / x_T.std() if standardise else x_T
 
 
 @torch.no_grad()
