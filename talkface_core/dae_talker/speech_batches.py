@@ -24,6 +24,7 @@ from talkface_core.media.features import LogMel
 
 # The shortest stretch that is whole in both: 200 ms.
 STEPS_PER_BLOCK, FRAMES_PER_BLOCK = 16, 5
+SHUT = 0.1  # of the mean opening
 UNJUDGED = 6  # frames about a cut: lips neither open nor close in an instant
 
 
@@ -31,6 +32,7 @@ UNJUDGED = 6  # frames about a cut: lips neither open nor close in an instant
 class Speech2LatentTraining:
     """Batches: `own` clips with latents and `voices` without (where there are any), windows of `frames`; `gated` is the
     share of clips whose mel is faded outside speech as the gate will do, `silence` the share with a silence cut in,
+    `closure` the extra weight of frames of speech with shut lips (p, b, m: few, short, and seen at once when missed),
     `noises` the number of noises that are made beforehand."""
 
     own: int = 8
@@ -38,6 +40,7 @@ class Speech2LatentTraining:
     frames: int = 200
     gated: float = 0.6
     silence: float = 0.4
+    closure: float = 2.0
     augment: MelAugment = field(default_factory=MelAugment)
     gate_clips: int = 8
     gate_augment: MelAugment = field(
@@ -94,6 +97,15 @@ class SpeechBatches:
         batch["mel"] = torch.where(faded, SILENCE + openness * (mel - SILENCE), mel)
         return {**batch, **(self._gate_batch(rng) if self.labelled else {})}
 
+    def _weight(self, clip: SpeechClip) -> Tensor | None:
+        """Weight of each frame's mouth [T]; None where the mouth is not known."""
+        if clip.mouth is None:
+            return None
+        opening = clip.mouth[:, -1] * self.readout.mouth_std[-1] + self.readout.mouth_mean[-1]
+        shut = opening < SHUT * self.readout.mouth_mean[-1]
+        speech = torch.zeros_like(shut) if clip.speech is None else clip.speech
+        return 1.0 + self.settings.closure * (shut & speech).float()
+
     def _item(self, clip: SpeechClip, rng: np.random.Generator) -> dict[str, Tensor]:
         """One window of a clip, padded with silence, perhaps with a silence cut in."""
         frames, steps = self.settings.frames, self.steps
@@ -116,7 +128,7 @@ class SpeechBatches:
             "latents": padded(clip.latents, 0.0, (self.latent_dim,)),
             "has_latents": on * float(clip.latents is not None),
             "mouth": padded(clip.mouth, 0.0, (len(self.readout.bias),)),
-            "has_mouth": on * float(clip.mouth is not None),
+            "has_mouth": padded(self._weight(clip), 0.0),
             "pose": padded(clip.pose, 0.0, (3,)),
             "motion": padded(moved, 0.0, (3,)),
             "has_pose": on * float(clip.pose is not None),
@@ -145,6 +157,7 @@ class SpeechBatches:
             item["latents"][inside],
         )
         item["mouth"][inside] = self.readout.closed
+        item["has_mouth"][inside] = float(self.readout.fitted)
         item["motion"][inside] = 0.0
         item["visemes"][inside] = VISEMES.index("sil")
         speech[inside] = 0.0

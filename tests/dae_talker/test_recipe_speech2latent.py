@@ -85,6 +85,18 @@ def test_short_clips_are_padded_with_unjudged_silence():
     pytest.fail("the short voice was never drawn")
 
 
+def test_shut_lips_in_speech_weigh_more():
+    made, found = recipe(silence=0.0, closure=3.0), 0
+    for seed in range(10):
+        batch = made.batch(0, np.random.default_rng(seed))
+        opening = batch["mouth"][..., -1] * made.readout.mouth_std[-1] + made.readout.mouth_mean[-1]
+        shut = (opening < 0.1 * made.readout.mouth_mean[-1]) & (opening > 0.02)
+        judged = batch["has_mouth"] > 0
+        torch.testing.assert_close(batch["has_mouth"][judged], 1.0 + 3.0 * shut[judged].float())
+        found += int(shut.sum())
+    assert found > 0
+
+
 def test_a_cut_silence_has_a_closed_mouth_in_sound_and_latents():
     made = recipe(silence=1.0, gated=1.0)
     seen = 0
