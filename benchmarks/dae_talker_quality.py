@@ -3,14 +3,15 @@
     python -m benchmarks.dae_talker_quality --data DATASET --out DIR [--model NAME|FILE] [--silence FILE …]
 
 DATASET holds `train` (for the still background), `val` and, if it has them, `val_other_voices`, each with the truth
-beside the clips. Everything runs as `speak` runs it by default: predicted pose, natural blinks, the model's own sampler
-and steps. Besides the table (`quality.md`, `quality.json`), DIR gets contact sheets of frames beside the truth and
-plots of the mouth's opening over the waveform.
+beside the clips. Everything runs as `speak` runs it by default: predicted pose with idle motion, the model's own
+sampler and steps. Besides the table (`quality.md`, `quality.json`), DIR gets contact sheets of frames beside the truth
+and plots of the mouth's opening over the waveform.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,14 @@ from tqdm import tqdm
 
 from benchmarks.pictures import contact_sheet, timing_plot
 from talkface_core.dae_talker.decode import decode, noise_from_seed
-from talkface_core.dae_talker.pipeline import BUNDLED, Control, DAETalker, load_dae_talker, natural_blinks, speak
+from talkface_core.dae_talker.pipeline import BUNDLED, Control, DAETalker, idle_motion, load_dae_talker, speak_to_file
 from talkface_core.dae_talker.recipe import to_pixels
 from talkface_core.evaluation.metrics import StillMask
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, Evaluation, Truth
 from talkface_core.media.audio import AudioSource, audio_source, open_audio
+from talkface_core.media.video import VideoReader
+from talkface_core.parallel import pick_workers
 from talkface_core.training.data import ClipSet
 
 RATE = 16_000
@@ -90,19 +93,23 @@ class Run:
 
     def autoencode(self, real: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Real frames [T, H, W, 3] through latents and back, with the shared x_T."""
-        model = self.talker.autoencoder
+        model, workers = self.talker.autoencoder, pick_workers(self.talker.device)
         with torch.no_grad():
             z = torch.cat(
                 [model.encode(to_pixels(part).to(self.talker.device)) for part in torch.tensor(real).split(16)]
             )
-        return torch.cat([chunk.cpu() for chunk in decode(model, z, self.noise, self.sampler, self.steps)]).numpy()
+        return torch.cat(
+            [chunk.cpu() for chunk in decode(model, z, self.noise, self.sampler, self.steps, workers=workers)]
+        ).numpy()
 
     def speak(self, source: AudioSource, control: Control | None = None) -> NDArray[np.uint8]:
-        """Frames [T, H, W, 3] of the sound, as the command line makes them."""
-        blinks = natural_blinks(self.talker, source)
-        control = Control(eyes=blinks) if control is None else Control(pose=control.pose, eyes=blinks)
-        chunks = speak(self.talker, source, None, control, self.noise, self.sampler, self.steps)
-        return torch.cat(list(chunks)).numpy()
+        """Frames [T, H, W, 3] of the sound, read back from the video that the command line would write."""
+        control = idle_motion(self.talker, source, None, 0, control)
+        settings = (control, self.noise, self.sampler, self.steps)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "spoken.mp4"
+            speak_to_file(self.talker, source, path, None, *settings, workers=pick_workers(self.talker.device))
+            return np.concatenate(list(VideoReader(path).chunks(64)))
 
     def about(self, data: Path) -> dict[str, str]:
         """What the table is about."""
@@ -110,6 +117,7 @@ class Run:
             "model": self.talker.path.stem,
             "data": data.name,
             "sampling": f"{self.sampler}, {self.steps} network evaluations, one shared x_T (seed 0)",
+            "speech, silence, pose": "measured on the frames of the mp4 that is written",
             "precision": f"decoder {self.talker.dtype} on {self.talker.device}".replace("torch.", ""),
         }
 

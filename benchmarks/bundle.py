@@ -1,0 +1,60 @@
+"""Make a trained checkpoint one of the bundled: float16, with its data, licence and measured quality in the metadata.
+
+    python -m benchmarks.bundle RUN/dae-talker.safetensors NAME --stage FIRST.safetensors --measured quality.json
+
+Writes talkface_core/pretrained/NAME.safetensors. Run the quality benchmark on the written file: what is bundled is what
+is measured; then run this again with its `quality.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from talkface_core.checkpoints import PRETRAINED, read_checkpoint, save_checkpoint
+
+LICENCE = "weights: Apache-2.0; data: synthetic footage made for this project, no real person"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--stage", type=Path, action="append", default=[], help="checkpoints of the stages before it")
+    parser.add_argument("--measured", type=Path, help="quality.json of the quality benchmark")
+    parser.add_argument("--licence", default=LICENCE)
+    args = parser.parse_args()
+    checkpoint = read_checkpoint(args.checkpoint)
+    provenance = {**checkpoint.provenance, "licence": args.licence}
+    if args.stage:
+        provenance["stages"] = [read_checkpoint(path).provenance for path in args.stage]
+    if args.measured:
+        provenance["measured"] = measured(json.loads(args.measured.read_text(encoding="utf-8")))
+    target = PRETRAINED / f"{args.name}.safetensors"
+    components = {name: Stored(states) for name, states in checkpoint.states.items()}
+    save_checkpoint(target, checkpoint.system, components, checkpoint.configs, provenance, torch.float16)
+    print(f"{target.name}: {target.stat().st_size / 2**20:.1f} MiB")
+
+
+def measured(report: dict[str, Any]) -> dict[str, float]:
+    """The rows of a quality report that had a target."""
+    return {f"{row['section']}, {row['measure']}": round(row["value"], 4) for row in report["rows"] if row["target"]}
+
+
+class Stored(torch.nn.Module):
+    """A component as it was read: states are copied without building the network, so that any system can be bundled."""
+
+    def __init__(self, states: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        self._states = states
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return self._states
+
+
+if __name__ == "__main__":
+    main()
