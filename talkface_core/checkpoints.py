@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from talkface_core.atomic import whole_file
-from talkface_core.errors import InputError
+from .atomic import whole_file
+from .errors import InputError
 
 FORMAT = "talkface"
 FORMAT_VERSION = 1

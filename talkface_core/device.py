@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkface_core.errors import InputError
+from .errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -10,17 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from talkface_core import __version__
-from talkface_core.cli import models, speak, train
-from talkface_core.cli.common import PROGRAM, WRONG_INPUT, Parser, first_line
-from talkface_core.errors import InputError
+from .. import __version__
+from ..errors import InputError
+from . import models, speak, train
+from .common import PROGRAM, WRONG_INPUT, Parser, first_line
 
 INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, 2 for wrong input, 130 after Ctrl-C; SIGTERM ends in SystemExit(143)."""
-    args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    args = make_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     logging.basicConfig(format="%(message)s", level=logging.ERROR if args.quiet else logging.WARNING)
     try:
         with _orderly_end():
@@ -43,7 +43,8 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
+    """The whole command line, for `main` and for tests of what is written about it."""
     parser = Parser(prog=PROGRAM, description="Speech to talking-face video.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talkface_core.cli.common import add_common, report
-from talkface_core.errors import InputError
+from ..errors import InputError
+from .common import add_common, report
 
 if TYPE_CHECKING:
-    from talkface_core.checkpoints import Checkpoint
+    from ..checkpoints import Checkpoint
 
 
 def add_command(commands: Any) -> None:
@@ -26,7 +26,7 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List, describe or convert."""
-    from talkface_core.checkpoints import find_checkpoint, list_checkpoints, read_checkpoint
+    from ..checkpoints import find_checkpoint, list_checkpoints, read_checkpoint
 
     if args.convert is not None:
         return _convert(args)
@@ -49,8 +49,8 @@ def _convert(args: argparse.Namespace) -> int:
         raise InputError("--convert needs -o OUT.safetensors, where the converted model goes")
     if not Path(args.output).parent.is_dir():
         raise InputError(f"output folder {Path(args.output).parent} does not exist; create it first or choose another")
-    from talkface_core.checkpoints import read_checkpoint
-    from talkface_core.dae_talker.convert import convert_diffae
+    from ..checkpoints import read_checkpoint
+    from ..dae_talker.convert import convert_diffae
 
     path = convert_diffae(args.convert, args.output)
     report(args, {"output": str(path), **_described(read_checkpoint(path))}, f"{path}: written")

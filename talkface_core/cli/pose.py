@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from talkface_core.dae_talker.autoencoder import DiffusionAutoencoder
-    from talkface_core.training.config import TrainConfig
-    from talkface_core.training.data import ClipSet
-    from talkface_core.training.recipe import Recipe
+    from ..dae_talker.autoencoder import DiffusionAutoencoder
+    from ..training.config import TrainConfig
+    from ..training.data import ClipSet
+    from ..training.recipe import Recipe
 
 SPEECH_STEPS = {"tiny": 3000, "base": 100_000}
 MEL_VERSIONS = 3  # of each clip's sound: as recorded, and with noises and rooms
@@ -35,8 +35,8 @@ class Plan:
 
 def dae_talker_autoencoder(args: argparse.Namespace) -> Plan:
     """DAE-Talker, stage 1: the diffusion autoencoder on single frames."""
-    from talkface_core.dae_talker.autoencoder import autoencoder_config
-    from talkface_core.dae_talker.recipe import BATCH_SIZE, LOSSES, STEPS, TRAINING, AutoencoderRecipe
+    from ..dae_talker.autoencoder import autoencoder_config
+    from ..dae_talker.recipe import BATCH_SIZE, LOSSES, STEPS, TRAINING, AutoencoderRecipe
 
     refuse(args, "autoencoder", "voices")
     preset = args.preset or "tiny"
@@ -55,11 +55,11 @@ def dae_talker(args: argparse.Namespace) -> Plan:
         raise InputError("dae-talker needs --autoencoder: the checkpoint that dae-talker-autoencoder made of this face")
     import torch
 
-    from talkface_core.dae_talker.pipeline import load_autoencoder
-    from talkface_core.dae_talker.recipe_speech2latent import TRAINING, Speech2LatentRecipe
-    from talkface_core.dae_talker.speech2latent import Speech2LatentConfig
-    from talkface_core.dae_talker.speech_batches import Speech2LatentTraining
-    from talkface_core.dae_talker.speech_data import read_clips, read_voices
+    from ..dae_talker.pipeline import load_autoencoder
+    from ..dae_talker.recipe_speech2latent import TRAINING, Speech2LatentRecipe
+    from ..dae_talker.speech2latent import Speech2LatentConfig
+    from ..dae_talker.speech_batches import Speech2LatentTraining
+    from ..dae_talker.speech_data import read_clips, read_voices
 
     preset, train, settings = args.preset or "tiny", clips(args)[0], Speech2LatentTraining()
     autoencoder = load_autoencoder(args.autoencoder, args.device, torch.float32)
@@ -84,7 +84,7 @@ def dae_talker(args: argparse.Namespace) -> Plan:
 def landmark_probe(args: argparse.Namespace) -> Plan:
     """The measuring instrument: landmarks, mouth, eyes and pose off a frame."""
     refuse(args, "preset", "batch_size", "compile", "autoencoder", "voices")
-    from talkface_core.evaluation.recipe_probe import STEPS, TRAIN, ProbeRecipe
+    from ..evaluation.recipe_probe import STEPS, TRAIN, ProbeRecipe
 
     train, val = clips(args)
     return Plan(ProbeRecipe(train, cache(args), val), TRAIN, STEPS)
@@ -99,7 +99,7 @@ RECIPES: dict[str, Callable[[argparse.Namespace], Plan]] = {
 
 def clips(args: argparse.Namespace) -> tuple[ClipSet, ClipSet | None]:
     """The clips to train on and, where the set has one, its `val` split: --data names the set or its `train` folder."""
-    from talkface_core.training.data import ClipSet
+    from ..training.data import ClipSet
 
     folder = Path(args.data).absolute()
     if (folder / "train").is_dir():
@@ -121,7 +121,7 @@ def latents_of(args: argparse.Namespace, train: ClipSet, autoencoder: DiffusionA
     import torch
     from tqdm import tqdm
 
-    from talkface_core.dae_talker.decode import encode
+    from ..dae_talker.decode import encode
 
     frames = train.frame_cache(autoencoder.config.image_size, cache(args), args.quiet)
     starts = tqdm(range(0, len(frames), ENCODED_AT_ONCE), desc="latents", disable=args.quiet)

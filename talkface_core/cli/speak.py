@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talkface_core.cli.common import add_common, peak_rss_mb, report
-from talkface_core.errors import InputError
+from ..errors import InputError
+from .common import add_common, peak_rss_mb, report
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from talkface_core.dae_talker.pipeline import DAETalker
+    from ..dae_talker.pipeline import DAETalker
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -43,13 +43,13 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     from tqdm import tqdm
 
-    from talkface_core.dae_talker import pipeline
-    from talkface_core.dae_talker.decode import sampling
-    from talkface_core.dae_talker.windows import Control
-    from talkface_core.media.audio import open_audio
-    from talkface_core.media.timebase import frame_count
-    from talkface_core.media.video import check_output
-    from talkface_core.parallel import pick_workers
+    from ..dae_talker import pipeline
+    from ..dae_talker.decode import sampling
+    from ..dae_talker.windows import Control
+    from ..media.audio import open_audio
+    from ..media.timebase import frame_count
+    from ..media.video import check_output
+    from ..parallel import pick_workers
 
     if not 0 <= args.seed <= _LARGEST_SEED:
         raise InputError(f"seed {args.seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
@@ -92,13 +92,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pose(text: str, frames: int, rate: Any, talker: DAETalker) -> Tensor:
-    from talkface_core.cli.pose import read_pose
+    from .pose import read_pose
 
     return read_pose(text, frames, rate, talker.fps)
 
 
 def _noise(talker: DAETalker, args: argparse.Namespace) -> Tensor:
-    from talkface_core.dae_talker.decode import fit_square, noise_from_image, noise_from_seed
+    from ..dae_talker.decode import fit_square, noise_from_image, noise_from_seed
 
     if args.reference is None:
         return noise_from_seed(talker.autoencoder, args.seed)

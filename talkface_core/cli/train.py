@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from talkface_core.cli.common import add_common, peak_rss_mb, report
-from talkface_core.cli.recipes import RECIPES
-from talkface_core.errors import InputError
+from ..errors import InputError
+from .common import add_common, peak_rss_mb, report
+from .recipes import RECIPES
 
 
 def add_command(commands: Any) -> None:
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{flag.replace('_', '-')} {getattr(args, flag)}: give zero or more")
     if Path(args.out).is_file():
         raise InputError(f"run {args.out} is a file; give a folder for the run")
-    from talkface_core.device import pick_device
-    from talkface_core.training.engine import train
+    from ..device import pick_device
+    from ..training.engine import train
 
     pick_device(args.device)  # before the data is read
     plan = RECIPES[args.recipe](args)

@@ -15,11 +15,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from talkface_core.diffusion.blocks import Operations
-from talkface_core.diffusion.sampling import Denoise, denoiser
-from talkface_core.diffusion.schedules import Schedule
-from talkface_core.diffusion.unet import EncoderConfig, ImageEncoder, UNet, UNetConfig
-from talkface_core.errors import InputError
+from ..diffusion.blocks import Operations
+from ..diffusion.sampling import Denoise, denoiser
+from ..diffusion.schedules import Schedule
+from ..diffusion.unet import EncoderConfig, ImageEncoder, UNet, UNetConfig
+from ..errors import InputError
 
 
 @dataclass(frozen=True)

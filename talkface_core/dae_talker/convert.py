@@ -19,11 +19,11 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor
 
-from talkface_core.checkpoints import save_checkpoint
-from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder, SamplingConfig
-from talkface_core.diffusion.schedules import Schedule
-from talkface_core.diffusion.unet import EncoderConfig, UNetConfig
-from talkface_core.errors import InputError
+from ..checkpoints import save_checkpoint
+from ..diffusion.schedules import Schedule
+from ..diffusion.unet import EncoderConfig, UNetConfig
+from ..errors import InputError
+from .autoencoder import AutoencoderConfig, DiffusionAutoencoder, SamplingConfig
 
 _EMA = "ema_model."
 _EXPECTED = "an autoencoder checkpoint of DiffAE (last.ckpt of ffhq256_autoenc)"

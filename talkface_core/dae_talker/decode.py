@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
-from talkface_core.diffusion.sampling import Callback, get_sampler, invert_ddim, noise
-from talkface_core.diffusion.schedules import timesteps
-from talkface_core.errors import InputError
-from talkface_core.parallel import ordered_map
+from ..diffusion.sampling import Callback, get_sampler, invert_ddim, noise
+from ..diffusion.schedules import timesteps
+from ..errors import InputError
+from ..parallel import ordered_map
+from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 
 INVERSION_STEPS = 50
 

@@ -15,20 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from talkface_core.checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
-from talkface_core.clock import NETWORK, PLUMBING, Clock
-from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
-from talkface_core.dae_talker.decode import decode, noise_from_seed
-from talkface_core.dae_talker.gate import GateConfig, SilenceGate
-from talkface_core.dae_talker.pose import blink_track, pose_degrees, sway_track
-from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
-from talkface_core.dae_talker.windows import Control, LatentChunk, speech_to_latents
-from talkface_core.device import pick_device, pick_dtype, pick_layers
-from talkface_core.errors import InputError
-from talkface_core.media.audio import AudioSource, analysis_blocks
-from talkface_core.media.features import LogMel, mel_filters
-from talkface_core.media.timebase import Rate, as_rate, frame_count
-from talkface_core.media.video import VideoWriter
+from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
+from ..clock import NETWORK, PLUMBING, Clock
+from ..device import pick_device, pick_dtype, pick_layers
+from ..errors import InputError
+from ..media.audio import AudioSource, analysis_blocks
+from ..media.features import LogMel, mel_filters
+from ..media.timebase import Rate, as_rate, frame_count
+from ..media.video import VideoWriter
+from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
+from .decode import decode, noise_from_seed
+from .gate import GateConfig, SilenceGate
+from .pose import blink_track, pose_degrees, sway_track
+from .speech2latent import Speech2Latent, Speech2LatentConfig
+from .windows import Control, LatentChunk, speech_to_latents
 
 SYSTEM = "dae_talker"
 BUNDLED = "dae_talker_tiny"

@@ -17,7 +17,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 POSE_UNIT = 90.0
 

@@ -21,13 +21,13 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from talkface_core.checkpoints import save_checkpoint
-from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
-from talkface_core.diffusion.parameterisation import diffuse, target
-from talkface_core.diffusion.sampling import SAMPLERS, shared_noise
-from talkface_core.diffusion.schedules import timesteps
-from talkface_core.training.config import TrainConfig
-from talkface_core.training.data import ClipSet
+from ..checkpoints import save_checkpoint
+from ..diffusion.parameterisation import diffuse, target
+from ..diffusion.sampling import SAMPLERS, shared_noise
+from ..diffusion.schedules import timesteps
+from ..training.config import TrainConfig
+from ..training.data import ClipSet
+from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 
 SYSTEM = "dae_talker"
 EYES, MOUTH = slice(36, 48), slice(48, 68)

@@ -19,21 +19,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from talkface_core.checkpoints import save_checkpoint
-from talkface_core.dae_talker.gate import GateConfig, SilenceGate, gate_loss
-from talkface_core.dae_talker.pose import pose_units
-from talkface_core.dae_talker.recipe import SYSTEM
-from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
-from talkface_core.dae_talker.speech_batches import Speech2LatentTraining, SpeechBatches
-from talkface_core.dae_talker.speech_data import VISEMES, SpeechClip
-from talkface_core.dae_talker.speech_loss import (
+from ..checkpoints import save_checkpoint
+from ..errors import InputError
+from ..training.config import TrainConfig
+from .gate import GateConfig, SilenceGate, gate_loss
+from .pose import pose_units
+from .recipe import SYSTEM
+from .speech2latent import Speech2Latent, Speech2LatentConfig
+from .speech_batches import Speech2LatentTraining, SpeechBatches
+from .speech_data import VISEMES, SpeechClip
+from .speech_loss import (
     MouthReadout,
     Speech2LatentLossWeights,
     SpeechHeads,
     speech2latent_loss,
 )
-from talkface_core.errors import InputError
-from talkface_core.training.config import TrainConfig
 
 TRAINING = {
     "tiny": TrainConfig(

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from talkface_core.dae_talker.conformer import Conformer
-from talkface_core.dae_talker.pose import PoseAdaptor
-from talkface_core.errors import InputError
+from ..errors import InputError
+from .conformer import Conformer
+from .pose import PoseAdaptor
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from talkface_core.dae_talker.augment import NOISES, noise
-from talkface_core.dae_talker.gate import SILENCE, GateConfig, open_around
-from talkface_core.dae_talker.mel_augment import DB_PER_UNIT, MelAugment, smooth_curve
-from talkface_core.dae_talker.pose import pose_units
-from talkface_core.dae_talker.speech2latent import Speech2Latent
-from talkface_core.dae_talker.speech_data import FPS, IGNORE, VISEMES, SpeechClip
-from talkface_core.dae_talker.speech_loss import MouthReadout, Speech2LatentLossWeights
-from talkface_core.media.features import LogMel
+from ..media.features import LogMel
+from .augment import NOISES, noise
+from .gate import SILENCE, GateConfig, open_around
+from .mel_augment import DB_PER_UNIT, MelAugment, smooth_curve
+from .pose import pose_units
+from .speech2latent import Speech2Latent
+from .speech_data import FPS, IGNORE, VISEMES, SpeechClip
+from .speech_loss import MouthReadout, Speech2LatentLossWeights
 
 # The shortest stretch that is whole in both: 200 ms.
 STEPS_PER_BLOCK, FRAMES_PER_BLOCK = 16, 5

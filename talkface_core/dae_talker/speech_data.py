@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from talkface_core.dae_talker.augment import WaveAugment
-from talkface_core.errors import InputError
-from talkface_core.media.audio import analysis_audio, load_audio
-from talkface_core.media.features import LogMel
-from talkface_core.media.timebase import frame_centre, frame_count
-from talkface_core.training.data import Clip, ClipSet
+from ..errors import InputError
+from ..media.audio import analysis_audio, load_audio
+from ..media.features import LogMel
+from ..media.timebase import frame_centre, frame_count
+from ..training.data import Clip, ClipSet
+from .augment import WaveAugment
 
 FPS = 25
 IGNORE = -100

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkface_core.dae_talker.speech2latent import Speech2LatentOutput
+from .speech2latent import Speech2LatentOutput
 
 IGNORE = -100
 

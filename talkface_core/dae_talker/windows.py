@@ -13,10 +13,10 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from talkface_core.dae_talker.pose import pose_degrees, pose_units
-from talkface_core.dae_talker.speech2latent import Speech2Latent, frame_positions
-from talkface_core.errors import InputError
-from talkface_core.media.timebase import Rate, as_rate, frame_count
+from ..errors import InputError
+from ..media.timebase import Rate, as_rate, frame_count
+from .pose import pose_degrees, pose_units
+from .speech2latent import Speech2Latent, frame_positions
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Salimans & Ho 2022 ("Progressive distillation"), section 4 and appendix D.
 import torch
 from torch import Tensor
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 KINDS = ("eps", "v", "x0")
 Level = float | Tensor

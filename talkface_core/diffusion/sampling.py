@@ -13,9 +13,9 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from talkface_core.diffusion.parameterisation import check_kind, eps_from_x0, to_x0_eps
-from talkface_core.diffusion.schedules import CLEAN, Schedule
-from talkface_core.errors import InputError
+from ..errors import InputError
+from .parameterisation import check_kind, eps_from_x0, to_x0_eps
+from .schedules import CLEAN, Schedule
 
 Denoise = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 Callback = Callable[[int, int, Tensor], None]

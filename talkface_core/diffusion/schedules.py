@@ -15,7 +15,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 MAX_BETA = 0.999
 CLEAN = -1

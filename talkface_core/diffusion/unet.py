@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkface_core.diffusion.blocks import (
+from .blocks import (
     Operations,
     ResBlock,
     SelfAttention2d,

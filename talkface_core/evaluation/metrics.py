@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 MOUTH = slice(48, 68)
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)

@@ -16,9 +16,9 @@ from einops import rearrange
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from talkface_core.checkpoints import find_checkpoint, read_checkpoint
-from talkface_core.errors import InputError
-from talkface_core.evaluation.metrics import as_pictures
+from ..checkpoints import find_checkpoint, read_checkpoint
+from ..errors import InputError
+from .metrics import as_pictures
 
 SYSTEM = "landmark-probe"
 COMPONENT = "probe"

@@ -18,13 +18,13 @@ from einops import rearrange
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from talkface_core.checkpoints import save_checkpoint
-from talkface_core.evaluation.metrics import pearson
-from talkface_core.evaluation.probe import COMPONENT, INNER_LIPS, SYSTEM, LandmarkProbe, ProbeConfig, Reading
-from talkface_core.evaluation.shapes import mean_face
-from talkface_core.training.config import TrainConfig
-from talkface_core.training.data import ClipSet
-from talkface_core.training.recipe import Batch, Recipe
+from ..checkpoints import save_checkpoint
+from ..training.config import TrainConfig
+from ..training.data import ClipSet
+from ..training.recipe import Batch, Recipe
+from .metrics import pearson
+from .probe import COMPONENT, INNER_LIPS, SYSTEM, LandmarkProbe, ProbeConfig, Reading
+from .shapes import mean_face
 
 BATCH = 32
 STEPS = 2400

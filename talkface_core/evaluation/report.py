@@ -13,11 +13,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from talkface_core.errors import InputError
-from talkface_core.evaluation import metrics
-from talkface_core.evaluation.probe import EYES, LandmarkProbe, Reading
-from talkface_core.evaluation.shapes import in_head_frame
-from talkface_core.evaluation.table import Report, Row
+from ..errors import InputError
+from . import metrics
+from .probe import EYES, LandmarkProbe, Reading
+from .shapes import in_head_frame
+from .table import Report, Row
 
 OWN_VOICE, OTHER_VOICES = "voice of the set", "other voices"
 

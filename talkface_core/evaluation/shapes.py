@@ -11,7 +11,7 @@ import numpy as np
 from einops import einsum
 from numpy.typing import ArrayLike, NDArray
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 STABLE = (*range(27, 36), 36, 39, 42, 45)
 """Points that no expression moves: the ridge and base of the nose and the corners of the eyes."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talkface_core.atomic import whole_file
+from ..atomic import whole_file
 
 
 @dataclass(frozen=True)

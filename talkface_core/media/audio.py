@@ -12,10 +12,10 @@ import soxr
 import torch
 from torch import Tensor
 
-from talkface_core.errors import InputError
-from talkface_core.media.decode import FileAudio
-from talkface_core.media.source import AudioSource, audio_source
-from talkface_core.media.timebase import resampled_count
+from ..errors import InputError
+from .decode import FileAudio
+from .source import AudioSource, audio_source
+from .timebase import resampled_count
 
 __all__ = [
     "ANALYSIS_RATE",

@@ -15,9 +15,9 @@ import av
 import torch
 from torch import Tensor
 
-from talkface_core.errors import InputError
-from talkface_core.media.source import AudioSource, block_size, checked, interleaved, reblock, to_float
-from talkface_core.media.timebase import step_at
+from ..errors import InputError
+from .source import AudioSource, block_size, checked, interleaved, reblock, to_float
+from .timebase import step_at
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from talkface_core.errors import InputError
-from talkface_core.media.timebase import frame_count
+from ..errors import InputError
+from .timebase import frame_count
 
 SAMPLE_RATE = 16000
 

@@ -10,8 +10,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from talkface_core.errors import InputError
-from talkface_core.media.source import AudioSource, reblock
+from ..errors import InputError
+from .source import AudioSource, reblock
 
 AAC_RATES = {96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350}
 FLAC_HIGHEST_RATE = 655_350

@@ -12,8 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from talkface_core.errors import InputError
-from talkface_core.media.timebase import step_at
+from ..errors import InputError
+from .timebase import step_at
 
 # Float files do go over full scale, by 1 or even 10; a hundred times (+40 dB) means that the scale is wrong.
 LOUDEST = 100.0

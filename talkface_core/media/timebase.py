@@ -8,7 +8,7 @@ ceil(s * f) frames everywhere, and nothing drifts however long the audio is. Fra
 import math
 from fractions import Fraction
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 Rate = float | int | Fraction | str
 

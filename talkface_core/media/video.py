@@ -15,12 +15,12 @@ import torch
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from torch import Tensor
 
-from talkface_core.atomic import whole_file
-from talkface_core.errors import InputError
-from talkface_core.media.soundtrack import Soundtrack, check_soundtrack
-from talkface_core.media.source import AudioSource
-from talkface_core.media.timebase import Rate, as_rate, frame_samples
-from talkface_core.media.video_reader import VideoReader
+from ..atomic import whole_file
+from ..errors import InputError
+from .soundtrack import Soundtrack, check_soundtrack
+from .source import AudioSource
+from .timebase import Rate, as_rate, frame_samples
+from .video_reader import VideoReader
 
 __all__ = ["SYNTHETIC_MARK", "VideoReader", "VideoWriter", "check_output"]
 

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 log = logging.getLogger(__name__)
 

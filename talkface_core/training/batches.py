@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from talkface_core.training.recipe import Batch, Recipe
+from .recipe import Batch, Recipe
 
 
 def step_seed(seed: int, step: int, process: int, micro: int) -> np.random.SeedSequence:

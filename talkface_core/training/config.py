@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from talkface_core.errors import InputError
+from ..errors import InputError
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from talkface_core.atomic import whole_file
-from talkface_core.errors import InputError
-from talkface_core.media.audio import load_audio
-from talkface_core.media.video_reader import VideoReader
+from ..atomic import whole_file
+from ..errors import InputError
+from ..media.audio import load_audio
+from ..media.video_reader import VideoReader
 
 SPLITS = {"train", "val", "test"}
 

@@ -17,19 +17,19 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from talkface_core.atomic import whole_file
-from talkface_core.errors import InputError
-from talkface_core.training.batches import batches, step_seed
-from talkface_core.training.config import TrainConfig
-from talkface_core.training.ema import EMA
-from talkface_core.training.export import checkpoint_path, versions, write_checkpoint
-from talkface_core.training.gradients import clip_gradients
-from talkface_core.training.log import CsvLog
-from talkface_core.training.meter import Meter
-from talkface_core.training.recipe import Batch, Recipe
-from talkface_core.training.setup import former_progress, make_accelerator, make_optimiser
-from talkface_core.training.signals import StopSignals
-from talkface_core.training.state import STATE, load_state, save_state, trained
+from ..atomic import whole_file
+from ..errors import InputError
+from .batches import batches, step_seed
+from .config import TrainConfig
+from .ema import EMA
+from .export import checkpoint_path, versions, write_checkpoint
+from .gradients import clip_gradients
+from .log import CsvLog
+from .meter import Meter
+from .recipe import Batch, Recipe
+from .setup import former_progress, make_accelerator, make_optimiser
+from .signals import StopSignals
+from .state import STATE, load_state, save_state, trained
 
 # Several processes stop together; asking each other costs a message, so they ask now and then.
 _AGREE_EVERY = 10

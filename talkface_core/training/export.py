@@ -5,11 +5,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import talkface_core
-from talkface_core.errors import InputError
-from talkface_core.training.ema import EMA
-from talkface_core.training.recipe import Recipe
-from talkface_core.training.state import STATE, load_state, read_progress
+from .. import __version__
+from ..errors import InputError
+from .ema import EMA
+from .recipe import Recipe
+from .state import STATE, load_state, read_progress
 
 
 def export(recipe: Recipe, run_dir: str | Path) -> Path:
@@ -51,7 +51,7 @@ def write_checkpoint(recipe: Recipe, run_dir: Path, ema: EMA, progress: Mapping[
 
 def versions() -> dict[str, str]:
     """The versions of what computed the weights."""
-    found = {"talkface": talkface_core.__version__}
+    found = {"talkface": __version__}
     for package in ("torch", "accelerate", "numpy", "safetensors"):
         try:
             found[package] = version(package)

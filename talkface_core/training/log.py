@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from talkface_core.atomic import whole_file
+from ..atomic import whole_file
 
 FIRST = ("step", "seconds", "lr", "grad_norm", "loss")
 

@@ -10,9 +10,9 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
-from talkface_core.errors import InputError
-from talkface_core.training.config import TrainConfig, differences
-from talkface_core.training.state import STATE, read_progress
+from ..errors import InputError
+from .config import TrainConfig, differences
+from .state import STATE, read_progress
 
 
 def make_accelerator(device: str) -> Accelerator:

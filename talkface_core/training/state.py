@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from talkface_core.atomic import whole_file
-from talkface_core.errors import InputError
-from talkface_core.training.ema import EMA
+from ..atomic import whole_file
+from ..errors import InputError
+from .ema import EMA
 
 STATE = "state.safetensors"
 FORMAT = "talkface-training-state-1"

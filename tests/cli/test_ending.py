@@ -17,7 +17,9 @@ def at_work(program, wav, small_checkpoint, tmp_path):
     (tmp_path / "out.mp4").write_bytes(b"older")
     long = wav("long.wav", np.zeros(8000 * 600, np.int16), 8000)
     flags = ("--model", small_checkpoint, "--device", "cpu", "--steps", "4")
-    process = program("speak", long, "-o", tmp_path / "out.mp4", *flags)
+    # A shell that starts the tests in the background has Ctrl-C ignored, and programs inherit that.
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = program("speak", long, "-o", tmp_path / "out.mp4", *flags, **heeding)
     until = time.monotonic() + 300
     while not [part for part in tmp_path.rglob("*.part/*.mp4") if part.stat().st_size > 0]:
         assert process.poll() is None, process.communicate()

@@ -20,7 +20,7 @@ def test_help_explains(talkface, words):
 
 def test_help_and_the_package_come_without_torch():
     """They answer at once: torch alone takes longer to import than anyone waits for a help text."""
-    code = "import sys, talkface_core, talkface_core.cli.main as m\nm._parser()\n"
+    code = "import sys, talkface_core, talkface_core.cli.main as m\nm.make_parser()\n"
     code += (
         "heavy = {'torch', 'numpy', 'av', 'librosa', 'accelerate', 'cv2'} & set(sys.modules)\nassert not heavy, heavy"
     )
