@@ -27,14 +27,15 @@ class RelativeAttention(nn.Module):
     """Multi-head self-attention whose scores depend on content and on the distance between frames.
 
     Distances beyond `max_distance` frames share one embedding, so windows longer than those of the training meet no
-    position that was never trained.
+    position that was never trained. A frame sees no further than `context` frames to either side (0: all): the mouth
+    follows half a second of sound, and a net that sees whole sentences of a small set remembers them.
     """
 
-    def __init__(self, width: int, heads: int, max_distance: int = 100, operations: ModuleType = nn):
+    def __init__(self, width: int, heads: int, max_distance: int = 100, context: int = 0, operations: ModuleType = nn):
         super().__init__()
         if width % (2 * heads):
             raise ValueError(f"width {width} must be a multiple of twice the {heads} heads")
-        self.heads, self.max_distance = heads, max_distance
+        self.heads, self.max_distance, self.context = heads, max_distance, context
         self.qkv = operations.Linear(width, 3 * width)
         self.position = operations.Linear(width, width, bias=False)
         self.out = operations.Linear(width, width)
@@ -51,8 +52,12 @@ class RelativeAttention(nn.Module):
         content = (q + self.content_bias.to(q.dtype)) @ k.transpose(-1, -2)
         position = self._shift((q + self.position_bias.to(q.dtype)) @ table.transpose(-1, -2))
         scores = (content + position) / math.sqrt(width // self.heads)
+        lowest = torch.finfo(scores.dtype).min
+        if self.context:
+            index = torch.arange(frames, device=x.device)
+            scores = scores.masked_fill((index[:, None] - index).abs() > self.context, lowest)
         if valid is not None:
-            scores = scores.masked_fill(~valid[:, None, None, :], torch.finfo(scores.dtype).min)
+            scores = scores.masked_fill(~valid[:, None, None, :], lowest)
         return self.out(rearrange(scores.softmax(dim=-1) @ v, "b h t d -> b t (h d)"))
 
     @staticmethod
@@ -108,6 +113,7 @@ class ConformerBlock(nn.Module):
         ff: int,
         kernel: int = 13,
         max_distance: int = 100,
+        context: int = 0,
         dropout: float = 0.0,
         pre_norm: bool = True,
         operations: ModuleType = nn,
@@ -115,7 +121,7 @@ class ConformerBlock(nn.Module):
         super().__init__()
         self.pre_norm = pre_norm
         self.first = feed_forward(width, ff, dropout, operations)
-        self.attention = RelativeAttention(width, heads, max_distance, operations)
+        self.attention = RelativeAttention(width, heads, max_distance, context, operations)
         self.conv = ConvModule(width, kernel, dropout, operations)
         self.second = feed_forward(width, ff, dropout, operations)
         self.norms = nn.ModuleList([operations.LayerNorm(width) for _ in range(5 if pre_norm else 4)])

@@ -47,6 +47,7 @@ class Speech2LatentConfig:
     fps: int = 25
     front_width: int = 256
     front_kernel: int = 5
+    front_planes: int = 0
     taps: int = 8
     width: int = 512
     heads: int = 2
@@ -55,6 +56,7 @@ class Speech2LatentConfig:
     decoder_blocks: int = 4
     kernel: int = 13
     max_distance: int = 100
+    context: int = 0
     dropout: float = 0.2
     pre_norm: bool = False
     pose_hidden: int = 128
@@ -116,6 +118,27 @@ def frame_positions(
     return below, (numerator - below * denominator).float() / denominator
 
 
+class BandFront(nn.Module):
+    """Two convolutions over steps and bands with shared weights, a quarter of the bands left.
+
+    A formant that lies higher in another voice meets the same weights there: what is learnt from few voices holds for
+    others. The subsampling of speech recognisers, without the subsampling in time.
+    """
+
+    def __init__(self, bands: int, planes: int, channels: int, operations: ModuleType = nn):
+        super().__init__()
+        self.first = operations.Conv2d(1, planes, 3, stride=(1, 2), padding=(0, 1))
+        self.second = operations.Conv2d(planes, planes, 3, stride=(1, 2), padding=(0, 1))
+        self.out = operations.Linear(planes * -(-bands // 4), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, S, bands] -> [B, S, channels]; beyond the ends the last step holds."""
+        x = x[:, None]
+        for conv in (self.first, self.second):
+            x = F.gelu(conv(F.pad(x, (0, 0, 1, 1), mode="replicate")))
+        return self.out(rearrange(x, "b c s f -> b s (c f)"))
+
+
 class FrameFront(nn.Module):
     """Features at any rate -> one vector per video frame, aligned on the frame's centre.
 
@@ -132,13 +155,15 @@ class FrameFront(nn.Module):
         width: int,
         kernel: int = 5,
         taps: int = 8,
+        planes: int = 0,
         operations: ModuleType = nn,
     ):
         super().__init__()
         self.config, self.fps = config, fps
+        self.bands = BandFront(config.dim, planes, channels, operations) if planes else None
         options = {"padding": kernel // 2, "padding_mode": "replicate"}
         self.norm = operations.LayerNorm(config.dim) if config.dim > 80 else nn.Identity()
-        self.enter = operations.Conv1d(config.dim, channels, kernel, **options)
+        self.enter = operations.Conv1d(channels if planes else config.dim, channels, kernel, **options)
         self.mix = operations.Conv1d(channels, channels, kernel, **options)
         self.join = operations.Linear(taps * channels, width)
         self.register_buffer("offsets", torch.arange(taps) - (taps - 1) / 2, persistent=False)
@@ -146,11 +171,13 @@ class FrameFront(nn.Module):
     @property
     def reach(self) -> int:
         """Steps on each side of a frame's centre that its vector depends on."""
-        return len(self.offsets) // 2 + 1 + 2 * (self.enter.kernel_size[0] // 2)
+        return len(self.offsets) // 2 + 1 + 2 * (self.enter.kernel_size[0] // 2) + (2 if self.bands else 0)
 
     def forward(self, features: Tensor, frames: int, first_frame: int = 0, first_step: int = 0) -> Tensor:
         """features [B, S, dim] from step `first_step` on -> [B, frames, width] for frames `first_frame`... ."""
-        x = F.gelu(self.enter(self.norm(features).transpose(1, 2)))
+        x = self.norm(features)
+        x = x if self.bands is None else self.bands(x)
+        x = F.gelu(self.enter(x.transpose(1, 2)))
         x = (x + F.gelu(self.mix(x))).transpose(1, 2)
         rate, offset = self.config.exact_rate, Fraction(self.config.offset)
         below, fraction = frame_positions(frames, rate, self.fps, offset, first_frame, first_step)
@@ -186,12 +213,14 @@ class Speech2Latent(nn.Module):
             "ff": config.ff,
             "kernel": config.kernel,
             "max_distance": config.max_distance,
+            "context": config.context,
             "dropout": config.dropout,
             "pre_norm": config.pre_norm,
             "operations": operations,
         }
-        sizes = (config.fps, config.front_width, config.width, config.front_kernel, config.taps, operations)
-        self.fronts = nn.ModuleDict({name: FrameFront(front, *sizes) for name, front in config.fronts.items()})
+        sizes = (config.fps, config.front_width, config.width, config.front_kernel, config.taps, config.front_planes)
+        fronts = {name: FrameFront(front, *sizes, operations) for name, front in config.fronts.items()}
+        self.fronts = nn.ModuleDict(fronts)
         self.encoder = Conformer(config.encoder_blocks, **blocks)
         self.adaptor = PoseAdaptor(config.width, config.pose_hidden, config.pose_layers, config.eyes, operations)
         self.decoder = Conformer(config.decoder_blocks, **blocks)

@@ -32,6 +32,7 @@ UNJUDGED = 6  # frames about a cut: lips neither open nor close in an instant
 class Speech2LatentTraining:
     """Batches: `own` clips with latents and `voices` without (where there are any), windows of `frames`; `gated` is the
     share of clips whose mel is faded outside speech as the gate will do, `silence` the share with a silence cut in,
+    `speed` the largest change of tempo,
     `closure` the extra weight of frames of speech with shut lips (p, b, m: few, short, and seen at once when missed),
     `noises` the number of noises that are made beforehand."""
 
@@ -41,6 +42,7 @@ class Speech2LatentTraining:
     gated: float = 0.6
     silence: float = 0.4
     closure: float = 2.0
+    speed: float = 0.15
     augment: MelAugment = field(default_factory=MelAugment)
     gate_clips: int = 8
     gate_augment: MelAugment = field(
@@ -107,39 +109,41 @@ class SpeechBatches:
         return 1.0 + self.settings.closure * (shut & speech).float()
 
     def _item(self, clip: SpeechClip, rng: np.random.Generator) -> dict[str, Tensor]:
-        """One window of a clip, padded with silence, perhaps with a silence cut in."""
+        """One window of a clip at a tempo of its own, padded with silence, perhaps with a silence cut in."""
         frames, steps = self.settings.frames, self.steps
-        block = int(rng.integers(0, max(clip.frames - frames, 0) // FRAMES_PER_BLOCK + 1))
-        first, first_step = block * FRAMES_PER_BLOCK, block * STEPS_PER_BLOCK
-        window, real = slice(first, first + frames), min(clip.frames - first, frames)
+        tempo = float(rng.uniform(1 - self.settings.speed, 1 + self.settings.speed))
+        first = int(rng.integers(0, max(clip.frames - int(frames * tempo), 0) // FRAMES_PER_BLOCK + 1))
+        real = min(int((clip.frames - first * FRAMES_PER_BLOCK) / tempo), frames)
+        # Frame k shows the time k + 1/2, step s the time s.
+        at_frame = first * FRAMES_PER_BLOCK + (torch.arange(real) + 0.5) * tempo - 0.5
+        at_step = first * STEPS_PER_BLOCK + torch.arange(real * STEPS_PER_BLOCK // FRAMES_PER_BLOCK) * tempo
 
-        def padded(track: Tensor | None, fill: float, shape: tuple[int, ...] = ()) -> Tensor:
+        def padded(track: Tensor | None, fill: float, shape: tuple[int, ...] = (), nearest: bool = False) -> Tensor:
             out = torch.full((frames, *shape), fill, dtype=torch.float32)
             if track is not None:
-                out[:real] = track[window]
+                out[:real] = at(track, at_frame.round() if nearest else at_frame)
             return out
 
         mel = torch.full((steps, LogMel.dim), SILENCE)
-        sound = clip.mels[rng.integers(0, len(clip.mels))][first_step : first_step + steps].float()
-        mel[: len(sound)] = sound
+        mel[: len(at_step)] = at(clip.mels[rng.integers(0, len(clip.mels))], at_step)
         on = (torch.arange(frames) < real).float()
         moved = None if clip.pose is None else clip.pose - clip.pose.mean(0)
         item = {
             "latents": padded(clip.latents, 0.0, (self.latent_dim,)),
             "has_latents": on * float(clip.latents is not None),
             "mouth": padded(clip.mouth, 0.0, (len(self.readout.bias),)),
-            "has_mouth": padded(self._weight(clip), 0.0),
+            "has_mouth": padded(self._weight(clip), 0.0, nearest=True),
             "pose": padded(clip.pose, 0.0, (3,)),
             "motion": padded(moved, 0.0, (3,)),
             "has_pose": on * float(clip.pose is not None),
             "eyes": padded(clip.eyes, 1.0),
-            "visemes": padded(clip.visemes, IGNORE).long(),
+            "visemes": padded(clip.visemes, IGNORE, nearest=True).long(),
         }
-        speech = padded(None if clip.speech is None else clip.speech.float(), float(clip.speech is None))
+        speech = padded(clip.speech, float(clip.speech is None), nearest=True)
         if rng.random() < self.settings.silence:
             self._silence(item, mel, speech, rng)
-        at = (torch.arange(steps) * FRAMES_PER_BLOCK // STEPS_PER_BLOCK).clamp_max(frames - 1)
-        return {**item, "clean": mel, "openness": open_around(speech[at][None], self.gate)[0]}
+        frame = (torch.arange(steps) * FRAMES_PER_BLOCK // STEPS_PER_BLOCK).clamp_max(frames - 1)
+        return {**item, "clean": mel, "openness": open_around(speech[frame][None], self.gate)[0]}
 
     def _silence(self, item: dict[str, Tensor], mel: Tensor, speech: Tensor, rng: np.random.Generator) -> None:
         """Cut a silence of a second or more into a window: sound gone, mouth at rest, in the latents as well.
@@ -194,6 +198,14 @@ class SpeechBatches:
             "gate_mel": torch.where(alone[:, None, None], noises, heard),
             "gate_speech": labels & ~alone[:, None],
         }
+
+
+def at(track: Tensor, positions: Tensor) -> Tensor:
+    """Rows of a track [N, ...] at fractional positions [P], linear between rows, float32 [P, ...]; the ends hold."""
+    positions = positions.clamp(0, len(track) - 1)
+    low = positions.floor().long()
+    weight = (positions - low).reshape(-1, *[1] * (track.ndim - 1))
+    return torch.lerp(track[low].float(), track[(low + 1).clamp_max(len(track) - 1)].float(), weight)
 
 
 def noise_bank(seed: int, count: int, seconds: float) -> Tensor:

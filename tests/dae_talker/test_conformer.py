@@ -49,6 +49,17 @@ def test_attention_knows_the_order_of_the_frames():
     assert (net(x[:, order]) - net(x)[:, order]).abs().max() > 1e-2
 
 
+def test_a_frame_sees_no_further_than_its_context():
+    torch.manual_seed(0)
+    net = RelativeAttention(16, 2, context=4).eval()
+    x = torch.randn(1, 30, 16)
+    far, near = x.clone(), x.clone()
+    far[:, 15:] += 1.0
+    near[:, 14] += 1.0
+    torch.testing.assert_close(net(far)[:, :11], net(x)[:, :11])
+    assert (net(near)[:, 10] - net(x)[:, 10]).abs().max() > 1e-4
+
+
 def test_wrong_sizes_are_refused():
     with pytest.raises(ValueError, match="multiple"):
         RelativeAttention(18, 4)

@@ -51,7 +51,8 @@ def recipe(**changes) -> Speech2LatentRecipe:
     torch.manual_seed(0)
     sizes = {"width": 16, "ff": 16, "front_width": 8, "encoder_blocks": 1, "decoder_blocks": 1, "dropout": 0.0}
     config = Speech2LatentConfig.preset("tiny", latent_dim=LATENT, **sizes)
-    training = Speech2LatentTraining(own=3, voices=2, frames=50, gate_clips=2, augment=PLAIN, noises=6, **changes)
+    sizes = {"own": 3, "voices": 2, "frames": 50, "gate_clips": 2, "noises": 6, "speed": 0.0}
+    training = Speech2LatentTraining(augment=PLAIN, **{**sizes, **changes})
     clips, voices = [clip(i) for i in range(4)], [clip(9, 35, latents=False), clip(10, latents=False)]
     return Speech2LatentRecipe(clips, config, voices, training, GateConfig(width=8, dilations=(1, 2)), data="planted")
 
@@ -95,6 +96,23 @@ def test_shut_lips_in_speech_weigh_more():
         torch.testing.assert_close(batch["has_mouth"][judged], 1.0 + 3.0 * shut[judged].float())
         found += int(shut.sum())
     assert found > 0
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.2])
+def test_sound_and_labels_keep_together_at_any_tempo(speed):
+    made = recipe(silence=0.0, gated=0.0, speed=speed)
+    lengths = set()
+    for seed in range(6):
+        item = made.batches._item(made.batches.clips[seed % 4], np.random.default_rng(seed))
+        judged = item["has_mouth"] > 0
+        opening = item["mouth"][:, -1] * made.readout.mouth_std[-1] + made.readout.mouth_mean[-1]
+        loudness = (item["clean"][:, 0] + 3.5) / 5.0
+        at_centres = loudness[((torch.arange(50) + 0.5) * 3.2).round().long().clamp_max(159)]
+        assert (opening - at_centres)[judged].abs().max() < 0.12
+        read = made.readout(item["latents"])[judged]
+        torch.testing.assert_close(read[:, -1], item["mouth"][judged][:, -1], rtol=0, atol=0.1)
+        lengths.add(int(judged.sum()))
+    assert (len(lengths) > 1) == (speed > 0)
 
 
 def test_a_cut_silence_has_a_closed_mouth_in_sound_and_latents():

@@ -63,14 +63,29 @@ def test_the_taps_sit_on_the_centre_of_the_frame(front, taps):
     torch.testing.assert_close(found[inside], centres[inside], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("planes", [0, 4])
 @pytest.mark.parametrize("steps", [1, 2, 3, 100])
-def test_any_number_of_steps_gives_the_frames_asked_for(steps):
-    net = small()
+def test_any_number_of_steps_gives_the_frames_asked_for(steps, planes):
+    net = small(front_planes=planes)
     output = net(torch.randn(2, steps, 80), 37)
     assert output.latents.shape == (2, 37, 6)
     assert output.pose.shape == output.predicted_pose.shape == (2, 37, 3)
     assert output.hidden.shape == (2, 37, 16)
     assert output.latents.isfinite().all()
+
+
+@pytest.mark.parametrize("planes", [0, 4])
+def test_the_front_end_reaches_as_far_as_it_says(planes):
+    net = small(front_planes=planes).front("mel")
+    mel = torch.randn(1, 320, 80)
+    below = int(frame_positions(1, MEL.exact_rate, 25, first_frame=50)[0])
+    other = mel.clone()
+    other[:, below + net.reach + 2 :] = 3.0
+    other[:, : below - net.reach] = -3.0
+    torch.testing.assert_close(net(other, 100)[:, 50], net(mel, 100)[:, 50])
+    part = mel[:, below - net.reach : below + net.reach + 2]
+    alone = net(part, 1, first_frame=50, first_step=below - net.reach)
+    torch.testing.assert_close(alone[:, 0], net(mel, 100)[:, 50], rtol=1e-4, atol=1e-5)
 
 
 def test_the_latents_follow_pose_and_eyes():
