@@ -1,0 +1,66 @@
+"""The bundled weights do what their card says, on the fixture: 30 frames of a clip that no training saw."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
+from talkface_core.dae_talker.pipeline import load_dae_talker, speak
+from talkface_core.dae_talker.windows import Control
+from talkface_core.evaluation.metrics import open_share, pearson, psnr, ssim
+from talkface_core.evaluation.probe import load_probe
+from talkface_core.media.audio import audio_source, load_audio
+from talkface_core.media.video import VideoReader
+from talkface_core.training.data import ClipSet
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+@pytest.fixture(scope="module")
+def talker():
+    return load_dae_talker(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def probe():
+    return load_probe()
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return next(clip for clip in ClipSet.open(FIXTURES).clips if clip.name == "ada_talks")
+
+
+def spoken(talker, audio, control=None):
+    return torch.cat(list(speak(talker, audio_source(audio), control=control)))
+
+
+def test_frames_come_back_from_their_latents(talker, clip):
+    real = torch.from_numpy(np.concatenate(list(VideoReader(clip.video).chunks(30))))
+    assert real.shape[1:3] == (128, 128)
+    latents = torch.cat(list(encode(talker.autoencoder, [real])))
+    made = torch.cat(list(decode(talker.autoencoder, latents, noise_from_seed(talker.autoencoder, 0))))
+    assert psnr(made, real).mean() > 28
+    assert ssim(made, real).mean() > 0.9
+
+
+def test_the_mouth_follows_the_words(talker, probe, clip):
+    frames = spoken(talker, load_audio(clip.sound))
+    truth = clip.truth()["mouth_open"]
+    assert len(frames) == len(truth)
+    assert pearson(probe.read(frames).mouth_open, truth) > 0.6
+
+
+@pytest.mark.parametrize("level", [0.0, 0.003])
+def test_the_mouth_is_shut_when_nobody_speaks(talker, probe, level):
+    room = level * torch.randn(1, 1, 24_000, generator=torch.Generator().manual_seed(0))
+    frames = spoken(talker, {"waveform": room, "sample_rate": 16_000})
+    assert open_share(probe.read(frames).mouth_open) == 0
+
+
+@pytest.mark.parametrize("yaw", [-15.0, 15.0])
+def test_the_head_turns_as_it_is_told(talker, probe, clip, yaw):
+    frames = spoken(talker, load_audio(clip.sound), Control(pose=torch.tensor([yaw, 0.0, 0.0])))
+    assert abs(np.median(probe.read(frames).pose[:, 0]) - yaw) < 4

@@ -1,0 +1,36 @@
+"""README is true: its commands parse, its files exist, and the gate finds its test command."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from talkface_core.cli.main import make_parser
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]
+COMMANDS = [part.strip() for line in LINES for part in line.split("&&") if "-m talkface_core" in part]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_parses(command):
+    words = shlex.split(command)
+    make_parser().parse_args(words[words.index("talkface_core") + 1 :])
+
+
+def test_every_linked_file_is_there():
+    targets = [t.split("#")[0] for t in re.findall(r"\]\(([^)]+)\)", README) if "://" not in t]
+    assert targets
+    assert [t for t in targets if t and not (ROOT / t).exists()] == []
+
+
+def test_the_gate_runs_the_readme_command():
+    gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    extract = re.search(r"command=\$\((.*)\)\n", gate)[1]
+    found = subprocess.run(["bash", "-c", extract], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    assert found.endswith("python -m pytest")
+    assert found in README
