@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.pictures import contact_sheet, timing_plot
-from talkface_core.dae_talker.decode import decode, noise_from_seed
+from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
 from talkface_core.dae_talker.pipeline import BUNDLED, Control, DAETalker, idle_motion, load_dae_talker, speak_to_file
-from talkface_core.dae_talker.recipe import to_pixels
 from talkface_core.evaluation.metrics import StillMask
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, Evaluation, Truth
@@ -94,10 +93,7 @@ class Run:
     def autoencode(self, real: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Real frames [T, H, W, 3] through latents and back, with the shared x_T."""
         model, workers = self.talker.autoencoder, pick_workers(self.talker.device)
-        with torch.no_grad():
-            z = torch.cat(
-                [model.encode(to_pixels(part).to(self.talker.device)) for part in torch.tensor(real).split(16)]
-            )
+        z = torch.cat(list(encode(model, torch.tensor(real).split(16))))
         return torch.cat(
             [chunk.cpu() for chunk in decode(model, z, self.noise, self.sampler, self.steps, workers=workers)]
         ).numpy()

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from talkface_core.dae_talker.decode import decode, noise_from_seed
+from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
 from talkface_core.dae_talker.pipeline import BUNDLED, load_dae_talker
-from talkface_core.dae_talker.recipe import to_pixels
 from talkface_core.evaluation.metrics import MOUTH, psnr, sharpness_ratio, ssim
 from talkface_core.evaluation.report import CROPS, crops
 from talkface_core.training.data import ClipSet
@@ -44,8 +43,7 @@ def main() -> None:
         real = torch.tensor(np.asarray(clips.frame_cache(talker.image_size, cache)[chosen]))
     centres = clips.landmarks[chosen][:, MOUTH].mean(1)
     side = CROPS["mouth"][1]
-    with torch.no_grad():
-        z = model.encode(to_pixels(real).to(talker.device))
+    z = torch.cat(list(encode(model, real.split(16))))
     x_T = noise_from_seed(model, 0)
 
     def made(sampler: str, steps: int) -> torch.Tensor:

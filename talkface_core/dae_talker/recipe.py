@@ -28,6 +28,7 @@ from ..diffusion.schedules import timesteps
 from ..training.config import TrainConfig
 from ..training.data import ClipSet
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
+from .decode import to_pixels
 
 SYSTEM = "dae_talker"
 EYES, MOUTH = slice(36, 48), slice(48, 68)
@@ -125,7 +126,7 @@ class AutoencoderRecipe:
 
     def loss(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Weighted mean squared error of the prediction, plus the read-out's."""
-        x0, eps = to_pixels(batch["frames"]), rearrange(batch["eps"], "b h w c -> b c h w")
+        x0, eps = (rearrange(t, "b h w c -> b c h w") for t in (to_pixels(batch["frames"]), batch["eps"]))
         alpha, sigma = self.settings.schedule.alpha_sigma(batch["t"])
         z = self._encode(x0)
         out = self._predict(diffuse(x0, eps, alpha, sigma), batch["t"], z)
@@ -148,7 +149,7 @@ class AutoencoderRecipe:
         model = modules["autoencoder"]
         chosen = np.linspace(0, len(self.frames) - 1, 8).astype(int)
         device = next(model.parameters()).device
-        frames = to_pixels(torch.from_numpy(self.frames[chosen]).to(device))
+        frames = rearrange(to_pixels(torch.from_numpy(self.frames[chosen]).to(device)), "n h w c -> n c h w")
         z = model.encode(frames).float()
         sampling, schedule = self.settings.sampling, self.settings.schedule
         x_T = shared_noise(frames.shape[1:], 0, len(frames), device)
@@ -161,11 +162,6 @@ class AutoencoderRecipe:
         """The autoencoder alone: stage 2 adds the rest of the system."""
         components = {"autoencoder": ema_modules["autoencoder"]}
         save_checkpoint(path, SYSTEM, components, {"autoencoder": self.settings.to_dict()}, provenance)
-
-
-def to_pixels(frames: Tensor) -> Tensor:
-    """uint8 [B, H, W, 3] -> float [B, 3, H, W] in -1..1, channels last in memory."""
-    return rearrange(frames, "b h w c -> b c h w").float().div_(127.5).sub_(1)
 
 
 def region_map(landmarks: Tensor, size: int) -> Tensor:
