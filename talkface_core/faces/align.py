@@ -1,0 +1,186 @@
+"""From a frame to a square crop of the face, and the transform that leads back.
+
+One similarity transform per frame (Umeyama, IEEE PAMI 1991, in two dimensions a complex regression), fitted on the
+points that neither speech nor a blink moves: the corners of the eyes, the ridge and the base of the nose. So the crop
+does not jump with the mouth. The same constants hold in training and in inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+from .track import POINTS, FaceTrack
+
+Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
+
+STABLE = (*range(27, 36), 36, 39, 42, 45)
+"""The points that the crop is fitted on: ridge and base of the nose, corners of the eyes."""
+
+MARGIN = 0.54
+"""Height from the mean face's eyes to its chin, by the crop's side: the one constant that says how tight a crop is."""
+
+EYE_LEVEL = 0.365
+"""Height of the eyes in the crop, by its side. With `MARGIN` the mean face's chin lies at 0.905, its mouth at 0.70."""
+
+# The mean of 150 rendered people, seen from the front, mouth shut, mirrored halves averaged: x from the middle, y from
+# the eyes down, in heights from the eyes to the chin. Rows are `STABLE`.
+_MEAN = (
+    *((0.0, -0.0442), (0.0, 0.0573), (0.0, 0.1538), (0.0, 0.2718)),
+    *((-0.1215, 0.4109), (-0.0580, 0.4153), (0.0, 0.4247), (0.0580, 0.4153), (0.1215, 0.4109)),
+    *((-0.4035, 0.0013), (-0.1664, 0.0138), (0.1664, 0.0138), (0.4035, 0.0013)),
+)
+
+
+def template() -> Tensor:
+    """Where the `STABLE` points of the mean face lie in a crop: [13,2] float64, shares of the crop's side."""
+    return torch.tensor(_MEAN, dtype=torch.float64) * MARGIN + torch.tensor([0.5, EYE_LEVEL], dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class FaceCrop:
+    """Where the crops of T frames lie, enough to cut them out and to paste them back.
+
+    matrices [T,2,3] float32: frame pixels -> crop pixels, similarities; size: side of the square crop in pixels;
+    image_size (height, width) of the frames; landmarks [T,68,2] float32 in crop pixels.
+    """
+
+    matrices: Tensor
+    size: int
+    image_size: tuple[int, int]
+    landmarks: Tensor
+
+    def __post_init__(self) -> None:
+        if self.matrices.ndim != 3 or self.matrices.shape[1:] != (2, 3):
+            raise InputError(f"matrices of shape {list(self.matrices.shape)}; a face crop holds [frames, 2, 3].")
+        if self.landmarks.shape != (len(self.matrices), POINTS, 2):
+            raise InputError(f"landmarks of shape {list(self.landmarks.shape)} for {len(self.matrices)} matrices.")
+
+    def __len__(self) -> int:
+        return len(self.matrices)
+
+    def part(self, start: int, stop: int) -> FaceCrop:
+        """The frames start to stop - 1."""
+        return replace(self, matrices=self.matrices[start:stop], landmarks=self.landmarks[start:stop])
+
+    def at(self, frames: Tensor | Sequence[int]) -> FaceCrop:
+        """The crops of these frames, in this order."""
+        index = torch.as_tensor(frames, dtype=torch.long)
+        return replace(self, matrices=self.matrices[index], landmarks=self.landmarks[index])
+
+    def resized(self, size: int) -> FaceCrop:
+        """The same squares of the frames at another number of pixels."""
+        factor = size / self.size
+        return replace(self, matrices=self.matrices * factor, size=size, landmarks=self.landmarks * factor)
+
+    def scales(self) -> Tensor:
+        """Crop pixels per frame pixel [T]: below 1 the crop shrinks the face."""
+        return self.matrices[:, :, 0].norm(dim=1)
+
+    def inverse(self) -> Tensor:
+        """[T,2,3] float32: crop pixels -> frame pixels."""
+        linear, shift = self.matrices[:, :, :2].double(), self.matrices[:, :, 2:].double()
+        back = torch.linalg.inv(linear)
+        return torch.cat([back, -back @ shift], 2).float()
+
+
+def align(track: FaceTrack, size: int) -> FaceCrop:
+    """The crops of a track, `size` pixels square. Raises InputError for a size below 8 and points that coincide."""
+    if size < 8:
+        raise InputError(f"crop size {size} px; give 8 or more, as the model that works on it was trained with.")
+    points = track.landmarks.double()
+    matrices = fit_similarity(points[:, list(STABLE)], size * template())
+    moved = transform(matrices, points)
+    return FaceCrop(matrices.float(), int(size), track.size, moved.float())
+
+
+def fit_similarity(points: Tensor, target: Tensor) -> Tensor:
+    """Similarities [T,2,3] float64 that take points [T,N,2] nearest to target [N,2] or [T,N,2] (least squares)."""
+    moving, fixed = (torch.view_as_complex(p.double().contiguous()) for p in (points, target.expand_as(points)))
+    centre, goal = moving.mean(1, keepdim=True), fixed.mean(1, keepdim=True)
+    a, b = moving - centre, fixed - goal
+    spread = a.abs().square().sum(1)
+    if (spread <= 1e-9).any():
+        raise InputError("the points to align by coincide; the landmarks are not those of a face.")
+    turn = (a.conj() * b).sum(1) / spread
+    shift = goal[:, 0] - turn * centre[:, 0]
+    rows = [turn.real, -turn.imag, shift.real, turn.imag, turn.real, shift.imag]
+    return torch.stack(rows, -1).reshape(-1, 2, 3)
+
+
+def transform(matrices: Tensor, points: Tensor) -> Tensor:
+    """points [T,N,2] through matrices [T,2,3]."""
+    matrices = matrices.to(points.dtype)
+    return points @ matrices[:, :, :2].transpose(1, 2) + matrices[:, None, :, 2]
+
+
+def crop_faces(frames: Frames, crop: FaceCrop) -> Frames:
+    """Cut the crops [T,S,S,3] out of frames [T,H,W,3], uint8 or floating 0..1, of the same dtype and kind.
+
+    Shrinking averages over the pixels that fall into one (no aliasing); enlarging is bicubic. What lies outside of the
+    frame repeats its edge. Raises InputError when the frames are not those of the crop.
+    """
+    pictures = as_frames(frames, crop.image_size, len(crop))
+    made = [warp(picture, matrix, crop.size) for picture, matrix in zip(pictures, crop.matrices.numpy(), strict=True)]
+    out = np.stack(made) if made else np.zeros((0, crop.size, crop.size, 3), pictures.dtype)
+    return like(out, frames)
+
+
+def warp(picture: NDArray[np.generic], matrix: NDArray[np.floating], size: int) -> NDArray[np.generic]:
+    """A picture [H,W,3] (uint8 or float32) through one matrix [2,3] -> [size,size,3]. See `crop_faces`."""
+    # OpenCV sets an environment variable when imported, which a host must not see.
+    import cv2
+
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    # A finer grid that is averaged afterwards: each crop pixel then looks at all frame pixels that fall into it.
+    fine = int(np.ceil(1 / scale - 0.1)) if scale < 1 else 1
+    moved = cv2.warpAffine(
+        np.ascontiguousarray(picture),
+        pixel_matrix(matrix * fine),
+        (size * fine, size * fine),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    moved = cv2.resize(moved, (size, size), interpolation=cv2.INTER_AREA) if fine > 1 else moved
+    return moved.clip(0, 1) if moved.dtype == np.float32 else moved
+
+
+def pixel_matrix(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
+    """A matrix of our coordinates (the first pixel's centre is 0.5) as OpenCV counts (it is 0)."""
+    moved = np.array(matrix, np.float64)
+    moved[:, 2] += 0.5 * moved[:, :2].sum(1) - 0.5
+    return moved
+
+
+def as_frames(frames: Tensor | NDArray[np.generic], size: tuple[int, int], count: int) -> NDArray[np.generic]:
+    """Frames as numpy [T,H,W,3], uint8 or float32. Raises InputError for another shape, count, size or dtype."""
+    found = tuple(frames.shape)
+    if len(found) != 4 or found[3] != 3:
+        raise InputError(f"frames of shape {list(found)}; give RGB frames [frames, height, width, 3].")
+    if found[0] != count or found[1:3] != tuple(size):
+        raise InputError(
+            f"{found[0]} frames of {found[2]}x{found[1]} px, but the face was tracked in {count} of {size[1]}x{size[0]}"
+            "; give the frames that the face was found in."
+        )
+    array = frames.detach().cpu() if isinstance(frames, Tensor) else np.asarray(frames)
+    if isinstance(array, Tensor):
+        array = (array.float() if array.is_floating_point() else array).numpy()
+    if array.dtype.kind == "f":
+        return array.astype(np.float32, copy=False)
+    if array.dtype != np.uint8:
+        raise InputError(f"frames of {array.dtype}; give uint8, or floating point between 0 and 1.")
+    return array
+
+
+def like(array: NDArray[np.generic], frames: Frames) -> Frames:
+    """`array` as the kind, dtype and device of `frames`."""
+    if isinstance(frames, Tensor):
+        return torch.from_numpy(array).to(frames.device, frames.dtype)
+    return array.astype(frames.dtype, copy=False)
