@@ -22,7 +22,7 @@ from ..media.audio import analysis_audio, load_audio
 from ..media.features import LogMel
 from ..media.timebase import frame_centre, frame_count
 from ..training.data import Clip, ClipSet
-from .augment import WaveAugment
+from ..training.wave_augment import WaveAugment
 
 FPS = 25
 IGNORE = -100

@@ -6,7 +6,6 @@ import torch
 
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.dae_talker.gate import GateConfig, SilenceGate
-from talkface_core.dae_talker.mel_augment import MelAugment
 from talkface_core.dae_talker.recipe_speech2latent import Speech2LatentRecipe, well_inside_silence
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.dae_talker.speech_batches import Speech2LatentTraining
@@ -14,6 +13,7 @@ from talkface_core.dae_talker.speech_data import VISEMES, SpeechClip
 from talkface_core.errors import InputError
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
+from talkface_core.training.mel_augment import MelAugment
 
 LATENT = 6
 PLAIN = MelAugment(

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.dae_talker import augment
-from talkface_core.dae_talker.augment import NOISES, RATE, WaveAugment
-from talkface_core.dae_talker.mel_augment import (
+from talkface_core.media.features import LogMel
+from talkface_core.training import wave_augment
+from talkface_core.training.mel_augment import (
     MelAugment,
     energy_mel,
     mel_energy,
     reverberate_energy,
     warp_frequencies,
 )
-from talkface_core.media.features import LogMel
+from talkface_core.training.wave_augment import NOISES, RATE, WaveAugment
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -31,33 +31,33 @@ def share(wave: np.ndarray, low: float, high: float) -> float:
 
 @pytest.mark.parametrize("kind", NOISES)
 def test_noises_are_reproducible_and_of_rms_one(kind):
-    wave = augment.noise(kind, 20_000, rng(3))
+    wave = wave_augment.noise(kind, 20_000, rng(3))
     assert wave.dtype == np.float32
     assert wave.shape == (20_000,)
     assert np.sqrt(np.mean(wave**2)) == pytest.approx(1.0, rel=1e-3)
-    np.testing.assert_array_equal(wave, augment.noise(kind, 20_000, rng(3)))
-    assert not np.array_equal(wave, augment.noise(kind, 20_000, rng(4)))
+    np.testing.assert_array_equal(wave, wave_augment.noise(kind, 20_000, rng(3)))
+    assert not np.array_equal(wave, wave_augment.noise(kind, 20_000, rng(4)))
 
 
 def test_noises_have_their_colour():
-    low = {kind: share(augment.noise(kind, 64_000, rng()), 0, 500) for kind in ("white", "pink", "brown")}
+    low = {kind: share(wave_augment.noise(kind, 64_000, rng()), 0, 500) for kind in ("white", "pink", "brown")}
     assert low["white"] == pytest.approx(500 / 8000, rel=0.1)
     assert low["white"] < low["pink"] < low["brown"]
-    octaves = [share(augment.noise("pink", 64_000, rng()), f, 2 * f) for f in (250, 500, 1000, 2000)]
+    octaves = [share(wave_augment.noise("pink", 64_000, rng()), f, 2 * f) for f in (250, 500, 1000, 2000)]
     assert max(octaves) < 1.15 * min(octaves)
 
 
 @pytest.mark.parametrize("snr", [0.0, 20.0])
 def test_noise_lies_at_the_ratio_asked_for(snr):
     speech = tone(300)
-    noise = augment.add_noise(speech, augment.noise("white", len(speech), rng()), snr) - speech
+    noise = wave_augment.add_noise(speech, wave_augment.noise("white", len(speech), rng()), snr) - speech
     assert 10 * np.log10(np.mean(speech**2) / np.mean(noise**2)) == pytest.approx(snr, abs=0.2)
 
 
 def test_the_direct_sound_of_a_room_stays_in_place():
     click = np.zeros(8000, np.float32)
     click[1000] = 1.0
-    wet = augment.reverberate(click, rng(), 0.3, 6.0)
+    wet = wave_augment.reverberate(click, rng(), 0.3, 6.0)
     assert len(wet) == len(click)
     assert np.argmax(np.abs(wet)) == 1000
     assert np.abs(wet[:1000]).max() < 1e-6
@@ -66,10 +66,10 @@ def test_the_direct_sound_of_a_room_stays_in_place():
 
 def test_telephone_clipping_and_companding():
     wave = tone(100) + tone(1000) + tone(5000)
-    assert share(augment.band_limit(wave, 300, 3400), 900, 1100) > 0.99
-    clipped = augment.clip(tone(203.7), 0.2)
+    assert share(wave_augment.band_limit(wave, 300, 3400), 900, 1100) > 0.99
+    clipped = wave_augment.clip(tone(203.7), 0.2)
     assert np.mean(np.abs(clipped) >= np.abs(clipped).max() - 1e-6) == pytest.approx(0.2, abs=0.02)
-    coarse, fine = (augment.compand(tone(200), bits) - tone(200) for bits in (5, 8))
+    coarse, fine = (wave_augment.compand(tone(200), bits) - tone(200) for bits in (5, 8))
     assert np.std(fine) < 0.02 < np.std(coarse) < 0.1
 
 
@@ -128,7 +128,7 @@ def test_a_tail_has_the_energy_and_the_decay_asked_for():
 
 def test_the_mel_chain_is_reproducible_in_range_and_in_time(vowel):
     mel = vowel.expand(6, -1, -1)
-    noises = LogMel()(torch.from_numpy(0.03 * augment.noise("pink", 40_000, rng())))[None]
+    noises = LogMel()(torch.from_numpy(0.03 * wave_augment.noise("pink", 40_000, rng())))[None]
     chain = MelAugment(clean=0.0)
     once = chain(mel, rng(1), noises)
     torch.testing.assert_close(once, chain(mel, rng(1), noises))

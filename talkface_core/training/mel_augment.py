@@ -3,7 +3,7 @@
 Everything works on batches of the 80-band log-mels of `LogMel` (-4..4 for -80..20 dB) and keeps time in place, so
 the labels of each frame stay true. A vocal tract of another length is a warp of the frequency axis (vocal tract length
 perturbation, Jaitly and Hinton 2013), another pitch a blur of the harmonics, a room an exponential tail of the energy,
-masks are those of SpecAugment (Park et al. 2019). `augment.py` holds what needs the wave itself.
+masks are those of SpecAugment (Park et al. 2019). `wave_augment.py` holds what needs the wave itself.
 """
 
 from __future__ import annotations
