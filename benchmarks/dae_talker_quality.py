@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from benchmarks.pictures import contact_sheet, timing_plot
 from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
-from talkface_core.dae_talker.pipeline import BUNDLED, Control, DAETalker, idle_motion, load_dae_talker, speak_to_file
+from talkface_core.dae_talker.model import BUNDLED, DAETalker, load_dae_talker
+from talkface_core.dae_talker.pipeline import Control, idle_motion, speak_to_file
 from talkface_core.evaluation.metrics import StillMask
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, Evaluation, Truth
@@ -100,7 +101,7 @@ class Run:
 
     def speak(self, source: AudioSource, control: Control | None = None) -> NDArray[np.uint8]:
         """Frames [T, H, W, 3] of the sound, read back from the video that the command line would write."""
-        control = idle_motion(self.talker, source, None, 0, control)
+        control = idle_motion(self.talker.speech, source, None, 0, control)
         settings = (control, self.noise, self.sampler, self.steps)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "spoken.mp4"

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
-from talkface_core.dae_talker.pipeline import BUNDLED, load_dae_talker
+from talkface_core.dae_talker.model import BUNDLED, load_dae_talker
 from talkface_core.evaluation.metrics import MOUTH, psnr, sharpness_ratio, ssim
 from talkface_core.evaluation.report import CROPS, crops
 from talkface_core.training.data import ClipSet

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.pictures import contact_sheet, timing_plot
-from talkface_core.dae_talker.pipeline import BUNDLED, idle_motion, load_dae_talker, speak_to_file
+from talkface_core.dae_talker.model import BUNDLED, load_dae_talker
+from talkface_core.dae_talker.pipeline import idle_motion, speak_to_file
 from talkface_core.evaluation.metrics import open_share
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import load_audio, open_audio
@@ -34,7 +35,7 @@ def main() -> None:
     for path in args.recordings:
         source = open_audio(path)
         video = args.out / f"{path.stem}.mp4"
-        control, workers = idle_motion(talker, source), pick_workers(talker.device)
+        control, workers = idle_motion(talker.speech, source), pick_workers(talker.device)
         spoken = speak_to_file(talker, source, video, control=control, workers=workers)
         frames = np.concatenate(list(VideoReader(video).chunks(64)))
         opening = probe.read(frames).mouth_open

@@ -46,15 +46,16 @@ class Checkpoint:
     provenance: dict[str, Any]
     states: dict[str, dict[str, Tensor]]
 
-    def load_into(self, module: Module, component: str) -> Module:
+    def load_into(self, module: Module, component: str, like: nn.Module | None = None) -> Module:
         """Copy a component's weights into `module`, cast to the module's dtype and device, and return it.
 
         Strict: every key of the module's state and no other, equal shapes, finite values. The module is changed
-        only when all of that holds. Raises CheckpointError.
+        only when all of that holds. `like` is a twin of the module to compare with, for layers of a host that have no
+        weights before they are loaded. Raises CheckpointError.
         """
         if component not in self.states:
             _refuse(self.path, f"the components {_names(self.states)}", f"a component {component!r}")
-        stored, wanted = self.states[component], module.state_dict()
+        stored, wanted = self.states[component], (like or module).state_dict()
         for found, names in (("lacks", wanted.keys() - stored.keys()), ("also holds", stored.keys() - wanted.keys())):
             if names:
                 _refuse(

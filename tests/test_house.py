@@ -15,7 +15,10 @@ ROOMS = {
     "diffusion": set(),
     "training": {"media"},
     "evaluation": {"media", "training"},
-    "dae_talker": {"media", "diffusion", "training", "evaluation"},
+    "faces": {"media", "training", "evaluation"},
+    "sync": {"media", "training", "evaluation", "faces"},
+    "dae_talker": {"media", "diffusion", "training", "evaluation", "faces"},
+    "ladtalk": {"media", "diffusion", "training", "evaluation", "faces", "sync"},
 }
 """Each room of the core and the rooms below it."""
 

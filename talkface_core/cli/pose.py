@@ -3,58 +3,44 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-LIMIT = 90.0
-ANGLES = ("yaw", "pitch", "roll")
-Key = tuple[float, float, float, float]  # seconds, yaw, pitch, roll
+    from ..faces.head_pose import HeadPose, Key
 
 _SHAPES = "lines of `seconds: yaw, pitch, roll` (.csv, .txt), the same as JSON, or an array [frames, 3] (.npy)"
 
 
-def read_pose(text: str, frames: int, fps: Fraction, rows_per_second: Fraction) -> Tensor:
-    """The pose of every frame [frames, 3] in degrees, or [3] where it never changes.
+def read_pose(text: str, rows_per_second: Fraction) -> HeadPose:
+    """The pose that `text` says: "yaw,pitch,roll", or the name of a file of keyframes.
 
-    `text` is "yaw,pitch,roll" or the name of a file: keyframes, or a .npy with one row for each frame at
-    `rows_per_second`. Between keys the pose is interpolated linearly, at the frames' centres; before the first and
-    after the last it is held. Raises InputError for anything else, angles outside -90..90 degrees, NaN.
+    A .npy has one row for each frame at `rows_per_second`. Raises InputError for anything else, angles outside
+    -90..90 degrees, NaN.
     """
-    import numpy as np
-    import torch
+    from ..faces.head_pose import HeadPose, numbers_in
 
-    numbers = _numbers(text)
+    numbers = numbers_in(text)
     if numbers is not None and not Path(text).is_file():
         if len(numbers) != 3:
             raise InputError(f"pose {text!r} has {len(numbers)} numbers; give three, yaw,pitch,roll, such as 15,0,0")
-        return torch.tensor(_checked("pose", [(0.0, *numbers)])[0][1:])
-    keys = _checked(text, _file_keys(Path(text), rows_per_second))
-    times, poses = np.array([key[0] for key in keys]), np.array([key[1:] for key in keys])
-    centres = (np.arange(frames) + 0.5) / float(fps)
-    track = np.stack([np.interp(centres, times, poses[:, axis]) for axis in range(3)], axis=1)
-    return torch.from_numpy(track).float()
-
-
-def _file_keys(path: Path, rows_per_second: Fraction) -> list[Key]:
+        return HeadPose.held(*numbers)
+    path = Path(text)
     if not path.is_file():
-        raise InputError(f"pose {str(path)!r} is neither yaw,pitch,roll in degrees, such as 15,0,0, nor a file")
+        raise InputError(f"pose {text!r} is neither yaw,pitch,roll in degrees, such as 15,0,0, nor a file")
     if path.suffix.lower() == ".npy":
-        return _array_keys(path, rows_per_second)
+        return HeadPose.from_keys(_array_keys(path, rows_per_second), f"pose file {path}")
     try:
-        text = path.read_text("utf-8-sig")
+        lines = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"pose file {path} is no text; give {_SHAPES}") from error
-    return _json_keys(path, text) if path.suffix.lower() == ".json" else _line_keys(path, text)
+    if path.suffix.lower() == ".json":
+        return HeadPose.from_keys(_json_keys(path, lines), f"pose file {path}")
+    return HeadPose.from_text(lines, f"pose file {path}")
 
 
 def _array_keys(path: Path, rows_per_second: Fraction) -> list[Key]:
@@ -71,6 +57,8 @@ def _array_keys(path: Path, rows_per_second: Fraction) -> list[Key]:
 
 def _json_keys(path: Path, text: str) -> list[Key]:
     """{"0.5": [yaw, pitch, roll], ...}, [[seconds, yaw, pitch, roll], ...] or [{"seconds": 0.5, "yaw": 0, ...}]."""
+    from ..faces.head_pose import ANGLES
+
     try:
         value = json.loads(text)
         if isinstance(value, Mapping):
@@ -80,44 +68,6 @@ def _json_keys(path: Path, text: str) -> list[Key]:
         raise InputError(f'pose file {path} does not read as {{"seconds": [yaw, pitch, roll]}} ({error!r})') from error
 
 
-def _line_keys(path: Path, text: str) -> list[Key]:
-    keys: list[Key] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split("#")[0].strip()
-        # A table may name its columns.
-        if not words or (not keys and re.fullmatch(r"[A-Za-z_\s,;\"]+", words) and "nan" not in words.lower()):
-            continue
-        numbers = _numbers(words)
-        if numbers is None or len(numbers) != 4:
-            raise InputError(f"pose file {path}, line {number}: {line.strip()!r} is not `seconds: yaw, pitch, roll`")
-        keys.append(_key(numbers))
-    return keys
-
-
-def _numbers(text: str) -> list[float] | None:
-    try:
-        return [float(word) for word in re.split(r"[\s,;:]+", text.strip())]
-    except ValueError:
-        return None
-
-
 def _key(values: Iterable[Any]) -> Key:
     seconds, yaw, pitch, roll = map(float, values)
     return seconds, yaw, pitch, roll
-
-
-def _checked(name: str, keys: list[Key]) -> list[Key]:
-    """The keys in order of time, once all are numbers within the limits."""
-    if not keys:
-        raise InputError(f"pose file {name} holds no keyframe; give {_SHAPES}")
-    for seconds, *angles in keys:
-        where = f"{name} at {seconds:g} s" if len(keys) > 1 else name
-        if not (math.isfinite(seconds) and all(map(math.isfinite, angles))):
-            raise InputError(f"{where}: {tuple(angles)} holds NaN or infinity; give yaw, pitch, roll in degrees")
-        if max(map(abs, angles)) > LIMIT:
-            raise InputError(f"{where}: {tuple(angles)} goes beyond {LIMIT:g} degrees; a head turns within -90..90")
-    keys = sorted(keys, key=lambda key: key[0])
-    for before, after in pairwise(keys):
-        if before[0] == after[0]:
-            raise InputError(f"{name}: two poses at {after[0]:g} s; give one for each moment")
-    return keys

@@ -55,7 +55,7 @@ def dae_talker(args: argparse.Namespace) -> Plan:
         raise InputError("dae-talker needs --autoencoder: the checkpoint that dae-talker-autoencoder made of this face")
     import torch
 
-    from ..dae_talker.pipeline import load_autoencoder
+    from ..dae_talker.model import load_autoencoder
     from ..dae_talker.recipe_speech2latent import TRAINING, Speech2LatentRecipe
     from ..dae_talker.speech2latent import Speech2LatentConfig
     from ..dae_talker.speech_batches import Speech2LatentTraining

@@ -13,7 +13,7 @@ from .common import add_common, peak_rss_mb, report
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..dae_talker.pipeline import DAETalker
+    from ..dae_talker.model import DAETalker
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -45,24 +45,26 @@ def run(args: argparse.Namespace) -> int:
 
     from ..dae_talker import pipeline
     from ..dae_talker.decode import sampling
+    from ..dae_talker.model import BUNDLED, load_dae_talker
     from ..dae_talker.windows import Control
     from ..media.audio import open_audio
     from ..media.timebase import frame_count
     from ..media.video import check_output
     from ..parallel import pick_workers
+    from .pose import read_pose
 
     if not 0 <= args.seed <= _LARGEST_SEED:
         raise InputError(f"seed {args.seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
     output = check_output(args.output, [path for path in (args.audio, args.reference, args.pose) if path])
     source = open_audio(args.audio, args.start, args.duration)
-    talker = pipeline.load_dae_talker(args.model or pipeline.BUNDLED, args.device)
-    rate = pipeline.output_rate(talker, args.fps)
+    talker = load_dae_talker(args.model or BUNDLED, args.device)
+    rate = pipeline.output_rate(talker.speech, args.fps)
     sampling(talker.autoencoder.config, args.sampler, args.steps)
     frames = frame_count(source.num_samples(), source.sample_rate, rate)
-    pose = None if args.pose is None else _pose(args.pose, frames, rate, talker)
+    pose = None if args.pose is None else read_pose(args.pose, talker.fps).at(frames, rate)
     control = Control(pose, args.pose_strength).checked(frames)
     if not args.no_idle:
-        control = pipeline.idle_motion(talker, source, rate, args.seed, control)
+        control = pipeline.idle_motion(talker.speech, source, rate, args.seed, control)
     noise = _noise(talker, args)
     loaded = time.perf_counter() - began
     with tqdm(total=frames, unit="frame", desc=output.name, disable=args.quiet) as bar:
@@ -89,12 +91,6 @@ def run(args: argparse.Namespace) -> int:
     speed = f"{spoken.frames} frames in {working:.1f} s ({spoken.frames / working:.1f} a second)"
     report(args, result, f"{output}: {speed}")
     return 0
-
-
-def _pose(text: str, frames: int, rate: Any, talker: DAETalker) -> Tensor:
-    from .pose import read_pose
-
-    return read_pose(text, frames, rate, talker.fps)
 
 
 def _noise(talker: DAETalker, args: argparse.Namespace) -> Tensor:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..diffusion.blocks import Operations
@@ -116,6 +117,21 @@ class DiffusionAutoencoder(nn.Module):
         self.config = config
         self.encoder = ImageEncoder(config.encoder, operations)
         self.unet = UNet(config.unet, operations)
+        self._place: tuple[torch.device, torch.dtype] | None = None
+
+    def compute_on(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Say where to compute and in which type, for a host whose layers fetch and cast their weights as they go."""
+        self._place = device, dtype
+
+    @property
+    def compute_device(self) -> torch.device:
+        """Where frames and latents are computed: where the weights lie, unless `compute_on` says otherwise."""
+        return next(self.unet.parameters()).device if self._place is None else self._place[0]
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What the U-Net computes in: its weights' type, unless `compute_on` says otherwise."""
+        return next(self.unet.parameters()).dtype if self._place is None else self._place[1]
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames [B, 3, H, W] in -1..1 -> semantic latents [B, D]."""
@@ -127,7 +143,7 @@ class DiffusionAutoencoder(nn.Module):
 
     def denoiser(self, z: Tensor) -> Denoise:
         """The model that the samplers call, for the latents z [B, D]: pixels are held within -1..1."""
-        dtype = next(self.unet.parameters()).dtype
+        dtype = self.compute_dtype
         z = z.to(dtype)
         return denoiser(
             lambda x, t: self.unet(x, t, z), self.config.prediction, self.config.schedule, clip=1.0, dtype=dtype

@@ -7,6 +7,7 @@ decoder trained on single frames makes continuous video. x_T may also be inverte
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
@@ -20,6 +21,8 @@ from ..diffusion.schedules import timesteps
 from ..errors import InputError
 from ..parallel import ordered_map
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
+
+log = logging.getLogger(__name__)
 
 INVERSION_STEPS = 50
 
@@ -46,7 +49,7 @@ def noise_from_image(
     that one picture and no other frame.
     Raises InputError for another shape, or an impossible number of steps.
     """
-    size, device = model.config.image_size, next(model.parameters()).device
+    size, device = model.config.image_size, model.compute_device
     if image.shape != (size, size, 3):
         raise InputError(f"reference picture of shape {list(image.shape)}: this model needs [{size}, {size}, 3]")
     x_0 = rearrange(to_pixels(image).to(device), "h w c -> 1 c h w")
@@ -60,10 +63,10 @@ def noise_from_image(
 @torch.no_grad()
 def encode(model: DiffusionAutoencoder, frames: Iterable[Tensor]) -> Iterator[Tensor]:
     """Semantic latents float32 [n, D] on the CPU of chunks [n, H, W, 3], uint8 or 0..1, of the model's size."""
-    first = next(model.encoder.parameters())
+    device, dtype = model.compute_device, next(model.encoder.parameters()).dtype
     for chunk in frames:
         pixels = rearrange(to_pixels(chunk), "n h w c -> n c h w")
-        yield model.encode(pixels.to(first.device, first.dtype)).float().cpu()
+        yield model.encode(pixels.to(device, dtype)).float().cpu()
 
 
 def decode(
@@ -81,8 +84,8 @@ def decode(
 
     Yields [n, H, W, 3] on the model's device, uint8 or, by `dtype`, float 0..1; n is `window` but for the last chunk.
     `sampler` and `steps` are the model's own where None, `window` what suits its size. Frames do not depend on the
-    window; when a GPU's memory runs out, it is computed in parts. `workers` windows are computed at once (see
-    parallel.py). `callback(step, steps, x_0)` is called within each window, by its worker.
+    window; when memory runs out, it is computed in parts, and the log says so. `workers` windows are computed at once
+    (see parallel.py). `callback(step, steps, x_0)` is called within each window, by its worker.
     Raises InputError for an unknown sampler, steps outside 1..T, latents or noise of another shape.
     """
     config = model.config
@@ -92,7 +95,7 @@ def decode(
         raise InputError(f"window of {window} frames: decode at least one frame at a time")
     if noise.shape != _noise_shape(model):
         raise InputError(f"x_T of shape {list(noise.shape)}: this model needs {list(_noise_shape(model))}")
-    device = next(model.unet.parameters()).device
+    device = model.compute_device
     x_T = noise.to(device, torch.float32)
 
     def frames(z: Tensor) -> Tensor:
@@ -105,7 +108,7 @@ def decode(
 
 def default_window(model: DiffusionAutoencoder) -> int:
     """Frames at a time: at most 16, fewer for a large model, whose activations would fill the memory."""
-    config, device = model.config.unet, next(model.unet.parameters()).device
+    config, device = model.config.unet, model.compute_device
     values = config.channels[0] * (config.image_size // config.patch) ** 2
     return max(1, min(_LARGEST_WINDOW, _VALUES[device.type == "cuda"] // values))
 
@@ -166,6 +169,11 @@ def _windows(chunks: Iterator[Tensor], window: int) -> Iterator[Tensor]:
         yield held
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch says that memory ran out, on a GPU or on the CPU (whose allocator has no error of its own)."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 class _Frugal:
     """`frames` of latents, in as many parts as the memory asks for; what was too much once is not tried again."""
 
@@ -180,10 +188,11 @@ class _Frugal:
                 made.append(self.frames(part))
                 z = z[len(part) :]
                 continue
-            except torch.cuda.OutOfMemoryError:
-                if len(part) == 1:
+            except RuntimeError as error:
+                if len(part) == 1 or not out_of_memory(error):
                     raise
             # Out here the failed attempt's tensors are no longer held by the exception.
             self.most = len(part) // 2
+            log.warning("out of memory with %d frames at a time: going on with %d", len(part), self.most)
             torch.cuda.empty_cache()
         return torch.cat(made)

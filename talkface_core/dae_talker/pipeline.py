@@ -10,131 +10,63 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
 from ..clock import NETWORK, PLUMBING, Clock
-from ..device import pick_device, pick_dtype, pick_layers
 from ..errors import InputError
 from ..media.audio import AudioSource, analysis_blocks
-from ..media.features import LogMel, mel_filters
+from ..media.features import EncodedAudio, FrontEnd, LogMel
 from ..media.timebase import Rate, as_rate, frame_count
 from ..media.video import VideoWriter
-from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .decode import decode, noise_from_seed
-from .gate import GateConfig, SilenceGate
+from .model import DAETalker, SpeechModel
 from .pose import blink_track, pose_degrees, sway_track
-from .speech2latent import Speech2Latent, Speech2LatentConfig
 from .windows import Control, LatentChunk, speech_to_latents
 
-SYSTEM = "dae_talker"
-BUNDLED = "dae_talker_tiny"
 SLOWEST, FASTEST = 1, 120  # frames per second
 
 
-@dataclass(frozen=True)
-class DAETalker:
-    """The system's networks, ready to run: one speaker. `provenance` says what they were trained on."""
-
-    path: Path
-    autoencoder: DiffusionAutoencoder
-    speech2latent: Speech2Latent
-    gate: SilenceGate | None
-    device: torch.device
-    dtype: torch.dtype
-    provenance: dict[str, Any]
-
-    @property
-    def fps(self) -> Fraction:
-        """Frames per second that the model was trained for."""
-        return as_rate(self.speech2latent.config.fps)
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of its frames in pixels."""
-        return self.autoencoder.config.image_size
-
-
-def load_dae_talker(
-    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
-) -> DAETalker:
-    """Load a bundled checkpoint by name, or a file. `dtype` is the decoder's (None: what suits the device).
-
-    Raises CheckpointError for a file that is not a whole DAE-Talker, InputError for a device that is not there.
-    """
-    device = pick_device(device) if isinstance(device, str) else device
-    dtype = pick_dtype(device) if dtype is None else dtype
-    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
-    missing = {"autoencoder", "speech2latent"} - checkpoint.configs.keys()
-    if missing:
-        raise CheckpointError(
-            f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
-            "too: train the second stage on this autoencoder, then speak with its checkpoint."
-        )
-    autoencoder = _autoencoder(checkpoint, device, dtype)
-    speech2latent = _loaded(checkpoint, "speech2latent", lambda c: Speech2Latent(Speech2LatentConfig.from_dict(c)))
-    gate = None
-    if "gate" in checkpoint.configs:
-        gate = _loaded(checkpoint, "gate", lambda c: SilenceGate(GateConfig.from_dict(c))).to(device)
-    spoken, shown = speech2latent.config.latent_dim, autoencoder.config.latent_dim
-    if spoken != shown:
-        raise CheckpointError(f"{checkpoint.path}: found latents of {spoken} values for a decoder that reads {shown}.")
-    mel_filters()  # behind them is a slow import, which belongs to the loading
-    return DAETalker(checkpoint.path, autoencoder, speech2latent.to(device), gate, device, dtype, checkpoint.provenance)
-
-
-def load_autoencoder(
-    name_or_path: str | Path, device: str | torch.device = "auto", dtype: torch.dtype | None = None
-) -> DiffusionAutoencoder:
-    """The autoencoder alone, of a whole DAE-Talker or of its first stage; arguments as in `load_dae_talker`."""
-    device = pick_device(device) if isinstance(device, str) else device
-    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
-    return _autoencoder(checkpoint, device, pick_dtype(device) if dtype is None else dtype)
-
-
-def _autoencoder(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> DiffusionAutoencoder:
-    layers = pick_layers(device, dtype)
-    model = _loaded(checkpoint, "autoencoder", lambda c: DiffusionAutoencoder(AutoencoderConfig.from_dict(c), layers))
-    # The encoder stays exact: it is run once a picture, and every frame hangs on what it says.
-    model.to(device).unet.to(dtype, memory_format=torch.channels_last)
-    return model
-
-
-def _loaded(checkpoint: Checkpoint, component: str, build: Callable[[dict[str, Any]], Any]) -> Any:
-    try:
-        module = build(checkpoint.configs[component])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint.path}: found unreadable settings of {component!r} ({error}).") from error
-    return checkpoint.load_into(module, component).eval().requires_grad_(False)
-
-
-def output_rate(talker: DAETalker, fps: Rate | None = None) -> Fraction:
+def output_rate(speech: SpeechModel, fps: Rate | None = None) -> Fraction:
     """The rate of the video: the model's own for None. Raises InputError outside 1..120 frames per second."""
-    rate = talker.fps if fps is None else as_rate(fps)
+    rate = speech.fps if fps is None else as_rate(fps)
     if not SLOWEST <= rate <= FASTEST:
         raise InputError(f"{float(rate):g} frames per second: choose {SLOWEST} to {FASTEST}, such as 25")
     return rate
 
 
 def speech_latents(
-    talker: DAETalker,
+    speech: SpeechModel,
     source: AudioSource,
     fps: Rate | None = None,
     control: Control | None = None,
     clock: Clock | None = None,
+    encoded: EncodedAudio | None = None,
 ) -> Iterator[LatentChunk]:
-    """Latents and pose of all ceil(seconds * fps) frames of the sound, chunk by chunk."""
+    """Latents and pose of all ceil(seconds * fps) frames of the sound, chunk by chunk.
+
+    `encoded`: features of the same sound from a large speech encoder, in place of the log-mel, for a model that was
+    trained on them. Raises InputError where it was not.
+    """
     clock = clock or Clock()
-    features: Iterable[Tensor] = clock.stream(PLUMBING, LogMel().stream(analysis_blocks(source)))
-    if talker.gate is not None:
-        features = talker.gate.stream(block.to(talker.device) for block in features)
-    rate = output_rate(talker, fps)
-    return speech_to_latents(
-        talker.speech2latent, features, source.num_samples(), source.sample_rate, fps=rate, control=control
-    )
+    front, heard = _front(speech, encoded)
+    features: Iterable[Tensor] = clock.stream(PLUMBING, heard.stream(analysis_blocks(source)))
+    if speech.gate is not None and encoded is None:
+        features = speech.gate.stream(block.to(speech.device) for block in features)
+    rate = output_rate(speech, fps)
+    samples, sample_rate = source.num_samples(), source.sample_rate
+    return speech_to_latents(speech.speech2latent, features, samples, sample_rate, rate, front, control)
+
+
+def _front(speech: SpeechModel, encoded: EncodedAudio | None) -> tuple[str, FrontEnd]:
+    """The model's projection for these features, by name, and the front end that streams them."""
+    if encoded is None:
+        return "mel", LogMel()
+    kinds = speech.speech2latent.config.fronts.items()
+    fits = [name for name, kind in kinds if (kind.dim, kind.exact_rate) == (encoded.dim, encoded.rate)]
+    name = fits[0] if fits else "of an audio encoder"
+    speech.speech2latent.front(name, encoded.dim)
+    return name, encoded
 
 
 def speak(
@@ -157,7 +89,7 @@ def speak(
     """
     clock = clock or Clock()
     noise = noise_from_seed(talker.autoencoder, 0) if noise is None else noise
-    chunks = speech_latents(talker, source, fps, control, clock)
+    chunks = speech_latents(talker.speech, source, fps, control, clock)
     latents = (chunk.latents for chunk in chunks)
     frames = decode(talker.autoencoder, latents, noise, sampler, steps, window, workers=workers)
     return clock.stream(NETWORK, (chunk.cpu() for chunk in frames))
@@ -191,7 +123,7 @@ def speak_to_file(
 
     `progress(frames)` is called with the number of frames of each chunk.
     """
-    clock, rate = Clock(), output_rate(talker, fps)
+    clock, rate = Clock(), output_rate(talker.speech, fps)
     frames = speak(talker, source, rate, control, noise, sampler, steps, window, workers, clock)
     size = talker.image_size
     with VideoWriter(path, size, size, rate, source) as writer:
@@ -204,14 +136,14 @@ def speak_to_file(
 
 
 def idle_motion(
-    talker: DAETalker, source: AudioSource, fps: Rate | None = None, seed: int = 0, control: Control | None = None
+    speech: SpeechModel, source: AudioSource, fps: Rate | None = None, seed: int = 0, control: Control | None = None
 ) -> Control:
     """`control` with what speech says nothing of, drawn from `seed`: blinks, and a slow sway of the head.
 
     A given pose stays as it is given, in so far as `control.strength` lets it.
     """
-    rate = output_rate(talker, fps)
+    rate = output_rate(speech, fps)
     frames = frame_count(source.num_samples(), source.sample_rate, rate)
-    motion = pose_degrees(talker.speech2latent.adaptor.motion_std)
+    motion = pose_degrees(speech.speech2latent.adaptor.motion_std)
     sway, eyes = sway_track(motion, frames, float(rate), seed), blink_track(frames, float(rate), seed)
     return replace(control or Control(), sway=sway, eyes=eyes)

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..media.timebase import Rate, as_rate, frame_count
+from .gate import SILENCE
 from .pose import pose_degrees, pose_units
-from .speech2latent import Speech2Latent, frame_positions
+from .speech2latent import Speech2Latent, Speech2LatentOutput, frame_positions
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Control:
     pose: yaw, pitch, roll in degrees [frames, 3] or [3], or None for the predicted pose; strength 0..1 blends from the
     predicted to the given pose; pose_scale >= 0 stretches the predicted motion about the mean pose (0: still head);
     eyes: opening of the eyes [frames], 1 open, 0 shut, or None for open; sway: degrees [frames, 3] that are added to
-    the predicted pose (see `pose.sway_track`). Tracks have one row per frame of the output.
+    the predicted pose (see `pose.sway_track`); expression 0..2 stretches what the mouth does about its rest (0: shut,
+    1: as predicted). Tracks have one row per frame of the output.
     """
 
     pose: Tensor | None = None
@@ -46,6 +49,7 @@ class Control:
     pose_scale: float = 1.0
     eyes: Tensor | None = None
     sway: Tensor | None = None
+    expression: float = 1.0
 
     def checked(self, frames: int) -> Control:
         """The same with whole tracks of `frames` rows; raises InputError for any other shape or range."""
@@ -55,6 +59,8 @@ class Control:
             raise InputError(
                 f"pose scale {self.pose_scale} is outside 0..10: 1 is the predicted motion, 0 a still head"
             )
+        if not 0.0 <= self.expression <= 2.0:
+            raise InputError(f"expression {self.expression} is outside 0..2: 1 is as predicted, 0 a mouth at rest")
         pose = _angles("pose", self.pose, frames)
         sway = _angles("sway", self.sway, frames)
         eyes = self.eyes
@@ -207,6 +213,8 @@ def _one_window(
     """Latents (the autoencoder's scale) and pose in degrees of frames first ... stop-1: [frames, latent_dim + 3]."""
     net = model.front(front)
     kind = net.config
+    if control.expression != 1.0 and front != "mel":
+        raise InputError("expression other than 1 needs the model's own log-mel: only there is silence known")
     below, _ = frame_positions(stop - first, kind.exact_rate, model.config.fps, Fraction(kind.offset), first)
     block, step = features.read(int(below[0]) - net.reach, int(below[-1]) + net.reach + 2)
     weight = model.out.weight
@@ -215,17 +223,28 @@ def _one_window(
     def part(track: Tensor | None) -> Tensor | None:
         return None if track is None else track[None, first:stop].to(**options)
 
-    output = model(
-        block[None].to(**options),
-        stop - first,
-        front=front,
+    def run(features: Tensor, **posed: Any) -> Speech2LatentOutput:
+        return model(
+            features[None].to(**options),
+            stop - first,
+            front=front,
+            eyes=part(control.eyes),
+            first_frame=first,
+            first_step=step,
+            **posed,
+        )
+
+    output = run(
+        block,
         pose=None if control.pose is None else pose_units(part(control.pose)),
         strength=control.strength,
         pose_scale=control.pose_scale,
-        eyes=part(control.eyes),
         sway=None if control.sway is None else pose_units(part(control.sway)),
-        first_frame=first,
-        first_step=step,
     )
-    latents = model.denormalise(output.latents[0])
+    rows = output.latents
+    if control.expression != 1.0:
+        # The same head in silence is the rest from which the mouth moves.
+        rest = run(torch.full_like(block, SILENCE), pose=output.pose).latents
+        rows = torch.lerp(rest, rows, control.expression)
+    latents = model.denormalise(rows[0])
     return torch.cat([latents, pose_degrees(output.pose[0])], dim=1).float().cpu()

@@ -15,12 +15,12 @@ RAMP = [(0.5, 0.0, 0.0, 0.0), (1.5, 10.0, -5.0, 2.0)]
 
 
 def read(text, frames=20, fps=FPS):
-    return read_pose(str(text), frames, fps, OWN)
+    return read_pose(str(text), OWN).at(frames, fps)
 
 
 @pytest.mark.parametrize("text", ["-15,3.5,0", " -15, 3.5, 0 ", "-15 3.5 0"])
 def test_one_pose_for_all(text):
-    torch.testing.assert_close(read(text), torch.tensor([-15.0, 3.5, 0.0]))
+    torch.testing.assert_close(read(text), torch.tensor([-15.0, 3.5, 0.0]).expand(20, 3))
 
 
 @pytest.mark.parametrize(

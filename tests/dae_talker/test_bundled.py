@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
-from talkface_core.dae_talker.pipeline import load_dae_talker, speak
+from talkface_core.dae_talker.model import load_dae_talker
+from talkface_core.dae_talker.pipeline import speak
 from talkface_core.dae_talker.windows import Control
 from talkface_core.evaluation.metrics import open_share, pearson, psnr, ssim
 from talkface_core.evaluation.probe import load_probe

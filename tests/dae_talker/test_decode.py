@@ -111,7 +111,12 @@ def test_noise_inverted_from_a_picture_gives_the_picture_back(model):
     torch.testing.assert_close(standard, (inverted - inverted.mean()) / inverted.std())
 
 
-def test_out_of_memory_halves_the_work_and_goes_on(model, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+    ids=["gpu", "cpu"],
+)
+def test_out_of_memory_halves_the_work_and_goes_on(model, monkeypatch, caplog, error):
     latents, noise = torch.randn(13, LATENT), noise_from_seed(model, 0)
     whole = frames_of(model, latents, noise, dtype=torch.float32)
     denoiser = model.denoiser
@@ -121,13 +126,14 @@ def test_out_of_memory_halves_the_work_and_goes_on(model, monkeypatch):
     def scarce(z):
         tried.append(len(z))
         if len(z) > 4:
-            raise torch.cuda.OutOfMemoryError
+            raise error
         return denoiser(z)
 
     monkeypatch.setattr(model, "denoiser", scarce)
     chunks = list(decode(model, latents, noise, window=16, dtype=torch.float32))
     assert [len(chunk) for chunk in chunks] == [13]
     assert tried == [13, 6, 3, 3, 3, 3, 1]  # halved until it fits, and never more again
+    assert "out of memory with 13 frames at a time: going on with 6" in caplog.text
     torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5)
 
     def none(z):

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from talkface_core.checkpoints import CheckpointError, save_checkpoint
-from talkface_core.dae_talker import pipeline
 from talkface_core.dae_talker.decode import noise_from_seed
-from talkface_core.dae_talker.pipeline import DAETalker, idle_motion, load_dae_talker, speak, speak_to_file
+from talkface_core.dae_talker.model import SYSTEM, DAETalker, load_dae_talker
+from talkface_core.dae_talker.pipeline import idle_motion, speak, speak_to_file, speech_latents
+from talkface_core.dae_talker.speech2latent import FrontEndConfig
 from talkface_core.dae_talker.windows import Control
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource, audio_source
+from talkface_core.media.features import EncodedAudio
 from talkface_core.media.timebase import frame_count
 from talkface_core.media.video import VideoReader
 from tests.dae_talker.small import SIZE, save_small_talker, small_speech2latent
@@ -74,7 +76,7 @@ def test_pose_and_eyes_steer_the_frames(talker):
 
 def test_idle_motion_is_drawn_for_every_frame_of_the_output(talker):
     pose = torch.tensor([3.0, 0.0, 0.0])
-    control = idle_motion(talker, sound(20.0), "30000/1001", 1, Control(pose, strength=0.5))
+    control = idle_motion(talker.speech, sound(20.0), "30000/1001", 1, Control(pose, strength=0.5))
     assert control.eyes.shape == (600,)
     assert control.eyes.min() < 0.5
     assert control.eyes.median() == 1
@@ -82,7 +84,7 @@ def test_idle_motion_is_drawn_for_every_frame_of_the_output(talker):
     torch.testing.assert_close(control.sway.std(0), torch.tensor([3.0, 2.0, 1.0]), rtol=0.6, atol=0)
     assert torch.equal(control.pose, pose)
     assert control.strength == 0.5
-    other = idle_motion(talker, sound(20.0), "30000/1001", 2)
+    other = idle_motion(talker.speech, sound(20.0), "30000/1001", 2)
     assert not torch.equal(other.eyes, control.eyes)
     assert not torch.equal(other.sway, control.sway)
 
@@ -152,9 +154,9 @@ def test_an_error_in_the_middle_leaves_no_file(talker, tmp_path):
 
 def test_the_gate_is_optional_and_closes_on_what_is_no_speech(tmp_path):
     without = load_dae_talker(save_small_talker(tmp_path / "a.safetensors", gate=None), "cpu", torch.float32)
-    assert without.gate is None
+    assert without.speech.gate is None
     gated = load_dae_talker(save_small_talker(tmp_path / "b.safetensors"), "cpu", torch.float32)
-    torch.nn.init.constant_(gated.gate.out.bias, -100.0)
+    torch.nn.init.constant_(gated.speech.gate.out.bias, -100.0)
     silence = audio_source({"waveform": torch.zeros(1, 1, 16000), "sample_rate": 16000})
     assert torch.equal(film(gated, sound(1.0)), film(without, silence))
     assert not torch.equal(film(without, sound(1.0)), film(without, silence))
@@ -187,6 +189,28 @@ def test_settings_of_another_version_are_refused(tmp_path):
     net = small_speech2latent()
     strange = tmp_path / "strange.safetensors"
     components = {"autoencoder": torch.nn.Linear(1, 1), "speech2latent": net}
-    save_checkpoint(strange, pipeline.SYSTEM, components, {"autoencoder": {"size": 3}, "speech2latent": {}}, {})
+    save_checkpoint(strange, SYSTEM, components, {"autoencoder": {"size": 3}, "speech2latent": {}}, {})
     with pytest.raises(CheckpointError, match="unreadable settings of 'autoencoder'"):
         load_dae_talker(strange, "cpu")
+
+
+def test_a_model_trained_on_a_speech_encoder_hears_its_features(tmp_path):
+    fronts = {"mel": FrontEndConfig(), "wav2vec2": FrontEndConfig(6, "50", "399/32000")}
+    net = small_speech2latent(fronts=fronts)
+    talker = load_dae_talker(save_small_talker(tmp_path / "a.safetensors", speech2latent=net), "cpu", torch.float32)
+    steps = (16000 - 400) // 320 + 1
+    features = torch.randn(1, steps, 6, generator=torch.Generator().manual_seed(0))
+    chunks = list(speech_latents(talker.speech, sound(1.0), encoded=EncodedAudio({"encoded_audio": features})))
+    assert torch.cat([c.latents for c in chunks]).shape == (25, talker.autoencoder.config.latent_dim)
+    other = list(speech_latents(talker.speech, sound(1.0), encoded=EncodedAudio({"encoded_audio": 2 * features})))
+    assert not torch.equal(chunks[0].latents, other[0].latents)
+    with pytest.raises(InputError, match=r"7 values per step do not fit this model, which reads mel.*wav2vec2"):
+        list(speech_latents(talker.speech, sound(1.0), encoded=EncodedAudio({"encoded_audio": torch.zeros(1, 49, 7)})))
+
+
+def test_a_host_says_where_to_compute(talker):
+    before = (talker.autoencoder.compute_device, talker.autoencoder.compute_dtype)
+    assert before == (torch.device("cpu"), torch.float32)
+    other = load_dae_talker(talker.path, "cpu", torch.float32)
+    other.autoencoder.compute_on(torch.device("meta"), torch.float16)
+    assert (other.device, other.dtype) == (torch.device("meta"), torch.float16)

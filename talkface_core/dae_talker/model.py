@@ -1,0 +1,177 @@
+"""DAE-Talker's networks as a checkpoint holds them: how they are built, loaded and joined.
+
+Source: DAE-Talker (Du et al. 2023): stage 1 is the autoencoder, stage 2 the speech side. A host that manages memory
+itself takes the two halves apart and hands in its own layers (`operations`); `load_dae_talker` is all that a program
+without one needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
+from ..device import pick_device, pick_dtype, pick_layers
+from ..diffusion.blocks import Operations
+from ..media.features import mel_filters
+from ..media.timebase import as_rate
+from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
+from .gate import GateConfig, SilenceGate
+from .latents import LatentSpace
+from .speech2latent import Speech2Latent, Speech2LatentConfig
+
+SYSTEM = "dae_talker"
+BUNDLED = "dae_talker_tiny"
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class SpeechModel(nn.Module):
+    """The speech side: the silence gate (None where a checkpoint has none) and speech2latent."""
+
+    def __init__(self, speech2latent: Speech2Latent, gate: SilenceGate | None) -> None:
+        super().__init__()
+        self.speech2latent, self.gate = speech2latent, gate
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second that the model was trained for."""
+        return as_rate(self.speech2latent.config.fps)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie; it is small and always computed there."""
+        return self.speech2latent.latent_mean.device
+
+    @device.setter
+    def device(self, _: torch.device) -> None:
+        """A host's patcher notes here where it moved the model, which the weights tell by themselves."""
+
+
+@dataclass(frozen=True)
+class DAETalker:
+    """The system's networks, ready to run: one speaker. `provenance` says what they were trained on."""
+
+    path: Path
+    autoencoder: DiffusionAutoencoder
+    speech: SpeechModel
+    provenance: dict[str, Any]
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second that the model was trained for."""
+        return self.speech.fps
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of its frames in pixels."""
+        return self.autoencoder.config.image_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the decoder computes."""
+        return self.autoencoder.compute_device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the decoder computes in."""
+        return self.autoencoder.compute_dtype
+
+
+def load_dae_talker(
+    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+) -> DAETalker:
+    """Load a bundled checkpoint by name, or a file. `dtype` is the decoder's (None: what suits the device).
+
+    Raises CheckpointError for a file that is not a whole DAE-Talker, InputError for a device that is not there.
+    """
+    device = pick_device(device) if isinstance(device, str) else device
+    checkpoint = read_whole(name_or_path)
+    speech = build_speech(checkpoint).to(device)
+    mel_filters()  # behind them is a slow import, which belongs to the loading
+    return DAETalker(checkpoint.path, _placed(checkpoint, device, dtype), speech, checkpoint.provenance)
+
+
+def load_autoencoder(
+    name_or_path: str | Path, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+) -> DiffusionAutoencoder:
+    """The autoencoder alone, of a whole DAE-Talker or of its first stage; arguments as in `load_dae_talker`."""
+    device = pick_device(device) if isinstance(device, str) else device
+    return _placed(read_checkpoint(find_checkpoint(name_or_path), SYSTEM), device, dtype)
+
+
+def read_whole(name_or_path: str | Path) -> Checkpoint:
+    """The checkpoint of a whole DAE-Talker, unloaded. Raises CheckpointError where a stage is missing or unfit."""
+    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
+    missing = {"autoencoder", "speech2latent"} - checkpoint.configs.keys()
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
+            "too: train the second stage on this autoencoder, then speak with its checkpoint."
+        )
+    shown = _config(checkpoint, "autoencoder", AutoencoderConfig.from_dict).latent_dim
+    spoken = _config(checkpoint, "speech2latent", Speech2LatentConfig.from_dict).latent_dim
+    if spoken != shown:
+        raise CheckpointError(f"{checkpoint.path}: found latents of {spoken} values for a decoder that reads {shown}.")
+    return checkpoint
+
+
+def build_autoencoder(checkpoint: Checkpoint, operations: Operations = nn) -> DiffusionAutoencoder:
+    """The autoencoder with its weights, in float32 on the CPU. Raises CheckpointError."""
+    config = _config(checkpoint, "autoencoder", AutoencoderConfig.from_dict)
+    return _loaded(checkpoint, "autoencoder", lambda layers: DiffusionAutoencoder(config, layers), operations)
+
+
+def build_speech(checkpoint: Checkpoint) -> SpeechModel:
+    """The speech side with its weights, in float32 on the CPU. Raises CheckpointError."""
+    config = _config(checkpoint, "speech2latent", Speech2LatentConfig.from_dict)
+    speech2latent = _loaded(checkpoint, "speech2latent", lambda layers: Speech2Latent(config, layers))
+    gate = None
+    if "gate" in checkpoint.configs:
+        settings = _config(checkpoint, "gate", GateConfig.from_dict)
+        gate = _loaded(checkpoint, "gate", lambda layers: SilenceGate(settings, layers))
+    return SpeechModel(speech2latent, gate).eval()
+
+
+def latent_space(checkpoint: Checkpoint) -> LatentSpace:
+    """What tells this autoencoder's latents from others': a fingerprint of the encoder that defines them.
+
+    Both stages of one model share it, also where one file keeps its weights in half precision.
+    """
+    state = checkpoint.states["autoencoder"]
+    digest = hashlib.sha256()
+    for key in sorted(key for key in state if key.startswith("encoder.")):
+        digest.update(key.encode())
+        digest.update(state[key].half().contiguous().numpy().tobytes())
+    dim = _config(checkpoint, "autoencoder", AutoencoderConfig.from_dict).latent_dim
+    return LatentSpace(checkpoint.path.stem, digest.hexdigest()[:12], dim)
+
+
+def _placed(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype | None) -> DiffusionAutoencoder:
+    dtype = pick_dtype(device) if dtype is None else dtype
+    model = build_autoencoder(checkpoint, pick_layers(device, dtype))
+    # The encoder stays exact: it is run once a picture, and every frame hangs on what it says.
+    model.to(device).unet.to(dtype, memory_format=torch.channels_last)
+    return model
+
+
+def _loaded(
+    checkpoint: Checkpoint, component: str, build: Callable[[Operations], Network], operations: Operations = nn
+) -> Network:
+    with torch.device("meta"):
+        twin = build(nn)
+    return checkpoint.load_into(build(operations), component, twin).eval().requires_grad_(False)
+
+
+def _config(checkpoint: Checkpoint, component: str, read: Callable[[dict[str, Any]], Any]) -> Any:
+    try:
+        return read(checkpoint.configs[component])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint.path}: found unreadable settings of {component!r} ({error}).") from error

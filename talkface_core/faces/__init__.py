@@ -1,0 +1,1 @@
+"""Faces in pictures: found, followed, measured, cut out and put back. Knows no system."""
