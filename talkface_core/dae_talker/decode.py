@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 INVERSION_STEPS = 50
 
 _LARGEST_WINDOW = 16
+_LIVE_MAPS = 12  # of the finest level's size at the peak, as measured on both presets
 _VALUES = (2**21, 2**27)  # of one activation at the finest level, on a CPU and on a GPU
 
 
@@ -113,6 +114,14 @@ def default_window(model: DiffusionAutoencoder) -> int:
     return max(1, min(_LARGEST_WINDOW, _VALUES[device.type == "cuda"] // values))
 
 
+def decode_memory(model: DiffusionAutoencoder, window: int | None = None) -> float:
+    """Bytes of activations that a window of `decode` needs at its peak, for a host that makes room beforehand."""
+    config = model.config.unet
+    values = config.channels[0] * (config.image_size // config.patch) ** 2
+    frames = default_window(model) if window is None else window
+    return float(_LIVE_MAPS * values * frames * model.compute_dtype.itemsize)
+
+
 def sampling(
     config: AutoencoderConfig, sampler: str | None = None, steps: int | None = None
 ) -> tuple[Callable[..., Tensor], list[int]]:
@@ -135,13 +144,15 @@ def to_frames(pixels: Tensor, dtype: torch.dtype = torch.uint8) -> Tensor:
     return last.mul(0.5).add_(0.5).clamp_(0, 1).to(dtype, memory_format=torch.contiguous_format)
 
 
-def fit_square(image: Tensor, size: int) -> Tensor:
-    """The middle square of a picture [H, W, 3], uint8 or 0..1, resized to float [size, size, 3] in 0..1."""
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = rearrange(to_pixels(image)[top : top + side, left : left + side], "h w c -> 1 c h w")
-    resized = F.interpolate(square, (size, size), mode="bilinear", antialias=True)
-    return rearrange(resized[0] * 0.5 + 0.5, "c h w -> h w c").clamp(0, 1)
+def fit_square(images: Tensor, size: int) -> Tensor:
+    """The middle squares of pictures [..., H, W, 3], uint8 or 0..1, resized to float [..., size, size, 3] in 0..1."""
+    height, width = images.shape[-3:-1]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = to_pixels(images)[..., top : top + side, left : left + side, :].reshape(-1, side, side, 3)
+    resized = F.interpolate(rearrange(square, "n h w c -> n c h w"), (size, size), mode="bilinear", antialias=True)
+    fitted = rearrange(resized * 0.5 + 0.5, "n c h w -> n h w c").clamp(0, 1)
+    return fitted.reshape(*images.shape[:-3], size, size, 3)
 
 
 def _noise_shape(model: DiffusionAutoencoder) -> tuple[int, int, int]:

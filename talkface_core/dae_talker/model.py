@@ -46,13 +46,9 @@ class SpeechModel(nn.Module):
         return as_rate(self.speech2latent.config.fps)
 
     @property
-    def device(self) -> torch.device:
+    def compute_device(self) -> torch.device:
         """Where its weights lie; it is small and always computed there."""
         return self.speech2latent.latent_mean.device
-
-    @device.setter
-    def device(self, _: torch.device) -> None:
-        """A host's patcher notes here where it moved the model, which the weights tell by themselves."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from pathlib import Path
 from torch import Tensor
 
 from ..clock import NETWORK, PLUMBING, Clock
+from ..diffusion.sampling import Callback
 from ..errors import InputError
+from ..faces.head_pose import ANGLES
 from ..media.audio import AudioSource, analysis_blocks
 from ..media.features import EncodedAudio, FrontEnd, LogMel
 from ..media.timebase import Rate, as_rate, frame_count
@@ -52,7 +54,7 @@ def speech_latents(
     front, heard = _front(speech, encoded)
     features: Iterable[Tensor] = clock.stream(PLUMBING, heard.stream(analysis_blocks(source)))
     if speech.gate is not None and encoded is None:
-        features = speech.gate.stream(block.to(speech.device) for block in features)
+        features = speech.gate.stream(block.to(speech.compute_device) for block in features)
     rate = output_rate(speech, fps)
     samples, sample_rate = source.num_samples(), source.sample_rate
     return speech_to_latents(speech.speech2latent, features, samples, sample_rate, rate, front, control)
@@ -80,18 +82,21 @@ def speak(
     window: int | None = None,
     workers: int = 1,
     clock: Clock | None = None,
+    encoded: EncodedAudio | None = None,
+    callback: Callback | None = None,
 ) -> Iterator[Tensor]:
     """Frames uint8 [n, H, W, 3] on the CPU, chunk by chunk: exactly ceil(seconds * fps) in all.
 
     `noise` is the x_T [C, H, W] that all frames share (None: seed 0). `fps`, `sampler` and `steps` are the model's own
-    where None; `window` and `workers` as in `decode`. `clock` counts the networks' time apart.
+    where None; `window`, `workers` and `callback` as in `decode`, `encoded` as in `speech_latents`. `clock` counts the
+    networks' time apart.
     Raises InputError, at the latest with the first chunk, for impossible settings and for sound that cannot be read.
     """
     clock = clock or Clock()
     noise = noise_from_seed(talker.autoencoder, 0) if noise is None else noise
-    chunks = speech_latents(talker.speech, source, fps, control, clock)
+    chunks = speech_latents(talker.speech, source, fps, control, clock, encoded)
     latents = (chunk.latents for chunk in chunks)
-    frames = decode(talker.autoencoder, latents, noise, sampler, steps, window, workers=workers)
+    frames = decode(talker.autoencoder, latents, noise, sampler, steps, window, callback, workers=workers)
     return clock.stream(NETWORK, (chunk.cpu() for chunk in frames))
 
 
@@ -147,3 +152,18 @@ def idle_motion(
     motion = pose_degrees(speech.speech2latent.adaptor.motion_std)
     sway, eyes = sway_track(motion, frames, float(rate), seed), blink_track(frames, float(rate), seed)
     return replace(control or Control(), sway=sway, eyes=eyes)
+
+
+def beyond_training(speech: SpeechModel, pose: Tensor) -> str | None:
+    """Where a pose [frames, 3] in degrees leaves what the model has seen, that in words with the numbers; else None.
+
+    Seen: within four deviations of the training set's mean.
+    """
+    adaptor = speech.speech2latent.adaptor
+    mean, reach = pose_degrees(adaptor.pose_mean).cpu(), 4 * pose_degrees(adaptor.pose_std).cpu()
+    if not len(pose) or not bool(((pose - mean).abs() > reach).any()):
+        return None
+    far = pose.gather(0, (pose - mean).abs().argmax(0)[None])[0]
+    asked = ", ".join(f"{a} {v:.0f}" for a, v in zip(ANGLES, far.tolist(), strict=True))
+    seen = ", ".join(f"{a} {m - r:.0f}..{m + r:.0f}" for a, m, r in zip(ANGLES, mean, reach, strict=True))
+    return f"the head pose goes to {asked} degrees; this model has seen about {seen}: beyond, faces may distort"

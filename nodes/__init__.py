@@ -1,0 +1,24 @@
+"""The nodes of the pack, one file per system, and the entry point that hands them to the host."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import audio, dae_talker, host, loaders, pose, video
+
+NODES = [
+    *(audio.LoadAudio, video.LoadVideo, video.MarkSynthetic),
+    *(loaders.LoadDAETalker, pose.HeadPose),
+    *(dae_talker.Speech2Latent, dae_talker.DAEEncode, dae_talker.DAEDecode, dae_talker.TalkingVideo),
+]
+
+
+class TalkFace(ComfyExtension):
+    """Tells the host which nodes there are."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return list(NODES)
+
+
+async def comfy_entrypoint() -> TalkFace:
+    """Called once by the host when it starts."""
+    host.register_models_folder()
+    return TalkFace()

@@ -1,0 +1,279 @@
+"""The only room that talks to the host: its folders, models under its management, progress, interrupt, memory.
+
+Facts behind the calls hold for ComfyUI 0.3.64 and 0.33.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sized
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import comfy.model_management as mm
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+import folder_paths
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..talkface_core.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
+from ..talkface_core.errors import InputError
+from ..talkface_core.media.source import AudioSource
+from ..talkface_core.parallel import pick_workers
+
+log = logging.getLogger(__name__)
+
+MODELS = "talkface"
+SAMPLES = Path(__file__).parents[1] / "samples"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_SAMPLE = " [sample]"
+_PREVIEW = 512  # pixels
+_GIB = 2**30
+
+Chunk = TypeVar("Chunk", bound=Sized)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A network of the pack on its way through the graph: the host's patcher around it, and what it is.
+
+    `space` tells whose latents it makes or reads; `provenance` what it was trained on. A `whole` one is of plain torch
+    layers, of which no part may stay behind when the network is loaded.
+    """
+
+    patcher: comfy.model_patcher.ModelPatcher
+    name: str
+    space: Any
+    provenance: dict[str, Any]
+    whole: bool = False
+
+    @property
+    def network(self) -> Any:
+        """The network where it lies, for its settings; `load` it to compute."""
+        return self.patcher.model
+
+
+# Models
+
+
+def register_models_folder() -> None:
+    """models/talkface, beside what extra_model_paths.yaml may name for it; only .safetensors are listed."""
+    own = os.path.join(folder_paths.models_dir, MODELS)
+    folder_paths.add_model_folder_path(MODELS, own, is_default=True)
+    paths, _ = folder_paths.folder_names_and_paths[MODELS]
+    folder_paths.folder_names_and_paths[MODELS] = (paths, {".safetensors"})
+
+
+def checkpoint_names(system: str) -> list[str]:
+    """The bundled checkpoints of a system, then the files in the models folders that are or may be of it."""
+    bundled = [name for name, path in list_checkpoints().items() if _may_be(path, system, default=False)]
+    files = folder_paths.get_filename_list(MODELS)
+    return bundled + [name for name in files if _may_be(folder_paths.get_full_path(MODELS, name), system, True)]
+
+
+def checkpoint_path(name: str) -> Path:
+    """The file of a listed name; no other path is opened, whatever a workflow says. Raises InputError."""
+    bundled = list_checkpoints()
+    if name in bundled:
+        return bundled[name]
+    if name in folder_paths.get_filename_list(MODELS):
+        return Path(folder_paths.get_full_path(MODELS, name))
+    folder = os.path.join(folder_paths.models_dir, MODELS)
+    raise InputError(
+        f"checkpoint {name!r} is not there: put it into {folder} and press R in the page, or choose one of "
+        f"{', '.join([*bundled, *folder_paths.get_filename_list(MODELS)])}"
+    )
+
+
+def _may_be(path: str | os.PathLike[str], system: str, default: bool) -> bool:
+    try:
+        return read_checkpoint(path).system == system
+    except CheckpointError:
+        return default  # a damaged file stays in the list: choosing it tells what is wrong with it
+
+
+def pick_dtype(name: str, weights: dict[str, Tensor]) -> tuple[torch.dtype, torch.dtype]:
+    """(what the weights are kept in, what is computed in): the host's choice for "auto", else the named type."""
+    device = mm.get_torch_device()
+    if name != "auto":
+        if name not in DTYPES:
+            raise InputError(f"dtype {name!r} is unknown: choose auto, {', '.join(DTYPES)}")
+        return DTYPES[name], DTYPES[name]
+    count = sum(tensor.numel() for tensor in weights.values())
+    kept = mm.unet_dtype(device=device, model_params=count, weight_dtype=comfy.utils.weight_dtype(weights))
+    return kept, mm.unet_manual_cast(kept, device) or kept
+
+
+def layers(kept: torch.dtype, computed: torch.dtype) -> Any:
+    """The host's layers, which fetch and cast their weights where memory is short."""
+    return comfy.ops.pick_operations(kept, computed, load_device=mm.get_torch_device())
+
+
+def managed(network: nn.Module) -> comfy.model_patcher.ModelPatcher:
+    """The network under the host's model management."""
+    return comfy.model_patcher.ModelPatcher(
+        network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device()
+    )
+
+
+def load(component: Component, memory: float = 0.0) -> Any:
+    """The network, after the host has made room for it and for `memory` bytes of activations."""
+    mm.load_models_gpu([component.patcher], memory_required=memory, force_full_load=component.whole)
+    return component.network
+
+
+def workers() -> int:
+    """Windows computed at once: as many as the CPU has threads for, one on a GPU."""
+    return pick_workers(mm.get_torch_device())
+
+
+# Progress and interrupt
+
+
+def check_interrupt() -> None:
+    """Raises the host's exception if the user has pressed cancel."""
+    mm.throw_exception_if_processing_interrupted()
+
+
+class Progress:
+    """The node's progress bar: `total` frames, with the newest frame as preview. Cancels what runs beside it."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self._bar = comfy.utils.ProgressBar(total)
+        self._stopped = threading.Event()
+
+    def callback(self, *_: Any) -> None:
+        """For samplers, which may run in threads of their own: ends them as soon as the user cancels.
+
+        The host forgets the wish to cancel once one thread has heard it, so it is only looked at here.
+        """
+        if self._stopped.is_set() or mm.processing_interrupted():
+            raise mm.InterruptProcessingException()
+
+    def follow(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """The same chunks; each moves the bar by its length, and frames [n, H, W, 3], uint8 or 0..1, are shown."""
+        try:
+            with closing(chunks):
+                for chunk in chunks:
+                    self.done += len(chunk)
+                    shown = isinstance(chunk, Tensor) and chunk.ndim == 4
+                    preview = ("JPEG", _picture(chunk[-1]), _PREVIEW) if shown else None
+                    self._bar.update_absolute(self.done, self.total, preview)
+                    yield chunk
+                    check_interrupt()
+        finally:
+            self._stopped.set()
+
+
+def gather(chunks: Iterator[Tensor], total: int) -> Tensor:
+    """Chunks of frames 0..1 as one IMAGE [total, H, W, 3] on the host's intermediate device, filled as they come.
+
+    Raises InputError before any is computed where the whole would not fit into memory.
+    """
+    made: Tensor | None = None
+    done = 0
+    with closing(chunks):
+        for chunk in chunks:
+            if made is None:
+                made = _room(total, tuple(chunk.shape[1:]))
+            made[done : done + len(chunk)] = chunk
+            done += len(chunk)
+    if made is None or done != total:
+        raise RuntimeError(f"{done} of {total} frames were made")
+    return made
+
+
+def check_room(frames: int, height: int, width: int) -> None:
+    """Raises InputError, naming the numbers, if an IMAGE of so many frames would not fit into free memory."""
+    device, need = mm.intermediate_device(), 4.0 * frames * height * width * 3
+    free = mm.get_free_memory(device)
+    if need > 0.9 * free:
+        raise InputError(
+            f"{frames} frames of {width} x {height} need {need / _GIB:.1f} GiB as IMAGE and {free / _GIB:.1f} GiB are "
+            "free: use the node Talking Video, which writes frames to disk as they come, or a shorter duration"
+        )
+
+
+def _room(frames: int, shape: tuple[int, ...]) -> Tensor:
+    dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
+    return torch.empty((frames, *shape), dtype=dtype, device=mm.intermediate_device())
+
+
+def _picture(frame: Tensor) -> Image.Image:
+    frame = frame if frame.dtype == torch.uint8 else frame.float().mul(255).round().clamp(0, 255).to(torch.uint8)
+    return Image.fromarray(frame.cpu().numpy())
+
+
+class Interruptible(AudioSource):
+    """The same sound; reading it stops when the user cancels."""
+
+    def __init__(self, source: AudioSource, check: Callable[[], None] = check_interrupt) -> None:
+        self._source, self._check = source, check
+        self.sample_rate, self.channels, self.name = source.sample_rate, source.channels, source.name
+        self.path = source.path
+
+    def blocks(self, seconds: float = 1.0) -> Iterator[Tensor]:
+        for block in self._source.blocks(seconds):
+            self._check()
+            yield block
+
+    def num_samples(self) -> int:
+        return self._source.num_samples()
+
+
+# Files
+
+
+def input_files(kinds: list[str]) -> list[str]:
+    """Names of the files in the host's input folder of these content types, then of the pack's own samples."""
+    folder = folder_paths.get_input_directory()
+    found = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
+    own = folder_paths.filter_files_content_types(sorted(path.name for path in SAMPLES.iterdir()), kinds)
+    return sorted(folder_paths.filter_files_content_types(found, kinds)) + [name + _SAMPLE for name in own]
+
+
+def input_file(name: str) -> Path:
+    """The file that a workflow names, in the host's input, output or temp folder or among the pack's samples.
+
+    Raises InputError for a name that leads elsewhere, and for one that is not there.
+    """
+    if not isinstance(name, str) or not name:
+        raise InputError("no file is chosen: upload one, or pick one from the list")
+    if name.endswith(_SAMPLE):
+        base, path = SAMPLES, SAMPLES / name.removesuffix(_SAMPLE)
+    else:
+        plain, chosen = folder_paths.annotated_filepath(name)
+        base = Path(chosen or folder_paths.get_input_directory())
+        path = base / plain
+    # As the host compares them: a link that the user put into the folder is the user's own choice.
+    root, wanted = os.path.abspath(base), os.path.abspath(path)
+    if os.path.commonpath([root, wanted]) != root:
+        raise InputError(f"{name!r} lies outside the host's own folders and is not opened: upload the file instead")
+    if not os.path.isfile(wanted):
+        raise InputError(f"{name!r} is not in the host's input folder: upload it, or choose another file")
+    return Path(wanted)
+
+
+def fingerprint(path: Path) -> str:
+    """Changes when the file does."""
+    stat = path.stat()
+    return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def temp_file(suffix: str) -> Path:
+    """A name that is free in the host's temp folder, which the host empties when it starts and ends."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while (path := folder / f"talkface_{number:05}{suffix}").exists():
+        number += 1
+    return path

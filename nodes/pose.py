@@ -1,0 +1,72 @@
+"""Head pose as a user gives it: sliders for one pose, lines of text for a motion."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..talkface_core.errors import InputError
+from ..talkface_core.faces.head_pose import LIMIT
+from ..talkface_core.faces.head_pose import HeadPose as Pose
+from .sockets import HEAD_POSE, schema
+
+
+class HeadPose(io.ComfyNode):
+    """Sliders or keyframes to a HEAD_POSE that fits any length of sound."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "HeadPose",
+            "Head Pose",
+            "",
+            "How the head is held: one pose by the sliders, or a motion by keyframes. It fits sound of any length. "
+            "Costs nothing.",
+            inputs=[
+                _angle("yaw", "Degrees to the side: above 0 turns the face to the right of the picture."),
+                _angle("pitch", "Degrees up or down: above 0 nods down."),
+                _angle("roll", "Degrees of tilt: above 0 turns counter-clockwise."),
+                io.String.Input(
+                    "keyframes",
+                    default="",
+                    multiline=True,
+                    placeholder="0: 0, 0, 0\n2.5: 12, 0, 0",
+                    tooltip="A motion, one pose a line: seconds: yaw, pitch, roll. Between two moments the head moves "
+                    "evenly; before the first and after the last it is held. Anything here takes the sliders' place; "
+                    "empty, the sliders hold for the whole clip.",
+                ),
+            ],
+            outputs=[
+                HEAD_POSE.Output(
+                    display_name="head_pose",
+                    tooltip="For Speech to Latent or Talking Video. The bundled speaker has seen yaw up to 16 degrees, "
+                    "pitch and roll up to about 8.",
+                )
+            ],
+            search_aliases=["turn head", "yaw pitch roll", "keyframes"],
+        )
+
+    @classmethod
+    def validate_inputs(cls, keyframes: str | None) -> bool | str:
+        """Reads the keyframes before anything runs; linked ones (None) are read later."""
+        try:
+            return not (keyframes or "").strip() or bool(Pose.from_text(keyframes, "keyframes"))
+        except InputError as error:
+            return str(error)
+
+    @classmethod
+    def execute(cls, yaw: float, pitch: float, roll: float, keyframes: str) -> io.NodeOutput:
+        return io.NodeOutput(
+            Pose.from_text(keyframes, "keyframes") if keyframes.strip() else Pose.held(yaw, pitch, roll)
+        )
+
+
+def _angle(name: str, tooltip: str) -> io.Input:
+    return io.Float.Input(
+        name,
+        default=0.0,
+        min=-LIMIT,
+        max=LIMIT,
+        step=0.5,
+        display_mode=io.NumberDisplay.slider,
+        tooltip=f"{tooltip} The sliders hold for the whole clip and rest while there are keyframes.",
+    )

@@ -1,0 +1,59 @@
+"""The pack's own socket types, and the one way in which its nodes describe themselves.
+
+What travels: TALKFACE_DAE and TALKFACE_SPEECH2LATENT a `host.Component`; TALKFACE_LATENTS a
+`talkface_core.dae_talker.latents.Latents`; HEAD_POSE a `talkface_core.faces.head_pose.HeadPose`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from comfy_api.latest import io
+
+from ..talkface_core.errors import InputError
+
+PREFIX = "TalkFace"
+
+DAE = io.Custom("TALKFACE_DAE")
+SPEECH2LATENT = io.Custom("TALKFACE_SPEECH2LATENT")
+LATENTS = io.Custom("TALKFACE_LATENTS")
+HEAD_POSE = io.Custom("HEAD_POSE")
+AUDIO_UI = io.Custom("AUDIO_UI")
+
+LARGEST_SEED = 2**63 - 1
+
+Value = TypeVar("Value")
+
+_KNOWN = {field.name for field in fields(io.Schema)}
+
+
+def schema(name: str, title: str, system: str, description: str, **parts: Any) -> io.Schema:
+    """The schema of the node class `name`: its id carries the pack's prefix, its category the pack and the system.
+
+    `parts` are io.Schema's; those that an older host does not know yet are left out.
+    """
+    known = {key: value for key, value in parts.items() if key in _KNOWN}
+    category = f"{PREFIX}/{system}" if system else PREFIX
+    return io.Schema(
+        node_id=PREFIX + name, display_name=title, category=category, description=description.strip(), **known
+    )
+
+
+def advanced(widget: io.Input) -> io.Input:
+    """The same widget, tucked away under "advanced" on hosts that have such a place; others ignore the mark."""
+    widget.extra_dict = {**widget.extra_dict, "advanced": True}
+    return widget
+
+
+def seed_input(tooltip: str) -> io.Input:
+    """The seed widget that every drawing node has."""
+    return io.Int.Input("seed", default=0, min=0, max=LARGEST_SEED, control_after_generate=True, tooltip=tooltip)
+
+
+def is_a(kind: type[Value], value: Any, socket: str) -> Value:
+    """`value`, after making sure that it is what the socket promises: another pack may use the same socket name."""
+    if not isinstance(value, kind):
+        found = type(value).__name__
+        raise InputError(f"the input {socket} got a {found} from another pack; connect a TalkFace node's {socket}")
+    return value

@@ -1,0 +1,88 @@
+"""Video at the borders of the graph: a file or a sample in, and the mark of synthetic media on its way out."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from comfy_api.latest import InputImpl, io
+
+from ..talkface_core.errors import InputError
+from ..talkface_core.media.video import SYNTHETIC_MARK
+from . import host
+from .sockets import schema
+
+
+class LoadVideo(io.ComfyNode):
+    """A video file, or a sample of the pack's own, as VIDEO."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "LoadVideo",
+            "Load Video (TalkFace)",
+            "",
+            "Loads a video from ComfyUI's input folder, or a sample of the pack. Nothing is decoded yet: frames are "
+            "read by what comes after. ComfyUI's own Load Video may be used instead.",
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=host.input_files(["video"]),
+                    upload=io.UploadType.video,
+                    tooltip="A file of ComfyUI's input folder (upload one with the button), or a sample of the pack, "
+                    "marked [sample].",
+                )
+            ],
+            outputs=[io.Video.Output(display_name="video", tooltip="The video; Get Video Components takes it apart.")],
+            search_aliases=["open video", "footage"],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        """Names what is wrong with the file's name before anything runs; a linked name (None) is looked at later."""
+        try:
+            return file is None or bool(host.input_file(file))
+        except InputError as error:
+            return str(error)
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str) -> str:
+        """A file that was replaced is read anew."""
+        return host.fingerprint(host.input_file(file))
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        return io.NodeOutput(InputImpl.VideoFromFile(str(host.input_file(file))))
+
+
+class MarkSynthetic(io.ComfyNode):
+    """Puts the mark of synthetic media into the metadata of whatever file the video is saved to."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "MarkSynthetic",
+            "Mark as Synthetic",
+            "",
+            "Says in the saved file's metadata that the face in it was made by a program, in words and in the code of "
+            "the IPTC that provenance tools look for. Frames and sound are not touched. Costs nothing.",
+            inputs=[io.Video.Input("video", tooltip="What Create Video made of the frames, just before Save Video.")],
+            outputs=[io.Video.Output(display_name="video", tooltip="The same video; its file will carry the mark.")],
+            search_aliases=["watermark", "provenance", "metadata", "deepfake label"],
+        )
+
+    @classmethod
+    def execute(cls, video: Any) -> io.NodeOutput:
+        return io.NodeOutput(marked(video))
+
+
+def marked(video: Any) -> Any:
+    """The same video with SYNTHETIC_MARK added to the metadata of every file that it is saved to."""
+    twin = copy.copy(video)
+    kind = type(video)
+
+    def save_to(self: Any, path: Any, *args: Any, metadata: dict[str, Any] | None = None, **options: Any) -> Any:
+        return kind.save_to(self, path, *args, metadata={**(metadata or {}), **SYNTHETIC_MARK}, **options)
+
+    twin.__class__ = type(f"Marked{kind.__name__}", (kind,), {"save_to": save_to, "__module__": __name__})
+    return twin
