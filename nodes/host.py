@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..talkface_core.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
+from ..talkface_core.device import pick_layers
 from ..talkface_core.errors import InputError
 from ..talkface_core.media.source import AudioSource
 from ..talkface_core.parallel import pick_workers
@@ -113,8 +114,10 @@ def pick_dtype(name: str, weights: dict[str, Tensor]) -> tuple[torch.dtype, torc
 
 
 def layers(kept: torch.dtype, computed: torch.dtype) -> Any:
-    """The host's layers, which fetch and cast their weights where memory is short."""
-    return comfy.ops.pick_operations(kept, computed, load_device=mm.get_torch_device())
+    """The host's layers, which fetch and cast weights where memory is short; on a CPU those that are quick there."""
+    device = mm.get_torch_device()
+    own = pick_layers(device, computed) if kept == computed else nn
+    return own if own is not nn else comfy.ops.pick_operations(kept, computed, load_device=device)
 
 
 def managed(network: nn.Module) -> comfy.model_patcher.ModelPatcher:

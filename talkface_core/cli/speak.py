@@ -26,6 +26,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--model", metavar="NAME|FILE", help="a bundled model or a checkpoint (default: bundled)")
     parser.add_argument("--pose", metavar="YAW,PITCH,ROLL|FILE", help="head pose in degrees, or a file of keyframes")
     parser.add_argument("--pose-strength", type=float, default=1.0, metavar="0..1", help="0 predicted, 1 as given")
+    parser.add_argument("--expression", type=float, default=1.0, metavar="0..2", help="how far the mouth moves (1)")
     parser.add_argument("--no-idle", action="store_true", help="no blinks and no idle sway of the head")
     parser.add_argument("--steps", type=int, metavar="N", help="network evaluations a frame (default: the model's)")
     parser.add_argument("--sampler", metavar="NAME", help="ddim or dpmpp_2m (default: the model's)")
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     sampling(talker.autoencoder.config, args.sampler, args.steps)
     frames = frame_count(source.num_samples(), source.sample_rate, rate)
     pose = None if args.pose is None else read_pose(args.pose, talker.fps).at(frames, rate)
-    control = Control(pose, args.pose_strength).checked(frames)
+    control = Control(pose, args.pose_strength, expression=args.expression).checked(frames)
     if not args.no_idle:
         control = pipeline.idle_motion(talker.speech, source, rate, args.seed, control)
     noise = _noise(talker, args)

@@ -73,7 +73,17 @@ def test_every_flag_changes_the_picture_and_a_repeat_does_not(speak, speech, tmp
     turn, reference = f"--pose {tmp_path}/turn.csv", f"--reference {tmp_path}/face.png"
     poses = ("--pose -20,0,0", "--pose -20,0,0 --pose-strength 0.5", turn)
     made = {}
-    for flags in ("", "--no-idle", "--seed 1", "--steps 6", "--steps 6 --sampler ddim", *poses, reference):
+    changes = (
+        "",
+        "--no-idle",
+        "--expression 0",
+        "--seed 1",
+        "--steps 6",
+        "--steps 6 --sampler ddim",
+        *poses,
+        reference,
+    )
+    for flags in changes:
         assert speak(speech, "--quiet", *flags.split()).status == 0
         made[flags] = frames_of(tmp_path / "out.mp4")
     for one, other in combinations(made, 2):
@@ -132,6 +142,7 @@ def refused(ended, folder: Path, message: str) -> None:
         ("--pose nan,0,0", "NaN"),
         ("--pose 0,95,0", "beyond 90 degrees"),
         ("--pose-strength 2", "pose strength 2.0 is outside 0..1"),
+        ("--expression 3", "expression 3.0 is outside 0..2"),
         ("--pose-strength nan --pose 1,2,3", "pose strength nan is outside"),
         ("--steps 0", "cannot take 0 sampling steps"),
         ("--steps -3", "cannot take -3 sampling steps"),

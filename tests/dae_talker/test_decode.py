@@ -8,6 +8,7 @@ from einops import rearrange
 from talkface_core.dae_talker.autoencoder import DiffusionAutoencoder, autoencoder_config
 from talkface_core.dae_talker.decode import (
     decode,
+    decode_memory,
     default_window,
     encode,
     fit_square,
@@ -213,3 +214,23 @@ def test_a_picture_is_cropped_to_its_middle_square(shape):
 def test_a_reference_of_another_size_is_refused(model):
     with pytest.raises(InputError, match=r"this model needs \[16, 16, 3\]"):
         noise_from_image(model, torch.zeros(32, 32, 3))
+
+
+def test_the_memory_asked_for_grows_with_the_window_and_the_number_format(model):
+    one = decode_memory(model, 1)
+    assert decode_memory(model, 8) == 8 * one
+    assert decode_memory(model) == default_window(model) * one
+    model.compute_on(torch.device("cpu"), torch.float64)
+    try:
+        assert decode_memory(model, 1) == 2 * one
+    finally:
+        model._place = None
+
+
+def test_pictures_of_any_size_become_squares_of_the_models(model):
+    wide = torch.zeros(2, 10, 30, 3)
+    wide[:, :, 10:20] = 1.0  # the middle square
+    squares = fit_square(wide, 5)
+    assert squares.shape == (2, 5, 5, 3)
+    torch.testing.assert_close(squares, torch.ones_like(squares))
+    torch.testing.assert_close(fit_square(wide[0], 5), squares[0])
