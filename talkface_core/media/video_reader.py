@@ -11,6 +11,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from ..errors import InputError
+from .timebase import Rate, as_rate, frame_centre
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +20,16 @@ _COLOURS = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9:
 _FULL_RANGE = 2
 # libswscale's BILINEAR | ACCURATE_RND | FULL_CHR_H_INT: its default is a level too dark.
 _UNBIASED = 0x2 | 0x40000 | 0x2000
+# Seconds that one picture may stay. A slide in a lecture stays for minutes; a day is a broken clock.
+_LONGEST = 3600
 
 
 class VideoReader:
     """Frames of the first video stream of a file, upright as players show it, as often as needed.
 
     fps: the exact average rate. width, height: in pixels, after turning. num_frames: as the header says, or None.
-    has_audio: whether there is sound, to be read with `open_audio`. Damaged packets are left out with a warning.
+    start: the first frame's time on the file's clock, in seconds. has_audio: whether there is sound, to be read with
+    `open_audio`. Damaged packets are left out with a warning.
 
     Raises InputError: no such file, no video stream, nothing that decodes.
     """
@@ -41,6 +45,7 @@ class VideoReader:
             if first is None or not rate:
                 raise InputError(f"{self.path.name} holds no picture that decodes; is it cut off or damaged?")
             self.fps = Fraction(rate)
+            self.start = _seconds(first) or Fraction(0)
             self.num_frames: int | None = stream.frames or None
             self.has_audio = bool(container.streams.audio)
         self._size = first.width, first.height
@@ -58,6 +63,52 @@ class VideoReader:
                     held = []
         if held:
             yield np.stack(held)
+
+    def steady(self, fps: Rate, n: int = 32) -> Iterator[np.ndarray]:
+        """The same at a constant rate, by the file's time stamps: frame k is what is on screen at (k + 1/2) / fps.
+
+        Times count from the first frame, which need not be the file's zero. A rate that varies, frames that were left
+        out and other rates than `fps` thus keep in step with the sound. Raises InputError for a broken clock.
+        """
+        rate = as_rate(fps)
+        held: list[np.ndarray] = []
+        picture = _Picture(*self._size)
+        count = 0
+        with self._opened() as container:
+            for frame, end in self._shown(container):
+                drawn = None
+                while frame_centre(count, rate) < end:
+                    drawn = picture(frame) if drawn is None else drawn
+                    held.append(drawn)
+                    count += 1
+                    if len(held) == n:
+                        yield np.stack(held)
+                        held = []
+        if held:
+            yield np.stack(held)
+
+    def _shown(self, container: av.container.InputContainer) -> Iterator[tuple[av.VideoFrame, Fraction]]:
+        """Each frame and the time until which it is shown, from the first frame on."""
+        usual = 1 / self.fps
+        before: tuple[av.VideoFrame, Fraction] | None = None
+        for frame in self._decoded(container):
+            stamp = _seconds(frame)
+            if before is None:
+                before = frame, Fraction(0)
+                continue
+            begins = before[1] + usual if stamp is None else stamp - self.start
+            if begins - before[1] > _LONGEST:
+                raise InputError(
+                    f"{self.path.name}: its clock jumps from {float(before[1]):.1f} to {float(begins):.1f} s; "
+                    "write the file again with FFmpeg so that its time stamps are whole."
+                )
+            yield before[0], begins
+            before = frame, max(begins, before[1])
+        if before is not None:
+            last = before[0]
+            ticks = getattr(last, "duration", None)  # PyAV knows it from 14.3 on
+            length = Fraction(ticks * last.time_base) if ticks and last.time_base else usual
+            yield last, before[1] + length
 
     def _opened(self) -> av.container.InputContainer:
         try:
@@ -92,6 +143,11 @@ class VideoReader:
             yield from frames
         if damaged:
             log.warning("%s is damaged: %d packets did not decode and were left out", self.path.name, damaged)
+
+
+def _seconds(frame: av.VideoFrame) -> Fraction | None:
+    """A frame's time on the file's clock, where it has one."""
+    return None if frame.pts is None or frame.time_base is None else Fraction(frame.pts * frame.time_base)
 
 
 class _Picture:

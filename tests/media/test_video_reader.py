@@ -1,6 +1,7 @@
 """Reading films: chunks, colours, turned telephones, and files that are none."""
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -119,3 +120,62 @@ def test_missing_film_and_film_without_pictures(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(800, np.float32), 8000)
     with pytest.raises(InputError, match=r"a\.wav has no pictures"):
         VideoReader(tmp_path / "a.wav")
+
+
+def stamped(path: Path, stamps: list[int], unit: Fraction, codec: str = "libx264") -> Path:
+    """A film whose frame i has the grey level 10 + 5 i and the time stamp stamps[i] * unit."""
+    rate = 1 / unit if unit > Fraction(1, 100) else 25
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, width=32, height=16, pix_fmt="yuv420p", options={"bf": "0"})
+        stream.time_base = stream.codec_context.time_base = unit
+        for i, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(np.full((16, 32, 3), 10 + 5 * i, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = stamp, unit
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode(None):
+            container.mux(packet)
+    return path
+
+
+def shown(path: Path, fps: object = 25) -> list[int]:
+    """Which of the frames of `stamped` is shown at each instant."""
+    levels = np.concatenate(list(VideoReader(path).steady(fps, 7))).mean(axis=(1, 2, 3))
+    return [round((level - 10) / 5) for level in levels]
+
+
+def nearest(stamps: list[int], unit: Fraction, fps: Fraction, end: Fraction) -> list[int]:
+    """The same by the definition: the last frame that begins before the middle of each interval of 1 / fps."""
+    begins = [(stamp - stamps[0]) * unit for stamp in stamps]
+    middles = [(k + Fraction(1, 2)) / fps for k in range(int(end * fps) + 2)]
+    return [max(i for i, begin in enumerate(begins) if begin <= m) for m in middles if m < end]
+
+
+@pytest.mark.parametrize("source", [Fraction(25), Fraction(30), Fraction(60), Fraction(24000, 1001), Fraction(15)])
+def test_a_steady_rate_out_of_every_other(source: Fraction, tmp_path: Path) -> None:
+    stamps = list(range(30))
+    path = stamped(tmp_path / "a.mp4", stamps, 1 / source)
+    assert shown(path) == nearest(stamps, 1 / source, Fraction(25), 30 / source)
+    if source == 25:
+        assert shown(path) == stamps
+
+
+def test_a_varying_rate_a_gap_and_a_late_start_keep_their_times(tmp_path: Path) -> None:
+    stamps = [507, 547, 600, 601, 640, 700, 1100, 1140, 1180]  # milliseconds; nothing between 700 and 1100
+    path = stamped(tmp_path / "a.mkv", stamps, Fraction(1, 1000))
+    assert VideoReader(path).start == Fraction(507, 1000)
+    got = shown(path)
+    wanted = nearest(stamps, Fraction(1, 1000), Fraction(25), Fraction(1220 - 507, 1000))
+    assert got[: len(wanted) - 1] == wanted[:-1]
+    assert abs(len(got) - len(wanted)) <= 1  # how long the last frame stays, the file does not say
+    assert got.count(5) == 10
+
+
+def test_frames_without_time_stamps_follow_the_rate(tmp_path: Path) -> None:
+    assert shown(stamped(tmp_path / "a.avi", list(range(10)), Fraction(1, 30), "mpeg4"), 30) == list(range(10))
+
+
+def test_a_broken_clock_is_told(tmp_path: Path) -> None:
+    path = stamped(tmp_path / "a.mkv", [0, 40, 90_000_000], Fraction(1, 1000))
+    with pytest.raises(InputError, match=r"a\.mkv: its clock jumps from 0\.0 to 90000\.0 s"):
+        list(VideoReader(path).steady(25))
