@@ -1,0 +1,167 @@
+"""The help pages: each node has one in both languages, and what a page says about the node is so."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from tests.schemas import ROOT, node_defs
+from tests.workflows.node_info import PREFIX, read_snapshot
+
+DOCS = ROOT / "web" / "docs"
+PAPER = "https://arxiv.org/abs/2303.17550"
+LANGUAGES = ("en", "zh")
+
+
+def nodes() -> dict[str, str]:
+    """Node id -> system ("" for nodes of no system) of every schema in the sources."""
+    found = {}
+    for path in sorted((ROOT / "nodes").glob("*.py")):
+        names = constants(path)
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "schema":
+                name, _, system = call.args[:3]
+                found[PREFIX + name.value] = names[system.id] if isinstance(system, ast.Name) else system.value
+    return found
+
+
+def constants(path: Path) -> dict[str, str]:
+    """The strings that a file assigns to names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    made = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)]
+    return {node.targets[0].id: node.value.value for node in made}
+
+
+def page(node: str, language: str) -> str:
+    """English is also what languages without a page of their own get."""
+    path = DOCS / f"{node}.md" if language == "en" else DOCS / node / f"{language}.md"
+    return path.read_text(encoding="utf-8")
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """The cells of the table below a heading, without its two first lines."""
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+HEADINGS = {
+    "en": ("Inputs", "Outputs", "When something goes wrong"),
+    "zh": ("输入", "输出", "出错时"),
+}
+
+every_page = pytest.mark.parametrize(("node", "language"), [(n, v) for n in sorted(nodes()) for v in LANGUAGES])
+
+
+def test_the_sources_and_the_pack_name_the_same_nodes():
+    assert nodes().keys() == node_defs().keys()
+
+
+def test_there_is_no_page_of_a_node_that_is_not_there():
+    assert {path.stem for path in DOCS.glob("*.md")} == nodes().keys()
+    assert {path.parent.name for path in DOCS.glob("*/zh.md")} == nodes().keys()
+    assert sorted(DOCS.rglob("*.md")) == sorted([*DOCS.glob("*.md"), *DOCS.glob("*/zh.md")])
+
+
+@every_page
+def test_a_page_has_its_parts(node, language):
+    text = page(node, language)
+    assert text.startswith(f"# {names(language)[node]['display_name']}\n\n")
+    for heading in HEADINGS[language]:
+        assert text.count(f"\n## {heading}\n") == 1, heading
+    if nodes()[node]:
+        assert PAPER in text
+    assert len(text.splitlines()) <= 65, "longer than one looks at"
+
+
+@every_page
+def test_a_page_names_every_input_and_output_in_their_order(node, language):
+    inputs, outputs, _ = HEADINGS[language]
+    for heading, kind in ((inputs, "inputs"), (outputs, "outputs")):
+        told = [row[0] for row in rows(page(node, language), heading)]
+        parts = list(node_defs()[node][kind].values())
+        if language == "en":
+            assert told == [f"`{part['name']}`" for part in parts]
+        else:
+            local = names(language)[node][kind].values()
+            assert told == [f"`{part['name']}` {own['name']}" for part, own in zip(parts, local, strict=True)]
+
+
+@every_page
+def test_ranges_and_defaults_are_those_of_the_node(node, language):
+    for name, cell, *_ in rows(page(node, language), HEADINGS[language][0]):
+        about = read_snapshot()[node]["inputs"][re.match(r"`(\w+)`", name)[1]]
+        if "max" in about:
+            largest = [] if about["max"] > 1e9 else [about["max"]]
+            wanted = [about["min"], *largest, about["default"]]
+            assert [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", cell)] == wanted, name
+        elif "options" in about and "default" in about:
+            assert all(option in cell for option in about["options"]), name
+            assert re.search(rf"[(（]{re.escape(about['default'])}[)）]$", cell), name
+
+
+@every_page
+def test_a_message_is_one_that_the_sources_give(node, language):
+    """Messages stand in backticks, … for what differs each time."""
+    for message, *_ in rows_or_none(page(node, language), HEADINGS[language][2]):
+        quoted = re.findall(r"`([^`]+)`", message)
+        assert quoted, message
+        for piece in (piece for text in quoted for piece in text.split("…") if len(piece.strip()) > 3):
+            assert any(piece.strip() in said for said in spoken()), piece
+
+
+def rows_or_none(text: str, heading: str) -> list[list[str]]:
+    return rows(text, heading) if "|" in text.split(f"\n## {heading}\n")[1] else []
+
+
+@lru_cache(maxsize=1)
+def spoken() -> frozenset[str]:
+    """Every string, and every fixed part of a formatted one, of the pack."""
+    found = set()
+    for path in (*(ROOT / "nodes").rglob("*.py"), *(ROOT / "talkface_core").rglob("*.py")):
+        for part in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                found.update(re.split(r"%[ds.\df]+", part.value))
+    return frozenset(found)
+
+
+def names(language: str) -> dict[str, dict]:
+    return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.skipif(not (DOCS / "pictures").is_dir(), reason="the pictures are not made yet")
+@every_page
+def test_pictures_are_there(node, language):
+    """The page looks for them below web/docs, in whatever folder the text lies."""
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page(node, language))
+    assert pictures == [f"pictures/{node}.jpg"]
+    assert (DOCS / pictures[0]).read_bytes().startswith(b"\xff\xd8\xff")
+
+
+@every_page
+def test_links_lead_out(node, language):
+    """A link to another node's page does not open it: the page would leave the workflow."""
+    for target in re.findall(r"(?<!!)\[[^\]]+\]\(([^)]+)\)", page(node, language)):
+        assert re.match(r"https?://", target), target
+
+
+@pytest.mark.parametrize("node", sorted(nodes()))
+def test_both_languages_say_as_much(node):
+    """The same rows, messages, links and numbers."""
+    english, chinese = page(node, "en"), page(node, "zh")
+    for pair in zip(HEADINGS["en"], HEADINGS["zh"], strict=True):
+        counts = [len(rows_or_none(text, heading)) for text, heading in zip((english, chinese), pair, strict=True)]
+        assert counts[0] == counts[1], pair
+    assert english.count("\n- ") == chinese.count("\n- ")
+    assert re.findall(r"https?://[^)]+", english) == re.findall(r"https?://[^)]+", chinese)
+    assert sorted(figures(english)) == sorted(figures(chinese))
+
+
+def figures(text: str) -> list[str]:
+    """Numbers, without those inside of words and of the authors' year."""
+    return re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*[A-Za-z_])", re.sub(r"\b20\d\d\b", "", text))
