@@ -21,6 +21,7 @@ from ..atomic import whole_file
 from ..errors import InputError
 from ..faces.align import EYE_LEVEL, MARGIN, FaceCrop, align, warp
 from ..faces.track import FaceTrack, smooth
+from ..sync.training_data import TalkingFaces, read_sounds, read_speech
 from ..training.data import Clip, ClipSet
 
 SMOOTHING = 0.5
@@ -83,6 +84,21 @@ def face_crops(clips: ClipSet, size: int, cache_dir: str | Path, pad: int = 0, q
     frames = np.load(target, mmap_mode="r", allow_pickle=False)
     landmarks = np.concatenate([crop.landmarks.numpy() for crop in crops])
     return FaceCrops(frames, landmarks, size, pad, clips)
+
+
+def talking_faces(
+    clips: ClipSet,
+    size: int,
+    cache_dir: str | Path,
+    pad: int = 12,
+    versions: int = 1,
+    seed: int = 0,
+    quiet: bool = False,
+) -> TalkingFaces:
+    """The faces of a set with their sound, `versions` times each: see `face_crops` and `read_sounds`."""
+    crops = face_crops(clips, size, cache_dir, pad, quiet)
+    sounds = read_sounds(clips, versions, seed)
+    return TalkingFaces(clips.name, crops.frames, crops.landmarks, size, pad, clips.starts, sounds, read_speech(clips))
 
 
 def clip_crop(clip: Clip, size: int, pad: int = 0) -> FaceCrop:

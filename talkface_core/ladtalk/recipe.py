@@ -1,0 +1,189 @@
+"""The recipe `wav2lip`: trains the generator that repaints the lower face so that it says the sound.
+
+    python -m talkface_core train wav2lip --data SET/train --expert sync_tiny --out RUN
+
+The published loss and schedule (Wav2Lip, Prajwal et al. 2020): (1 - s - g) L1 + s E_sync + g L_gen; s is 0 until the
+frozen expert finds the outputs for other people in step well enough, then 0.03; g is 0.07 with the discriminator.
+`tiny` adds what few data and little time need (losses.py, training_batches.py): L1 counts the repainted half alone,
+the mouth more, and contrasts as well as colours; most samples are single frames. It does without the discriminator,
+since SOVQAE restores the texture afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..checkpoints import save_checkpoint
+from ..media.mel_windows import FRAMES
+from ..sync.syncnet import SyncNet, lower_half, sync_loss
+from ..sync.training_data import TalkingFaces
+from ..training.config import TrainConfig
+from ..training.recipe import Batch, Recipe
+from . import discriminator as quality
+from .losses import Weights, adversarial, combined, judging, reconstruction, region_weights
+from .training_batches import Sampler, Wav2LipBatches
+from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
+
+BATCHES = {"tiny": Wav2LipBatches(), "base": Wav2LipBatches(16, 0, 1, 0.0, 0.0, 0.0, 0.0, augment=False)}
+WEIGHTS = {"tiny": Weights(mouth=4.0, detail=0.4, lower_only=True), "base": Weights(gan=0.07)}
+TRAINING = {
+    "tiny": TrainConfig(
+        lr=2e-3,
+        schedule="cosine",
+        warmup=100,
+        final_lr=0.02,
+        beta2=0.99,
+        weight_decay=1e-2,
+        ema_decay=0.998,
+        precision="bf16",
+    ),
+    "base": TrainConfig(lr=1e-4, optimiser="adam", beta1=0.5, ema_decay=0.999, grad_clip=0.0, precision="bf16"),
+}
+STEPS = {"tiny": 4000, "base": 1_000_000}
+EVALUATED = 8  # windows of five frames
+EVAL_EVERY = {"tiny": 200, "base": 3000}
+
+
+class Schedule(nn.Module):
+    """Whether the sync loss counts yet, kept with the weights so that a run resumes as it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("sync_on", torch.zeros(()))
+        self.register_buffer("measured", torch.full((), float("nan")))
+
+
+class Wav2LipRecipe(Recipe):
+    """Train a `Wav2Lip` on faces that talk against a frozen `expert` (None: without the sync loss).
+
+    `val` are other people: they decide when the sync loss begins to count, and are drawn in the samples.
+    """
+
+    name = "wav2lip"
+
+    def __init__(
+        self,
+        data: TalkingFaces,
+        expert: SyncNet | None = None,
+        config: Wav2LipConfig | None = None,
+        val: TalkingFaces | None = None,
+        batches: Wav2LipBatches | None = None,
+        weights: Weights | None = None,
+        eval_every: int = 200,
+        compile: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.settings, self.weights = batches or Wav2LipBatches(), weights or WEIGHTS["tiny"]
+        self.net = Wav2Lip(config).to(memory_format=torch.channels_last)
+        config = self.net.config
+        self.data, self.eval_every, self._compile = data.name, eval_every, compile
+        self.expert = expert.eval().requires_grad_(False) if expert is not None else None
+        shift = expert.config.mel_shift if expert is not None else 0.0
+        self.config: Mapping[str, Any] = {
+            "wav2lip": config.to_dict(),
+            "expert": expert.config.to_dict() if expert is not None else None,
+            "batches": asdict(self.settings),
+            "weights": asdict(self.weights),
+            "eval_every": eval_every,
+        }
+        self.schedule = Schedule()
+        self.modules: dict[str, nn.Module] = {COMPONENT: self.net, "schedule": self.schedule}
+        if self.weights.gan:
+            preset = quality.DiscriminatorConfig.preset("base" if config.patch == 1 else "tiny")
+            self.judge = quality.QualityDiscriminator(preset).to(memory_format=torch.channels_last)
+            self.modules[quality.COMPONENT] = self.judge
+        self.sampler = Sampler(data, self.settings, config.mel_shift, shift, seed)
+        held = Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, augment=False)
+        self._held = Sampler(val or data, held, config.mel_shift, shift).batch(np.random.default_rng(0))
+        self._generate = self.net
+
+    def prepare(self, device: torch.device) -> None:
+        """Moves the expert and the held-out batch to the device and compiles the generator, where asked to."""
+        if self.expert is not None:
+            self.expert.to(device, memory_format=torch.channels_last)
+        self._held = {name: value.to(device) for name, value in self._held.items()}
+        if self._compile:
+            self._generate = torch.compile(self.net, dynamic=False)
+
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        return self.sampler.batch(rng)
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The published sum, its parts, and s at this step."""
+        if self.expert is not None and step % self.eval_every == 0:
+            self._measure()
+        real, references = _pixels(batch["faces"]), _pixels(batch["references"])
+        made = self._generate(real, references, batch["windows"])
+        weights = self.weights
+        with torch.autocast(made.device.type, enabled=False):
+            made = made.float()
+            count = None
+            if weights.mouth or weights.lower_only:
+                count = region_weights(batch["landmarks"], made.shape[-1], weights.mouth, weights.lower_only)
+            l1 = reconstruction(made, real, count, weights.detail)
+        zero = l1.new_zeros(())
+        losses = {"l1": l1, "sync": zero, "gan": zero}
+        share = weights.sync * self.schedule.sync_on.to(l1.device)
+        if self.expert is not None and self.settings.windows:
+            with torch.set_grad_enabled(bool(self.schedule.sync_on > 0)):
+                losses["sync"] = self._sync(made, batch["sync"])
+        if weights.gan:
+            losses["gan"] = adversarial(self.judge, made)
+        total = combined(l1, losses["sync"], losses["gan"], share, weights.gan)
+        if weights.gan:
+            # One step serves both networks: each loss has a gradient for its own weights alone.
+            losses["judge"] = judging(self.judge, made, real)
+            total = total + losses["judge"]
+        return {"loss": total, **losses, "sync_weight": share}
+
+    def _sync(self, made: Tensor, windows: Tensor) -> Tensor:
+        count = len(windows)
+        halves = rearrange(lower_half(made[: count * FRAMES]), "(b t) c h w -> b t c h w", t=FRAMES)
+        return sync_loss(self.expert, halves, windows)
+
+    @torch.no_grad()
+    def _measure(self) -> None:
+        """Measure the sync loss on people held out; once below the threshold it counts for good."""
+        training = self.net.training
+        self.net.eval()
+        held = self._held
+        made = self.net(_pixels(held["faces"]), _pixels(held["references"]), held["windows"])
+        self.net.train(training)
+        loss = self._sync(made.float(), held["sync"]).float()
+        self.schedule.measured.copy_(loss)
+        if loss < self.weights.threshold:
+            self.schedule.sync_on.fill_(1.0)
+
+    @torch.no_grad()
+    def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
+        """Of people held out: the reference, what was made, and the truth, one below the other."""
+        net, held = modules[COMPONENT], self._held
+        chosen = torch.arange(EVALUATED) * FRAMES + FRAMES // 2
+        made = net(*(_pixels(held[k][chosen]) for k in ("faces", "references")), held["windows"][chosen])
+        rows = [held["references"][chosen], _bytes(made), held["faces"][chosen]]
+        return rearrange(torch.stack(rows).cpu(), "r n h w c -> (r h) (n w) c").numpy()
+
+    def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
+        net = ema_modules[COMPONENT]
+        schedule = ema_modules["schedule"]
+        measured = {} if self.expert is None else {"measured": {"sync_loss": round(float(schedule.measured), 4)}}
+        configs = {COMPONENT: net.config.to_dict()}
+        save_checkpoint(path, SYSTEM, {COMPONENT: net}, configs, {**provenance, **measured}, torch.float16)
+
+
+def _pixels(frames: Tensor) -> Tensor:
+    """uint8 [N,H,W,3] -> float [N,3,H,W] in 0..1."""
+    return rearrange(frames, "n h w c -> n c h w").float() / 255
+
+
+def _bytes(pixels: Tensor) -> Tensor:
+    return rearrange((pixels.float().clamp(0, 1) * 255).round().byte(), "n c h w -> n h w c")

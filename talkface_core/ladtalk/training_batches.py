@@ -1,0 +1,163 @@
+"""What Wav2Lip is shown: frames to repaint, references from other moments, and the sound of each frame.
+
+Some samples are five consecutive frames, which the lip expert judges together (Wav2Lip trains on those alone); the rest
+are single frames of as many people, which teach more per computed frame where data are few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..media.features import LogMel
+from ..media.mel_windows import FRAMES, WINDOW, window_starts
+from ..sync.training_data import FPS, TalkingFaces, noise_mels
+from ..training.mel_augment import MelAugment
+from ..training.picture_augment import PictureAugment, Placement
+
+_BEFORE, _STEPS = 40, 96  # mel steps that are augmented together: before the window, for echoes, and in all
+_NOISES = 24
+_INNER = ((61, 67), (62, 66), (63, 65))
+_STEADY = (*range(27, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
+
+LOOKS = PictureAugment(noise=5.0, noise_probability=0.2, blur=0.9, blur_probability=0.25, resample_probability=0.15)
+"""Milder than the expert's: what the generator is shown it also has to paint."""
+
+
+@dataclass(frozen=True)
+class Wav2LipBatches:
+    """How a batch is drawn.
+
+    windows: samples of five frames; singles: samples of one; away: frames between a sample and its reference, at
+    least; shut, alike: shares of references whose mouth is shut, and whose pose is the sample's (the others are any);
+    speaking: share of samples drawn where somebody speaks; hushed: share of shut mouths in pauses whose sound becomes
+    digital silence; augment: other voices, noises, cameras, lights and alignments.
+    """
+
+    windows: int = 4
+    singles: int = 24
+    away: int = 10
+    shut: float = 0.25
+    alike: float = 0.25
+    speaking: float = 0.8
+    hushed: float = 0.3
+    augment: bool = True
+
+
+@dataclass(frozen=True)
+class _Sample:
+    faces: NDArray[np.uint8]
+    references: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+    mel: Tensor
+    starts: NDArray[np.int64]
+
+
+class Sampler:
+    """Draws batches from faces that talk; the same for the same generator."""
+
+    def __init__(
+        self,
+        data: TalkingFaces,
+        settings: Wav2LipBatches,
+        mel_shift: float = 0.0,
+        sync_shift: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.data, self.settings = data, settings
+        self.mel_shift, self.sync_shift = mel_shift, sync_shift
+        self.sound = replace(MelAugment(), reverb=(0.1, 0.5))
+        self.noises = noise_mels(_NOISES, _STEPS, seed) if settings.augment else None
+        gaps = [np.linalg.norm(data.landmarks[:, a] - data.landmarks[:, b], axis=-1) for a, b in _INNER]
+        self._shut = np.mean(gaps, axis=0) < 0.012 * data.size
+        self._pose = data.landmarks[:, _STEADY].reshape(len(data.landmarks), -1)
+        self._usable = np.flatnonzero(data.lengths >= FRAMES + 2 * settings.away)
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Of N = 5 windows + singles frames, those of the windows first: faces, references uint8 [N,S,S,3]; landmarks
+        [N,68,2] in pixels of the crop; windows float32 [N,1,80,16]; sync [windows,1,80,16], what five frames say."""
+        settings = self.settings
+        lengths = [FRAMES] * settings.windows + [1] * settings.singles
+        clips = rng.choice(self._usable, len(lengths), replace=len(self._usable) < len(lengths))
+        samples = [self._sample(int(clip), count, rng) for clip, count in zip(clips, lengths, strict=True)]
+        mels = torch.stack([sample.mel for sample in samples])
+        if self.noises is not None:
+            mels = self._augmented(mels, rng)
+        cut = [
+            mel[torch.from_numpy(sample.starts)[:, None] + torch.arange(WINDOW)]
+            for mel, sample in zip(mels, samples, strict=True)
+        ]
+        shown = torch.cat([c[:-1] for c in cut]).transpose(1, 2)[:, None]
+        sync = torch.stack([c[-1] for c in cut[: settings.windows]]) if settings.windows else shown[:0, 0].mT
+        return {
+            "faces": torch.from_numpy(np.concatenate([s.faces for s in samples])),
+            "references": torch.from_numpy(np.concatenate([s.references for s in samples])),
+            "landmarks": torch.from_numpy(np.concatenate([s.landmarks for s in samples])),
+            "windows": shown.contiguous(),
+            "sync": sync.mT[:, None].contiguous(),
+        }
+
+    def _augmented(self, mels: Tensor, rng: np.random.Generator) -> Tensor:
+        # Digital silence stays what it is: it stands for the gate's answer, which no noise reaches.
+        silent = (mels == LogMel.SILENCE).all(2).all(1)
+        return torch.where(silent[:, None, None], mels, self.sound(mels, rng, self.noises))
+
+    def _sample(self, clip: int, count: int, rng: np.random.Generator) -> _Sample:
+        data, settings = self.data, self.settings
+        first, length = int(data.starts[clip]), int(data.lengths[clip])
+        begin = self._begin(first, length, count, rng)
+        frames = begin + np.arange(count)
+        references = first + self._reference(first, length, begin, count, rng)
+        if settings.augment:
+            placement = Placement.draw(rng, data.size, data.pad)
+            look = LOOKS.look(rng)
+        else:
+            placement, look = Placement.plain(data.size, data.pad), lambda pictures: pictures
+        pictures = placement.pictures(np.concatenate([data.frames[first + frames], data.frames[references]]))
+        pictures = look(pictures)
+        landmarks = placement.points(data.landmarks[first + frames])
+        mel, starts = self._heard(clip, frames, rng)
+        return _Sample(pictures[:count], pictures[count:], landmarks, mel, starts)
+
+    def _begin(self, first: int, length: int, count: int, rng: np.random.Generator) -> int:
+        speech = self.data.speech
+        for _ in range(20):
+            begin = int(rng.integers(0, length - count + 1))
+            if speech is None or speech[first + begin + count // 2] or rng.random() >= self.settings.speaking:
+                break
+        return begin
+
+    def _reference(self, first: int, length: int, begin: int, count: int, rng: np.random.Generator) -> NDArray:
+        """Frames of the clip, `count` consecutive ones, none of them near the sample."""
+        settings = self.settings
+        candidates = np.arange(length - count + 1)
+        candidates = candidates[np.abs(candidates - begin) >= settings.away + count]
+        kind = rng.random()
+        if kind < settings.shut:
+            shut = candidates[self._shut[first + candidates]]
+            candidates = shut if len(shut) else candidates
+        elif kind < settings.shut + settings.alike:
+            far = np.square(self._pose[first + candidates] - self._pose[first + begin]).sum(1)
+            candidates = candidates[np.argsort(far)[: max(len(far) // 20, 1)]]
+        return int(rng.choice(candidates)) + np.arange(count)
+
+    def _heard(self, clip: int, frames: NDArray, rng: np.random.Generator) -> tuple[Tensor, NDArray]:
+        """The log-mel around the frames [96,80] and where in it the windows begin: one per frame, then the expert's."""
+        data, settings = self.data, self.settings
+        versions = data.mels[clip]
+        mel = versions[int(rng.integers(len(versions))) if settings.augment else 0]
+        starts = window_starts(frames.tolist(), FPS, self.mel_shift)
+        starts += window_starts([int(frames[len(frames) // 2])], FPS, self.sync_shift)
+        origin = min(starts) - _BEFORE
+        steps = origin + np.arange(_STEPS)
+        inside = torch.from_numpy((steps >= 0) & (steps < len(mel)))
+        heard = mel[torch.from_numpy(steps.clip(0, len(mel) - 1))].float()
+        heard = torch.where(inside[:, None], heard, torch.full_like(heard, LogMel.SILENCE))
+        pause = data.speech is not None and not data.speech[data.starts[clip] + frames].any()
+        if pause and self._shut[data.starts[clip] + frames].all() and rng.random() < settings.hushed:
+            heard = torch.full_like(heard, LogMel.SILENCE)
+        return heard, np.array(starts) - origin

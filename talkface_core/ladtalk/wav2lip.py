@@ -1,0 +1,160 @@
+"""Wav2Lip's generator (Prajwal et al. 2020, section 3.3; sizes of its public code): speech repaints the lower face.
+
+The face encoder reads the picture whose lower half is black, beside a reference picture of the same person from
+another moment; the speech encoder reads 0.2 s of sound; the decoder starts from the sound's vector and joins the
+face's features at each size. `base` is the published network (36.3M parameters). `tiny` has the same structure with
+fewer channels, on pixels unshuffled by two, which makes it fast enough for a CPU.
+
+Pixels: aligned crops, 0..1, RGB, or BGR inside where weights were published so (`config.colour`).
+BatchNorm is for training; `inference_copy` folds it away, so that only layers remain that a host can cast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..sync.blocks import SpeechEncoder, Unit, chain, fold
+
+SYSTEM = "ladtalk"
+COMPONENT = "wav2lip"
+
+
+@dataclass(frozen=True)
+class Wav2LipConfig:
+    """Sizes of a `Wav2Lip`.
+
+    size: side of the crops in pixels; patch: pixels are unshuffled by so much (1: as published); face: channels of the
+    encoder from the full size down to 3x3 and of the 1x1 behind it; face_blocks: residual units of all but the last;
+    speech, speech_blocks: as `SpeechEncoder`; decoder, decoder_blocks: from 1x1 up to the full size; out: channels of
+    the last convolution but one; colour: "rgb" or "bgr"; mel_shift: seconds by which a frame's window of sound lies
+    later than media/mel_windows.py has it.
+    """
+
+    size: int = 96
+    patch: int = 2
+    face: tuple[int, ...] = (32, 64, 96, 128, 160, 192)
+    face_blocks: tuple[int, ...] = (0, 1, 1, 1, 1)
+    speech: tuple[int, ...] = (32, 48, 96, 128, 192)
+    speech_blocks: tuple[int, ...] = (0, 1, 1, 1)
+    decoder: tuple[int, ...] = (192, 160, 128, 96, 80, 64)
+    decoder_blocks: tuple[int, ...] = (0, 1, 1, 1, 1, 2)
+    out: int = 48
+    colour: str = "rgb"
+    mel_shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.colour not in ("rgb", "bgr"):
+            raise InputError(f"colour {self.colour!r} of a Wav2Lip is unknown; choose rgb or bgr.")
+        stages = len(self.face)
+        if self.size != 3 * self.patch * 2 ** (stages - 2):
+            raise InputError(
+                f"size {self.size} of a Wav2Lip with patch {self.patch} and {stages} stages does not end in 3x3; "
+                f"it would be {3 * self.patch * 2 ** (stages - 2)}."
+            )
+        if len(self.decoder) != stages or self.speech[-1] != self.decoder[0]:
+            raise InputError(
+                "a Wav2Lip's decoder has as many stages as its encoder, and its first width is the sound's."
+            )
+
+    @classmethod
+    def preset(cls, name: str) -> Wav2LipConfig:
+        """ "tiny" (bundled) or "base", the published size."""
+        if name == "tiny":
+            return cls()
+        if name == "base":
+            return cls(
+                patch=1,
+                face=(16, 32, 64, 128, 256, 512, 512),
+                face_blocks=(0, 2, 3, 2, 2, 1),
+                speech=(32, 64, 128, 256, 512),
+                speech_blocks=(2, 2, 2, 1),
+                decoder=(512, 512, 512, 384, 256, 128, 64),
+                decoder_blocks=(0, 1, 2, 2, 2, 2, 2),
+                out=32,
+            )
+        raise InputError(f"a Wav2Lip of preset {name!r} is unknown; choose tiny or base.")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Wav2LipConfig:
+        """The inverse of `to_dict` (the config of a checkpoint)."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready values."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+class Wav2Lip(nn.Module):
+    """Crops, references and sound -> crops that say it.
+
+    `norm` False builds it without BatchNorms, for a state that `sync.blocks.fold` made.
+    """
+
+    def __init__(self, config: Wav2LipConfig | None = None, *, norm: bool = True, operations: ModuleType = nn) -> None:
+        super().__init__()
+        self.config = config = config or Wav2LipConfig()
+        options = {"norm": norm, "operations": operations}
+        face, decoder, squeezed = config.face, config.decoder, config.patch**2
+        kernel = 7 if config.patch == 1 else 3
+        stages = [chain([Unit(6 * squeezed, face[0], kernel, 1, kernel // 2, **options)])]
+        for i in range(1, len(face) - 1):
+            down = Unit(face[i - 1], face[i], 3, 2, 1, **options)
+            stages.append(chain([down, *(_residual(face[i], options) for _ in range(config.face_blocks[i]))]))
+        last = (Unit(face[-2], face[-1], 3, 1, 0, **options), Unit(face[-1], face[-1], 1, 1, 0, **options))
+        self.face_encoder = nn.ModuleList([*stages, chain(last)])
+        self.speech_encoder = SpeechEncoder(config.speech, config.speech_blocks, **options)
+        skips = face[::-1]
+        stages = [chain([Unit(config.speech[-1], decoder[0], 1, 1, 0, **options)])]
+        for i in range(1, len(decoder)):
+            up = Unit(decoder[i - 1] + skips[i - 1], decoder[i], 3, grow=min(i, 2), **options)
+            stages.append(chain([up, *(_residual(decoder[i], options) for _ in range(config.decoder_blocks[i]))]))
+        self.face_decoder = nn.ModuleList(stages)
+        self.out = Unit(decoder[-1] + skips[-1], config.out, **options)
+        self.pixels = operations.Conv2d(config.out, 3 * squeezed, 1)
+
+    def forward(self, faces: Tensor, references: Tensor, windows: Tensor) -> Tensor:
+        """faces, references [B,3,S,S] RGB 0..1; windows [B,1,80,16] -> RGB 0..1 [B,3,S,S].
+
+        The lower half of `faces` is blackened here, so it cannot be peeped at.
+        """
+        x = torch.cat([blackened(faces), references], 1)
+        if self.config.colour == "bgr":
+            x = torch.cat([x[:, :3].flip(1), x[:, 3:].flip(1)], 1)
+        x = F.pixel_unshuffle(x, self.config.patch)
+        skips = []
+        for stage in self.face_encoder:
+            x = stage(x)
+            skips.append(x)
+        x = self.speech_encoder(windows)
+        for stage in self.face_decoder:
+            x = torch.cat([stage(x), skips.pop()], 1)
+        made = F.pixel_shuffle(self.pixels(self.out(x)), self.config.patch).sigmoid()
+        return made.flip(1) if self.config.colour == "bgr" else made
+
+
+def blackened(faces: Tensor) -> Tensor:
+    """Pictures [...,H,W] with the lower half at zero."""
+    rows = torch.arange(faces.shape[-2], device=faces.device) < faces.shape[-2] // 2
+    return faces * rows[:, None].to(faces.dtype)
+
+
+def inference_copy(net: Wav2Lip, operations: ModuleType = nn) -> Wav2Lip:
+    """The same function without BatchNorms, made of `operations`' layers, in evaluation mode and float32.
+
+    Equal but for rounding. A net without BatchNorms is copied as it is.
+    """
+    with torch.device("meta"):
+        copy = Wav2Lip(net.config, norm=False, operations=operations)
+    copy.load_state_dict(fold(net), assign=True)
+    return copy.eval().requires_grad_(False)
+
+
+def _residual(width: int, options: dict[str, Any]) -> Unit:
+    return Unit(width, width, residual=True, **options)

@@ -1,0 +1,103 @@
+"""The units that Wav2Lip's generator and its lip expert are built of (Prajwal et al. 2020, sizes of its public code).
+
+A unit is a convolution, a BatchNorm and a ReLU. A network that only infers needs no BatchNorm: `fold` puts it
+into the convolution before it, which is exact, faster, and leaves the layers that a host can cast and offload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Size = int | tuple[int, int]
+
+
+class Unit(nn.Module):
+    """Convolution, BatchNorm, ReLU; with `residual` the input is added before the ReLU. [B,C,H,W] -> [B,C',H',W'].
+
+    `grow` makes it a transposed convolution: 1 turns 1x1 into 3x3, 2 doubles the size. `relu` False ends in the norm.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Size = 3,
+        stride: Size = 1,
+        padding: int = 1,
+        *,
+        residual: bool = False,
+        grow: int = 0,
+        relu: bool = True,
+        norm: bool = True,
+        operations: ModuleType = nn,
+    ) -> None:
+        super().__init__()
+        if grow:
+            padding, more = (0, 0) if grow == 1 else (1, 1)
+            self.conv = operations.ConvTranspose2d(inputs, outputs, kernel, grow, padding, output_padding=more)
+        else:
+            self.conv = operations.Conv2d(inputs, outputs, kernel, stride, padding)
+        self.norm = nn.BatchNorm2d(outputs) if norm else nn.Identity()
+        self.residual, self.relu, self.grow = residual, relu, bool(grow)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.norm(self.conv(x))
+        if self.residual:
+            out = out + x
+        return F.relu(out, inplace=not self.training) if self.relu else out
+
+
+def chain(layers: Iterable[Unit]) -> nn.Sequential:
+    return nn.Sequential(*layers)
+
+
+class SpeechEncoder(nn.Sequential):
+    """A mel window [B,1,80,16] -> [B,channels[-1],1,1].
+
+    channels: at the full size, after each of the three reductions, and of the vector; blocks: residual units of the
+    first four. `relu` False lets the vector be negative.
+    """
+
+    STRIDES = ((1, 1), (3, 1), (3, 3), (3, 2))
+
+    def __init__(
+        self,
+        channels: tuple[int, ...],
+        blocks: tuple[int, ...],
+        *,
+        relu: bool = True,
+        norm: bool = True,
+        operations: ModuleType = nn,
+    ) -> None:
+        layers, before = [], 1
+        options = {"norm": norm, "operations": operations}
+        for width, count, stride in zip(channels, blocks, self.STRIDES, strict=False):
+            layers.append(Unit(before, width, 3, stride, 1, **options))
+            layers += [Unit(width, width, residual=True, **options) for _ in range(count)]
+            before = width
+        layers.append(Unit(before, channels[-1], 3, 1, 0, **options))
+        layers.append(Unit(channels[-1], channels[-1], 1, 1, 0, relu=relu, **options))
+        super().__init__(*layers)
+
+
+def fold(net: nn.Module) -> dict[str, Tensor]:
+    """The state, in float32 and without BatchNorms, of the same network built with `norm=False`: as `net` evaluates.
+
+    W' = W g / sqrt(v + eps) and b' = (b - m) g / sqrt(v + eps) + beta for each output channel.
+    """
+    state = {key: value.detach().clone() for key, value in net.state_dict().items() if ".norm." not in key}
+    for name, unit in net.named_modules():
+        if not isinstance(unit, Unit) or isinstance(unit.norm, nn.Identity):
+            continue
+        norm, conv = unit.norm, unit.conv
+        gain = (norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)).detach()
+        # A transposed convolution's kernel has its outputs on the second axis.
+        along = (1, -1, 1, 1) if unit.grow else (-1, 1, 1, 1)
+        state[f"{name}.conv.weight"] = conv.weight.detach().float() * gain.reshape(along)
+        state[f"{name}.conv.bias"] = ((conv.bias - norm.running_mean).float() * gain + norm.bias.float()).detach()
+    return state

@@ -1,0 +1,162 @@
+"""Wav2Lip's training: what a batch shows, when the sync loss begins to count, and a run that resumes and saves."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.checkpoints import read_checkpoint
+from talkface_core.ladtalk.losses import Weights
+from talkface_core.ladtalk.recipe import BATCHES, TRAINING, WEIGHTS, Wav2LipRecipe
+from talkface_core.ladtalk.training_batches import Sampler, Wav2LipBatches
+from talkface_core.ladtalk.wav2lip import Wav2Lip, Wav2LipConfig
+from talkface_core.media.features import LogMel
+from talkface_core.media.mel_windows import mel_windows
+from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
+from talkface_core.training.engine import train
+from tests.sync.talkers import talkers
+
+FEW = Wav2LipBatches(windows=1, singles=3)
+SMALL = Wav2LipConfig(
+    face=(8,) * 6,
+    face_blocks=(0,) * 5,
+    speech=(8,) * 5,
+    speech_blocks=(0,) * 4,
+    decoder=(8,) * 6,
+    decoder_blocks=(0,) * 6,
+    out=8,
+)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return talkers(clips=5)
+
+
+@pytest.fixture(scope="module")
+def expert():
+    torch.manual_seed(0)
+    return SyncNet(SyncNetConfig(face=(8,) * 6, speech=(8,) * 5, face_blocks=(0,) * 5, speech_blocks=(0,) * 4))
+
+
+def test_batches(data):
+    sampler = Sampler(data, FEW)
+    batch = sampler.batch(rng())
+    assert batch["faces"].shape == batch["references"].shape == (8, 96, 96, 3)
+    assert batch["landmarks"].shape == (8, 68, 2)
+    assert batch["windows"].shape == (8, 1, 80, 16)
+    assert batch["sync"].shape == (1, 1, 80, 16)
+    again = sampler.batch(rng())
+    assert all(torch.equal(again[key], batch[key]) for key in batch)
+
+
+def place(data, picture):
+    """Which frame of the set this plain crop is: those that look so."""
+    return np.flatnonzero((data.inner(slice(None)) == picture.numpy()).all((1, 2, 3)))
+
+
+def test_each_frame_has_its_sound_and_a_reference_from_another_moment(data):
+    plain = replace(FEW, augment=False)
+    batch = Sampler(data, plain).batch(rng(3))
+    for k in range(8):
+        here, there = place(data, batch["faces"][k]), place(data, batch["references"][k])
+        assert here[0] // 60 == there[0] // 60
+        expected = [mel_windows(data.mels[i // 60][0].float(), [i % 60], 25)[0] for i in here]
+        assert any(torch.allclose(batch["windows"][k], window) for window in expected)
+    first = place(data, batch["faces"][0])[0]
+    middles = [mel_windows(data.mels[i // 60][0].float(), [i % 60 + 2], 25) for i in place(data, batch["faces"][0])]
+    assert any(torch.allclose(batch["sync"], middle) for middle in middles), first
+
+
+def test_references_keep_away(data):
+    sampler = Sampler(data, FEW)
+    for seed in range(30):
+        begin = int(rng(seed).integers(0, 55))
+        for count in (1, 5):
+            chosen = sampler._reference(60, 60, begin, count, rng(seed))
+            assert len(chosen) == count
+            assert chosen.min() >= 0
+            assert chosen.max() < 60
+            assert np.abs(chosen[:, None] - (begin + np.arange(count))).min() >= FEW.away
+
+
+def test_shut_mouths_in_pauses_hear_digital_silence(data):
+    quiet = replace(data, speech=np.zeros(len(data.frames), bool))
+    sampler = Sampler(quiet, replace(FEW, windows=0, singles=5, hushed=1.0))
+    sampler._shut[:] = True
+    assert (sampler.batch(rng())["windows"] == LogMel.SILENCE).all()
+    sampler._shut[:] = False
+    assert not (sampler.batch(rng())["windows"] == LogMel.SILENCE).all()
+
+
+def test_the_sync_loss_waits_for_the_expert(data, expert):
+    def recipe(threshold):
+        torch.manual_seed(0)
+        weights = replace(WEIGHTS["tiny"], threshold=threshold)
+        made = Wav2LipRecipe(data, expert, SMALL, data, FEW, weights, eval_every=10)
+        made.prepare(torch.device("cpu"))
+        return made
+
+    strict, lenient = recipe(-1.0), recipe(100.0)
+    batch = strict.batch(0, rng())
+    before = strict.loss(batch, 0)
+    assert before["sync_weight"] == 0
+    assert before["loss"] == before["l1"]
+    after = lenient.loss(batch, 0)
+    assert after["sync_weight"] == pytest.approx(0.03)
+    expected = 0.97 * after["l1"] + 0.03 * after["sync"]
+    torch.testing.assert_close(after["loss"], expected)
+    # It was measured on what the net makes for people held out.
+    assert torch.isfinite(strict.schedule.measured)
+    # Once on it stays on, and is not measured at other steps.
+    lenient.weights = replace(lenient.weights, threshold=-1.0)
+    assert lenient.loss(batch, 3)["sync_weight"] > 0
+
+
+def test_the_expert_is_not_trained_and_steers_the_generator(data, expert):
+    torch.manual_seed(0)
+    recipe = Wav2LipRecipe(data, expert, SMALL, data, FEW, Weights(threshold=100.0))
+    recipe.prepare(torch.device("cpu"))
+    losses = recipe.loss(recipe.batch(0, rng()), 0)
+    losses["sync"].backward()
+    assert all(weight.grad is None for weight in expert.parameters())
+    assert recipe.net.pixels.weight.grad.abs().sum() > 0
+    assert "syncnet" not in recipe.modules
+
+
+def test_published_settings_have_a_judge(data, expert):
+    recipe = Wav2LipRecipe(data, expert, SMALL, data, replace(FEW, singles=0), WEIGHTS["base"])
+    recipe.prepare(torch.device("cpu"))
+    losses = recipe.loss(recipe.batch(0, rng()), 1)
+    expected = 0.93 * losses["l1"] + 0.07 * losses["gan"] + losses["judge"]
+    torch.testing.assert_close(losses["loss"], expected)
+    losses["loss"].backward()
+    assert all(weight.grad is not None for weight in recipe.modules["discriminator"].parameters())
+    assert (BATCHES["base"].windows, BATCHES["base"].singles) == (16, 0)
+
+
+def test_a_run_learns_resumes_and_saves(data, expert, tmp_path):
+    def recipe():
+        torch.manual_seed(0)
+        weights = replace(WEIGHTS["tiny"], threshold=100.0)
+        return Wav2LipRecipe(data, expert, SMALL, data, FEW, weights, eval_every=5)
+
+    config = replace(TRAINING["tiny"], precision="fp32", warmup=2, ema_decay=0.5, schedule="constant")
+    options = {"log_every": 1, "sample_every": 0, "device": "cpu", "quiet": True}
+    train(recipe(), tmp_path / "run", 10, config, **options)
+    result = train(recipe(), tmp_path / "run", 20, config, resume=True, **options)
+    rows = [line.split(",") for line in (tmp_path / "run" / "log.csv").read_text().splitlines()]
+    l1 = [float(row[rows[0].index("l1")]) for row in rows[1:]]
+    assert np.mean(l1[-4:]) < 0.9 * np.mean(l1[:4])
+    assert float(rows[-1][rows[0].index("sync_weight")]) == pytest.approx(0.03)
+    checkpoint = read_checkpoint(result.checkpoint, "ladtalk")
+    assert set(checkpoint.configs) == {"wav2lip"}
+    net = Wav2Lip(Wav2LipConfig.from_dict(checkpoint.configs["wav2lip"]))
+    checkpoint.load_into(net, "wav2lip")
+    assert checkpoint.provenance["measured"]["sync_loss"] > 0
+    assert recipe().sample({"wav2lip": net.eval()}).shape == (3 * 96, 8 * 96, 3)

@@ -1,0 +1,107 @@
+"""Wav2Lip's generator: published size, nothing peeped at, colours turned inside, norms folded away."""
+
+import json
+
+import pytest
+import torch
+
+from talkface_core.errors import InputError
+from talkface_core.ladtalk.wav2lip import Wav2Lip, Wav2LipConfig, blackened, inference_copy
+
+
+def count(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+def given(batch=2, seed=0):
+    torch.manual_seed(seed)
+    return torch.rand(batch, 3, 96, 96), torch.rand(batch, 3, 96, 96), torch.randn(batch, 1, 80, 16)
+
+
+def test_published_size():
+    with torch.device("meta"):
+        net = Wav2Lip(Wav2LipConfig.preset("base"))
+        assert abs(count(net) / 36.3e6 - 1) < 0.01
+        for part, millions in ((net.face_encoder, 8.2), (net.speech_encoder, 2.8)):
+            assert abs(count(part) / 1e6 - millions) < 0.06
+        assert 2e6 < count(Wav2Lip()) < 4e6
+
+
+@pytest.mark.parametrize("preset", ["tiny", "base"])
+def test_pictures_come_out(preset):
+    net = Wav2Lip(Wav2LipConfig.preset(preset)).eval()
+    with torch.no_grad():
+        made = net(*given())
+    assert made.shape == (2, 3, 96, 96)
+    assert 0 <= made.min() < made.max() <= 1
+
+
+def test_the_mouth_to_repaint_is_never_seen():
+    net = Wav2Lip().eval()
+    faces, references, windows = given()
+    other = faces.clone()
+    other[:, :, 48:] = torch.rand(2, 3, 48, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(net(faces, references, windows), net(other, references, windows))
+        other[:, :, 47] = 0
+        assert not torch.equal(net(faces, references, windows), net(other, references, windows))
+    assert torch.equal(blackened(faces)[:, :, :48], faces[:, :, :48])
+    assert not blackened(faces)[:, :, 48:].any()
+
+
+def test_every_input_matters():
+    net = Wav2Lip()
+    leaves = [x.requires_grad_() for x in given()]
+    net(*leaves).square().sum().backward()
+    assert all(leaf.grad.abs().sum() > 0 for leaf in leaves)
+    assert all(weight.grad is not None for weight in net.parameters())
+
+
+def test_colour_is_turned_inside():
+    torch.manual_seed(0)
+    net, other = Wav2Lip().eval(), Wav2Lip(Wav2LipConfig(colour="bgr")).eval()
+    other.load_state_dict(net.state_dict())
+    faces, references, windows = given()
+    with torch.no_grad():
+        expected = net(faces, references, windows)
+        torch.testing.assert_close(other(faces.flip(1), references.flip(1), windows).flip(1), expected)
+
+
+def test_an_inference_copy_has_no_norms():
+    net = Wav2Lip()
+    net(*given(4))
+    net.eval()
+    copy = inference_copy(net)
+    kinds = {type(module) for module in copy.modules() if list(module.parameters(recurse=False))}
+    assert kinds == {torch.nn.Conv2d, torch.nn.ConvTranspose2d}
+    with torch.no_grad():
+        torch.testing.assert_close(copy(*given()), net(*given()), atol=1e-5, rtol=1e-4)
+        again = inference_copy(copy)
+        torch.testing.assert_close(again(*given()), copy(*given()))
+
+
+def test_a_host_s_layers_are_used():
+    class Ops:
+        class Conv2d(torch.nn.Conv2d):
+            pass
+
+        class ConvTranspose2d(torch.nn.ConvTranspose2d):
+            pass
+
+    copy = inference_copy(Wav2Lip(), Ops)
+    layers = [module for module in copy.modules() if list(module.parameters(recurse=False))]
+    assert {type(layer) for layer in layers} == {Ops.Conv2d, Ops.ConvTranspose2d}
+
+
+def test_configs():
+    for name in ("tiny", "base"):
+        config = Wav2LipConfig.preset(name)
+        assert Wav2LipConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    with pytest.raises(InputError, match="would be 96"):
+        Wav2LipConfig(size=128)
+    with pytest.raises(InputError, match="stages"):
+        Wav2LipConfig(decoder=(192, 64))
+    with pytest.raises(InputError, match="cmyk"):
+        Wav2LipConfig(colour="cmyk")
+    with pytest.raises(InputError, match="huge"):
+        Wav2LipConfig.preset("huge")
