@@ -90,10 +90,22 @@ def landmark_probe(args: argparse.Namespace) -> Plan:
     return Plan(ProbeRecipe(train, cache(args), val), TRAIN, STEPS)
 
 
+def faces(args: argparse.Namespace) -> Plan:
+    """The bundled face net: where faces are, their landmarks and the head's pose."""
+    refuse(args, "preset", "batch_size", "autoencoder", "voices")
+    from ..faces.recipe_data import FacePictures
+    from ..faces.recipe_faces import STEPS, TRAIN, FaceRecipe
+
+    return Plan(
+        FaceRecipe(FacePictures.open(args.data, cache(args), quiet=args.quiet), compile=args.compile), TRAIN, STEPS
+    )
+
+
 RECIPES: dict[str, Callable[[argparse.Namespace], Plan]] = {
     "dae-talker-autoencoder": dae_talker_autoencoder,
     "dae-talker": dae_talker,
     "landmark-probe": landmark_probe,
+    "faces": faces,
 }
 
 

@@ -1,0 +1,156 @@
+"""The bundled detector: finder, then reader twice, the second time on the crop that the first reading asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..checkpoints import find_checkpoint, read_checkpoint
+from ..device import pick_dtype
+from ..errors import InputError
+from ..evaluation.shapes import rotation
+from .align import as_frames, warp
+from .detect import Face, best_first
+from .net import FaceFinder, FaceNetConfig, FaceReader
+from .square import SYSTEM, Square, turns
+
+BUNDLED = "face_tiny"
+
+THRESHOLD = 0.5
+"""Score from which on the bundled reader takes something for a face."""
+
+REACH = (640, 224)
+"""Longest sides that the finder sees a picture at: one for small faces, one for those that fill it."""
+
+_CANDIDATE = 0.2  # chance of a centre that is worth a reading
+_MOST = 24  # candidates read per frame
+_AT_ONCE = 32  # crops in one batch
+
+
+class BundledDetector:
+    """Detects and follows faces with the bundled nets. `threshold`: see `THRESHOLD`."""
+
+    name = "bundled"
+
+    def __init__(self, finder: FaceFinder, reader: FaceReader, threshold: float = THRESHOLD) -> None:
+        self.finder, self.reader, self.threshold = finder, reader, threshold
+        self._face = reader.face.detach().float().cpu().numpy()
+
+    def detect(self, frames: Any) -> list[list[Face]]:
+        """See `Detector.detect`."""
+        pictures = _pictures(frames)
+        wanted = [(k, square) for k, picture in enumerate(pictures) for square in self._candidates(picture)]
+        if not wanted:
+            return [[] for _ in pictures]
+        owners = [k for k, _ in wanted]
+        chosen = [pictures[k] for k in owners]
+        first = self._read(chosen, [square for _, square in wanted])
+        hopeful = [n for n, face in enumerate(first) if face.score > 0.2 * self.threshold]
+        second = self._read([chosen[n] for n in hopeful], [self._square(first[n].landmarks) for n in hopeful])
+        found: list[list[Face]] = [[] for _ in pictures]
+        for n, face in zip(hopeful, second, strict=True):
+            if face.score >= self.threshold:
+                found[owners[n]].append(face)
+        return [best_first(faces) for faces in found]
+
+    def follow(self, frames: Any, landmarks: Tensor) -> list[Face]:
+        """See `Follower.follow`."""
+        pictures = _pictures(frames)
+        points = torch.as_tensor(landmarks, dtype=torch.float32)
+        each = points if points.ndim == 3 else points.expand(len(pictures), -1, -1)
+        first = self._read(pictures, [self._square(p) for p in each])
+        # A frame whose first reading fails is read around the given landmarks again: it is not there, and stays so.
+        again = [f.landmarks if f.score > 0.2 * self.threshold else p for f, p in zip(first, each, strict=True)]
+        return self._read(pictures, [self._square(p) for p in again])
+
+    def _square(self, landmarks: Tensor) -> Square:
+        return Square.of(landmarks, self._face)
+
+    @torch.inference_mode()
+    def _candidates(self, picture: NDArray[np.uint8]) -> list[Square]:
+        """Squares of what may be faces, the likeliest first."""
+        import cv2
+
+        height, width = picture.shape[:2]
+        longest, found = max(height, width), []
+        for reach in sorted({min(reach, longest) for reach in REACH}):
+            factor = reach / longest
+            size = (max(round(width * factor), 1), max(round(height * factor), 1))
+            small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if factor < 1 else picture
+            x = self._input(small[None])
+            x = F.pad(x, (0, -x.shape[3] % 64, 0, -x.shape[2] % 64))
+            out = self.finder(x.to(memory_format=torch.channels_last))[0].float().cpu()
+            heat = out[0].sigmoid()
+            peaks = (heat == F.max_pool2d(heat[None, None], 3, 1, 1)[0, 0]) & (heat > _CANDIDATE)
+            for row, column in peaks.nonzero().tolist():
+                square = Square.decode(out[1:, row, column].numpy(), column, row).scaled(1 / factor)
+                found.append((float(heat[row, column]), square))
+        kept: list[Square] = []
+        for _, square in sorted(found, key=lambda pair: -pair[0]):
+            if all(_apart(square, other) for other in kept):
+                kept.append(square)
+        return kept[:_MOST]
+
+    @torch.inference_mode()
+    def _read(self, pictures: list[NDArray[np.uint8]], squares: list[Square]) -> list[Face]:
+        """One face off each picture, in its square."""
+        faces, size = [], self.reader.config.size
+        for start in range(0, len(squares), _AT_ONCE):
+            part = squares[start : start + _AT_ONCE]
+            matrices = [square.matrix(size)[0] for square in part]
+            crops = [
+                warp(picture, matrix, size)
+                for picture, matrix in zip(pictures[start : start + _AT_ONCE], matrices, strict=True)
+            ]
+            out = self.reader(self._input(np.stack(crops)).to(memory_format=torch.channels_last))
+            points = size * out["landmarks"].float().cpu().numpy().astype(np.float64)
+            scores, poses = out["score"].float().sigmoid().tolist(), out["pose"].float().cpu().numpy()
+            for square, matrix, own, score, pose in zip(part, matrices, points, scores, poses, strict=True):
+                back = np.linalg.solve(matrix[:, :2], (own - matrix[:, 2]).T).T
+                faces.append(Face.of(back, score, turns(rotation(pose[None])[0], -square.turn)))
+        return faces
+
+    def _input(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """uint8 [B,H,W,3] -> [B,3,H,W] in -1..1 on the nets' device and in their dtype."""
+        weight = self.reader.heat.weight
+        x = torch.from_numpy(pictures).to(weight.device).permute(0, 3, 1, 2)
+        return (x.float() / 127.5 - 1).to(weight.dtype)
+
+
+def load_bundled(
+    name_or_path: str | Path = BUNDLED,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    operations: Any = torch.nn,
+) -> BundledDetector:
+    """The bundled detector, or that of a checkpoint file. Raises CheckpointError."""
+    device = torch.device(device)
+    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
+    finder = FaceFinder(FaceNetConfig.from_dict(checkpoint.configs["finder"]), operations)
+    reader = FaceReader(FaceNetConfig.from_dict(checkpoint.configs["reader"]), operations)
+    for component, net in (("finder", finder), ("reader", reader)):
+        checkpoint.load_into(net, component)
+        net.eval().requires_grad_(False).to(device, dtype or pick_dtype(device), memory_format=torch.channels_last)
+    return BundledDetector(finder, reader)
+
+
+def _apart(a: Square, b: Square) -> bool:
+    """Whether two squares are of two faces: their centres lie apart, or one is far smaller and off the other's."""
+    return float(np.hypot(a.x - b.x, a.y - b.y)) > 0.3 * max(min(a.side, b.side), 0.4 * max(a.side, b.side))
+
+
+def _pictures(frames: Any) -> list[NDArray[np.uint8]]:
+    """Frames as contiguous uint8 pictures."""
+    shape = tuple(frames.shape)
+    if len(shape) != 4 or shape[3] != 3 or min(shape[1:3]) < 1:
+        raise InputError(f"frames of shape {list(shape)}; give RGB frames [frames, height, width, 3].")
+    array = as_frames(frames, shape[1:3], shape[0])
+    if array.dtype != np.uint8:
+        array = (array.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return [np.ascontiguousarray(picture) for picture in array]

@@ -1,0 +1,199 @@
+"""A face put back into its frame: a feathered mask over mouth and jaw, its colour matched, all else left bit for bit.
+
+A crop is often smaller than the face in the frame. So that what was not changed does not get soft, the detail that the
+crop could not hold is given back wherever the face that is pasted equals the one that was cut out.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+from .align import FaceCrop, as_frames, like, pixel_matrix, warp
+
+Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
+
+FEATHER = 0.06
+"""Width of the mask's soft edge, by the crop's side."""
+
+_GROW = 1.08  # the mask reaches beyond the jaw, since a mouth that opens wider lowers the chin
+_SAME = 3 / 255  # difference below which a pixel counts as unchanged
+_OUTLIER = 0.06  # difference in the band that no light explains
+_STIFF = 0.05  # weight that keeps the colour's slope down where the band says little
+
+
+def mouth_mask(crop: FaceCrop, feather: float = FEATHER) -> Tensor:
+    """Where a new mouth goes, float32 [T,S,S] in 0..1: from the nose's base to below the chin, zero at the crop's edge.
+
+    The edge rises from 0 to 1 over `feather` times the crop's side, inwards, so nothing lies outside of the outline.
+    """
+    if not 0 < feather < 0.25:
+        raise InputError(f"feather {feather}; give a share of the crop between 0 and 0.25, usually {FEATHER}.")
+    masks = [_mask(points, crop.size, feather) for points in crop.landmarks.numpy()]
+    return torch.from_numpy(np.stack(masks)) if masks else torch.zeros(0, crop.size, crop.size)
+
+
+def _mask(points: NDArray[np.float32], size: int, feather: float) -> NDArray[np.float32]:
+    import cv2
+
+    jaw, nose = points[2:15], points[31:36]
+    middle = points[48:60].mean(0)
+    outline = middle + (jaw - middle) * _GROW
+    # The upper edge runs below the nostrils and rises to the cheeks.
+    upper = nose[::-1] + 0.15 * (points[51] - points[33])
+    area = np.zeros((size, size), np.uint8)
+    around = cv2.convexHull(np.concatenate([outline[1:-1], upper, points[48:60]]).astype(np.float32))
+    cv2.fillPoly(area, [np.round(around * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
+    area[[0, -1]] = 0
+    area[:, [0, -1]] = 0
+    depth = cv2.distanceTransform(area, cv2.DIST_L2, 5)
+    rise = np.clip(depth / (feather * size), 0, 1)
+    return (rise * rise * (3 - 2 * rise)).astype(np.float32)
+
+
+def paste_faces(
+    frames: Frames,
+    faces: Tensor | NDArray[np.generic],
+    crop: FaceCrop,
+    mask: Tensor | None = None,
+    match_colour: bool = True,
+) -> Frames:
+    """New faces [T,S',S',3] of any size laid into frames [T,H,W,3] where `crop` was cut out; kind and dtype of frames.
+
+    `mask` [T,S,S] or [S,S] in 0..1 in the crop, of any size; None: `mouth_mask`. `match_colour` shifts the face's
+    colours, by a slope over the crop, to those of the frame in a band around the mask. Where the mask is 0 every pixel
+    is the frame's, bit for bit. Raises InputError for frames, faces or masks that do not fit the crop.
+    """
+    pictures = as_frames(frames, crop.image_size, len(crop))
+    side = int(faces.shape[1])
+    made = as_frames(faces, (side, side), len(crop))
+    masks = _masks(mask, crop, side)
+    place = crop.resized(side)
+    out = np.array(pictures)
+    for frame, face, weight, matrix in zip(out, made, masks, place.matrices.numpy(), strict=True):
+        _paste(frame, as_unit(face), weight, matrix, match_colour)
+    return like(out, frames)
+
+
+def frame_mask(crop: FaceCrop, mask: Tensor | None = None) -> Tensor:
+    """The mask of `paste_faces` as it lies in the frames: float32 [T,H,W]."""
+    masks, (height, width) = _masks(mask, crop, crop.size), crop.image_size
+    out = np.zeros((len(crop), height, width), np.float32)
+    for area, weight, matrix in zip(out, masks, crop.matrices.numpy(), strict=True):
+        region = _region(matrix, crop.size, (height, width))
+        if region is not None:
+            area[region] = _back(weight, matrix, region, linear=True)
+    return torch.from_numpy(out)
+
+
+def as_unit(picture: NDArray[np.generic]) -> NDArray[np.float32]:
+    """uint8 or float32 as float32 0..1."""
+    return picture.astype(np.float32) / 255 if picture.dtype == np.uint8 else picture
+
+
+def _masks(mask: Tensor | None, crop: FaceCrop, side: int) -> NDArray[np.float32]:
+    import cv2
+
+    given = mouth_mask(crop) if mask is None else torch.as_tensor(mask).detach().cpu().float()
+    given = given.expand(len(crop), -1, -1) if given.ndim == 2 else given
+    if given.ndim != 3 or len(given) != len(crop) or given.shape[1] != given.shape[2]:
+        raise InputError(
+            f"a mask of shape {list(given.shape)} for {len(crop)} crops; give [{len(crop)}, side, side] in the crop."
+        )
+    array = given.clamp(0, 1).numpy()
+    if array.shape[1] == side:
+        return array
+    kernel = cv2.INTER_AREA if side < array.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(one, (side, side), interpolation=kernel) for one in array])
+
+
+def _paste(
+    frame: NDArray[np.generic],
+    face: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    match_colour: bool,
+) -> None:
+    """One face into one frame [H,W,3] (uint8 or float32), in place."""
+    import cv2
+
+    region = _region(matrix, len(face), frame.shape[:2])
+    if region is None:
+        return
+    weight = _back(mask, matrix, region, linear=True)
+    part = as_unit(frame[region])
+    before = as_unit(warp(frame, matrix, len(face)))
+    if match_colour:
+        face = face + colour_shift(before, face, mask)
+    change = cv2.GaussianBlur(np.abs(face - before).max(2), (0, 0), max(0.01 * len(face), 0.5))
+    kept = np.exp(-np.square(change / _SAME))
+    new = _back(face, matrix, region)
+    new += (part - _back(before, matrix, region)) * _back(kept, matrix, region, linear=True)[..., None]
+    mixed = part + weight[..., None] * (new.clip(0, 1) - part)
+    inside = weight > 0
+    if frame.dtype == np.uint8:
+        mixed = np.rint(mixed * 255).clip(0, 255)
+    frame[region][inside] = mixed[inside].astype(frame.dtype)
+
+
+def colour_shift(
+    before: NDArray[np.float32], face: NDArray[np.float32], mask: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What to add to a face [S,S,3] so that it has the colours of `before` in a band around the mask's edge [S,S,3].
+
+    A plane over the crop per channel, by weighted least squares; pixels that differ by more than light does count
+    little.
+    """
+    import cv2
+
+    size = len(face)
+    reach = max(round(0.06 * size), 1)
+    around = cv2.dilate((mask > 0).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    band = around & (mask < 0.7)
+    if band.sum() < 16:
+        return np.zeros_like(face)
+    rows, columns = np.nonzero(band)
+    away = (before - face)[rows, columns].astype(np.float64)
+    plane = np.column_stack([np.ones(len(rows)), columns / size - 0.5, rows / size - 0.5])
+    weights, shift = np.ones(len(rows)), np.zeros((3, 3))
+    for _ in range(3):
+        scaled = plane * weights[:, None]
+        normal = scaled.T @ plane + np.diag([0, 1, 1]) * _STIFF * weights.sum()
+        shift = np.linalg.solve(normal, scaled.T @ away)
+        weights = 1 / (1 + np.square(np.abs(away - plane @ shift).max(1) / _OUTLIER))
+    y, x = np.meshgrid(np.arange(size) / size - 0.5, np.arange(size) / size - 0.5, indexing="ij")
+    return (shift[0] + x[..., None] * shift[1] + y[..., None] * shift[2]).astype(np.float32)
+
+
+def _region(matrix: NDArray[np.floating], side: int, size: tuple[int, ...]) -> tuple[slice, slice] | None:
+    """The frame's rows and columns that a crop covers, or None when it lies outside."""
+    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)
+    there = np.linalg.solve(matrix[:, :2].astype(np.float64), (corners - matrix[:, 2]).T).T
+    low = np.maximum(np.floor(there.min(0)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(there.max(0)).astype(int) + 1, size[1::-1])
+    if (high - low < 1).any():
+        return None
+    return slice(low[1], high[1]), slice(low[0], high[0])
+
+
+def _back(
+    picture: NDArray[np.float32], matrix: NDArray[np.floating], region: tuple[slice, slice], linear: bool = False
+) -> NDArray[np.float32]:
+    """A picture in the crop [S,S] or [S,S,3] as it lies in a part of the frame; a linear one is 0 outside the crop."""
+    import cv2
+
+    matrix = np.array(matrix, np.float64)
+    shrink = int(np.hypot(matrix[0, 0], matrix[1, 0]) + 0.1)
+    if shrink > 1:
+        fewer = max(len(picture) // shrink, 1)
+        matrix *= fewer / len(picture)
+        picture = cv2.resize(picture, (fewer, fewer), interpolation=cv2.INTER_AREA)
+    matrix[:, 2] += matrix[:, :2] @ (region[1].start, region[0].start)
+    size = (region[1].stop - region[1].start, region[0].stop - region[0].start)
+    kernel, border = (cv2.INTER_LINEAR, cv2.BORDER_CONSTANT) if linear else (cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(picture, pixel_matrix(matrix), size, flags=kernel | cv2.WARP_INVERSE_MAP, borderMode=border)

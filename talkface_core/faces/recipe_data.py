@@ -1,0 +1,167 @@
+"""Pictures of rendered people with their truth, as the face net is trained on: frames of clips, and stills.
+
+A folder holds `<name>.npz` beside `<name>.mp4` or `<name>.jpg`; the npz has `landmarks` [T,68,2] (pixels), `pose` [T,3]
+(degrees) and perhaps `mask` [T,H,W] (uint8, 255 where the person covers the background).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..atomic import whole_file
+from ..errors import InputError
+from ..media.video_reader import VideoReader
+
+FRAMES_PER_CLIP = {"ada": 2, "crowd": 16}
+"""Frames taken of a clip, spread over it, by the name of its set; others give 16."""
+
+SHARES = {"ada": 0.03, "crowd": 0.3, "portraits": 0.15}
+"""How much of the batches a set makes; the sets that are not named share the rest."""
+
+
+@dataclass(frozen=True)
+class FacePictures:
+    """N pictures of one or more folders.
+
+    landmarks float32 [N,68,2] in pixels; pose float32 [N,3] in degrees; masked bool [N]: whether the alpha is the
+    person's outline (else 255 everywhere); chance float64 [N]: of being taken for a batch.
+    """
+
+    name: str
+    stores: tuple[NDArray[np.uint8], ...]
+    landmarks: NDArray[np.float32]
+    pose: NDArray[np.float32]
+    masked: NDArray[np.bool_]
+    chance: NDArray[np.float64]
+
+    @classmethod
+    def open(cls, folder: str | Path, cache_dir: str | Path, size: int = 256, quiet: bool = False) -> FacePictures:
+        """Read `folder`, its `train`, or the `train` of each folder in it. Raises InputError where nothing is.
+
+        The pictures are decoded once, into one file per folder in `cache_dir`.
+        """
+        folders = training_folders(Path(folder).absolute())
+        parts = [_read(found, Path(cache_dir), size, quiet) for found in folders]
+        stores, landmarks, pose, masked = zip(*parts, strict=True)
+        names = np.concatenate([np.full(len(p), set_name(f)) for f, p in zip(folders, stores, strict=True)])
+        name = ", ".join(sorted(f"{set_name(f)}/{f.name}" for f in folders))
+        truth = (np.concatenate(part) for part in (landmarks, pose, masked))
+        return cls(name, stores, *truth, _chances(names))
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """A copy of one picture, RGBA uint8 [S,S,4]."""
+        for store in self.stores:
+            if index < len(store):
+                return np.array(store[index])
+            index -= len(store)
+        raise IndexError(index)
+
+
+def _read(
+    folder: Path, cache_dir: Path, size: int, quiet: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """A folder's pictures (a memory map), landmarks, poses and whether they are masked."""
+    paths, most = sorted(folder.glob("*.npz")), FRAMES_PER_CLIP.get(set_name(folder), 16)
+    chosen, landmarks, pose, masked = [], [], [], []
+    for path in paths:
+        with np.load(path, allow_pickle=False) as file:
+            rows = spread(len(file["landmarks"]), most)
+            chosen.append(rows)
+            landmarks.append(file["landmarks"][rows].astype(np.float32))
+            pose.append(file["pose"][rows].astype(np.float32))
+            masked.append(np.full(len(rows), "mask" in file.files))
+    about = [
+        str(size),
+        *(f"{path.name} {path.stat().st_size} {list(rows)}" for path, rows in zip(paths, chosen, strict=True)),
+    ]
+    key = hashlib.sha256("\n".join(about).encode()).hexdigest()[:12]
+    target = cache_dir / f"faces-{set_name(folder)}-{size}-{key}.npy"
+    if not target.is_file():
+        work = tqdm(list(zip(paths, chosen, strict=True)), desc=set_name(folder), disable=quiet)
+        with whole_file(target) as part:
+            store = npy.open_memmap(part, mode="w+", dtype=np.uint8, shape=(sum(map(len, chosen)), size, size, 4))
+            row = 0
+            for path, rows in work:
+                store[row : row + len(rows)] = _pictures(path, rows, size)
+                row += len(rows)
+            store.flush()
+            del store
+    scale = np.float32(size / _side(paths[0]))
+    pictures = np.load(target, mmap_mode="r", allow_pickle=False)
+    return pictures, scale * np.concatenate(landmarks), np.concatenate(pose), np.concatenate(masked)
+
+
+def training_folders(folder: Path) -> list[Path]:
+    """The folders with truth that `folder` stands for."""
+    for found in (
+        [folder],
+        [folder / "train"],
+        sorted(child / "train" for child in folder.iterdir()) if folder.is_dir() else [],
+    ):
+        held = [f for f in found if any(f.glob("*.npz"))]
+        if held:
+            return held
+    raise InputError(
+        f"{folder}: no .npz with the truth of a face in it, its train folder or its folders' train folders."
+    )
+
+
+def set_name(folder: Path) -> str:
+    """The set that a split's folder belongs to: crowd for crowd/train."""
+    return folder.parent.name if folder.name in ("train", "val") else folder.name
+
+
+def spread(length: int, most: int) -> NDArray[np.int64]:
+    """At most `most` frames of `length`, spread evenly."""
+    return np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(np.int64))
+
+
+def _side(path: Path) -> int:
+    still = path.with_suffix(".jpg")
+    if still.is_file():
+        return cv2.imread(str(still)).shape[0]
+    return VideoReader(path.with_suffix(".mp4")).height
+
+
+def _pictures(path: Path, chosen: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+    """The chosen frames [n,size,size,4]."""
+    still = path.with_suffix(".jpg")
+    if still.is_file():
+        frames = [cv2.cvtColor(cv2.imread(str(still)), cv2.COLOR_BGR2RGB)]
+    else:
+        wanted, frames, start = set(chosen.tolist()), [], 0
+        for chunk in VideoReader(path.with_suffix(".mp4")).chunks(32):
+            frames += [frame for k, frame in enumerate(chunk, start) if k in wanted]
+            start += len(chunk)
+    if len(frames) != len(chosen):
+        raise InputError(f"{path}: {len(frames)} of {len(chosen)} frames decode; the truth belongs to another cut.")
+    with np.load(path, allow_pickle=False) as file:
+        masks = file["mask"][chosen] if "mask" in file.files else np.full((len(frames), *frames[0].shape[:2]), 255)
+    out = np.empty((len(frames), size, size, 4), np.uint8)
+    for row, frame, mask in zip(out, frames, masks.astype(np.uint8), strict=True):
+        if frame.shape[0] != frame.shape[1]:
+            raise InputError(f"{path}: pictures of {frame.shape[1]}x{frame.shape[0]} px; squares are needed.")
+        row[:] = cv2.resize(np.dstack([frame, mask]), (size, size), interpolation=cv2.INTER_AREA)
+    return out
+
+
+def _chances(names: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Each picture's chance: sets by their share, pictures of a set alike."""
+    sets = sorted(set(names.tolist()))
+    named = {name: SHARES[name] for name in sets if name in SHARES}
+    others = [name for name in sets if name not in SHARES]
+    rest = max(1 - sum(named.values()), 0.1)
+    shares = {**named, **{name: rest / len(others) for name in others}}
+    chance = np.array([shares[name] / np.count_nonzero(names == name) for name in names])
+    return chance / chance.sum()

@@ -1,0 +1,161 @@
+"""One face followed through a video of any length: frames pass by in chunks, only landmarks are kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..media.timebase import Rate, as_rate
+from .choose import FaceChoice
+from .detect import Detector, Face, overlap
+from .scenes import CutFinder
+from .track import POINTS, FaceTrack, fill, smooth
+
+log = logging.getLogger(__name__)
+
+SMOOTHING = 0.3
+"""Strength of the smoothing that is used unless another is asked for: takes the jitter, leaves lips and nods."""
+
+_BLOCK = 8  # frames read at once around the face's last place: a face moves little in a third of a second
+_SAME = 0.25  # overlap of boxes from which on two faces, frame to frame, are one person's
+_FORGET = 1.0  # seconds without the face after which the choice is made anew
+
+
+def track_faces(
+    chunks: Iterable[Any],
+    fps: Rate,
+    detector: Detector,
+    choice: FaceChoice | None = None,
+    smoothing: float = SMOOTHING,
+    progress: Callable[[int], None] | None = None,
+) -> FaceTrack:
+    """The track of one face through frames given in chunks [n,H,W,3] (RGB, uint8 or float 0..1, of one size).
+
+    The face is chosen in the first frame of a scene that shows any, and then kept by overlap, wherever others go. A
+    detector that can follow searches only where the face was lost. Frames without it are bridged from their
+    neighbours, flagged and counted in the log. `progress` is called with the frames done so far.
+
+    Raises InputError for no frames, frames that change size, and when no frame has a face.
+    """
+    tracker = _Tracker(detector, choice or FaceChoice(), float(as_rate(fps)))
+    for chunk in chunks:
+        tracker.take(chunk)
+        if progress:
+            progress(tracker.done)
+    track = tracker.track(fps)
+    return smooth(track, smoothing) if len(track) > 1 else track
+
+
+def track_image(image: Any, detector: Detector, choice: FaceChoice | None = None) -> FaceTrack:
+    """The face of a single picture [1,H,W,3] or [H,W,3]. Raises InputError that says what to change if it has none."""
+    frames = image[None] if len(image.shape) == 3 else image
+    return track_faces([frames], 1, detector, choice, smoothing=0)
+
+
+class _Tracker:
+    """What is known of the face so far."""
+
+    def __init__(self, detector: Detector, choice: FaceChoice, rate: float) -> None:
+        self.detector, self.choice = detector, choice
+        self.follow = getattr(detector, "follow", None)
+        self.patience = max(round(_FORGET * rate), 1)
+        self.size: tuple[int, int] | None = None
+        self.landmarks: list[Tensor] = []
+        self.valid: list[bool] = []
+        self.cuts: list[int] = []
+        self.is_cut = CutFinder()
+        self.last: Face | None = None
+        self.missing = 0
+        self.most = 0  # faces seen in one frame
+
+    @property
+    def done(self) -> int:
+        return len(self.valid)
+
+    def take(self, chunk: Any) -> None:
+        """Find the face in the next frames."""
+        frames = chunk.detach().cpu() if isinstance(chunk, Tensor) else np.asarray(chunk)
+        if frames.ndim != 4 or frames.shape[3] != 3:
+            raise InputError(f"frames of shape {list(frames.shape)}; give RGB frames [frames, height, width, 3].")
+        size = (int(frames.shape[1]), int(frames.shape[2]))
+        if self.size not in (None, size):
+            raise InputError(
+                f"frame {self.done} is {size[1]}x{size[0]} px, those before are {self.size[1]}x{self.size[0]}."
+            )
+        self.size = size
+        pictures = frames.float().numpy() if isinstance(frames, Tensor) and frames.is_floating_point() else frames
+        cuts = [k for k, frame in enumerate(np.asarray(pictures)) if self.is_cut(frame)]
+        edges = sorted({0, *cuts, len(frames)})
+        for start, stop in pairwise(edges):
+            if start in cuts:
+                self.cuts.append(self.done)
+                self.last = None
+            self.scene(frames[start:stop])
+
+    def scene(self, frames: Any) -> None:
+        """Frames without a cut among them."""
+        start = 0
+        while start < len(frames):
+            if self.last is None or self.missing or self.follow is None:
+                self.search(frames[start : start + 1])
+                start += 1
+                continue
+            block = frames[start : start + _BLOCK]
+            for face in self.follow(block, self.last.landmarks):
+                if face.score < self.detector.threshold or overlap(face.box, self.last.box) < _SAME:
+                    self.search(frames[start : start + 1])
+                    start += 1
+                    break
+                self.note(face)
+                start += 1
+
+    def search(self, frame: Any) -> None:
+        """One frame, looked at as a whole."""
+        faces = self.detector.detect(frame)[0]
+        self.most = max(self.most, len(faces))
+        if self.last is None or self.missing >= self.patience:
+            found = self.choice.of(faces)
+        else:
+            found = max(faces, key=lambda face: overlap(face.box, self.last.box), default=None)
+            if found is not None and overlap(found.box, self.last.box) < _SAME:
+                found = None
+        self.note(found)
+
+    def note(self, face: Face | None) -> None:
+        self.valid.append(face is not None)
+        self.landmarks.append(torch.zeros(POINTS, 2) if face is None else face.landmarks)
+        self.missing = 0 if face is not None else self.missing + 1
+        self.last = face or self.last
+
+    def track(self, fps: Rate) -> FaceTrack:
+        """All frames together, gaps filled."""
+        if self.size is None or not self.valid:
+            raise InputError("no frames to find a face in; the video is empty.")
+        found, total, least = sum(self.valid), len(self.valid), self.detector.threshold
+        if not found and self.most:
+            raise InputError(
+                f"face {self.choice.index} from the left is asked for, but no frame shows more than {self.most}; "
+                f"choose 0 to {self.most - 1}, or lower the threshold."
+            )
+        if not found:
+            where = "the picture" if total == 1 else f"any of {total} frames"
+            raise InputError(
+                f"no face in {where} of {self.size[1]}x{self.size[0]} px scores {least:g} or more (detector "
+                f"{self.detector.name}); use one with a face at least 40 px high that looks towards the camera, crop "
+                "closer, turn it upright, or lower the threshold."
+            )
+        if found < total:
+            log.warning(
+                "%d of %d frames show no face that scores %g; their landmarks are held from their neighbours",
+                total - found,
+                total,
+                least,
+            )
+        return fill(torch.stack(self.landmarks), torch.tensor(self.valid), self.size, fps, self.cuts)

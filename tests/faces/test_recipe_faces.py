@@ -1,0 +1,155 @@
+"""The recipe on three drawn pictures: data, batches that repeat, targets that decode, and steps that learn."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.checkpoints import read_checkpoint
+from talkface_core.errors import InputError
+from talkface_core.faces import recipe_faces
+from talkface_core.faces.augment import MIRROR, mirrored, photograph, texture
+from talkface_core.faces.bundled import load_bundled
+from talkface_core.faces.net import STRIDE, FaceNetConfig
+from talkface_core.faces.recipe_data import FacePictures, spread
+from talkface_core.faces.recipe_faces import FaceRecipe, finder_targets, mean_crop
+from talkface_core.faces.square import SYSTEM, Square
+from talkface_core.training.config import TrainConfig
+from talkface_core.training.engine import train
+
+SMALL = FaceNetConfig((8, 8, 8, 8, 8), (8, 8, 8))
+
+
+@pytest.fixture
+def folder(tmp_path, face, place):
+    """A set with a split, two stills with outlines and one without."""
+    split = tmp_path / "set" / "people" / "train"
+    split.mkdir(parents=True)
+    for number, turn in enumerate((0, 12, -9)):
+        points = place(face, 90, turn, (64, 64)).numpy()
+        picture = np.full((128, 128, 3), 90, np.uint8)
+        cv2.fillPoly(picture, [points[:27].astype(np.int32)], (200, 160, 140))
+        for x, y in points:
+            cv2.circle(picture, (int(x), int(y)), 2, (30, 20, 20), -1)
+        cv2.imwrite(str(split / f"p{number}.jpg"), picture[..., ::-1])
+        extra = {"mask": ((picture[..., 0] != 90) * 255).astype(np.uint8)[None]} if number else {}
+        pose = np.array([[0.0, 0, -turn]])
+        np.savez(split / f"p{number}.npz", landmarks=points[None], pose=pose, **extra)
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def pictures(folder, tmp_path):
+    return FacePictures.open(folder, tmp_path / "cache", size=128, quiet=True)
+
+
+@pytest.fixture
+def recipe(pictures, monkeypatch):
+    monkeypatch.setattr(recipe_faces, "TEXTURES", 3)
+    monkeypatch.setattr(recipe_faces, "CROPS", 4)
+    monkeypatch.setattr(recipe_faces, "CANVASES", 2)
+    return FaceRecipe(pictures, SMALL)
+
+
+def test_pictures_are_read_once(pictures, folder, tmp_path):
+    assert pictures.name == "people/train"
+    assert len(pictures) == 3
+    assert pictures.masked.tolist() == [False, True, True]
+    assert pictures.picture(0)[..., 3].min() == 255
+    assert pictures.picture(1)[..., 3].min() == 0
+    assert pictures.chance.sum() == pytest.approx(1)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    small = FacePictures.open(folder / "people", tmp_path / "cache", size=64, quiet=True)
+    assert np.allclose(small.landmarks * 2, pictures.landmarks, atol=1e-3)
+    assert spread(200, 4).tolist() == [0, 66, 133, 199]
+    assert spread(1, 16).tolist() == [0]
+
+
+def test_a_folder_without_truth_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no \.npz with the truth"):
+        FacePictures.open(tmp_path, tmp_path / "cache")
+
+
+def test_mirroring_renames_the_points(face):
+    picture = np.zeros((10, 20, 3), np.uint8)
+    picture[:, 0] = 255
+    points = (face.numpy() * 10).astype(np.float32)
+    other, moved = mirrored(picture, points)
+    assert other[0, 19, 0] == 255
+    assert moved[36, 0] == pytest.approx(20 - points[45, 0])
+    assert moved[8, 1] == points[8, 1]
+    assert sorted(MIRROR) == list(range(68))
+    assert (MIRROR[MIRROR] == np.arange(68)).all()
+
+
+def test_the_mean_face_stands_upright_in_its_crop(pictures):
+    mean = mean_crop(pictures.landmarks, np.zeros((3, 3), np.float32))
+    low, high = mean.amin(0), mean.amax(0)
+    assert torch.allclose((low + high) / 2, torch.tensor([0.5, 0.5]), atol=1e-3)
+    assert float(high[1] - low[1]) == pytest.approx(recipe_faces.HEIGHT, abs=1e-4)
+    assert mean[36, 1] == pytest.approx(float(mean[45, 1]), abs=2e-3)
+
+
+def test_batches_repeat_and_have_their_shapes(recipe):
+    one, two = (recipe.batch(3, np.random.default_rng(5)) for _ in range(2))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    shapes = {key: tuple(value.shape) for key, value in one.items()}
+    assert shapes == {
+        "crops": (4, 128, 128, 3),
+        "landmarks": (4, 68, 2),
+        "pose": (4, 3),
+        "there": (4,),
+        "canvases": (2, 256, 256, 3),
+        "heat": (2, 32, 32),
+        "targets": (2, 5, 32, 32),
+        "sure": (2, 32, 32),
+    }
+
+
+def test_crops_show_the_face_where_the_landmarks_say(recipe, monkeypatch):
+    """With a plain camera, the dots drawn on the face lie under its landmarks, however the crop was jittered."""
+    monkeypatch.setattr(recipe_faces, "photograph", lambda picture, rng, face: picture)
+    monkeypatch.setattr(recipe_faces, "dress", lambda picture, points, rng: None)
+    monkeypatch.setattr(recipe_faces, "WRONG", 0.0)
+    rng, dark = np.random.default_rng(0), []
+    for _ in range(12):
+        crop, points, _, there = recipe._crop(rng)
+        assert there == 1
+        inside = ((points > 0.03) & (points < 0.97)).all(1)
+        at = (points[inside] * 128).astype(int)
+        dark.append((crop[at[:, 1], at[:, 0]].max(1) < 110).mean())
+    assert np.mean(dark) > 0.85
+
+
+def test_finder_targets_decode_to_their_squares():
+    squares = [Square(60.0, 90.0, 50.0, 0.3), Square(190.0, 150.0, 120.0, -0.6)]
+    heat, targets, sure = finder_targets(squares, 32)
+    assert (heat == 1).sum() == 2
+    for square in squares:
+        column, row = int(square.x // STRIDE), int(square.y // STRIDE)
+        assert heat[row, column] == 1
+        for dx in (0, 1):
+            found = Square.decode(targets[:, row, column + dx], column + dx, row)
+            assert sure[row, column + dx] == 1
+            assert np.allclose(
+                [found.x, found.y, found.side, found.turn], [square.x, square.y, square.side, square.turn]
+            )
+
+
+def test_photographs_repeat_and_differ():
+    picture = texture(64, np.random.default_rng(0))
+    made = [photograph(picture, np.random.default_rng(seed), 30) for seed in (1, 1, 2)]
+    assert made[0].shape == picture.shape
+    assert made[0].dtype == np.uint8
+    assert np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
+
+
+def test_training_lowers_the_loss_and_its_file_loads(recipe, tmp_path):
+    batch = recipe.batch(0, np.random.default_rng(0))
+    before = recipe.loss(batch, 0)["loss"].item()
+    result = train(recipe, tmp_path / "run", 12, TrainConfig(lr=3e-3, ema_decay=0.5), sample_every=12, quiet=True)
+    assert recipe.loss(batch, 0)["loss"].item() < before
+    assert read_checkpoint(result.checkpoint, SYSTEM).provenance["data"] == "people/train"
+    assert load_bundled(result.checkpoint).detect(np.zeros((1, 64, 64, 3), np.uint8)) is not None
+    assert len(list((tmp_path / "run" / "samples").iterdir())) == 1
