@@ -1,0 +1,209 @@
+"""The codebook: nearest-code quantisation with a straight-through gradient (van den Oord et al. 2017).
+
+The codes follow either the gradient of the codebook loss, as in the published VQGAN of CodeFormer (Zhou et al. 2022),
+or an exponential moving average of the encodings they stand for (van den Oord et al. 2017, appendix A). Codes that
+nothing chooses any more are revived at encodings of the batch at hand (Williams et al. 2020); a new codebook is nothing
+but dead codes, so its first batch sets it up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class CodebookConfig:
+    """Sizes and upkeep of a codebook.
+
+    `codes` vectors of `dim` numbers. `update`: "gradient" (a weight, trained by the codebook loss) or "ema" (a buffer,
+    a moving average with `decay`). `sphere` puts encodings and codes on the unit sphere, so that distances, margins and
+    the spread have one scale whatever the encoder's gain; `whiten` comes before it (see `Whitening`). `revive_below`
+    is the usage, as a share of an even one, below which a code counts as dead; 0 revives none.
+    """
+
+    codes: int = 1024
+    dim: int = 256
+    update: str = "gradient"
+    decay: float = 0.99
+    sphere: bool = False
+    whiten: bool = False
+    revive_below: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.update not in ("gradient", "ema"):
+            raise InputError(f"codebook update {self.update!r} is unknown; choose gradient or ema.")
+        if self.codes < 2 or self.dim < 1 or not 0 <= self.decay < 1 or not 0 <= self.revive_below < 1:
+            raise InputError(
+                f"a codebook of {self.codes} codes of {self.dim} numbers, decay {self.decay}, revival below "
+                f"{self.revive_below}: it needs two codes, one number, decay and revival in 0..1."
+            )
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What quantising encodings [B, D, H, W] gave.
+
+    `z` are the encodings as they were compared (on the sphere, where the codebook is) and `z_q` the chosen codes with
+    the straight-through gradient, both [B, D, H, W]; `codes` [B, H, W] are their numbers. The losses are scalars:
+    `codebook` moves the codes to the encodings (0 for "ema"), `commitment` the encodings to their codes.
+    `perplexity` (1..codes) is the number of codes that were in even use.
+    """
+
+    z: Tensor
+    z_q: Tensor
+    codes: Tensor
+    codebook: Tensor
+    commitment: Tensor
+    perplexity: Tensor
+
+
+class Whitening(nn.Module):
+    """Encodings [B, D, h, w] to mean 0 and unit covariance over the footage (Huang et al. 2018, by Cholesky's factor).
+
+    So no two numbers say the same and encodings cannot fall together on a few codes: left to themselves, all numbers
+    follow whatever the decoder can use first. In training the batch's statistics count, later their running averages.
+    """
+
+    MOMENTUM, SHRINK = 0.05, 1e-3
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("covariance", torch.eye(dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        mean, covariance = self.mean.to(z.dtype), self.covariance.to(z.dtype)
+        if self.training:
+            mean = z.mean((0, 2, 3))
+            flat = rearrange(z, "b d h w -> d (b h w)") - mean[:, None]
+            covariance = flat @ flat.T / flat.shape[1]
+            with torch.no_grad():
+                self.mean.lerp_(mean.to(self.mean.dtype), self.MOMENTUM)
+                self.covariance.lerp_(covariance.to(self.covariance.dtype), self.MOMENTUM)
+        return torch.einsum("de,behw->bdhw", self.filter(covariance), z - mean[:, None, None])
+
+    def filter(self, covariance: Tensor) -> Tensor:
+        """The matrix [D, D] that whitens; a little of an even covariance keeps faint numbers from being blown up."""
+        even = self.SHRINK * covariance.diagonal().mean() + 1e-8
+        identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+        factor = torch.linalg.cholesky(covariance + even * identity)
+        return torch.linalg.solve_triangular(factor, identity, upper=False)
+
+
+class Quantiser(nn.Module):
+    """Encodings [B, D, H, W] to their nearest codes, in float32 whatever the network's dtype."""
+
+    def __init__(self, config: CodebookConfig) -> None:
+        super().__init__()
+        self.config = config
+        start = torch.empty(config.codes, config.dim).uniform_(-1 / config.codes, 1 / config.codes)
+        if config.update == "gradient":
+            self.embedding = nn.Parameter(start)
+        else:
+            self.register_buffer("embedding", start)
+            self.register_buffer("total", start.clone())
+        self.white = Whitening(config.dim) if config.whiten else nn.Identity()
+        # A moving average of how often each code is chosen; 1 is an even share. Nothing has been chosen yet.
+        self.register_buffer("usage", torch.zeros(config.codes))
+
+    @property
+    def vectors(self) -> Tensor:
+        """The codes as they are compared, [codes, D], float32 or float64."""
+        vectors = self.embedding if self.embedding.dtype == torch.float64 else self.embedding.float()
+        return F.normalize(vectors, dim=-1) if self.config.sphere else vectors
+
+    @property
+    def used(self) -> Tensor:
+        """Bool [codes]: the codes that are alive."""
+        return self.usage > max(self.config.revive_below, 1e-3)
+
+    def project(self, z: Tensor) -> Tensor:
+        """Encodings [B, D, H, W] as they are compared: float32 or float64, on the sphere where the codebook is."""
+        z = self.white(z if z.dtype == torch.float64 else z.float())
+        return F.normalize(z, dim=1) if self.config.sphere else z
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """The number of the nearest code [B, H, W] of projected encodings [B, D, H, W]; among equals the first."""
+        return nearest_code(rearrange(z, "b d h w -> b h w d"), self.vectors)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """The vectors [B, D, H, W] of codes [B, H, W]."""
+        return rearrange(self.vectors[codes], "b h w d -> b d h w")
+
+    def forward(self, z: Tensor) -> Quantised:
+        """Quantise [B, D, H, W]; in training mode also keep the codebook in order."""
+        with torch.autocast(z.device.type, enabled=False):
+            dtype, z = z.dtype, self.project(z)
+            flat = rearrange(z.detach(), "b d h w -> (b h w) d")
+            if self.training:
+                self._revive(flat)
+            codes = self.nearest(z.detach())
+            counts = _summed(torch.bincount(codes.flatten(), minlength=self.config.codes).float())
+            chosen = self.lookup(codes)
+            quantised = Quantised(
+                z=z,
+                z_q=(z + (chosen - z).detach()).to(dtype),
+                codes=codes,
+                codebook=F.mse_loss(chosen, z.detach()) if self.config.update == "gradient" else z.new_zeros(()),
+                commitment=F.mse_loss(z, chosen.detach()),
+                perplexity=perplexity(counts),
+            )
+            if self.training:
+                self._follow(flat, codes.flatten(), counts)
+        return quantised
+
+    @torch.no_grad()
+    def _revive(self, flat: Tensor) -> None:
+        dead = self.usage < self.config.revive_below
+        if not self.config.revive_below and not self.usage.any():
+            dead = torch.ones_like(dead)  # a new codebook is set up even where later none is revived
+        picks = flat[torch.randint(len(flat), (self.config.codes,), device=flat.device)]
+        _from_first(picks)
+        picks = picks.to(self.embedding.dtype)
+        self.embedding.copy_(torch.where(dead[:, None], picks, self.embedding))
+        # An even share: as long as a code needs to win encodings before it is judged again.
+        self.usage.copy_(torch.where(dead, 1.0, self.usage))
+        if self.config.update == "ema":
+            self.total.copy_(torch.where(dead[:, None], picks, self.total))
+
+    @torch.no_grad()
+    def _follow(self, flat: Tensor, codes: Tensor, counts: Tensor) -> None:
+        even = counts.sum() / self.config.codes
+        self.usage.lerp_(counts / even, 1 - self.config.decay)
+        if self.config.update == "ema":
+            sums = _summed(torch.zeros_like(self.total).index_add_(0, codes, flat.to(self.total.dtype)))
+            self.total.lerp_(sums / even, 1 - self.config.decay)
+            # In place of the division's result the old code, where none is left to divide by.
+            mean = self.total / self.usage.clamp(min=1e-5)[:, None]
+            self.embedding.copy_(torch.where(self.usage[:, None] > 1e-5, mean, self.embedding))
+
+
+def nearest_code(z: Tensor, vectors: Tensor) -> Tensor:
+    """The number [...] of the vector [N, D] nearest to each encoding [..., D]; among equals the first."""
+    return (z @ vectors.T - vectors.square().sum(-1) / 2).argmax(-1)
+
+
+def perplexity(counts: Tensor) -> Tensor:
+    """Exponential of the entropy of how often each code [codes] was chosen: 1 (one code) to the number of codes."""
+    share = counts / counts.sum()
+    return torch.special.entr(share).sum().exp()
+
+
+def _summed(values: Tensor) -> Tensor:
+    """The sum over all processes of a distributed run."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(values)
+    return values
+
+
+def _from_first(values: Tensor) -> None:
+    """The first process's values, so that all codebooks stay equal."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.broadcast(values, 0)

@@ -1,0 +1,115 @@
+"""What the SOVQAE is trained to: the picture, what is seen of it, the judge, and codes that lie far apart.
+
+L1 and the hinge of the patch discriminator with its adaptive weight are VQGAN's (Esser et al. 2021, eqs. 4 to 7;
+hinge: Lim & Ye 2017), as CodeFormer's first stage uses them. Its perceptual loss, LPIPS, needs a trained VGG; without
+those weights `TextureLoss` takes its place. `spread` is the regulariser that makes the codebook "space-optimised":
+LaDTalk tells that it enlarges the bound on noise (v1 to v3), not its formula; here it is a hinge repulsion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Perceptual = Callable[[Tensor, Tensor], Tensor]
+"""A distance of two batches of frames [B, 3, H, W] in -1..1, made and real: a scalar."""
+
+
+class TextureLoss:
+    """A perceptual distance that needs no trained weights, from statistics that sight is known to go by.
+
+    Over the bands of a Laplacian pyramid (Burt & Adelson 1983), the finer the band the heavier (Bojanowski et al.
+    2018): the L1 distance, and `energy` times that of the local contrast (root mean square in windows),
+    which asks for as much texture at each place whatever its phase (Portilla & Simoncelli 2000). To these, `structure`
+    times 1 - SSIM (Wang et al. 2004). All windows are even, 8 x 8 px, and overlap by half: cheap, also on a CPU.
+    """
+
+    def __init__(self, bands: int = 3, energy: float = 1.0, structure: float = 0.1) -> None:
+        self.bands, self.energy, self.structure = bands, energy, structure
+
+    def __call__(self, made: Tensor, real: Tensor) -> Tensor:
+        total = self.structure * (1 - structural_similarity(made, real)) if self.structure else made.new_zeros(())
+        pyramids = (laplacian_pyramid(frames, self.bands) for frames in (made, real))
+        for n, (a, b) in enumerate(zip(*pyramids, strict=True)):
+            total = total + 2.0**-n * ((a - b).abs().mean() + self.energy * (contrast(a) - contrast(b)).abs().mean())
+        return total
+
+
+def laplacian_pyramid(frames: Tensor, bands: int) -> list[Tensor]:
+    """The `bands` finest bands of [B, C, H, W], the first of full size, each next one of half."""
+    found, low = [], frames
+    for _ in range(bands):
+        smooth = F.avg_pool2d(low, 2)
+        up = F.interpolate(smooth, size=low.shape[-2:], mode="bilinear", align_corners=False)
+        found.append(low - up)
+        low = smooth
+    return found
+
+
+def contrast(band: Tensor) -> Tensor:
+    """Root mean square of a band [B, C, H, W] in windows [B, C, h, w]; 1e-3 for none at all, where it is smooth."""
+    return (windows(band.square()) + 1e-6).sqrt()
+
+
+def structural_similarity(made: Tensor, real: Tensor) -> Tensor:
+    """Mean SSIM of [B, C, H, W] in -1..1 over windows (Wang et al. 2004, eq. 13), a scalar at most 1."""
+    mu_a, mu_b = windows(made), windows(real)
+    var_a, var_b = windows(made.square()) - mu_a.square(), windows(real.square()) - mu_b.square()
+    both = windows(made * real) - mu_a * mu_b
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    similar = (2 * mu_a * mu_b + c1) * (2 * both + c2) / ((mu_a.square() + mu_b.square() + c1) * (var_a + var_b + c2))
+    return similar.mean()
+
+
+def windows(values: Tensor, side: int = 8) -> Tensor:
+    """Means of [B, C, H, W] over windows of `side` px, or of the picture where that is smaller, at every half side."""
+    side = min(side, *values.shape[-2:])
+    return F.avg_pool2d(values, side, max(side // 2, 1))
+
+
+def spread(vectors: Tensor, used: Tensor, margin: float) -> Tensor:
+    """Hinge repulsion: mean over pairs of used codes of max(0, margin - ||c_i - c_j||)^2. vectors [N, D], used [N]."""
+    # Distances from inner products: a matrix of pairs instead of a tensor of differences.
+    with torch.autocast(vectors.device.type, enabled=False):
+        squares = vectors.square().sum(-1)
+        near = (squares[:, None] + squares[None] - 2 * vectors @ vectors.T).clamp(min=1e-8).sqrt()
+    pairs = (used[:, None] & used[None]).triu(1)
+    return (F.relu(margin - near).square() * pairs).sum() / pairs.sum().clamp(min=1)
+
+
+def judged(judge: nn.Module, made: Tensor) -> list[Tensor]:
+    """The judge's maps of what was made, with gradients to the frames alone."""
+    frozen: Mapping[str, Tensor] = {name: p.detach() for name, p in judge.named_parameters()}
+    # Running statistics are the judge's own look's business.
+    buffers = {name: b.clone() for name, b in judge.named_buffers()}
+    return functional_call(judge, {**frozen, **buffers}, (made,))
+
+
+def generator_hinge(score: Tensor) -> Tensor:
+    """-mean(D(made))."""
+    return -score.float().mean()
+
+
+def judge_hinge(real: Tensor, made: Tensor) -> Tensor:
+    """mean(max(0, 1 - D(real)) + max(0, 1 + D(made))) / 2."""
+    return (F.relu(1 - real.float()).mean() + F.relu(1 + made.float()).mean()) / 2
+
+
+def feature_matching(made: list[Tensor], real: list[Tensor]) -> Tensor:
+    """Mean L1 distance of the judge's hidden maps, each by its real map's own size (Wang et al. 2018, eq. 4)."""
+    terms = [
+        (a.float() - b.float().detach()).abs().mean() / b.float().detach().abs().mean().clamp(min=1e-6)
+        for a, b in zip(made[:-1], real[:-1], strict=True)
+    ]
+    return torch.stack(terms).mean()
+
+
+def adaptive_weight(picture: Tensor, judge: Tensor, last: Tensor, most: float = 1.0) -> Tensor:
+    """How much of the judge's loss balances the picture's: the ratio of their gradients' norms at the decoder's last
+    weight, at most `most` (CodeFormer; VQGAN eq. 7)."""
+    norms = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (picture, judge)]
+    return (norms[0] / (norms[1] + 1e-4)).clamp(0, most).detach()

@@ -1,0 +1,143 @@
+"""The recipe: batches that repeat, losses that reach what they should, a run, a checkpoint and a start from one."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.checkpoints import read_checkpoint
+from talkface_core.errors import InputError
+from talkface_core.evaluation.metrics import high_band_share
+from talkface_core.ladtalk.degrade import Softness, soften
+from talkface_core.ladtalk.patch_discriminator import DiscriminatorConfig
+from talkface_core.ladtalk.recipe_sovqae import (
+    BATCHES,
+    LOSSES,
+    SOVQAELoss,
+    SOVQAERecipe,
+    SOVQAETraining,
+    load_sovqae_into,
+)
+from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
+from talkface_core.training.config import TrainConfig
+from talkface_core.training.engine import train
+from tests.ladtalk.small_sovqae import PLAIN, SMALL, pictures
+
+JUDGE = DiscriminatorConfig(patch=2, channels=(4, 8), norm=False)
+CROPS = pictures(12, 48)
+TRAINING = SOVQAETraining(batch_size=4, patch=32, scales=(0.8, 1.4), soft=0.5, colour=0.1)
+LOSS = replace(LOSSES["tiny"], quantise_from=4, judge_from=2)
+
+
+def recipe(config: SOVQAEConfig = SMALL, loss: SOVQAELoss = LOSS, **settings: object) -> SOVQAERecipe:
+    torch.manual_seed(0)
+    return SOVQAERecipe(
+        settings.pop("crops", CROPS), "toys/train", config, JUDGE, loss, settings.pop("training", TRAINING), **settings
+    )
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_batches_repeat_and_soft_inputs_keep_their_targets_sharp() -> None:
+    one = recipe(training=replace(TRAINING, soft=1.0))
+    batch, again = one.batch(3, rng()), one.batch(3, rng())
+    assert all(torch.equal(batch[name], again[name]) for name in batch)
+    assert batch["real"].shape == batch["seen"].shape == (4, 32, 32, 3)
+    assert (high_band_share(batch["seen"]) < 0.7 * high_band_share(batch["real"])).any()
+    sharp = recipe(training=replace(TRAINING, soft=0.0)).batch(3, rng())
+    assert torch.equal(sharp["seen"], sharp["real"])
+
+
+def test_soft_is_what_a_few_lines_leave() -> None:
+    crop = cv2.resize(CROPS[0], (64, 64), interpolation=cv2.INTER_CUBIC)
+    soft = soften(crop, Softness(lines=0.25))
+    fine = crop - cv2.GaussianBlur(crop.astype(float), (0, 0), 2)
+    left = soft - cv2.GaussianBlur(soft.astype(float), (0, 0), 2)
+    assert left.std() < 0.5 * fine.std()
+    half = soften(crop, Softness(lines=0.25, below=0.5))
+    assert np.array_equal(half[:28], crop[:28])
+    assert np.abs(half[40:].astype(int) - soft[40:]).max() <= 1
+
+
+@pytest.mark.parametrize("step", [0, 3, 10])
+@pytest.mark.parametrize("consistency", [0.0, 0.2])
+def test_every_weight_takes_part(step: int, consistency: float) -> None:
+    one = recipe(loss=replace(LOSS, consistency=consistency))
+    for parameter in one.sovqae.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    losses = one.loss(one.batch(step, rng()), step)
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert ("judge" in losses) == (step >= LOSS.judge_from)
+    losses["loss"].backward()
+    for name, module in one.modules.items():
+        for key, parameter in module.named_parameters():
+            assert parameter.grad is not None, f"{name}.{key}"
+            # The judge's last bias may rest: its pull from both sides cancels while no patch is told for sure.
+            if parameter.ndim > 1 and (name == "sovqae" or step >= LOSS.judge_from):
+                assert parameter.grad.any(), f"{name}.{key}"
+
+
+def test_a_plain_auto_encoder_with_the_published_losses() -> None:
+    training = SOVQAETraining(batch_size=2)
+    one = recipe(PLAIN, SOVQAELoss(judge_from=0, spread=0.0), training=training, crops=CROPS[:, :32, :32])
+    losses = one.loss(one.batch(0, rng()), 0)
+    assert "spread" not in losses
+    assert "consistency" not in losses
+    losses["loss"].backward()
+    assert all(p.grad is not None for module in one.modules.values() for p in module.parameters())
+
+
+def test_an_ema_codebook_has_nothing_to_spread_by_gradients() -> None:
+    config = replace(SMALL, codebook=replace(SMALL.codebook, update="ema"))
+    losses = recipe(config).loss(recipe(config).batch(0, rng()), 0)
+    assert "spread" not in losses
+    assert losses["codebook"].item() == 0
+
+
+def patchwork() -> np.ndarray:
+    """Smooth pictures, uint8 [12, 32, 32, 3], with fine stripes here and there: where they are only a code can tell."""
+    chance = rng(5)
+    y, x = np.mgrid[:32, :32]
+    stripes = np.where((x + y) // 2 % 2, 15, -15)
+    made = []
+    for _ in range(12):
+        smooth = cv2.resize(chance.uniform(60, 200, (4, 4)).astype(np.float32), (32, 32), interpolation=cv2.INTER_CUBIC)
+        made.append(np.stack([smooth + stripes * chance.integers(0, 2, (4, 4)).repeat(8, 0).repeat(8, 1)] * 3, -1))
+    return np.stack(made).clip(0, 255).astype(np.uint8)
+
+
+def test_training_teaches_codes_and_the_checkpoint_begins_another_run(tmp_path) -> None:
+    training = SOVQAETraining(batch_size=8, flip=False)
+    one = recipe(loss=replace(LOSS, quantise_from=20, judge_from=60), training=training, crops=patchwork())
+    batch = one.batch(0, rng())
+    before = one.loss(batch, 30)["l1"].item()
+    config = TrainConfig(lr=1e-2, ema_decay=0.9)
+    result = train(one, tmp_path, 90, config, sample_every=45, save_every=0, device="cpu", quiet=True)
+    assert one.loss(batch, 30)["l1"].item() < 0.6 * before
+    assert len(list((tmp_path / "samples").glob("*.png"))) == 2
+    found = read_checkpoint(result.checkpoint, "ladtalk")
+    assert found.provenance["data"] == "toys/train"
+    net = SOVQAE(SOVQAEConfig.from_dict(found.configs["sovqae"])).eval()
+    load_sovqae_into(net, result.checkpoint)
+    second = recipe(init=result.checkpoint)
+    assert torch.equal(second.sovqae.encoder.layers[-1].weight, net.encoder.layers[-1].weight)
+    assert second.config["init"] == "sovqae"
+
+
+def test_crops_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="smaller"):
+        recipe(crops=CROPS[:, :40, :40])
+    with pytest.raises(InputError, match="uint8"):
+        recipe(crops=CROPS.astype(np.float32))
+    with pytest.raises(InputError, match="factor"):
+        recipe(training=replace(TRAINING, patch=30))
+
+
+def test_presets_name_both_sizes() -> None:
+    assert LOSSES.keys() == BATCHES.keys() == {"tiny", "base"}
+    assert (LOSSES["base"].codebook, LOSSES["base"].judge, LOSSES["base"].judge_from) == (0.25, 0.8, 30_001)
