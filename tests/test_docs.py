@@ -128,7 +128,6 @@ def names(language: str) -> dict[str, dict]:
     return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.skipif(not (DOCS / "pictures").is_dir(), reason="the pictures are not made yet")
 @every_page
 def test_pictures_are_there(node, language):
     """The page looks for them below web/docs, in whatever folder the text lies."""
@@ -143,6 +142,26 @@ def test_links_lead_out(node, language):
     """A link to another node's page does not open it: the page would leave the workflow."""
     for target in re.findall(r"(?<!!)\[[^\]]+\]\(([^)]+)\)", page(node, language)):
         assert re.match(r"https?://", target), target
+
+
+@pytest.mark.parametrize(
+    ("node", "said", "measured"),
+    [
+        ("TalkFaceLoadDAETalker", "12.4 MiB", "12.4 MiB"),
+        ("TalkFaceDAEEncode", "33.6 dB PSNR", "| PSNR | 33.6 dB |"),
+        ("TalkFaceDAEDecode", "4 for the bundled one", "**Sampling**: 4 DDIM evaluations"),
+        (
+            "TalkFaceHeadPose",
+            "yaw from -16 to 16, pitch from -7 to 12 and roll from -6 to 5 degrees",
+            "yaw -16 to 16, pitch -7 to 12, roll -6 to 5 degrees",
+        ),
+    ],
+)
+def test_numbers_of_the_bundled_model_are_those_of_its_card(node, said, measured):
+    """Chinese pages have the same numbers: see below."""
+    card = ROOT / "talkface_core" / "pretrained" / "MODEL_CARD_dae_talker_tiny.md"
+    assert said in page(node, "en")
+    assert measured in card.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("node", sorted(nodes()))
