@@ -1,4 +1,4 @@
-"""`models`: the checkpoints at hand and what they were made from; converts the published DiffAE autoencoder."""
+"""`models`: the checkpoints at hand and what they were made from; converts published DiffAE and Wav2Lip checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ def add_command(commands: Any) -> None:
     """Add the command and its flags."""
     parser = commands.add_parser("models", help="list, describe and convert models", description=__doc__)
     parser.add_argument("model", nargs="?", metavar="NAME|FILE", help="describe this one (default: list the bundled)")
-    parser.add_argument("--convert", metavar="FILE", help="a DiffAE autoencoder checkpoint (last.ckpt) to convert")
+    parser.add_argument(
+        "--convert",
+        metavar="FILE",
+        help="a public checkpoint to convert: DiffAE's autoencoder (last.ckpt), or Wav2Lip's generator or lip expert "
+        "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only",
+    )
     parser.add_argument("-o", "--output", metavar="OUT.safetensors", help="where the converted model goes")
     add_common(parser, device=False)
     parser.set_defaults(run=run)
@@ -51,9 +56,13 @@ def _convert(args: argparse.Namespace) -> int:
         raise InputError(f"output folder {Path(args.output).parent} does not exist; create it first or choose another")
     from ..checkpoints import read_checkpoint
     from ..dae_talker.convert import convert_diffae
+    from ..ladtalk.convert import convert_wav2lip, recognises
 
-    path = convert_diffae(args.convert, args.output)
-    report(args, {"output": str(path), **_described(read_checkpoint(path))}, f"{path}: written")
+    convert = convert_wav2lip if recognises(args.convert) else convert_diffae
+    path = convert(args.convert, args.output)
+    made = _described(read_checkpoint(path))
+    licence = made["provenance"].get("licence", "unknown")
+    report(args, {"output": str(path), **made}, f"{path}: written; licence of the weights: {licence}")
     return 0
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..dae_talker.autoencoder import DiffusionAutoencoder
+    from ..sync.training_data import TalkingFaces
     from ..training.config import TrainConfig
     from ..training.data import ClipSet
     from ..training.recipe import Recipe
@@ -38,7 +39,7 @@ def dae_talker_autoencoder(args: argparse.Namespace) -> Plan:
     from ..dae_talker.autoencoder import autoencoder_config
     from ..dae_talker.recipe import BATCH_SIZE, LOSSES, STEPS, TRAINING, AutoencoderRecipe
 
-    refuse(args, "autoencoder", "voices")
+    refuse(args, "autoencoder", "voices", "expert")
     preset = args.preset or "tiny"
     config = autoencoder_config(preset)
     batch = args.batch_size or BATCH_SIZE[preset]
@@ -50,7 +51,7 @@ def dae_talker_autoencoder(args: argparse.Namespace) -> Plan:
 
 def dae_talker(args: argparse.Namespace) -> Plan:
     """DAE-Talker, stage 2: speech to the latents of a trained autoencoder, and the silence gate."""
-    refuse(args, "compile")
+    refuse(args, "compile", "expert")
     if args.autoencoder is None:
         raise InputError("dae-talker needs --autoencoder: the checkpoint that dae-talker-autoencoder made of this face")
     import torch
@@ -83,7 +84,7 @@ def dae_talker(args: argparse.Namespace) -> Plan:
 
 def landmark_probe(args: argparse.Namespace) -> Plan:
     """The measuring instrument: landmarks, mouth, eyes and pose off a frame."""
-    refuse(args, "preset", "batch_size", "compile", "autoencoder", "voices")
+    refuse(args, "preset", "batch_size", "compile", "autoencoder", "voices", "expert")
     from ..evaluation.recipe_probe import STEPS, TRAIN, ProbeRecipe
 
     train, val = clips(args)
@@ -92,7 +93,7 @@ def landmark_probe(args: argparse.Namespace) -> Plan:
 
 def faces(args: argparse.Namespace) -> Plan:
     """The bundled face net: where faces are, their landmarks and the head's pose."""
-    refuse(args, "preset", "batch_size", "autoencoder", "voices")
+    refuse(args, "preset", "batch_size", "autoencoder", "voices", "expert")
     from ..faces.recipe_data import FacePictures
     from ..faces.recipe_faces import STEPS, TRAIN, FaceRecipe
 
@@ -101,11 +102,46 @@ def faces(args: argparse.Namespace) -> Plan:
     )
 
 
+def sync(args: argparse.Namespace) -> Plan:
+    """The lip expert: are lips and sound in step?"""
+    refuse(args, "autoencoder", "voices", "expert")
+    from ..sync.recipe import BATCHES, LOSSES, STEPS, TRAINING, SyncRecipe
+    from ..sync.syncnet import SyncNetConfig
+
+    preset = args.preset or "tiny"
+    config, batches = SyncNetConfig.preset(preset), BATCHES[preset]
+    data, val = talking(args, config.size, MEL_VERSIONS if batches.augment else 1)
+    batches = replace(batches, clips=args.batch_size or batches.clips)
+    recipe = SyncRecipe(data, config, val, batches, LOSSES[preset], args.compile, args.seed)
+    return Plan(recipe, TRAINING[preset], STEPS[preset])
+
+
+def wav2lip(args: argparse.Namespace) -> Plan:
+    """Wav2Lip's generator against a trained lip expert."""
+    refuse(args, "autoencoder", "voices")
+    from ..ladtalk.recipe import BATCHES, EVAL_EVERY, STEPS, TRAINING, WEIGHTS, Wav2LipRecipe
+    from ..ladtalk.wav2lip import Wav2LipConfig
+    from ..sync.syncnet import load_syncnet
+
+    preset = args.preset or "tiny"
+    config, batches = Wav2LipConfig.preset(preset), BATCHES[preset]
+    expert = load_syncnet(args.expert or "sync_tiny")
+    data, val = talking(args, config.size, MEL_VERSIONS if batches.augment else 1)
+    if args.batch_size:
+        batches = replace(batches, windows=args.batch_size, singles=6 * args.batch_size if batches.singles else 0)
+    recipe = Wav2LipRecipe(
+        data, expert, config, val, batches, WEIGHTS[preset], EVAL_EVERY[preset], args.compile, args.seed
+    )
+    return Plan(recipe, TRAINING[preset], STEPS[preset])
+
+
 RECIPES: dict[str, Callable[[argparse.Namespace], Plan]] = {
     "dae-talker-autoencoder": dae_talker_autoencoder,
     "dae-talker": dae_talker,
     "landmark-probe": landmark_probe,
     "faces": faces,
+    "sync": sync,
+    "wav2lip": wav2lip,
 }
 
 
@@ -119,6 +155,15 @@ def clips(args: argparse.Namespace) -> tuple[ClipSet, ClipSet | None]:
     beside = folder.parent / "val"
     val = ClipSet.open(beside) if folder.name == "train" and beside.is_dir() else None
     return ClipSet.open(folder), val
+
+
+def talking(args: argparse.Namespace, size: int, versions: int) -> tuple[TalkingFaces, TalkingFaces | None]:
+    """The aligned faces of the clips with their sound, and those of the `val` split, clean."""
+    from ..ladtalk.crops import talking_faces
+
+    train, val = clips(args)
+    data = talking_faces(train, size, cache(args), versions=versions, seed=args.seed, quiet=args.quiet)
+    return data, talking_faces(val, size, cache(args), quiet=args.quiet) if val else None
 
 
 def refuse(args: argparse.Namespace, *flags: str) -> None:

@@ -29,6 +29,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--allow-changes", action="store_true", help="resume with other settings than the run's")
     parser.add_argument("--compile", action="store_true", help="torch.compile: faster after a slow start")
     parser.add_argument("--autoencoder", metavar="NAME|FILE", help="dae-talker: the trained autoencoder of stage 1")
+    parser.add_argument("--expert", metavar="NAME|FILE", help="wav2lip: the trained lip expert (default: sync_tiny)")
     parser.add_argument(
         "--voices", metavar="DIR", action="append", help="dae-talker: other voices with truth; repeatable"
     )

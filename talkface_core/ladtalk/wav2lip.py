@@ -15,10 +15,13 @@ from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..checkpoints import Checkpoint, CheckpointError
 from ..errors import InputError
 from ..sync.blocks import SpeechEncoder, Unit, chain, fold
 
@@ -154,6 +157,46 @@ def inference_copy(net: Wav2Lip, operations: ModuleType = nn) -> Wav2Lip:
         copy = Wav2Lip(net.config, norm=False, operations=operations)
     copy.load_state_dict(fold(net), assign=True)
     return copy.eval().requires_grad_(False)
+
+
+def load_wav2lip(checkpoint: Checkpoint, operations: ModuleType = nn) -> Wav2Lip:
+    """The generator of a LaDTalk checkpoint for inference, as `inference_copy` makes it, on the CPU.
+
+    Raises CheckpointError for a checkpoint without one.
+    """
+    if COMPONENT not in checkpoint.configs:
+        raise CheckpointError(f"{checkpoint.path}: holds no {COMPONENT!r}, only {', '.join(checkpoint.configs)}.")
+    net = Wav2Lip(Wav2LipConfig.from_dict(checkpoint.configs[COMPONENT]))
+    checkpoint.load_into(net, COMPONENT)
+    return inference_copy(net, operations)
+
+
+@torch.no_grad()
+def repaint(
+    net: Wav2Lip,
+    faces: NDArray[np.uint8],
+    windows: Tensor,
+    references: NDArray[np.uint8] | None = None,
+    batch: int = 16,
+) -> NDArray[np.uint8]:
+    """Aligned crops uint8 [T,S,S,3] (RGB) that say the windows [T,1,80,16], in the net's own dtype and on its device.
+
+    References [T,S,S,3] show what the mouth looks like; None: the faces themselves, as published. Every frame is made
+    by itself, so chunks of any length give the same frames. Raises InputError for crops of another size or count.
+    """
+    size, weight = net.config.size, net.pixels.weight
+    references = faces if references is None else references
+    expected = (len(windows), size, size, 3)
+    if faces.shape != expected or references.shape != expected:
+        raise InputError(f"{len(windows)} windows of sound need crops of shape {list(expected)}, not {faces.shape}.")
+    made = np.empty_like(faces)
+    for start in range(0, len(faces), batch):
+        part = slice(start, start + batch)
+        pictures = (torch.from_numpy(p[part]).to(weight.device).permute(0, 3, 1, 2) for p in (faces, references))
+        x, y = (p.to(weight.dtype).contiguous(memory_format=torch.channels_last) / 255 for p in pictures)
+        out = net(x, y, windows[part].to(weight)).float().clamp(0, 1) * 255
+        made[part] = out.round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return made
 
 
 def _residual(width: int, options: dict[str, Any]) -> Unit:

@@ -6,8 +6,9 @@
 1e-4, batches of 64. Trained so, experts are known to sit at chance (0.69) for a day or more. `tiny` therefore
 contrasts: each window of lips must find its sound among others of the same clip (InfoNCE, van den Oord et al. 2018), a
 stronger signal than one yes or no per window. And since the clips have landmarks, both vectors must tell how far the
-lips are apart, which breaks the deadlock in which neither encoder has anything to agree on. A logistic function of the
-cosine is fitted along, so that the published cross-entropy remains its measure and the generator's loss.
+lips are apart: at first nothing else, which breaks the deadlock in which neither encoder has anything to agree on. A
+logistic function of the cosine is fitted along, so that the published cross-entropy remains its measure and the
+generator's loss.
 """
 
 from __future__ import annotations
@@ -38,18 +39,21 @@ from .training_data import TalkingFaces
 @dataclass(frozen=True)
 class SyncLoss:
     """Weights of the losses: pairs, the published cross-entropy; among: InfoNCE among the sounds of the clip;
-    across: InfoNCE across the batch; readout: linear read-outs of the lips' shape from both vectors. `apart`: sounds
-    nearer than so many frames are no negatives."""
+    across: InfoNCE across the batch; readout: linear read-outs of the lips' shape from both vectors. `begin`: steps of
+    read-outs alone, after which the rest comes in over as many; `apart`: sounds nearer than so many frames are no
+    negatives.
+    """
 
     pairs: float = 1.0
     among: float = 1.0
-    across: float = 0.25
+    across: float = 0.1
     readout: float = 5.0
+    begin: int = 200
     apart: int = 3
 
 
 BATCHES = {"tiny": SyncBatches(), "base": SyncBatches(64, 1, 1, farthest=10_000, speaking=0.0, augment=False)}
-LOSSES = {"tiny": SyncLoss(), "base": SyncLoss(among=0.0, across=0.0, readout=0.0)}
+LOSSES = {"tiny": SyncLoss(), "base": SyncLoss(among=0.0, across=0.0, readout=0.0, begin=0)}
 TRAINING = {
     "tiny": TrainConfig(
         lr=1e-3,
@@ -129,18 +133,22 @@ class SyncRecipe(Recipe):
                 logits, truth = (t[:, 0].gather(1, picked[:, None]) for t in (logits, truth))
             losses = {"pairs": F.binary_cross_entropy_with_logits(logits, truth)}
             losses["right"] = ((logits > 0) == (truth > 0.5)).float().mean()
-            total = self.weights.pairs * losses["pairs"]
-            if self.weights.among:
+            weights = self.weights
+            total = weights.pairs * losses["pairs"]
+            if weights.among:
                 losses["among"] = self._among(a, b, batch["times"])
-                total = total + self.weights.among * losses["among"]
-            if self.weights.across:
+                total = total + weights.among * losses["among"]
+            if weights.across:
                 losses["across"] = self._across(a, b[:, :, 0], batch["times"][..., 0])
-                total = total + self.weights.across * losses["across"]
-            if self.weights.readout:
+                total = total + weights.across * losses["across"]
+            if weights.begin:
+                # Contrasts between vectors that mean nothing yet keep both encoders from learning anything.
+                total = total * min(max(step / weights.begin - 1, 0.0), 1.0)
+            if weights.readout:
                 heads = self.modules["readout"]
                 losses["lips"] = F.mse_loss(_SPREAD * heads["faces"](a), batch["lips"])
                 losses["heard"] = F.mse_loss(_SPREAD * heads["speech"](b[:, :, 0]), batch["lips"])
-                total = total + self.weights.readout * (losses["lips"] + losses["heard"])
+                total = total + weights.readout * (losses["lips"] + losses["heard"])
         return {"loss": total, **losses}
 
     def _among(self, a: Tensor, b: Tensor, times: Tensor) -> Tensor:

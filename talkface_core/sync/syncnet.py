@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,9 +20,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..checkpoints import find_checkpoint, read_checkpoint
 from ..errors import InputError
 from ..media.mel_windows import FRAMES
-from .blocks import SpeechEncoder, Unit
+from .blocks import SpeechEncoder, Unit, fold
 
 SYSTEM = "sync"
 COMPONENT = "syncnet"
@@ -130,6 +132,19 @@ class SyncNet(nn.Module):
     @staticmethod
     def _unit(x: Tensor) -> Tensor:
         return F.normalize(x.flatten(1).float(), dim=1)
+
+
+def load_syncnet(model: str | Path, operations: ModuleType = nn) -> SyncNet:
+    """A bundled expert by name, or one from a file, to infer or as a loss: no BatchNorms, float32, on the CPU.
+
+    Raises CheckpointError for a file that is none.
+    """
+    checkpoint = read_checkpoint(find_checkpoint(model), SYSTEM)
+    trained = SyncNet(SyncNetConfig.from_dict(checkpoint.configs[COMPONENT]))
+    checkpoint.load_into(trained, COMPONENT)
+    net = SyncNet(trained.config, norm=False, operations=operations)
+    net.load_state_dict(fold(trained))
+    return net.eval().requires_grad_(False)
 
 
 def lower_half(crops: Tensor) -> Tensor:

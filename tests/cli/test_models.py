@@ -61,3 +61,13 @@ def test_what_goes_wrong_is_one_line_and_no_file(talkface, tmp_path, flags, mess
     assert ended.err.count("\n") == 1
     assert not ended.out
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_wav2lip_s_files_are_recognised(talkface, tmp_path):
+    """By their names alone: a file of the wrong sizes reaches Wav2Lip's converter and is refused there."""
+    names = ("face_decoder_blocks.0.0.conv_block.0.weight", "output_block.1.weight")
+    torch.save({"state_dict": {f"module.{name}": torch.zeros(1) for name in names}}, tmp_path / "wav2lip.pth")
+    ended = talkface("models", "--convert", tmp_path / "wav2lip.pth", "-o", tmp_path / "out.safetensors")
+    assert ended.status == 2
+    assert "Wav2Lip" in ended.err
+    assert "non-commercial" in talkface("models", "--help").out

@@ -2,11 +2,20 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
+from talkface_core.checkpoints import read_checkpoint, save_checkpoint
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.wav2lip import Wav2Lip, Wav2LipConfig, blackened, inference_copy
+from talkface_core.ladtalk.wav2lip import (
+    Wav2Lip,
+    Wav2LipConfig,
+    blackened,
+    inference_copy,
+    load_wav2lip,
+    repaint,
+)
 
 
 def count(net):
@@ -91,6 +100,40 @@ def test_a_host_s_layers_are_used():
     copy = inference_copy(Wav2Lip(), Ops)
     layers = [module for module in copy.modules() if list(module.parameters(recurse=False))]
     assert {type(layer) for layer in layers} == {Ops.Conv2d, Ops.ConvTranspose2d}
+
+
+def test_repainting_is_frame_by_frame():
+    torch.manual_seed(0)
+    net = inference_copy(Wav2Lip())
+    faces = np.random.default_rng(0).integers(0, 256, (5, 96, 96, 3), dtype=np.uint8)
+    windows = torch.randn(5, 1, 80, 16)
+    made = repaint(net, faces, windows, batch=4)
+    assert made.shape == faces.shape
+    assert made.dtype == np.uint8
+    parts = [repaint(net, faces[k : k + 1], windows[k : k + 1]) for k in range(5)]
+    assert np.abs(made.astype(int) - np.concatenate(parts)).max() <= 1
+    pixels = torch.from_numpy(faces).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        expected = net(pixels, pixels, windows).permute(0, 2, 3, 1) * 255
+    assert np.abs(made - expected.numpy()).max() < 1.01
+    half = repaint(net.to(torch.bfloat16), faces, windows)
+    assert np.abs(half.astype(int) - made).mean() < 3
+    with pytest.raises(InputError, match="4 windows of sound"):
+        repaint(net, faces, windows[:4])
+
+
+def test_loading(tmp_path):
+    torch.manual_seed(0)
+    net = Wav2Lip()
+    net(*given(4))
+    path = tmp_path / "some.safetensors"
+    save_checkpoint(path, "ladtalk", {"wav2lip": net}, {"wav2lip": net.config.to_dict()}, {})
+    loaded = load_wav2lip(read_checkpoint(path, "ladtalk"))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(*given()), net.eval()(*given()), atol=1e-5, rtol=1e-4)
+    save_checkpoint(path, "ladtalk", {"other": net}, {"other": {}}, {})
+    with pytest.raises(InputError, match="holds no 'wav2lip'"):
+        load_wav2lip(read_checkpoint(path, "ladtalk"))
 
 
 def test_configs():

@@ -63,7 +63,7 @@ def test_speech_is_preferred():
 
 def test_losses_reward_being_in_step():
     """Vectors that are right give a low loss, vectors of the shifted sounds a high one."""
-    recipe = SyncRecipe(talkers(), SMALL, batches=FEW, losses=SyncLoss(across=0.0, readout=0.0))
+    recipe = SyncRecipe(talkers(), SMALL, batches=FEW, losses=SyncLoss(across=0.0, readout=0.0, begin=0))
     batch = recipe.batch(0, rng())
     base = torch.nn.functional.normalize(torch.randn(3 * 4 * 3, 16, generator=torch.Generator().manual_seed(0)), dim=1)
     recipe._speech_vectors = lambda windows: base
@@ -106,7 +106,7 @@ def test_published_pairs():
 def test_a_run_learns_and_is_measured(tmp_path):
     torch.manual_seed(0)
     data = talkers(clips=4)
-    recipe = SyncRecipe(data, SMALL, data, replace(FEW, augment=False))
+    recipe = SyncRecipe(data, SMALL, data, replace(FEW, augment=False), SyncLoss(across=0.25, readout=0.5, begin=0))
     config = replace(TRAINING["tiny"], precision="fp32", warmup=5, ema_decay=0.9)
     result = train(recipe, tmp_path / "run", 60, config, log_every=10, sample_every=60, device="cpu", quiet=True)
     checkpoint = read_checkpoint(result.checkpoint, "sync")

@@ -6,9 +6,10 @@ import math
 import pytest
 import torch
 
+from talkface_core.checkpoints import save_checkpoint
 from talkface_core.errors import InputError
 from talkface_core.sync.blocks import Unit, fold
-from talkface_core.sync.syncnet import SyncNet, SyncNetConfig, lower_half, sync_loss
+from talkface_core.sync.syncnet import SyncNet, SyncNetConfig, load_syncnet, lower_half, sync_loss
 
 
 def count(net):
@@ -71,6 +72,20 @@ def test_folding_changes_nothing():
     faces, windows = torch.rand(2, 5, 3, 48, 96), torch.randn(2, 1, 80, 16)
     for a, b in zip(net(faces, windows), plain(faces, windows), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_loading(tmp_path):
+    torch.manual_seed(0)
+    net = SyncNet()
+    net(torch.rand(4, 5, 3, 48, 96), torch.randn(4, 1, 80, 16))
+    path = tmp_path / "sync.safetensors"
+    save_checkpoint(path, "sync", {"syncnet": net}, {"syncnet": net.config.to_dict()}, {})
+    loaded = load_syncnet(path)
+    assert not any(weight.requires_grad for weight in loaded.parameters())
+    faces, windows = torch.rand(2, 5, 3, 48, 96), torch.randn(2, 1, 80, 16)
+    with torch.no_grad():
+        expected = sync_loss(net.eval(), faces, windows)
+    torch.testing.assert_close(sync_loss(loaded, faces, windows), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_units():
