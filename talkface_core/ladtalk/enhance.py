@@ -1,0 +1,196 @@
+"""SOVQAE on any footage: soft faces in, their texture restored, with a report on how firmly the codes stand (LaDTalk).
+
+The encoder's nearest codes are all that happens; no other network, nothing that looks from frame to frame. A guard
+measures whether the mouth kept its shape: texture may change here, speech may not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+from ..evaluation.metrics import landmark_distance
+from ..faces.align import FaceCrop, align, crop_faces
+from ..faces.paste import paste_faces
+from ..faces.track import FaceTrack
+from .robustness_report import RobustnessReport, look
+from .sovqae import SOVQAE
+
+log = logging.getLogger(__name__)
+
+Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
+Landmarks = Callable[[Tensor], Tensor]
+"""Frames [T,H,W,3] in 0..1 -> landmarks [T,68,2] in pixels: a detector's or the probe's."""
+
+WINDOW = 8
+_REGIONS = ("mouth", "face")
+_EDGE = 0.08  # width of the face region's soft edge, by the crop's side
+
+
+def enhance(
+    model: SOVQAE,
+    frames: Frames,
+    where: FaceTrack | FaceCrop | None = None,
+    mask: Tensor | None = None,
+    strength: float = 1.0,
+    window: int = WINDOW,
+    region: str = "mouth",
+    landmarks: Landmarks | None = None,
+    look_at: int = 2,
+    callback: Callable[[int, int], None] | None = None,
+) -> tuple[Frames, RobustnessReport]:
+    """Restore frames [T,H,W,3], uint8 or floating 0..1, of the same size, dtype and kind, and report on it.
+
+    `where`: the faces in the frames, which are cut out, restored and pasted back over the `region` "mouth" or "face";
+    None: the frames are faces, of any size. `mask` [H,W] or [T,H,W] in 0..1 holds the change to where it is above
+    zero; elsewhere the frames stay bit for bit. `strength` 0 changes nothing, 1 is the network's result. `window`
+    frames are computed at once; the result does not depend on it. `landmarks` measures the mouth before and after.
+    `look_at` frames are looked at for the report. `callback(done, total)` counts frames.
+    Raises InputError for frames, masks, strength, window or region that make no sense.
+    """
+    _check(frames, mask, strength, window, region, look_at)
+    crop = align(where, model.config.image_size) if isinstance(where, FaceTrack) else where
+    if crop is not None and len(crop) != len(frames):
+        raise InputError(
+            f"{len(frames)} frames, but the face was tracked in {len(crop)}; give the frames of the track."
+        )
+    out = frames.clone() if isinstance(frames, Tensor) else frames.copy()
+    chosen = sorted({round(k) for k in np.linspace(0, len(frames) - 1, look_at).tolist()}) if look_at else []
+    shown, moved = [], []
+    for start in range(0, len(frames), window):
+        part = slice(start, start + window)
+        now = None if crop is None else crop.part(start, start + window)
+        faces = frames[part] if now is None else crop_faces(frames[part], now)
+        seen, made = restore(model, faces, strength)
+        shown += [seen[k - start] for k in chosen if start <= k < start + len(seen)]
+        if strength:
+            done = _back(frames[part], seen, made) if now is None else _pasted(model, frames[part], made, now, region)
+            out[part] = done if mask is None else _masked(frames[part], done, mask, part)
+        if landmarks is not None:
+            moved += mouth_moved(landmarks, as_unit(frames[part]), as_unit(out[part]))
+        if callback:
+            callback(min(start + window, len(frames)), len(frames))
+    report = look(model, len(frames), chosen, shown, tuple(moved) if landmarks else None)
+    if report.changed_mouths:
+        log.warning(report.lines()[-1])
+    return out, report
+
+
+@torch.no_grad()
+def restore(model: SOVQAE, faces: Tensor | NDArray[np.generic], strength: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Faces [T,H,W,3], uint8 or 0..1, at the model's size as it sees them, and restored: float32 [T,S,S',3] in 0..1.
+
+    Enlarged or shrunk so that the shorter side is the model's; sides are multiples of its factor. On the device of the
+    model. This is what a pipeline lays into its frames with faces.paste.
+    """
+    device = model.quantiser.usage.device
+    seen = _fitted(rearrange(as_unit(faces).to(device), "t h w c -> t c h w"), model)
+    made = seen
+    if strength:
+        pixels = (seen * 2 - 1).contiguous(memory_format=torch.channels_last)
+        result = (model(pixels).frames.float() * 0.5 + 0.5).clamp(0, 1)
+        made = torch.lerp(seen, result, strength)
+    return rearrange(seen, "t c h w -> t h w c"), rearrange(made, "t c h w -> t h w c")
+
+
+def mouth_moved(landmarks: Landmarks, before: Tensor, after: Tensor) -> list[float]:
+    """How far the mouth's points are from where they were, on average, by the distance of the eyes: one for a frame.
+
+    The mouth's centre is aligned, so that only its shape counts. NaN where no face is found.
+    """
+    old, new = (landmarks(frames).double().cpu() for frames in (before, after))
+    new = new + (old[:, 48:] - new[:, 48:]).mean(1, keepdim=True)
+    return landmark_distance(new.numpy(), old.numpy()).tolist()
+
+
+def as_unit(frames: Tensor | NDArray[np.generic]) -> Tensor:
+    """Frames, uint8 or floating 0..1, as float32 0..1."""
+    if isinstance(frames, np.ndarray):
+        frames = torch.from_numpy(frames if frames.flags.writeable else frames.copy())
+    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
+
+
+def _fitted(pictures: Tensor, model: SOVQAE) -> Tensor:
+    """[T,3,H,W] with the shorter side of the model's size, both sides multiples of its factor."""
+    height, width = pictures.shape[-2:]
+    size, factor = model.config.image_size, model.config.factor
+    scale = size / min(height, width)
+    goal = tuple(max(factor, round(side * scale / factor) * factor) for side in (height, width))
+    return pictures if goal == (height, width) else _resized(pictures, goal)
+
+
+def _resized(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
+    return F.interpolate(pictures, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def _back(frames: Frames, seen: Tensor, made: Tensor) -> Frames:
+    """The change at the frames' own size: what is finer than the model sees stays."""
+    whole = as_unit(frames)
+    change = rearrange((made - seen).to(whole.device), "t h w c -> t c h w")
+    if change.shape[-2:] != whole.shape[1:3]:
+        change = F.interpolate(change, tuple(whole.shape[1:3]), mode="bicubic", align_corners=False, antialias=True)
+    return _as(frames, (whole + rearrange(change, "t c h w -> t h w c")).clamp(0, 1))
+
+
+def _pasted(model: SOVQAE, frames: Frames, made: Tensor, crop: FaceCrop, region: str) -> Frames:
+    area = None if region == "mouth" else face_mask(made.shape[1])
+    # The low band has the frame's own colours already, where it goes by the codes.
+    return paste_faces(frames, made.cpu(), crop, area, match_colour=not model.config.bypass)
+
+
+def face_mask(size: int) -> Tensor:
+    """The whole crop with a soft edge, float32 [size, size] in 0..1."""
+    place = torch.arange(size, dtype=torch.float32) + 0.5
+    rise = (torch.minimum(place, size - place) / (_EDGE * size)).clamp(0, 1)
+    rise = rise * rise * (3 - 2 * rise)
+    return rise[:, None] * rise[None]
+
+
+def _masked(frames: Frames, done: Frames, mask: Tensor, part: slice) -> Frames:
+    weight = (mask if mask.ndim == 2 else mask[part]).float().cpu()[..., None]
+    old, new = as_unit(frames).cpu(), as_unit(done).cpu()
+    mixed = _as(frames, torch.lerp(old, new, weight.clamp(0, 1)))
+    untouched = (weight <= 0).expand(old.shape)
+    if isinstance(frames, Tensor):
+        return torch.where(untouched.to(frames.device), frames, mixed)
+    return np.where(untouched.numpy(), frames, mixed)
+
+
+def _as(frames: Frames, pictures: Tensor) -> Frames:
+    """float32 0..1 pictures as the kind, dtype and device of `frames`."""
+    if isinstance(frames, Tensor):
+        byte = frames.dtype == torch.uint8
+        return (pictures.mul(255).round() if byte else pictures).to(frames.device, frames.dtype)
+    byte = frames.dtype == np.uint8
+    return (pictures.mul(255).round() if byte else pictures).cpu().numpy().astype(frames.dtype)
+
+
+def _check(
+    frames: Tensor | NDArray[np.generic], mask: Tensor | None, strength: float, window: int, region: str, look_at: int
+) -> None:
+    if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
+        raise InputError(f"frames of shape {list(frames.shape)}; give RGB frames [frames, height, width, 3].")
+    if not 0 <= strength <= 1:
+        raise InputError(f"strength {strength}; it lies between 0 (nothing changes) and 1 (the network's result).")
+    if window < 1 or look_at < 0:
+        raise InputError(
+            f"window {window}, look_at {look_at}; compute at least one frame at a time, look at 0 or more."
+        )
+    if region not in _REGIONS:
+        raise InputError(f"region {region!r} is unknown; choose one of {', '.join(_REGIONS)}.")
+    if mask is not None:
+        fits = {tuple(frames.shape[1:3]), tuple(frames.shape[:3])}
+        if tuple(mask.shape) not in fits:
+            raise InputError(
+                f"a mask of shape {list(mask.shape)} for frames {list(frames.shape[:3])}; give [height, width], or one "
+                "for each frame."
+            )

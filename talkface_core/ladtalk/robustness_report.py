@@ -1,0 +1,121 @@
+"""What is told of how firmly the codes of some footage stand (LaDTalk's noise bound), and whether mouths moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from .quantiser import perplexity
+from .robustness import Certificate, certify, same_codes
+from .sovqae import SOVQAE
+
+SAME_MOUTH = 0.06
+"""Mean distance of the mouth's points, by the distance of the eyes, above which its shape counts as changed."""
+
+NOISE_LEVELS = (0.5, 1.0, 2.0, 4.0)
+"""Deviations of the noise that the report speaks of, in grey levels of 255."""
+
+
+@dataclass(frozen=True)
+class RobustnessReport:
+    """How firmly the codes stand, from some of the frames, and whether the mouth kept its shape in all of them.
+
+    `margin`: mean distance of the encodings from the walls of their cells; `lipschitz`: the largest local constant of
+    the encoder among the frames looked at; `bound`: the median of m / K over positions, an L2 norm in frames of -1..1.
+    `certified`: noise deviation in grey levels of 255 -> share of positions that the bound keeps (`kind` tells what the
+    constant, and so the certificate, is worth: "local" holds to first order and is no proof for noise of finite size);
+    `surviving`: the same noises, one drawing each -> share whose code in fact stayed; `blur`: the share that a blur of
+    half a pixel leaves. `perplexity`: how many codes were in even use. `looked_at`: the frames of all this.
+    `mouth_moved`: mouth's mean displacement per frame by the eyes' distance, None where nothing could measure it.
+    """
+
+    frames: int
+    looked_at: tuple[int, ...]
+    kind: str
+    margin: float
+    lipschitz: float
+    bound: float
+    certified: dict[float, float]
+    surviving: dict[float, float]
+    blur: float
+    perplexity: float
+    mouth_moved: tuple[float, ...] | None = None
+
+    @property
+    def changed_mouths(self) -> tuple[int, ...]:
+        """Frames whose mouth changed by more than `SAME_MOUTH`."""
+        return tuple(k for k, moved in enumerate(self.mouth_moved or ()) if not moved <= SAME_MOUTH)
+
+    def lines(self) -> list[str]:
+        """The report in words."""
+        if not self.looked_at:
+            told = ["Robustness was not looked at."]
+        else:
+            pairs = [
+                f"{level:g}: {100 * self.certified[level]:.0f} %, {100 * self.surviving[level]:.0f} %"
+                for level in NOISE_LEVELS
+            ]
+            told = [
+                f"Margin {self.margin:.3f}, encoder's {self.kind} Lipschitz constant {self.lipschitz:.3g}: the median "
+                f"code keeps its place under noise of norm {self.bound:.3g}.",
+                "Codes that stay, by the bound and when tried, under noise of so many grey levels: "
+                + "; ".join(pairs)
+                + ".",
+                f"A blur of half a pixel leaves {100 * self.blur:.0f} % of the codes. {self.perplexity:.0f} codes were "
+                f"in even use. Looked at {len(self.looked_at)} of {self.frames} frames.",
+            ]
+        if self.mouth_moved is None:
+            told.append("The mouth's shape was not measured: no landmarks were at hand.")
+        else:
+            worst = max(self.mouth_moved, default=0.0)
+            changed = len(self.changed_mouths)
+            told.append(
+                f"The mouth kept its shape: it moved by at most {100 * worst:.1f} % of the distance of the eyes."
+                if not changed
+                else f"The mouth changed its shape in {changed} of {self.frames} frames, by up to {100 * worst:.1f} % "
+                "of the distance of the eyes; lower the strength, or train on footage of this person."
+            )
+        return told
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def look(
+    model: SOVQAE, count: int, chosen: list[int], shown: list[Tensor], moved: tuple[float, ...] | None
+) -> RobustnessReport:
+    """The report on `shown`, the faces [S,S,3] in 0..1 that were encoded at the frames `chosen` of `count`."""
+    if not chosen:
+        nothing = float("nan")
+        return RobustnessReport(count, (), "local", nothing, nothing, nothing, {}, {}, nothing, nothing, moved)
+    pixels = rearrange(torch.stack(shown), "t h w c -> t c h w") * 2 - 1
+    found: list[Certificate] = [certify(model, one[None], iterations=8) for one in pixels]  # one at a time: memory
+    together = Certificate(
+        torch.cat([c.margins for c in found]), torch.cat([c.lipschitz for c in found]), found[0].kind
+    )
+    generator = torch.Generator().manual_seed(0)
+    white = torch.randn(pixels.shape, generator=generator).to(pixels)
+    per_level = 2 / 255
+    norm = (pixels[0].numel() ** 0.5) * per_level
+    blurred = F.avg_pool2d(F.pad(pixels, (0, 1, 0, 1), mode="replicate"), 2, 1)
+    counts = torch.bincount(model.codes(pixels).flatten(), minlength=model.config.codebook.codes).float()
+    return RobustnessReport(
+        frames=count,
+        looked_at=tuple(chosen),
+        kind=together.kind,
+        margin=together.margins.mean().item(),
+        lipschitz=together.lipschitz.max().item(),
+        bound=together.bounds.median().item(),
+        certified={level: together.surviving(level * norm).mean().item() for level in NOISE_LEVELS},
+        surviving={
+            level: same_codes(model, pixels, pixels + level * per_level * white).float().mean().item()
+            for level in NOISE_LEVELS
+        },
+        blur=same_codes(model, pixels, blurred).float().mean().item(),
+        perplexity=perplexity(counts).item(),
+        mouth_moved=moved,
+    )
