@@ -41,7 +41,7 @@ class LoadAudio(io.ComfyNode):
                     min=0.0,
                     max=_DAY,
                     step=0.1,
-                    tooltip="Seconds to skip at the beginning. Exact to the sample.",
+                    tooltip="Seconds to skip at the beginning, exact to the sample. They are decoded all the same.",
                 ),
                 io.Float.Input(
                     "duration",
@@ -50,7 +50,7 @@ class LoadAudio(io.ComfyNode):
                     max=_DAY,
                     step=0.1,
                     tooltip="Seconds to take from there; 0 takes all that follows. Cost grows with it: every second "
-                    "of sound is 25 frames of video.",
+                    "of sound becomes 25 frames at 25 fps.",
                 ),
             ],
             outputs=[
@@ -78,7 +78,7 @@ class LoadAudio(io.ComfyNode):
 
     @classmethod
     def execute(cls, audio: str, start: float, duration: float, audioUI: Any = None) -> io.NodeOutput:
-        source = host.Interruptible(open_audio(host.input_file(audio), start, duration or None))
+        source = open_audio(host.input_file(audio), start, duration or None, host.check_interrupt)
         waveform = torch.cat(list(source.blocks()), dim=1)[None]
         sound = {"waveform": waveform, "sample_rate": source.sample_rate}
         return io.NodeOutput(sound, waveform.shape[-1] / source.sample_rate)

@@ -43,8 +43,11 @@ class Speech2Latent(io.ComfyNode):
             "Speech to Latent (DAE-Talker)",
             SYSTEM,
             "Hears speech and says what the face does: one latent a frame, and the head pose. Exactly seconds x fps "
-            "frames, rounded up. In silence the mouth is shut. Quick: an hour of speech takes a minute or two.",
-            inputs=[*speaking_inputs(), seed_input("Draws the blinks and the sway of the head; frames stay as sharp.")],
+            "frames, rounded up. In silence the mouth is shut. Quick: an hour of speech takes half a minute.",
+            inputs=[
+                *speaking_inputs(sound="It is only listened to; give the same sound to Create Video."),
+                seed_input("Draws the blinks and the sway of the head; no effect when idle is off."),
+            ],
             outputs=[
                 LATENTS.Output(
                     display_name="latents", tooltip="What the face does, frame by frame, for DAE Decode of this model."
@@ -153,7 +156,7 @@ class DAEDecode(io.ComfyNode):
                     "noise_image",
                     optional=True,
                     tooltip="A picture of the speaker to take the noise from, by inversion, in place of the seed. "
-                    "With the bundled model it changes little. Costs 50 evaluations once.",
+                    "With the bundled model a seed gives cleaner frames. Costs 50 evaluations once.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="frames", tooltip="The frames, for Create Video.")],
@@ -198,12 +201,17 @@ class TalkingVideo(io.ComfyNode):
             "TalkingVideo",
             "Talking Video (DAE-Talker)",
             SYSTEM,
-            "Speech to a finished video with its sound, written to disk as it is drawn: an hour needs no more memory "
-            "than a minute. The same frames as Speech to Latent and DAE Decode give. Marked as synthetic.",
+            "Speech to a finished video with its sound, written to disk as it is drawn: however long, only a few "
+            "frames are in memory. The same frames as Speech to Latent and DAE Decode give. Marked as synthetic.",
             inputs=[
-                *speaking_inputs(DAE.Input("dae", tooltip="The diffusion autoencoder, from the same Load DAE-Talker.")),
+                *speaking_inputs(
+                    DAE.Input("dae", tooltip="The diffusion autoencoder, from the same Load DAE-Talker."),
+                    sound="It goes into the video as it is.",
+                ),
                 *drawing_inputs(),
-                seed_input("Draws the noise that all frames start from, the blinks, and the sway of the head."),
+                seed_input(
+                    "Draws the noise that all frames start from and, with idle, the blinks and the sway of the head."
+                ),
             ],
             outputs=[
                 io.Video.Output(

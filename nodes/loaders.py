@@ -41,8 +41,8 @@ class LoadDAETalker(io.ComfyNode):
                         options=["auto", *host.DTYPES],
                         default="auto",
                         tooltip="Number format of the drawing network. auto: what ComfyUI chooses for the device (its "
-                        "log says which). bfloat16 is several times faster on CPUs with AMX or AVX-512 BF16 and on "
-                        "recent GPUs, at no visible cost; float32 is the exact one.",
+                        "log says which; float32 on a CPU). bfloat16 is several times faster on CPUs with AMX or "
+                        "AVX-512 BF16 and on recent GPUs, at no visible cost; float32 is the exact one.",
                     )
                 ),
             ],

@@ -38,8 +38,8 @@ class HeadPose(io.ComfyNode):
             outputs=[
                 HEAD_POSE.Output(
                     display_name="head_pose",
-                    tooltip="For Speech to Latent or Talking Video. The bundled speaker has seen yaw up to 16 degrees, "
-                    "pitch and roll up to about 8.",
+                    tooltip="For Speech to Latent or Talking Video. The bundled speaker has seen yaw -16 to 16, pitch "
+                    "-7 to 12 and roll -6 to 5 degrees; beyond, the head stays where that ends.",
                 )
             ],
             search_aliases=["turn head", "yaw pitch roll", "keyframes"],
@@ -68,5 +68,5 @@ def _angle(name: str, tooltip: str) -> io.Input:
         max=LIMIT,
         step=0.5,
         display_mode=io.NumberDisplay.slider,
-        tooltip=f"{tooltip} The sliders hold for the whole clip and rest while there are keyframes.",
+        tooltip=f"{tooltip} Holds for the whole clip; not used while there are keyframes.",
     )

@@ -55,15 +55,15 @@ def sampling_of(component: host.Component, sampler: str, steps: int) -> tuple[st
     return chosen
 
 
-def speaking_inputs(*after_model: io.Input) -> list[io.Input]:
-    """The inputs that say what is spoken and how the head moves."""
+def speaking_inputs(*after_model: io.Input, sound: str) -> list[io.Input]:
+    """The inputs that say what is spoken and how the head moves; `sound` says where the sound goes."""
     return [
         SPEECH2LATENT.Input("speech2latent", tooltip="The network that hears speech, from Load DAE-Talker."),
         *after_model,
         io.Audio.Input(
             "audio",
-            tooltip="The speech: any length, rate and number of channels. It is only listened to; give the same sound "
-            "to Create Video. Music and other voices count as speech.",
+            tooltip=f"The speech: any length, rate and number of channels. {sound} Music and other voices count as "
+            "speech.",
         ),
         io.Float.Input(
             "fps",
@@ -72,7 +72,7 @@ def speaking_inputs(*after_model: io.Input) -> list[io.Input]:
             max=pipeline.FASTEST,
             step=0.01,
             tooltip="Frames per second of the video. Models are trained at 25; at other rates motion is interpolated, "
-            "never pixels. Cost grows with it.",
+            "never pixels. The cost of drawing grows with it.",
         ),
         io.Float.Input(
             "pose_strength",
@@ -80,7 +80,8 @@ def speaking_inputs(*after_model: io.Input) -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="How much a given head pose counts: 1 as given, 0 as predicted from speech. Without one it rests.",
+            tooltip="How much a given head pose counts: 1 as given, 0 as predicted from speech. Without a head "
+            "pose it has no effect.",
         ),
         io.Float.Input(
             "head_motion",
@@ -97,7 +98,7 @@ def speaking_inputs(*after_model: io.Input) -> list[io.Input]:
             max=2.0,
             step=0.05,
             tooltip="Stretches what the mouth does: 1 as predicted, 0 stays shut, 1.3 speaks up. Beyond 1.5 shapes "
-            "may distort.",
+            "may distort. Other than 1, hearing takes half as long again, and audio_encoder_output cannot be used.",
         ),
         io.Boolean.Input(
             "idle",
@@ -127,7 +128,7 @@ def drawing_inputs() -> list[io.Input]:
                 "sampler",
                 options=[OWN, *SAMPLERS],
                 default=OWN,
-                tooltip="How noise becomes a frame. ddim and dpmpp_2m look alike with the bundled model.",
+                tooltip="How noise becomes a frame. With the bundled model ddim and dpmpp_2m look alike. Equal cost.",
             )
         ),
         io.Int.Input(

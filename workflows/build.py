@@ -54,7 +54,7 @@ def dae_talker_pose(info: Info) -> Graph:
         "head moves evenly. Without any line the three sliders hold.\n\n"
         "`pose_strength` blends from the pose that the speech suggests (0) to yours (1); `idle` adds blinks and a "
         "slight sway.\n\n"
-        "The bundled speaker has seen yaw up to 16 degrees, pitch and roll up to about 8.",
+        "The bundled speaker has seen yaw -16 to 16, pitch -7 to 12 and roll -6 to 5 degrees.",
     )
     return graph
 
@@ -129,7 +129,7 @@ def _save(graph: Graph, left: int, frames: Out, fps: Out, audio: Out) -> None:
 
 
 def _note(graph: Graph, title: str, text: str) -> None:
-    graph.note((400, 590), (680, 230), title, text)
+    graph.note((400, 590), (680, 190), title, text)
 
 
 WORKFLOWS = (dae_talker, dae_talker_pose, dae_talker_long, dae_talker_reconstruct)

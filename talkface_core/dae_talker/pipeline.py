@@ -157,13 +157,13 @@ def idle_motion(
 def beyond_training(speech: SpeechModel, pose: Tensor) -> str | None:
     """Where a pose [frames, 3] in degrees leaves what the model has seen, that in words with the numbers; else None.
 
-    Seen: within four deviations of the training set's mean.
+    Seen: within 2.5 deviations of the training set's mean.
     """
     adaptor = speech.speech2latent.adaptor
-    mean, reach = pose_degrees(adaptor.pose_mean).cpu(), 4 * pose_degrees(adaptor.pose_std).cpu()
+    mean, reach = pose_degrees(adaptor.pose_mean).cpu(), 2.5 * pose_degrees(adaptor.pose_std).cpu()
     if not len(pose) or not bool(((pose - mean).abs() > reach).any()):
         return None
     far = pose.gather(0, (pose - mean).abs().argmax(0)[None])[0]
     asked = ", ".join(f"{a} {v:.0f}" for a, v in zip(ANGLES, far.tolist(), strict=True))
     seen = ", ".join(f"{a} {m - r:.0f}..{m + r:.0f}" for a, m, r in zip(ANGLES, mean, reach, strict=True))
-    return f"the head pose goes to {asked} degrees; this model has seen about {seen}: beyond, faces may distort"
+    return f"the head pose goes to {asked} degrees; this model has seen about {seen}: beyond, its head stays behind"

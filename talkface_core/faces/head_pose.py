@@ -82,9 +82,9 @@ class HeadPose:
 
 
 def numbers_in(text: str) -> list[float] | None:
-    """The numbers of a line, apart by blanks, commas, colons or semicolons; None where anything else stands there."""
+    """The numbers of a line, apart by blanks and , : ; of any width; None where anything else stands there."""
     try:
-        return [float(word) for word in re.split(r"[\s,;:]+", text.strip())]
+        return [float(word) for word in re.split(r"[\s,;:，；：、]+", text.strip())]
     except ValueError:
         return None
 

@@ -26,6 +26,10 @@ def test_rows_of_frames_come_back_at_their_own_rate():
     torch.testing.assert_close(later[:5], rows[:1].expand(5, 3))
 
 
+def test_full_width_punctuation_is_read_too():
+    torch.testing.assert_close(HeadPose.from_text("0：5，0、0").at(1, 1), HeadPose.held(5, 0, 0).at(1, 1))
+
+
 def test_text_is_read_line_by_line():
     pose = HeadPose.from_text("seconds: yaw, pitch, roll\n0: 0, 0, 0\n# a nod\n2: 0, 10, 0  # down")
     torch.testing.assert_close(pose.at(2, 1)[:, 1], torch.tensor([2.5, 7.5]))
