@@ -80,8 +80,11 @@ def checkpoint_names(system: str) -> list[str]:
     return bundled + [name for name in files if _may_be(folder_paths.get_full_path(MODELS, name), system, True)]
 
 
-def checkpoint_path(name: str) -> Path:
-    """The file of a listed name; no other path is opened, whatever a workflow says. Raises InputError."""
+def checkpoint_path(name: str, system: str) -> Path:
+    """The file of a listed name; no other path is opened, whatever a workflow says. Raises InputError.
+
+    `system` is that of the names that the error offers instead.
+    """
     bundled = list_checkpoints()
     if name in bundled:
         return bundled[name]
@@ -90,7 +93,7 @@ def checkpoint_path(name: str) -> Path:
     folder = os.path.join(folder_paths.models_dir, MODELS)
     raise InputError(
         f"checkpoint {name!r} is not there: put it into {folder} and press R in the page, or choose one of "
-        f"{', '.join([*bundled, *folder_paths.get_filename_list(MODELS)])}"
+        f"{', '.join(checkpoint_names(system))}"
     )
 
 

@@ -64,11 +64,11 @@ class LoadDAETalker(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
         """A file that was trained anew is loaded anew."""
-        return host.fingerprint(host.checkpoint_path(checkpoint))
+        return host.fingerprint(host.checkpoint_path(checkpoint, SYSTEM))
 
     @classmethod
     def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
-        whole = read_whole(host.checkpoint_path(checkpoint))
+        whole = read_whole(host.checkpoint_path(checkpoint, SYSTEM))
         mel_filters()  # behind them is a slow import, which belongs to the loading
         space, name = latent_space(whole), whole.path.stem
         speech = host.Component(host.managed(build_speech(whole)), name, space, whole.provenance, whole=True)

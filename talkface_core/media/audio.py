@@ -4,7 +4,7 @@ The user's sound itself is never touched: it is streamed to the output as it cam
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,19 @@ __all__ = [
 ANALYSIS_RATE = 16000
 
 
-def open_audio(path: str | os.PathLike[str], start: float = 0.0, duration: float | None = None) -> AudioSource:
+def open_audio(
+    path: str | os.PathLike[str],
+    start: float = 0.0,
+    duration: float | None = None,
+    check: Callable[[], None] | None = None,
+) -> AudioSource:
     """Stream the sound of a file in bounded memory, from `start` for `duration` seconds (None: to the end).
 
-    Both are exact to the sample. A duration beyond the end gives what is there.
+    Both are exact to the sample. A duration beyond the end gives what is there. `check` is called all along while the
+    file is decoded, here and later; what it raises stops the reading.
     Raises InputError: no such file, no audio stream, nothing that decodes, a negative start or one after the end.
     """
-    return FileAudio(path, start, duration)
+    return FileAudio(path, start, duration, check)
 
 
 def load_audio(path: str | os.PathLike[str], start: float = 0.0, duration: float | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Trims are exact to the sample: the file is decoded from its beginning and cut, b
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -33,9 +33,17 @@ class FileAudio(AudioSource):
 
     A damaged packet is left out and a cut-off file ends early; both are logged as a warning, because the sound that
     remains is analysed and muxed alike and stays in sync. A file of which nothing decodes is an InputError.
+
+    `check` is called again and again while the file is decoded, also before `start`; what it raises stops the reading.
     """
 
-    def __init__(self, path: str | os.PathLike[str], start: float = 0.0, duration: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        start: float = 0.0,
+        duration: float | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.name = self.path.name
         if not self.path.exists():
@@ -46,6 +54,7 @@ class FileAudio(AudioSource):
             raise InputError(f"start of {start} s: audio starts at 0; give zero or more seconds")
         if duration is not None and not (math.isfinite(duration) and duration > 0):
             raise InputError(f"duration of {duration} s: give more than zero seconds, or none for all that follows")
+        self._check = check
         self._warned = False
         self._num_samples: int | None = None
         with _opened(self.path) as container:
@@ -75,6 +84,8 @@ class FileAudio(AudioSource):
         """Pieces [C, n], n > 0, of what lies between start and stop."""
         position = 0
         for piece in self._decoded():
+            if self._check is not None:
+                self._check()
             begin, position = position, position + piece.shape[1]
             stop = position if self._stop is None else min(self._stop, position)
             if stop > max(begin, self._start):

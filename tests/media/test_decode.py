@@ -222,3 +222,20 @@ def test_damaged_packets_are_left_out_with_one_warning(
         f"a.mp3 is damaged: {n} packets did not decode and were left out"
         for n in [int(caplog.records[0].getMessage().split()[3])]
     ]
+
+
+@pytest.mark.parametrize("start", [0.0, 20.0])
+def test_reading_can_be_stopped_from_outside(start: float, tmp_path: Path, tone: Tone) -> None:
+    """Also while what lies before the start is passed over, in the constructor already."""
+    soundfile.write(tmp_path / "long.flac", tone(8000, 30 * 8000).T, 8000)
+    calls = 0
+
+    def check() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(open_audio(tmp_path / "long.flac", start, check=check).blocks())
+    assert calls == 6
