@@ -243,14 +243,40 @@ def high_band_share(frames: ArrayLike | Tensor) -> Tensor:
 
     The mean is removed and a Hann window keeps the region's borders out. Zero for an even region.
     """
+    power, radius = _power(frames)
+    return (power * (radius > 0.25)).sum((1, 2)) / power.sum((1, 2)).clamp(min=1e-12)
+
+
+def radial_spectrum(frames: ArrayLike | Tensor, bins: int = 16) -> Tensor:
+    """Mean power of the luma in `bins` rings of equal width from 0 to Nyquist: [T, bins], the coarsest first.
+
+    Windowed as in `high_band_share`; frequencies beyond Nyquist (the spectrum's corners) belong to no ring.
+    """
+    power, radius = _power(frames)
+    ring = (radius * 2 * bins).long()
+    inside = (ring < bins).flatten()
+    sums = torch.zeros(len(power), bins, dtype=power.dtype)
+    sums.index_add_(1, ring.flatten()[inside], power.flatten(1)[:, inside])
+    return sums / torch.bincount(ring.flatten()[inside], minlength=bins).clamp(min=1)
+
+
+def fine_power_ratio(generated: ArrayLike | Tensor, real: ArrayLike | Tensor) -> float:
+    """Power of the luma above half the Nyquist frequency, by that of the real crops [T,h,w,3]; 1 is equal.
+
+    Means over the rings and frames; unlike a share it is not moved by how bright or contrasty the coarse picture is.
+    """
+    a, b = (radial_spectrum(frames)[:, 8:].mean().item() for frames in (generated, real))
+    return a / b if b > 0 else float("nan")
+
+
+def _power(frames: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
+    """Power spectra [T,H,W] of the luma without its mean under a Hann window, and the radius [H,W], cycles a pixel."""
     y = luma(as_pictures(frames)).double()
     height, width = y.shape[-2:]
     y = y - reduce(y, "t h w -> t 1 1", "mean")
     window = torch.outer(*(torch.hann_window(n, periodic=False, dtype=y.dtype) for n in (height, width)))
-    power = torch.fft.fft2(y * window).abs().square()
     radius = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None])
-    total = power.sum((1, 2))
-    return (power * (radius > 0.25)).sum((1, 2)) / total.clamp(min=1e-12)
+    return torch.fft.fft2(y * window).abs().square(), radius
 
 
 SHARPNESS: dict[str, Callable[[ArrayLike | Tensor], Tensor]] = {

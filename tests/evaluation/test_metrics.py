@@ -169,3 +169,23 @@ def test_a_blurred_picture_is_less_sharp(kind):
     assert metrics.sharpness_ratio(sharp, sharp, kind) == 1.0
     assert metrics.sharpness_ratio(soft, sharp, kind) < 0.5
     assert math.isnan(metrics.sharpness_ratio(sharp, grey(0.5, 0.5, size=24), kind))
+
+
+@pytest.mark.parametrize(("cycles", "ring"), [(4 / 64, 2), (10 / 64, 5), (22 / 64, 11)])
+def test_a_grating_lies_in_its_ring(cycles, ring):
+    wave = 0.5 + 0.4 * np.sin(2 * np.pi * cycles * np.arange(64))
+    frames = np.broadcast_to(wave[None, :, None, None], (2, 64, 64, 3)).astype(np.float32)
+    spectrum = metrics.radial_spectrum(frames, bins=16)
+    assert spectrum.shape == (2, 16)
+    assert spectrum[0].argmax() == ring
+    assert torch.equal(spectrum[0], spectrum[1])
+
+
+def test_fine_power_ratio_goes_by_contrast_and_not_by_what_is_coarse():
+    generator = np.random.default_rng(0)
+    fine = generator.standard_normal((2, 64, 64, 1)).repeat(3, -1) * 0.05
+    coarse = 0.5 + 0.3 * np.sin(np.arange(64) / 10)[None, :, None, None]
+    assert metrics.fine_power_ratio(coarse + fine, coarse + fine) == pytest.approx(1)
+    assert metrics.fine_power_ratio(0.5 + 0.5 * fine, coarse + fine) == pytest.approx(0.25, rel=0.02)
+    assert metrics.fine_power_ratio(coarse + 0 * fine, coarse + fine) < 1e-3
+    assert math.isnan(metrics.fine_power_ratio(coarse + fine, np.full((2, 64, 64, 3), 0.5)))
