@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from talkface_core.checkpoints import PRETRAINED
 from workflows.build import FOLDER, WORKFLOWS, read_info
@@ -146,6 +147,16 @@ def test_nodes_lie_apart_from_left_to_right(name: str) -> None:
         around = [g for g in groups if left < g[0] + g[2] and right > g[0] and top < g[1] + g[3] and bottom > g[1]]
         assert len(around) == (node["type"] != NOTE), node["type"]
         assert all(g[0] < left and right < g[0] + g[2] and g[1] < top and bottom < g[1] + g[3] for g in around)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_small_square_picture_lies_beside_it(name: str) -> None:
+    """The template browser shows it on a square card. Made by benchmarks/workflow_pictures.py."""
+    path = FOLDER / f"{name}.jpg"
+    with Image.open(path) as picture:
+        assert picture.format == "JPEG"
+        assert 320 <= picture.width == picture.height <= 512
+    assert path.stat().st_size < 40 * 1024
 
 
 def test_the_snapshot_leaves_out_what_differs_between_machines() -> None:

@@ -1,0 +1,211 @@
+"""The host's page in Chromium, as a person uses it: opens templates, runs them, and tells what is to be seen.
+
+The browser is the one of the system; nothing is downloaded, and no request leaves this machine.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+SIZE = (1600, 1000)
+
+_ELSEWHERE = re.compile(r"^(https?|wss?)://(?!127\.0\.0\.1[:/])")
+_READY = """!!(window.app && app.graph && app.extensionManager && window.LiteGraph
+  && LiteGraph.registered_node_types.TalkFaceLoadDAETalker)"""
+_LISTEN = """() => {
+  window.heard = {};
+  for (const kind of ["progress", "b_preview", "executed"])
+    app.api.addEventListener(kind, () => heard[kind] = (heard[kind] || 0) + 1);
+  for (const kind of ["execution_success", "execution_error", "execution_interrupted"])
+    app.api.addEventListener(kind, event => heard.ended = [kind, event.detail]);
+}"""
+# The page's own words: what the host asks for and does not find on a fresh install, and what it logs by itself.
+_OWN_NOISE = re.compile(r"Failed to load resource|Content Security Policy|Content Securit|graph accessed before init")
+_OWN_GAPS = re.compile(r"/user\.css|/userdata|template.*\.json$")
+# The players ask for the pack's samples in the host's folders, where they are not: they stay empty.
+_SAMPLES = re.compile(r"/view\?.*%5Bsample%5D")
+
+
+class NoBrowser(Exception):
+    """Chromium or the package that drives it is missing; the message is the reason to skip."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a run ended ("execution_success", "execution_error", "rejected"), and how often the page heard what."""
+
+    ended: str
+    heard: Mapping[str, int]
+
+
+@dataclass
+class Page:
+    """An open page. `troubles` are exceptions, logged errors and failed requests since they were last cleared."""
+
+    inner: Any
+    troubles: list[str] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def opened(cls, address: str, size: tuple[int, int] = SIZE, sharpness: float = 1.0) -> Iterator[Page]:
+        """The page of the server at `address` ("127.0.0.1:port"). Raises NoBrowser."""
+        try:
+            from playwright.sync_api import sync_playwright
+        except ImportError as error:
+            raise NoBrowser("playwright is not installed: pip install -r requirements-dev.txt") from error
+        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        if chromium is None:
+            raise NoBrowser("there is no chromium: apt install chromium")
+        width, height = size
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+            view = {"width": width, "height": height}
+            context = browser.new_context(viewport=view, device_scale_factor=sharpness)
+            context.route(_ELSEWHERE, lambda route: route.abort())
+            page = cls(context.new_page())
+            page._watch()
+            page.inner.goto(f"http://{address}/")
+            page.inner.wait_for_function(_READY, timeout=120_000)
+            page.inner.evaluate(_LISTEN)
+            page.settle()
+            try:
+                yield page
+            finally:
+                browser.close()
+
+    def _watch(self) -> None:
+        def logged(message: Any) -> None:
+            if message.type == "error" and not _OWN_NOISE.search(message.text):
+                self.troubles.append(f"logged: {message.text}")
+
+        def answered(response: Any) -> None:
+            if response.status >= 400 and not (_OWN_GAPS.search(response.url) or _SAMPLES.search(response.url)):
+                self.troubles.append(f"{response.status}: {response.url}")
+
+        self.inner.on("pageerror", lambda error: self.troubles.append(f"thrown: {error}"))
+        self.inner.on("console", logged)
+        self.inner.on("response", answered)
+
+    def do(self, script: str, argument: Any = None) -> Any:
+        """The value of a JavaScript expression or function in the page."""
+        return self.inner.evaluate(script, argument)
+
+    def settle(self, seconds: float = 1.0) -> None:
+        """Let the page draw what it has to draw."""
+        self.inner.wait_for_timeout(1000 * seconds)
+
+    def setting(self, name: str, value: Any) -> None:
+        """Change one of the page's settings; one that it does not know changes nothing."""
+        self.do("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
+        self.settle(0.5)
+
+    def browse(self) -> None:
+        """Open the template browser at the pack."""
+        self.do("app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+        self.inner.get_by_text("talkface", exact=True).first.click()
+
+    def template(self, name: str) -> None:
+        """Open a workflow of the pack through the template browser."""
+        self.browse()
+        self.inner.get_by_test_id(f"template-workflow-{name}").first.click()
+        self.inner.get_by_test_id(f"template-workflow-{name}").first.wait_for(state="hidden")
+        self.inner.wait_for_function("app.graph.nodes.some(node => node.type.startsWith('TalkFace'))")
+        self.settle()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes of the graph: type, widgets (name -> value), pos, size, pictures (widths of the shown ones)."""
+        return self.do(
+            """() => app.graph.nodes.map(node => ({
+                type: node.type, pos: [...node.pos], size: [...node.size], colour: node.color,
+                known: !!LiteGraph.registered_node_types[node.type],
+                widgets: Object.fromEntries((node.widgets || []).map(widget => [widget.name, widget.value])),
+                pictures: (node.imgs || []).map(picture => picture.naturalWidth)}))"""
+        )
+
+    def set(self, kind: str, **values: Any) -> None:
+        """Change widgets of all nodes of a type."""
+        self.do(
+            """([kind, values]) => { for (const node of app.graph.nodes) if (node.type == kind)
+                for (const widget of node.widgets) if (widget.name in values) {
+                    widget.value = values[widget.name]; widget.callback?.(widget.value) } }""",
+            [kind, values],
+        )
+
+    def prompt(self) -> dict[str, Any]:
+        """The graph as the page would queue it."""
+        return self.do("async () => (await app.graphToPrompt()).output")
+
+    def run(self, seconds: float = 240) -> Ran:
+        """Press the Run button and wait for the end."""
+        self.do("() => { for (const key in heard) delete heard[key] }")
+        answers: list[int] = []
+
+        def answered(response: Any) -> None:
+            if response.url.endswith("/prompt") and response.request.method == "POST":
+                answers.append(response.status)
+
+        self.inner.on("response", answered)
+        self.inner.get_by_role("button", name="Run", exact=True).first.click()
+        end = time.monotonic() + seconds
+        try:
+            while not (ended := self.do("heard.ended")):
+                if 400 in answers:
+                    return Ran("rejected", {})
+                if time.monotonic() > end:
+                    raise TimeoutError(f"the run goes on after {seconds:g} s; the page heard {self.do('heard')}")
+                self.settle(0.1)
+        finally:
+            self.inner.remove_listener("response", answered)
+        heard = {key: value for key, value in self.do("heard").items() if key != "ended"}
+        return Ran(ended[0], heard)
+
+    def media(self, tag: str) -> list[dict[str, Any]]:
+        """The <video> or <audio> elements: src, seconds (None while unknown), width in pixels (of videos)."""
+        return self.do(
+            """tag => [...document.querySelectorAll(tag)].map(media => ({src: media.src,
+                seconds: Number.isFinite(media.duration) ? media.duration : null, width: media.videoWidth}))""",
+            tag,
+        )
+
+    def alerts(self) -> list[str]:
+        """The words of all dialogs, toasts and error panels that are to be seen."""
+        return self.do(
+            """() => [...document.querySelectorAll(
+                "[role=dialog], .p-dialog, .p-toast-message, [data-testid=error-overlay], [role=tabpanel]")]
+                .filter(shown => shown.checkVisibility()).map(shown => shown.innerText.trim()).filter(Boolean)"""
+        )
+
+    def told(self) -> str:
+        """All that a person can read about an error: newer pages show it in a panel, behind a button or two."""
+        details = self.inner.get_by_test_id("error-overlay-see-errors")
+        if details.count():
+            details.first.click()
+            self.settle(0.5)
+            for more in self.inner.get_by_role("button", name=re.compile("^Info for")).all():
+                more.click()
+            self.settle(0.5)
+        words = self.do("document.body.innerText")
+        self.dismiss()
+        return words
+
+    def dismiss(self) -> None:
+        """Close the dialog that is open, if there is one."""
+        self.inner.keyboard.press("Escape")
+        self.inner.locator("[role=dialog]").first.wait_for(state="detached")
+        self.settle(0.5)
+
+    def picture(self, path: Path, clip: Mapping[str, float] | None = None) -> Path:
+        """A screenshot, of the whole window or of a part of it."""
+        self.inner.screenshot(path=path, clip=clip)
+        return path
