@@ -135,6 +135,35 @@ def wav2lip(args: argparse.Namespace) -> Plan:
     return Plan(recipe, TRAINING[preset], STEPS[preset])
 
 
+def sovqae(args: argparse.Namespace) -> Plan:
+    """SOVQAE, the VQ auto-encoder that restores texture: of many people, or with --init of one."""
+    refuse(args, "autoencoder", "voices", "expert")
+    from ..ladtalk.crops import face_crops
+    from ..ladtalk.lpips import LPIPS, find_vgg
+    from ..ladtalk.patch_discriminator import discriminator_config
+    from ..ladtalk.recipe_sovqae import BATCHES, LOSSES, OWN_STEPS, STEPS, TRAINING, SOVQAERecipe, own
+    from ..ladtalk.sovqae import SOVQAEConfig
+
+    preset = args.preset or "tiny"
+    config, batches, loss, train = SOVQAEConfig.preset(preset), BATCHES[preset], LOSSES[preset], clips(args)[0]
+    batches = replace(batches, batch_size=args.batch_size or batches.batch_size)
+    if args.soft is not None:
+        batches = replace(batches, soft=args.soft)
+    vgg = find_vgg() if preset == "base" else None
+    recipe = SOVQAERecipe(
+        face_crops(train, config.image_size, cache(args), quiet=args.quiet).frames,
+        train.name,
+        config,
+        discriminator_config(preset),
+        own(loss) if args.init else loss,
+        batches,
+        LPIPS.load(vgg) if vgg else None,
+        args.init,
+        args.compile,
+    )
+    return Plan(recipe, TRAINING[preset], (OWN_STEPS if args.init else STEPS)[preset])
+
+
 RECIPES: dict[str, Callable[[argparse.Namespace], Plan]] = {
     "dae-talker-autoencoder": dae_talker_autoencoder,
     "dae-talker": dae_talker,
@@ -142,6 +171,7 @@ RECIPES: dict[str, Callable[[argparse.Namespace], Plan]] = {
     "faces": faces,
     "sync": sync,
     "wav2lip": wav2lip,
+    "sovqae": sovqae,
 }
 
 

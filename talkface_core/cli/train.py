@@ -33,6 +33,8 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--voices", metavar="DIR", action="append", help="dae-talker: other voices with truth; repeatable"
     )
+    parser.add_argument("--init", metavar="NAME|FILE", help="sovqae: weights to begin with, for one person's own")
+    parser.add_argument("--soft", type=float, metavar="SHARE", help="sovqae: share of inputs made soft, 0 to 1")
     parser.add_argument("--cache", metavar="DIR", help="folder for decoded frames (default: RUN/cache)")
     for name, default in (("save", 1000), ("sample", 1000), ("log", 50)):
         parser.add_argument(f"--{name}-every", type=int, default=default, metavar="N", help=f"steps ({default})")
@@ -46,6 +48,10 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, flag)
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"--{flag.replace('_', '-')} {value}: give a number above zero")
+    if args.soft is not None and not 0 <= args.soft <= 1:
+        raise InputError(f"--soft {args.soft}: give a share between 0 and 1")
+    if args.recipe != "sovqae" and (args.init is not None or args.soft is not None):
+        raise InputError(f"{args.recipe} has no use for --init or --soft; leave them out")
     for flag in ("seed", "save_every", "sample_every", "log_every"):
         if getattr(args, flag) < 0:
             raise InputError(f"--{flag.replace('_', '-')} {getattr(args, flag)}: give zero or more")

@@ -8,7 +8,7 @@ from whole ones: they have no attention and no normalisation.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,8 @@ TRAINING = {
     ),
 }
 STEPS = {"tiny": 5000, "base": 1_600_000}
+OWN_STEPS = {"tiny": 400, "base": 20_000}
+"""From the weights of many people to one person's own."""
 
 
 class SOVQAERecipe:
@@ -156,7 +158,9 @@ class SOVQAERecipe:
             raise InputError(f"crops of {found[1]} px are smaller than patches of {largest} px; prepare larger crops.")
 
     def prepare(self, device: torch.device) -> None:
-        """Compiles the networks, where asked to."""
+        """Takes the perceptual loss to the device and compiles the networks, where asked to."""
+        if isinstance(self.perceptual, nn.Module):
+            self.perceptual.to(device)
         if self._compile:
             self._encode = torch.compile(self.sovqae.encoder, dynamic=False)
             self._decode = torch.compile(self.sovqae.decoder, dynamic=False)
@@ -257,6 +261,11 @@ class SOVQAERecipe:
         save_checkpoint(
             path, SYSTEM, {COMPONENT: ema_modules["sovqae"]}, {COMPONENT: self.settings.to_dict()}, provenance
         )
+
+
+def own(loss: SOVQAELoss) -> SOVQAELoss:
+    """The weights for going on from a trained model, say to one person's own: everything counts from the first step."""
+    return replace(loss, quantise_from=0, judge_from=0)
 
 
 def load_sovqae_into(net: SOVQAE, source: str | Path) -> SOVQAE:
