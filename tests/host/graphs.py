@@ -1,0 +1,60 @@
+"""Prompts for the host: the shipped workflows in API format, and changes to them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+
+from talkface_core.device import pick_dtype
+
+from .client import Prompt
+from .server import ROOT
+
+API = ROOT / "workflows" / "api"
+WORKFLOWS = sorted(API.glob("*.json"))
+DTYPE = str(pick_dtype(torch.device("cpu"))).removeprefix("torch.")
+"""What this CPU draws quickest in."""
+
+AUDIO, LOADER, SPEECH, DECODE, STREAM = (
+    f"TalkFace{name}" for name in ("LoadAudio", "LoadDAETalker", "Speech2Latent", "DAEDecode", "TalkingVideo")
+)
+
+
+def workflow(path: Path) -> Prompt:
+    """A workflow in API format."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def nodes_of(prompt: Prompt, kind: str) -> list[str]:
+    """Ids of the nodes of one class."""
+    return [key for key, node in prompt.items() if node["class_type"] == kind]
+
+
+def changed(prompt: Prompt, **inputs: dict[str, object]) -> Prompt:
+    """A copy of `prompt` in which nodes have other inputs: changed(prompt, TalkFaceLoadAudio={"audio": "a.wav"}).
+
+    Only inputs that the node has are changed; KeyError for a class that is not in the prompt.
+    """
+    made = copy.deepcopy(prompt)
+    for kind, values in inputs.items():
+        found = nodes_of(made, kind)
+        if not found:
+            raise KeyError(f"no {kind} among {[node['class_type'] for node in made.values()]}")
+        for key in found:
+            made[key]["inputs"].update(values)
+    return made
+
+
+def plain(**inputs: dict[str, object]) -> Prompt:
+    """The basic workflow, as quick as it can be, with changes as in `changed`."""
+    quick = changed(workflow(API / "dae_talker.json"), **{LOADER: {"dtype": DTYPE}, DECODE: {"steps": 1}})
+    return changed(quick, **inputs)
+
+
+def streaming(**inputs: dict[str, object]) -> Prompt:
+    """The workflow of the streaming node, as quick as it can be, with changes as in `changed`."""
+    quick = changed(workflow(API / "dae_talker_long.json"), **{LOADER: {"dtype": DTYPE}, STREAM: {"steps": 1}})
+    return changed(quick, **inputs)

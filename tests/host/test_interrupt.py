@@ -1,0 +1,70 @@
+"""The stop button: wherever the pack is at work, the prompt ends soon, and nothing half made is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .client import INTERRUPTED, SUCCESS, Prompt
+from .graphs import AUDIO, DECODE, STREAM, nodes_of, plain, streaming
+from .media import encode_mp3, talk
+from .server import Server
+
+SOON = 2.0
+"""Seconds from the click to the end."""
+
+
+@pytest.fixture
+def nothing_left(server: Server) -> Iterator[None]:
+    """After the test there are the files of before, and the server still works."""
+    before = server.leftovers()
+    yield
+    assert server.leftovers() == before
+    assert server.alive
+
+
+def test_while_frames_are_decoded(server: Server, tmp_path: Path, nothing_left: None) -> None:
+    """Within a window: 100 steps of 16 frames take far longer than one may wait."""
+    name = server.client.upload(talk(tmp_path / "decode.wav", 20))
+    _stops(server, plain(**{AUDIO: {"audio": name}, DECODE: {"steps": 100}}), DECODE, wait=1.0)
+
+
+def test_while_a_long_video_is_written(server: Server, tmp_path: Path, nothing_left: None) -> None:
+    name = server.client.upload(talk(tmp_path / "streaming.wav", 600))
+    _stops(server, streaming(**{AUDIO: {"audio": name}}), STREAM, wait=4.0)
+
+
+@pytest.mark.parametrize("start", [0.0, 2300.0])
+def test_while_a_long_sound_is_read(server: Server, tmp_path: Path, nothing_left: None, start: float) -> None:
+    """Also while it is read only to find the place where to start."""
+    name = server.client.upload(encode_mp3(tmp_path / "long.mp3", minutes=40))
+    _stops(server, plain(**{AUDIO: {"audio": name, "start": start}}), AUDIO, wait=0.5)
+
+
+def test_the_next_prompt_runs(server: Server, tmp_path: Path) -> None:
+    """An interrupt leaves no flag behind, and no thread at work."""
+    name = server.client.upload(talk(tmp_path / "after.wav", 0.5))
+    assert server.client.run(plain(**{AUDIO: {"audio": name}})).status == SUCCESS
+
+
+def _stops(server: Server, prompt: Prompt, kind: str, wait: float) -> None:
+    """Stops `prompt` `wait` seconds after the node of class `kind` has begun, and looks how long that takes."""
+    (node,) = nodes_of(prompt, kind)
+    with server.client.listening() as heard:
+        queued = server.client.queue(prompt)
+        assert isinstance(queued, str), queued.text
+        while not any(data.get("node") == node for data in heard.of("executing")):
+            assert server.client.ended(queued) is None, "it ended before the node began"
+            time.sleep(0.01)
+        time.sleep(wait)
+        assert server.client.ended(queued) is None, "it was over before it could be stopped"
+        clicked = time.monotonic()
+        server.client.interrupt()
+        ended = server.client.wait(queued)
+        seconds = time.monotonic() - clicked
+    print(f"{kind}: over {seconds:.2f} s after the click")
+    assert ended.status == INTERRUPTED, ended.text
+    assert seconds < SOON

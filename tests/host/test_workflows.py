@@ -1,0 +1,126 @@
+"""Each shipped workflow through POST /prompt, as given and with another sound: what comes out is watched and heard."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch.nn.functional as F
+from einops import rearrange
+
+from talkface_core.evaluation.metrics import as_pictures, mouth_lag, pearson, psnr
+from talkface_core.evaluation.probe import Reading, load_probe
+from talkface_core.media.video import SYNTHETIC_MARK
+
+from .client import SUCCESS, Prompt
+from .graphs import AUDIO, DTYPE, LOADER, WORKFLOWS, changed, nodes_of, workflow
+from .media import SILENCE, Film, read_sound, spoken, true_opening
+from .server import ROOT, Server
+
+SPEAKING = [path for path in WORKFLOWS if nodes_of(workflow(path), AUDIO)]
+SHIPPED = {"dae_talker", "dae_talker_pose", "dae_talker_long", "dae_talker_reconstruct"}
+FPS = Fraction(25)
+
+
+@pytest.fixture(scope="module")
+def sound(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Speech between silences, in stereo, uploaded as the page does."""
+    file = spoken(tmp_path_factory.mktemp("sound") / "spoken.wav")
+    server.client.upload(file)
+    return file
+
+
+@pytest.fixture(scope="module", params=SPEAKING, ids=lambda path: path.stem)
+def film(request: pytest.FixtureRequest, server: Server, sound: Path) -> Film:
+    """The video that a workflow makes of that sound."""
+    return _run(server, changed(workflow(request.param), **{AUDIO: {"audio": sound.name}, LOADER: {"dtype": DTYPE}}))
+
+
+@pytest.fixture(scope="module")
+def reading(film: Film) -> Reading:
+    """What the probe sees on the video."""
+    return load_probe().read(film.frames)
+
+
+def test_the_workflows_are_there() -> None:
+    assert {path.stem for path in WORKFLOWS} >= SHIPPED
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_it_runs_as_given_on_a_fresh_install(server: Server, path: Path) -> None:
+    prompt = workflow(path)
+    film = _run(server, prompt)
+    assert film.frames.std(axis=(1, 2, 3)).min() > 20
+    assert np.abs(film.sound).max() > 0.1
+    (name,) = [node["inputs"].get("audio", node["inputs"].get("file")) for node in prompt.values() if _reads(node)]
+    sample = ROOT / "samples" / name.removesuffix(" [sample]")
+    if sample.suffix == ".mp4":
+        real = Film.read(sample)
+        assert film.fps == real.fps
+        assert len(film.frames) == len(real.frames)
+        shrunk = F.interpolate(as_pictures(real.frames), film.frames.shape[1:3], mode="area")
+        assert psnr(film.frames, rearrange(shrunk, "t c h w -> t h w c")).mean() > 25
+    else:
+        samples, rate = read_sound(sample)
+        assert len(film.frames) == math.ceil(Fraction(samples.shape[1], rate) * FPS)
+
+
+def test_length_and_rate_are_those_of_the_sound(film: Film, sound: Path) -> None:
+    samples, rate = read_sound(sound)
+    frames = math.ceil(Fraction(samples.shape[1], rate) * FPS)
+    assert film.fps == FPS
+    assert len(film.frames) == frames
+    assert film.seconds == pytest.approx(frames / FPS, abs=1e-3)
+
+
+def test_the_sound_is_untouched(film: Film, sound: Path) -> None:
+    given, rate = read_sound(sound)
+    assert film.codec == "aac"
+    assert film.rate == rate
+    assert len(film.sound) == len(given)
+    assert abs(film.sound.shape[1] - given.shape[1]) <= 2048  # AAC comes in packets of 1024
+    for wanted, got in zip(given, film.sound, strict=True):
+        n = min(len(wanted), len(got))
+        assert np.corrcoef(wanted[:n], got[:n])[0, 1] > 0.98
+        assert np.dot(wanted[:n], got[:n]) / np.dot(wanted[:n], wanted[:n]) == pytest.approx(1, abs=0.03)
+
+
+def test_the_face_follows_the_speech(film: Film, reading: Reading) -> None:
+    truth = true_opening()
+    first = round(SILENCE * FPS)
+    seen = reading.mouth_open[first : first + len(truth)]
+    print(f"correlation {pearson(seen, truth):.2f}, lag {mouth_lag(seen, truth)[0]}")
+    assert pearson(seen, truth) > 0.6
+    assert abs(mouth_lag(seen, truth, 5)[0]) <= 1
+    silent = reading.mouth_open[: first - 3]
+    assert silent.max() < 0.02 < seen.max()
+
+
+def test_the_face_stays_a_face(film: Film, reading: Reading) -> None:
+    """Points where a face has them in every frame, and no jumps from one frame to the next."""
+    eyes, mouth = reading.landmarks[:, 36:48].mean(1), reading.landmarks[:, 48:68].mean(1)
+    assert ((mouth - eyes)[:, 1] > 0.1).all()
+    assert np.abs(np.diff(reading.landmarks.mean(1), axis=0)).max() < 0.03
+    assert film.frames.std(axis=(1, 2, 3)).min() > 20
+
+
+def test_the_video_says_that_it_is_synthetic(film: Film) -> None:
+    told = " ".join(film.metadata.values())
+    assert SYNTHETIC_MARK["comment"] in told
+    assert SYNTHETIC_MARK["digital_source_type"] in told
+
+
+def _reads(node: dict[str, Any]) -> bool:
+    return node["class_type"] in (AUDIO, "TalkFaceLoadVideo")
+
+
+def _run(server: Server, prompt: Prompt) -> Film:
+    ended = server.client.run(prompt)
+    assert ended.status == SUCCESS, ended.text
+    videos = [file for file in ended.files if file.suffix == ".mp4" and file.parts[0] == "output"]
+    assert len(videos) == 1
+    return Film.read(server.base / videos[0])
