@@ -68,15 +68,9 @@ def face_crops(clips: ClipSet, size: int, cache_dir: str | Path, pad: int = 0, q
     if pad < 0:
         raise InputError(f"a margin of {pad} px around the crops; give 0 or more.")
     crops = [clip_crop(clip, size, pad) for clip in clips.clips]
-    stats = [
-        (path.name, path.stat().st_size, path.stat().st_mtime_ns)
-        for clip in clips.clips
-        for path in (clip.video, clip.truth_file)
-        if path
-    ]
     constants = [_VERSION, MARGIN, EYE_LEVEL, SMOOTHING]
     prefix = f"faces-{clips.folder.name}-{_key(str(clips.folder))}-{size}-{pad}"
-    target = Path(cache_dir) / f"{prefix}-{_key(json.dumps([constants, *stats]))}.npy"
+    target = Path(cache_dir) / f"{prefix}-{_key(json.dumps([constants, *_files(clips)]))}.npy"
     if not target.is_file():
         _build(target, clips, crops, quiet)
         for old in set(target.parent.glob(f"{prefix}-*.npy")) - {target}:
@@ -95,9 +89,20 @@ def talking_faces(
     seed: int = 0,
     quiet: bool = False,
 ) -> TalkingFaces:
-    """The faces of a set with their sound, `versions` times each: see `face_crops` and `read_sounds`."""
+    """The faces of a set with their sound, `versions` times each: see `face_crops` and `read_sounds`.
+
+    The sounds are cached beside the faces.
+    """
     crops = face_crops(clips, size, cache_dir, pad, quiet)
-    sounds = read_sounds(clips, versions, seed)
+    prefix = f"sounds-{clips.folder.name}-{_key(str(clips.folder))}-{versions}-{seed}"
+    target = Path(cache_dir) / f"{prefix}-{_key(json.dumps([_VERSION, *_files(clips)]))}.npz"
+    if not target.is_file():
+        made = read_sounds(clips, versions, seed)
+        steps = np.array([mel.shape[1] for mel in made])
+        with whole_file(target) as part, part.open("wb") as file:
+            np.savez(file, mels=torch.cat(made, 1).numpy(), steps=steps)
+    with np.load(target, allow_pickle=False) as file:
+        sounds = torch.from_numpy(file["mels"]).split(file["steps"].tolist(), 1)
     return TalkingFaces(clips.name, crops.frames, crops.landmarks, size, pad, clips.starts, sounds, read_speech(clips))
 
 
@@ -127,6 +132,12 @@ def _build(target: Path, clips: ClipSet, crops: list[FaceCrop], quiet: bool) -> 
             bar.update(clip.frames)
         cache.flush()
         del cache
+
+
+def _files(clips: ClipSet) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of change of all files of a set."""
+    paths = {path for clip in clips.clips for path in (clip.video, clip.sound, clip.truth_file) if path}
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(paths)]
 
 
 def _key(text: str) -> str:

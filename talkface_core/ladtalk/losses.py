@@ -21,8 +21,8 @@ class Weights:
     """How much each part of the loss counts.
 
     sync: s once it is switched on; threshold: sync loss of the outputs below which it is; gan: g; mouth: extra weight
-    of L1 at the mouth's centre; detail: share of L1 that compares contrasts instead of colours; lower_only: L1 counts
-    the repainted half alone.
+    of L1 at the mouth's centre; detail: share of L1 that compares contrasts instead of colours; upper: weight of the
+    half that is not repainted.
     """
 
     sync: float = 0.03
@@ -30,7 +30,7 @@ class Weights:
     threshold: float = 0.75
     mouth: float = 0.0
     detail: float = 0.0
-    lower_only: bool = False
+    upper: float = 1.0
 
 
 def combined(l1: Tensor, sync: Tensor, gan: Tensor, sync_weight: float | Tensor, gan_weight: float) -> Tensor:
@@ -38,10 +38,10 @@ def combined(l1: Tensor, sync: Tensor, gan: Tensor, sync_weight: float | Tensor,
     return (1 - sync_weight - gan_weight) * l1 + sync_weight * sync + gan_weight * gan
 
 
-def region_weights(landmarks: Tensor, size: int, mouth: float, lower_only: bool) -> Tensor:
+def region_weights(landmarks: Tensor, size: int, mouth: float, upper: float) -> Tensor:
     """How much each pixel counts [B,1,S,S], mean 1, from landmarks [B,68,2] in pixels of the crop.
 
-    1 everywhere, or in the lower half alone; more under a bump over the mouth, which is as wide as the lips are.
+    1 in the lower half, `upper` in the other; more under a bump over the mouth, which is as wide as the lips are.
     """
     grid = torch.arange(size, device=landmarks.device, dtype=landmarks.dtype) + 0.5
     lips = landmarks[:, MOUTH]
@@ -50,8 +50,7 @@ def region_weights(landmarks: Tensor, size: int, mouth: float, lower_only: bool)
     dx, dy = (grid - centre[:, :1]) / (0.45 * width), (grid - centre[:, 1:]) / (0.4 * width)
     bump = torch.exp(-dx.square() / 2)[:, None, :] * torch.exp(-dy.square() / 2)[:, :, None]
     weights = 1 + mouth * bump
-    if lower_only:
-        weights = weights * (grid >= size // 2)[:, None]
+    weights = weights * torch.where(grid >= size // 2, 1.0, upper)[:, None]
     return (weights / weights.mean((1, 2), keepdim=True))[:, None]
 
 

@@ -4,7 +4,7 @@
 
 The published loss and schedule (Wav2Lip, Prajwal et al. 2020): (1 - s - g) L1 + s E_sync + g L_gen; s is 0 until the
 frozen expert finds the outputs for other people in step well enough, then 0.03; g is 0.07 with the discriminator.
-`tiny` adds what few data and little time need (losses.py, training_batches.py): L1 counts the repainted half alone,
+`tiny` adds what few data and little time need (losses.py, training_batches.py): L1 counts the repainted half and
 the mouth more, and contrasts as well as colours; most samples are single frames. It does without the discriminator,
 since SOVQAE restores the texture afterwards.
 """
@@ -34,7 +34,7 @@ from .training_batches import Sampler, Wav2LipBatches
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
 
 BATCHES = {"tiny": Wav2LipBatches(), "base": Wav2LipBatches(16, 0, 1, 0.0, 0.0, 0.0, 0.0, augment=False)}
-WEIGHTS = {"tiny": Weights(mouth=4.0, detail=0.4, lower_only=True), "base": Weights(gan=0.07)}
+WEIGHTS = {"tiny": Weights(mouth=4.0, detail=0.4, upper=0.1), "base": Weights(gan=0.07)}
 TRAINING = {
     "tiny": TrainConfig(
         lr=2e-3,
@@ -127,8 +127,8 @@ class Wav2LipRecipe(Recipe):
         with torch.autocast(made.device.type, enabled=False):
             made = made.float()
             count = None
-            if weights.mouth or weights.lower_only:
-                count = region_weights(batch["landmarks"], made.shape[-1], weights.mouth, weights.lower_only)
+            if weights.mouth or weights.upper != 1:
+                count = region_weights(batch["landmarks"], made.shape[-1], weights.mouth, weights.upper)
             l1 = reconstruction(made, real, count, weights.detail)
         zero = l1.new_zeros(())
         losses = {"l1": l1, "sync": zero, "gan": zero}

@@ -41,8 +41,8 @@ class Wav2LipBatches:
     windows: int = 4
     singles: int = 24
     away: int = 10
-    shut: float = 0.25
-    alike: float = 0.25
+    shut: float = 0.2
+    alike: float = 0.5
     speaking: float = 0.8
     hushed: float = 0.3
     augment: bool = True

@@ -3,7 +3,9 @@
 The face encoder reads the picture whose lower half is black, beside a reference picture of the same person from
 another moment; the speech encoder reads 0.2 s of sound; the decoder starts from the sound's vector and joins the
 face's features at each size. `base` is the published network (36.3M parameters). `tiny` has the same structure with
-fewer channels, on pixels unshuffled by two, which makes it fast enough for a CPU.
+fewer channels, on pixels unshuffled by two, which makes it fast enough for a CPU. It also decides where to paint: its
+output is blended with what it was shown (`config.blend`), so skin and background that need no change stay as sharp as
+they were, in faces unlike any it was trained on too.
 
 Pixels: aligned crops, 0..1, RGB, or BGR inside where weights were published so (`config.colour`).
 BatchNorm is for training; `inference_copy` folds it away, so that only layers remain that a host can cast.
@@ -36,8 +38,9 @@ class Wav2LipConfig:
     size: side of the crops in pixels; patch: pixels are unshuffled by so much (1: as published); face: channels of the
     encoder from the full size down to 3x3 and of the 1x1 behind it; face_blocks: residual units of all but the last;
     speech, speech_blocks: as `SpeechEncoder`; decoder, decoder_blocks: from 1x1 up to the full size; out: channels of
-    the last convolution but one; colour: "rgb" or "bgr"; mel_shift: seconds by which a frame's window of sound lies
-    later than media/mel_windows.py has it.
+    the last convolution but one; blend: the net predicts a mask as well, and where that is 0 the pixels are those
+    shown: the face's upper half, the reference's lower half (False: as published); colour: "rgb" or "bgr"; mel_shift:
+    seconds by which a frame's window of sound lies later than media/mel_windows.py has it.
     """
 
     size: int = 96
@@ -49,6 +52,7 @@ class Wav2LipConfig:
     decoder: tuple[int, ...] = (192, 160, 128, 96, 80, 64)
     decoder_blocks: tuple[int, ...] = (0, 1, 1, 1, 1, 2)
     out: int = 48
+    blend: bool = True
     colour: str = "rgb"
     mel_shift: float = 0.0
 
@@ -81,6 +85,7 @@ class Wav2LipConfig:
                 decoder=(512, 512, 512, 384, 256, 128, 64),
                 decoder_blocks=(0, 1, 2, 2, 2, 2, 2),
                 out=32,
+                blend=False,
             )
         raise InputError(f"a Wav2Lip of preset {name!r} is unknown; choose tiny or base.")
 
@@ -120,17 +125,17 @@ class Wav2Lip(nn.Module):
             stages.append(chain([up, *(_residual(decoder[i], options) for _ in range(config.decoder_blocks[i]))]))
         self.face_decoder = nn.ModuleList(stages)
         self.out = Unit(decoder[-1] + skips[-1], config.out, **options)
-        self.pixels = operations.Conv2d(config.out, 3 * squeezed, 1)
+        self.pixels = operations.Conv2d(config.out, (4 if config.blend else 3) * squeezed, 1)
 
     def forward(self, faces: Tensor, references: Tensor, windows: Tensor) -> Tensor:
         """faces, references [B,3,S,S] RGB 0..1; windows [B,1,80,16] -> RGB 0..1 [B,3,S,S].
 
         The lower half of `faces` is blackened here, so it cannot be peeped at.
         """
-        x = torch.cat([blackened(faces), references], 1)
         if self.config.colour == "bgr":
-            x = torch.cat([x[:, :3].flip(1), x[:, 3:].flip(1)], 1)
-        x = F.pixel_unshuffle(x, self.config.patch)
+            faces, references = faces.flip(1), references.flip(1)
+        faces = blackened(faces)
+        x = F.pixel_unshuffle(torch.cat([faces, references], 1), self.config.patch)
         skips = []
         for stage in self.face_encoder:
             x = stage(x)
@@ -139,6 +144,9 @@ class Wav2Lip(nn.Module):
         for stage in self.face_decoder:
             x = torch.cat([stage(x), skips.pop()], 1)
         made = F.pixel_shuffle(self.pixels(self.out(x)), self.config.patch).sigmoid()
+        if self.config.blend:
+            shown = faces + references - blackened(references)
+            made = torch.lerp(shown, made[:, :3], made[:, 3:])
         return made.flip(1) if self.config.colour == "bgr" else made
 
 

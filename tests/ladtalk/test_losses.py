@@ -22,20 +22,20 @@ def face():
 
 
 def test_region_weights(face):
-    weights = region_weights(face, 96, 4.0, lower_only=True)
+    weights = region_weights(face, 96, 4.0, upper=0.0)
     assert weights.shape == (2, 1, 96, 96)
     torch.testing.assert_close(weights.mean((1, 2, 3)), torch.ones(2))
     assert not weights[:, :, :48].any()
     assert weights[0, 0, 70, 45] == weights[0].max()
     assert weights[0, 0, 70, 45] > 4.5 * weights[0, 0, 90, 2]
-    plain = region_weights(face, 96, 0.0, lower_only=False)
+    plain = region_weights(face, 96, 0.0, upper=1.0)
     torch.testing.assert_close(plain, torch.ones_like(plain))
 
 
 def test_reconstruction_is_l1(face):
     made, real = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 96, 96)
     torch.testing.assert_close(reconstruction(made, real), (made - real).abs().mean())
-    weights = region_weights(face, 96, 4.0, lower_only=True)
+    weights = region_weights(face, 96, 4.0, upper=0.0)
     torch.testing.assert_close(reconstruction(made, real, weights), ((made - real).abs() * weights).mean())
     assert reconstruction(real, real, weights, 0.5) == 0
 

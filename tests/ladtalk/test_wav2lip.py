@@ -66,9 +66,25 @@ def test_every_input_matters():
     assert all(weight.grad is not None for weight in net.parameters())
 
 
-def test_colour_is_turned_inside():
+def test_blending_keeps_what_was_shown():
+    """With the mask at 0 the picture is the face's upper and the reference's lower half; with 1 it is all new."""
+    net = Wav2Lip().eval()
+    faces, references, windows = given()
+    torch.nn.init.zeros_(net.pixels.weight)
+    for bias, expected in ((-50.0, torch.cat([faces[:, :, :48], references[:, :, 48:]], 2)), (50.0, None)):
+        # Channels are grouped by colour: three of four pixels each, then the mask's four.
+        torch.nn.init.zeros_(net.pixels.bias)
+        net.pixels.bias.data[12:] = bias
+        with torch.no_grad():
+            made = net(faces, references, windows)
+        torch.testing.assert_close(made, torch.full_like(made, 0.5) if expected is None else expected)
+
+
+@pytest.mark.parametrize("blend", [True, False])
+def test_colour_is_turned_inside(blend):
     torch.manual_seed(0)
-    net, other = Wav2Lip().eval(), Wav2Lip(Wav2LipConfig(colour="bgr")).eval()
+    net = Wav2Lip(Wav2LipConfig(blend=blend)).eval()
+    other = Wav2Lip(Wav2LipConfig(blend=blend, colour="bgr")).eval()
     other.load_state_dict(net.state_dict())
     faces, references, windows = given()
     with torch.no_grad():

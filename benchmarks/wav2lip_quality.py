@@ -1,0 +1,178 @@
+"""Quality of a Wav2Lip generator on people it never saw: the table of the model card, and pictures to look at.
+
+    python -m benchmarks.wav2lip_quality --data DATASET/val --out DIR [--model NAME|FILE] [--expert NAME|FILE]
+
+Every clip is dubbed three times over its own footage, cut out by the landmarks of the truth and pasted back: with its
+own words, the references being frames from half a clip away so that they cannot tell the answer; with another
+person's words, the references being the frames themselves as in use; and with silence. The landmark probe reads mouths
+off the pasted frames; the real frames are read beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from talkface_core.checkpoints import find_checkpoint, read_checkpoint
+from talkface_core.evaluation.metrics import landmark_distance, mouth_lag, open_share, pearson, psnr
+from talkface_core.evaluation.probe import Reading, load_probe
+from talkface_core.evaluation.table import Report, Row
+from talkface_core.faces.align import FaceCrop, crop_faces
+from talkface_core.faces.paste import paste_faces
+from talkface_core.ladtalk.crops import clip_crop
+from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, load_wav2lip, repaint
+from talkface_core.media.audio import analysis_audio
+from talkface_core.media.features import LogMel
+from talkface_core.media.mel_windows import mel_windows
+from talkface_core.sync.score import sync_score
+from talkface_core.sync.syncnet import load_syncnet
+from talkface_core.training.data import Clip, ClipSet
+
+LIPS = slice(48, 68)
+SHOWN = 8  # frames of a clip in the pictures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="SPLIT", help="folder of clips with truth")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--model", default="ladtalk_tiny", metavar="NAME|FILE")
+    parser.add_argument("--expert", default="sync_tiny", metavar="NAME|FILE")
+    parser.add_argument("--clips", type=int, metavar="N", help="the first N clips (default: all)")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = read_checkpoint(find_checkpoint(args.model), SYSTEM)
+    net = load_wav2lip(checkpoint).to(torch.bfloat16, memory_format=torch.channels_last)
+    expert, probe = load_syncnet(args.expert), load_probe()
+    clips = ClipSet.open(args.data)
+    chosen = clips.clips[: args.clips]
+    sounds = [LogMel()(analysis_audio(clip.audio())) for clip in chosen]
+    values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for index, clip in enumerate(tqdm(chosen, desc=clips.name)):
+        other = (index + len(chosen) // 2) % len(chosen)
+        dubbed = Dubbing(net, clip)
+        truth = dubbed.truth
+        made = dubbed.speak(sounds[index], dubbed.elsewhere())
+        theirs = dubbed.speak(sounds[other], dubbed.crops)
+        hushed = dubbed.speak(torch.full_like(sounds[index], LogMel.SILENCE), dubbed.crops)
+        real, own, new, still = (probe.read(frames) for frames in (dubbed.frames, made, theirs, hushed))
+        found = {
+            "own words": {
+                **mouth_errors(own, real, truth, dubbed.closed()),
+                "psnr": float(dubbed.inside(made)),
+                **sync(expert, dubbed, made, sounds[index]),
+            },
+            "other words": {
+                "opening": pearson(*equal(new.mouth_open, chosen[other].truth()["mouth_open"])),
+                "lag": float(mouth_lag(*equal(new.mouth_open, chosen[other].truth()["mouth_open"]))[0]),
+                "opening of the footage": pearson(new.mouth_open, truth["mouth_open"]),
+                **sync(expert, dubbed, theirs, sounds[other]),
+            },
+            "silence": {"open": open_share(still.mouth_open)},
+            "real": {
+                **mouth_errors(real, real, truth, dubbed.closed()),
+                "open": open_share(real.mouth_open),
+                **sync(expert, dubbed, dubbed.frames, sounds[index]),
+            },
+        }
+        for group, measures in found.items():
+            for name, value in measures.items():
+                values[group, name][clip.name] = value
+        picture = dubbed.picture((dubbed.frames, made, theirs, hushed))
+        cv2.imwrite(str(args.out / f"{clip.name}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    report = as_report(values, {"model": str(args.model), "data": clips.name, "provenance": checkpoint.provenance})
+    report.save(args.out, "quality")
+    print(report.markdown())
+
+
+class Dubbing:
+    """One clip, its face cut out, ready to be given other words."""
+
+    def __init__(self, net: Wav2Lip, clip: Clip) -> None:
+        self.net, self.truth = net, clip.truth()
+        self.frames = np.stack(list(clip.decode()))
+        self.crop: FaceCrop = clip_crop(clip, net.config.size)
+        self.crops = crop_faces(self.frames, self.crop)
+
+    def elsewhere(self) -> NDArray[np.uint8]:
+        """The crops from half a clip away."""
+        return np.roll(self.crops, len(self.crops) // 2, axis=0)
+
+    def speak(self, mel: torch.Tensor, references: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Whole frames that say a log-mel."""
+        windows = mel_windows(mel, range(len(self.crops)), 25, self.net.config.mel_shift)
+        return paste_faces(self.frames, repaint(self.net, self.crops, windows, references), self.crop)
+
+    def closed(self) -> NDArray[np.float32]:
+        """The landmarks of somebody who never opens the mouth, as shares of the frame: the baseline."""
+        points, shut = self.crop.landmarks.numpy().copy(), self.truth["mouth_open"] <= 0
+        points[:, LIPS] = points[shut if shut.any() else slice(None), LIPS].mean(0)
+        back = self.crop.inverse().numpy()
+        frame = np.einsum("tij,tnj->tni", back[:, :, :2], points) + back[:, None, :, 2]
+        return (frame / self.frames.shape[2]).astype(np.float32)
+
+    def inside(self, made: NDArray[np.uint8]) -> float:
+        """PSNR of the crop's lower half against the real one, in dB."""
+        half = self.crop.size // 2
+        return float(psnr(crop_faces(made, self.crop)[:, half:], self.crops[:, half:]).mean())
+
+    def picture(self, rows: tuple[NDArray[np.uint8], ...]) -> NDArray[np.uint8]:
+        """Some crops of each set of frames: real, own words, other words, silence."""
+        at = np.linspace(5, len(self.frames) - 6, SHOWN).astype(int)
+        large = self.crop.resized(192).at(at.tolist())
+        return np.concatenate([np.concatenate(list(crop_faces(frames[at], large)), 1) for frames in rows])
+
+
+def mouth_errors(read: Reading, real: Reading, truth: dict, closed: NDArray[np.float32]) -> dict[str, float]:
+    """How a mouth that was read off frames agrees with the truth, beside a mouth that stays shut."""
+    points = truth["landmarks"] / np.float32(256)
+    error = landmark_distance(read.landmarks, points).mean()
+    baseline = landmark_distance(closed, points).mean()
+    return {
+        "opening": pearson(read.mouth_open, truth["mouth_open"]),
+        "lag": float(mouth_lag(read.mouth_open, truth["mouth_open"])[0]),
+        "mouth error": float(error),
+        "of the shut mouth's": float(error / baseline),
+    }
+
+
+def sync(expert, dubbed: Dubbing, frames: NDArray[np.uint8], mel: torch.Tensor) -> dict[str, float]:
+    """The expert's opinion on whole frames."""
+    score = sync_score(expert, crop_faces(frames, dubbed.crop.resized(expert.config.size)), mel)
+    return {"sync offset": float(score.offset), "sync confidence": score.confidence, "sync distance": score.distance}
+
+
+def equal(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
+    """Both cut to the shorter one."""
+    count = min(len(a), len(b))
+    return a[:count], b[:count]
+
+
+def as_report(values: dict[tuple[str, str], dict[str, float]], about: dict) -> Report:
+    """Means over the clips with their targets; |offsets| and |lags| as means of absolute values."""
+    targets = {("own words", "opening"): (0.75, None), ("own words", "of the shut mouth's"): (None, 0.6)}
+    rows = []
+    for (group, name), clips in values.items():
+        if group == "real":
+            continue
+
+        def mean(numbers: dict[str, float], absolute: bool = name in ("lag", "sync offset")) -> float:
+            found = np.array(list(numbers.values()))
+            return float(np.nanmean(np.abs(found) if absolute else found))
+
+        beside = values.get(("real", name))
+        real = None if beside is None else mean(beside)
+        low, high = targets.get((group, name), (None, None))
+        rows.append(Row(group, name, mean(clips), real, "", low, high, clips))
+    return Report("Wav2Lip on unseen people", rows, about, {})
+
+
+if __name__ == "__main__":
+    main()
