@@ -87,6 +87,44 @@ class VideoReader:
         if held:
             yield np.stack(held)
 
+    def key_times(self) -> list[Fraction]:
+        """Times of the key frames in seconds on the file's clock, rising: where decoding can begin."""
+        times = []
+        with self._opened() as container:
+            stream = container.streams.video[0]
+            for packet in container.demux(stream):
+                if packet.is_keyframe and packet.pts is not None and packet.time_base is not None:
+                    times.append(Fraction(packet.pts * packet.time_base))
+        if not times:
+            raise InputError(
+                f"{self.path.name} has frames without times, so it cannot be played backwards; write it again as .mp4."
+            )
+        # What lies before the first key frame, if anything, is decoded with it.
+        return [min(times[0], self.start), *sorted(times[1:])]
+
+    def count_between(self, begin: Fraction, end: Fraction | None) -> int:
+        """Frames shown from `begin` (a key frame's time) until before `end` (None: to the last)."""
+        return sum(1 for _ in self._between(begin, end))
+
+    def between(self, begin: Fraction, end: Fraction | None, start: int, stop: int) -> list[np.ndarray]:
+        """Of the frames that `count_between` counts, those from `start` to `stop` - 1, RGB uint8 [H, W, 3] each."""
+        picture = _Picture(*self._size)
+        return [picture(frame) for k, frame in enumerate(self._between(begin, end, stop)) if k >= start]
+
+    def _between(self, begin: Fraction, end: Fraction | None, most: int | None = None) -> Iterator[av.VideoFrame]:
+        with self._opened() as container:
+            stream = container.streams.video[0]
+            container.seek(int(begin / stream.time_base), stream=stream, backward=True)
+            count = 0
+            for frame in self._decoded(container):
+                time = _seconds(frame)
+                if time is None or time < begin:
+                    continue
+                if (end is not None and time >= end) or count == most:
+                    return
+                count += 1
+                yield frame
+
     def _shown(self, container: av.container.InputContainer) -> Iterator[tuple[av.VideoFrame, Fraction]]:
         """Each frame and the time until which it is shown, from the first frame on."""
         usual = 1 / self.fps

@@ -1,0 +1,75 @@
+"""A video stopped or played to and fro: the right frames in the right order, whatever the codec, in bounded memory."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from talkface_core.errors import InputError
+from talkface_core.media.playback import backwards, frame_order, played
+from talkface_core.media.video_reader import VideoReader
+
+FRAMES = 53
+
+
+def shade(k: int) -> int:
+    return 20 + 4 * k
+
+
+@pytest.fixture(scope="module", params=[("libx264", {"g": "12", "bf": "2"}), ("libx264", {"g": "300"}), ("mpeg4", {})])
+def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames whose shade tells their number: short groups with B-frames, one long group, and another codec."""
+    codec, options = request.param
+    path = tmp_path_factory.mktemp("play") / "shades.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={"crf": "1", **options} if codec == "libx264" else {})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        if codec == "mpeg4":
+            stream.bit_rate = 4_000_000
+        for k in range(FRAMES):
+            picture = np.full((48, 64, 3), shade(k), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def numbers(chunks) -> list[int]:
+    """Which frames these are, read off their shade."""
+    return [round((float(frame.mean()) - 20) / 4) for chunk in chunks for frame in chunk]
+
+
+def test_backwards_gives_every_frame_once(video):
+    chunks = list(backwards(VideoReader(video), 8))
+    assert [len(chunk) for chunk in chunks] == [8] * 6 + [5]
+    assert numbers(chunks) == list(range(FRAMES))[::-1]
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 10, FRAMES, FRAMES + 1, 2 * FRAMES, 5 * FRAMES + 3])
+@pytest.mark.parametrize("rule", ["bounce", "stop"])
+def test_it_plays_as_the_order_says(video, rule, wanted):
+    order = frame_order(FRAMES, wanted, rule)
+    chunks = list(played(VideoReader(video), FRAMES, wanted, rule, 16))
+    assert all(0 < len(chunk) <= 16 for chunk in chunks)
+    assert numbers(chunks) == order.tolist()
+
+
+def test_orders():
+    assert frame_order(4, 9, "bounce").tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2]
+    assert frame_order(1, 3, "bounce").tolist() == [0, 0, 0]
+    assert frame_order(2, 5, "bounce").tolist() == [0, 1, 0, 1, 0]
+    assert frame_order(4, 9, "stop").tolist() == [0, 1, 2, 3]
+    assert frame_order(4, 2, "bounce").tolist() == [0, 1]
+    for wrong in ((4, 2, "loop"), (0, 2, "stop"), (4, -1, "stop")):
+        with pytest.raises(InputError):
+            frame_order(*wrong)
+
+
+def test_a_single_frame_is_held(tmp_path):
+    path = tmp_path / "one.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 60, np.uint8), "rgb24")))
+        container.mux(stream.encode(None))
+    assert numbers(played(VideoReader(path), 1, 5, "bounce")) == [10] * 5
