@@ -20,6 +20,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..evaluation.metrics import landmark_distance
 from ..faces.align import FaceCrop, align, crop_faces
+from ..faces.detect import Detector
 from ..faces.paste import paste_faces
 from ..faces.track import FaceTrack
 from .robustness_report import RobustnessReport, look
@@ -81,7 +82,7 @@ def enhance(
             callback(min(start + window, len(frames)), len(frames))
     report = look(model, len(frames), chosen, shown, tuple(moved) if landmarks else None)
     if report.changed_mouths:
-        log.warning(report.lines()[-1])
+        log.warning("\n".join(report.lines()[-2:]))
     return out, report
 
 
@@ -110,6 +111,16 @@ def mouth_moved(landmarks: Landmarks, before: Tensor, after: Tensor) -> list[flo
     old, new = (landmarks(frames).double().cpu() for frames in (before, after))
     new = new + (old[:, 48:] - new[:, 48:]).mean(1, keepdim=True)
     return landmark_distance(new.numpy(), old.numpy()).tolist()
+
+
+def landmarks_by(detector: Detector) -> Landmarks:
+    """A face detector as what measures mouths: the best face of each frame, NaN where there is none."""
+
+    def read(frames: Tensor) -> Tensor:
+        nothing = torch.full((68, 2), float("nan"))
+        return torch.stack([faces[0].landmarks if faces else nothing for faces in detector.detect(frames)])
+
+    return read
 
 
 def as_unit(frames: Tensor | NDArray[np.generic]) -> Tensor:

@@ -30,7 +30,8 @@ class RobustnessReport:
     constant, and so the certificate, is worth: "local" holds to first order and is no proof for noise of finite size);
     `surviving`: the same noises, one drawing each -> share whose code in fact stayed; `blur`: the share that a blur of
     half a pixel leaves. `perplexity`: how many codes were in even use. `looked_at`: the frames of all this.
-    `mouth_moved`: mouth's mean displacement per frame by the eyes' distance, None where nothing could measure it.
+    `mouth_moved`: mouth's mean displacement per frame by the eyes' distance, NaN where no face was read, None where
+    nothing could measure it.
     """
 
     frames: int
@@ -48,7 +49,7 @@ class RobustnessReport:
     @property
     def changed_mouths(self) -> tuple[int, ...]:
         """Frames whose mouth changed by more than `SAME_MOUTH`."""
-        return tuple(k for k, moved in enumerate(self.mouth_moved or ()) if not moved <= SAME_MOUTH)
+        return tuple(k for k, moved in enumerate(self.mouth_moved or ()) if moved > SAME_MOUTH)
 
     def lines(self) -> list[str]:
         """The report in words."""
@@ -71,14 +72,16 @@ class RobustnessReport:
         if self.mouth_moved is None:
             told.append("The mouth's shape was not measured: no landmarks were at hand.")
         else:
-            worst = max(self.mouth_moved, default=0.0)
-            changed = len(self.changed_mouths)
+            read = [moved for moved in self.mouth_moved if moved == moved]
+            worst, changed, unread = max(read, default=0.0), len(self.changed_mouths), self.frames - len(read)
             told.append(
                 f"The mouth kept its shape: it moved by at most {100 * worst:.1f} % of the distance of the eyes."
                 if not changed
                 else f"The mouth changed its shape in {changed} of {self.frames} frames, by up to {100 * worst:.1f} % "
                 "of the distance of the eyes; lower the strength, or train on footage of this person."
             )
+            if unread:
+                told.append(f"In {unread} of {self.frames} frames no face could be read before and after.")
         return told
 
     def __str__(self) -> str:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from talkface_core.errors import InputError
 from talkface_core.faces.align import align, template
+from talkface_core.faces.detect import Face
 from talkface_core.faces.paste import frame_mask
 from talkface_core.faces.track import FaceTrack
-from talkface_core.ladtalk.enhance import as_unit, enhance, face_mask, mouth_moved, restore
+from talkface_core.ladtalk.enhance import as_unit, enhance, face_mask, landmarks_by, mouth_moved, restore
 from talkface_core.ladtalk.robustness_report import NOISE_LEVELS, SAME_MOUTH
 from talkface_core.ladtalk.sovqae import SOVQAE
 from tests.ladtalk.small_sovqae import SMALL, pictures, sovqae
@@ -190,6 +191,24 @@ def test_the_guard_tells_when_the_mouth_changes(model: SOVQAE, faces: Tensor, ca
     still = enhance(model, faces, landmarks=lambda frames: points.expand(len(frames), -1, -1), look_at=0)[1]
     assert still.changed_mouths == ()
     assert "kept its shape" in str(still)
+
+
+def test_a_detector_is_the_guards_eye(model: SOVQAE, faces: Tensor) -> None:
+    points = track(1, (32, 32)).landmarks[0]
+
+    class Blink:
+        """Sees no face in the second frame."""
+
+        name, threshold = "blink", 0.5
+
+        def detect(self, frames: Tensor) -> list[list[Face]]:
+            return [[] if n == 1 else [Face.of(points, 0.9)] for n in range(len(frames))]
+
+    _, report = enhance(model, faces, landmarks=landmarks_by(Blink()), window=5, look_at=0)
+    assert math.isnan(report.mouth_moved[1])
+    assert report.changed_mouths == ()
+    assert "kept its shape" in str(report)
+    assert "In 1 of 5 frames no face" in str(report)
 
 
 def test_the_guard_takes_no_shift_for_a_shape() -> None:
