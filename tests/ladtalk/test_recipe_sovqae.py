@@ -1,6 +1,7 @@
 """The recipe: batches that repeat, losses that reach what they should, a run, a checkpoint and a start from one."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from talkface_core.checkpoints import read_checkpoint
+from talkface_core.cli.main import main
 from talkface_core.errors import InputError
 from talkface_core.evaluation.metrics import high_band_share
 from talkface_core.ladtalk.degrade import Softness, soften
@@ -25,6 +27,7 @@ from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 from tests.ladtalk.small_sovqae import PLAIN, SMALL, pictures
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 JUDGE = DiscriminatorConfig(patch=2, channels=(4, 8), norm=False)
 CROPS = pictures(12, 48)
 TRAINING = SOVQAETraining(batch_size=4, patch=32, scales=(0.8, 1.4), soft=0.5, colour=0.1)
@@ -141,3 +144,19 @@ def test_crops_that_do_not_fit_are_refused() -> None:
 def test_presets_name_both_sizes() -> None:
     assert LOSSES.keys() == BATCHES.keys() == {"tiny", "base"}
     assert (LOSSES["base"].codebook, LOSSES["base"].judge, LOSSES["base"].judge_from) == (0.25, 0.8, 30_001)
+
+
+def test_the_command_line_trains_and_goes_on_to_one_person(tmp_path, capfd) -> None:
+    def run(out: str, *more: object) -> int:
+        words = ["train", "sovqae", "--data", FIXTURES, "--out", tmp_path / out, "--cache", tmp_path, "--steps", 1]
+        words += ["--batch-size", 1, "--sample-every", 0, "--device", "cpu", "--quiet", *more]
+        return main([str(word) for word in words])
+
+    assert run("many") == 0
+    assert run("one", "--init", tmp_path / "many" / "sovqae.safetensors", "--soft", 0) == 0
+    recipe = read_checkpoint(tmp_path / "one" / "sovqae.safetensors").provenance["config"]["recipe"]
+    assert recipe["init"] == "sovqae"
+    assert recipe["training"]["soft"] == 0
+    assert recipe["loss"]["judge_from"] == 0
+    assert run("wrong", "--soft", 1.5) == 2
+    assert "--soft 1.5" in capfd.readouterr().err
