@@ -130,12 +130,13 @@ class Wav2Lip(nn.Module):
     def forward(self, faces: Tensor, references: Tensor, windows: Tensor) -> Tensor:
         """faces, references [B,3,S,S] RGB 0..1; windows [B,1,80,16] -> RGB 0..1 [B,3,S,S].
 
-        The lower half of `faces` is blackened here, so it cannot be peeped at.
+        The lower half of `faces` is blackened here, so it cannot be peeped at. The net computes in the dtype of
+        `windows`; the pixels may be float32 all the same.
         """
         if self.config.colour == "bgr":
             faces, references = faces.flip(1), references.flip(1)
         faces = blackened(faces)
-        x = F.pixel_unshuffle(torch.cat([faces, references], 1), self.config.patch)
+        x = F.pixel_unshuffle(torch.cat([faces, references], 1), self.config.patch).to(windows.dtype)
         skips = []
         for stage in self.face_encoder:
             x = stage(x)
@@ -146,7 +147,8 @@ class Wav2Lip(nn.Module):
         made = F.pixel_shuffle(self.pixels(self.out(x)), self.config.patch).sigmoid()
         if self.config.blend:
             shown = faces + references - blackened(references)
-            made = torch.lerp(shown, made[:, :3], made[:, 3:])
+            # Of the pixels' own precision, so that what is kept stays exact when the net computes in less.
+            made = shown + made[:, 3:].to(shown) * (made[:, :3].to(shown) - shown)
         return made.flip(1) if self.config.colour == "bgr" else made
 
 
@@ -201,7 +203,7 @@ def repaint(
     for start in range(0, len(faces), batch):
         part = slice(start, start + batch)
         pictures = (torch.from_numpy(p[part]).to(weight.device).permute(0, 3, 1, 2) for p in (faces, references))
-        x, y = (p.to(weight.dtype).contiguous(memory_format=torch.channels_last) / 255 for p in pictures)
+        x, y = (p.contiguous(memory_format=torch.channels_last) / 255 for p in pictures)
         out = net(x, y, windows[part].to(weight)).float().clamp(0, 1) * 255
         made[part] = out.round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return made

@@ -160,3 +160,16 @@ def test_a_run_learns_resumes_and_saves(data, expert, tmp_path):
     checkpoint.load_into(net, "wav2lip")
     assert checkpoint.provenance["measured"]["sync_loss"] > 0
     assert recipe().sample({"wav2lip": net.eval()}).shape == (3 * 96, 8 * 96, 3)
+
+
+def test_half_precision(data):
+    """Under autocast the net gives bfloat16 and the pixels it blends with stay float32."""
+    recipe = Wav2LipRecipe(data, None, SMALL, data, FEW, WEIGHTS["tiny"])
+    recipe.prepare(torch.device("cpu"))
+    batch = recipe.batch(0, rng())
+    with torch.no_grad():
+        full = recipe.loss(batch, 1)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = recipe.loss(batch, 1)
+    assert float(half["l1"]) == pytest.approx(float(full["l1"]), rel=0.05)
+    assert half["sync_weight"] == 0
