@@ -21,9 +21,9 @@ from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_che
 from ..device import pick_device, pick_dtype, pick_layers
 from ..diffusion.blocks import Operations
 from ..media.features import mel_filters
+from ..media.gate import GateConfig, SilenceGate
 from ..media.timebase import as_rate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
-from .gate import GateConfig, SilenceGate
 from .latents import LatentSpace
 from .speech2latent import Speech2Latent, Speech2LatentConfig
 

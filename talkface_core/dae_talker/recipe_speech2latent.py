@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..errors import InputError
+from ..media.gate import GateConfig, SilenceGate, gate_loss
 from ..training.config import TrainConfig
-from .gate import GateConfig, SilenceGate, gate_loss
 from .pose import pose_units
 from .recipe import SYSTEM
 from .speech2latent import Speech2Latent, Speech2LatentConfig

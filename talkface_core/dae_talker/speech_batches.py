@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..media.features import LogMel
+from ..media.gate import SILENCE, GateConfig, open_around
 from ..training.mel_augment import DB_PER_UNIT, MelAugment, smooth_curve
 from ..training.wave_augment import NOISES, noise
-from .gate import SILENCE, GateConfig, open_around
 from .pose import pose_units
 from .speech2latent import Speech2Latent
 from .speech_data import FPS, IGNORE, VISEMES, SpeechClip

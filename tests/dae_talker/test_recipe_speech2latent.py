@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from talkface_core.checkpoints import read_checkpoint
-from talkface_core.dae_talker.gate import GateConfig, SilenceGate
 from talkface_core.dae_talker.recipe_speech2latent import Speech2LatentRecipe, well_inside_silence
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.dae_talker.speech_batches import Speech2LatentTraining
 from talkface_core.dae_talker.speech_data import VISEMES, SpeechClip
 from talkface_core.errors import InputError
+from talkface_core.media.gate import GateConfig, SilenceGate
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 from talkface_core.training.mel_augment import MelAugment

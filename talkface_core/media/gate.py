@@ -2,7 +2,7 @@
 
 Source: ours. A regression from speech to latents was trained on clean pauses; the hiss, hum and room tone of real
 recordings are none, and the mouth would tremble on them. A small net therefore tells speech from everything else on
-the log-mel, step by step, and the mel fades to digital silence (-4) where nobody speaks. Speech2latent then sees the
+the log-mel, step by step, and the mel fades to digital silence (-4) where nobody speaks. A talking head then hears the
 silence it knows. The net is trained on the `speech` flags of the truth, with noise, rooms, levels and telephone bands.
 
 Everything is local in time: a stack of dilated convolutions, then maximum and mean filters. So the gate streams with
