@@ -1,7 +1,7 @@
 """A real ComfyUI server for the tests: found on this machine, started apart from everything the user has, and ended.
 
 Nothing is written into the host's checkout: the server has a base folder of its own, and meets the pack as a copy that
-lies alone in a folder named by `extra_model_paths`.
+lies alone in a folder named by `extra_model_paths`, which also names a second folder of the pack's checkpoints.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class Server:
         for name in FOLDERS:
             (base / name).mkdir(parents=True)
         self.input, self.output, self.temp = (base / name for name in ("input", "output", "temp"))
-        self.models = base / "models"
+        self.models, self.elsewhere = base / "models", base / "elsewhere"
+        self.elsewhere.mkdir()
         self._log = base / "server.log"
 
     def __enter__(self) -> Server:
@@ -95,7 +96,9 @@ class Server:
         command += ["--disable-auto-launch", "--disable-api-nodes", "--base-directory", self.base]
         command += ["--database-url", f"sqlite:///{self.base.as_posix()}/user/comfyui.db"]
         paths = self.base / "packs.yaml"
-        paths.write_text(f"packs:\n    custom_nodes: {self.packs.as_posix()}\n", encoding="utf-8")
+        folders = {"custom_nodes": self.packs, PACK: self.elsewhere}
+        lines = [f"    {kind}: {folder.as_posix()}\n" for kind, folder in folders.items()]
+        paths.write_text("".join(["tests:\n", *lines]), encoding="utf-8")
         command += ["--extra-model-paths-config", paths]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

@@ -133,6 +133,24 @@ def test_a_film_without_sound(client: Client, server: Server) -> None:
     _said(client, plain(**{AUDIO: {"audio": "silent.mp4"}}), "silent.mp4", "sound")
 
 
+def test_a_film_without_sound_taken_apart(client: Client, server: Server) -> None:
+    """Its AUDIO is no sound at all: None."""
+    (server.input / "silent.mp4").write_bytes((FIXTURES / "ada_talks.mp4").read_bytes())
+    prompt = plain()
+    prompt["film"] = {"class_type": "TalkFaceLoadVideo", "inputs": {"file": "silent.mp4"}}
+    prompt["parts"] = {"class_type": "GetVideoComponents", "inputs": {"video": ["film", 0]}}
+    _said(client, changed(prompt, **{SPEECH: {"audio": ["parts", 1]}}), "no audio")
+
+
+def test_wrong_keyframes(client: Client) -> None:
+    prompt = plain()
+    (speech,) = nodes_of(prompt, SPEECH)
+    words = {"yaw": 0.0, "pitch": 0.0, "roll": 0.0, "keyframes": "0: 0, 0, 0\nlater: 5, 0, 0"}
+    prompt["pose"] = {"class_type": "TalkFaceHeadPose", "inputs": words}
+    prompt[speech]["inputs"]["head_pose"] = ["pose", 0]
+    _said(client, prompt, "later", "2")
+
+
 def test_a_cut_off_file(client: Client, server: Server) -> None:
     """Of a FLAC file only the header: a longer piece is read as far as it goes."""
     (server.input / "cut.flac").write_bytes((FIXTURES / "ada_talks.flac").read_bytes()[:60])

@@ -34,7 +34,9 @@ def test_while_frames_are_decoded(server: Server, tmp_path: Path, nothing_left: 
 
 def test_while_a_long_video_is_written(server: Server, tmp_path: Path, nothing_left: None) -> None:
     name = server.client.upload(talk(tmp_path / "streaming.wav", 600))
-    _stops(server, streaming(**{AUDIO: {"audio": name}}), STREAM, wait=4.0)
+    before = server.leftovers()
+    during = _stops(server, streaming(**{AUDIO: {"audio": name}}), STREAM, wait=4.0)
+    assert during > before, "nothing was on the disk yet: the test shows nothing"
 
 
 @pytest.mark.parametrize("start", [0.0, 2300.0])
@@ -50,8 +52,11 @@ def test_the_next_prompt_runs(server: Server, tmp_path: Path) -> None:
     assert server.client.run(plain(**{AUDIO: {"audio": name}})).status == SUCCESS
 
 
-def _stops(server: Server, prompt: Prompt, kind: str, wait: float) -> None:
-    """Stops `prompt` `wait` seconds after the node of class `kind` has begun, and looks how long that takes."""
+def _stops(server: Server, prompt: Prompt, kind: str, wait: float) -> set[Path]:
+    """Stops `prompt` `wait` seconds after the node of class `kind` has begun, and looks how long that takes.
+
+    Returns the files of output and temp at that moment.
+    """
     (node,) = nodes_of(prompt, kind)
     with server.client.listening() as heard:
         queued = server.client.queue(prompt)
@@ -61,6 +66,7 @@ def _stops(server: Server, prompt: Prompt, kind: str, wait: float) -> None:
             time.sleep(0.01)
         time.sleep(wait)
         assert server.client.ended(queued) is None, "it was over before it could be stopped"
+        files = server.leftovers()
         clicked = time.monotonic()
         server.client.interrupt()
         ended = server.client.wait(queued)
@@ -68,3 +74,4 @@ def _stops(server: Server, prompt: Prompt, kind: str, wait: float) -> None:
     print(f"{kind}: over {seconds:.2f} s after the click")
     assert ended.status == INTERRUPTED, ended.text
     assert seconds < SOON
+    return files

@@ -75,7 +75,7 @@ def test_free_gives_the_memory_back(server: Server, client: Client, large: Path,
 
 
 def test_a_long_sound_needs_no_more_memory(server: Server, client: Client, tmp_path: Path) -> None:
-    """60 seconds against 5: the frames alone would be 290 MiB more."""
+    """60 seconds against 5: the frames alone would be 64 MiB more, as bytes."""
     peaks = {}
     for seconds in (5, 60):
         client.free()
@@ -88,4 +88,4 @@ def test_a_long_sound_needs_no_more_memory(server: Server, client: Client, tmp_p
         assert ended.status == SUCCESS, ended.text
         peaks[seconds] = peak
     print({seconds: f"{peak / MIB:.0f} MiB" for seconds, peak in peaks.items()})
-    assert peaks[60] - peaks[5] < 60 * MIB
+    assert peaks[60] - peaks[5] < 45 * MIB

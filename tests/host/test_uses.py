@@ -96,6 +96,33 @@ def test_frames_go_to_latents_and_back(server: Server, client: Client, tmp_path:
     assert float(psnr(back[None], real[None])[0]) > 25
 
 
+def test_names_in_any_script(server: Server, tmp_path: Path) -> None:
+    """Upload, run, read."""
+    name = server.client.upload(talk(tmp_path / "größe 音声 (1).wav", 0.5))
+    assert name == "größe 音声 (1).wav"
+    assert len(_film(server, streaming(**{AUDIO: {"audio": name}})).frames) == 13
+
+
+def test_the_hosts_own_audio_node_will_do(server: Server, tmp_path: Path) -> None:
+    prompt = streaming()
+    (node,) = nodes_of(prompt, AUDIO)
+    name = server.client.upload(talk(tmp_path / "core.wav", 0.5))
+    prompt[node] = {"class_type": "LoadAudio", "inputs": {"audio": name}}
+    assert len(_film(server, prompt).frames) == 13
+
+
+def test_checkpoints_lie_where_extra_model_paths_says(server: Server, tmp_path: Path) -> None:
+    (server.elsewhere / "theirs").mkdir()
+    path = save_small_talker(server.elsewhere / "theirs" / "found.safetensors")
+    try:
+        name = server.client.upload(talk(tmp_path / "found.wav", 0.2))
+        shown = str(Path("theirs", "found.safetensors"))
+        film = _film(server, streaming(**{AUDIO: {"audio": name}, LOADER: {"checkpoint": shown, "dtype": "auto"}}))
+        assert film.frames.shape[1:] == (16, 16, 3)
+    finally:
+        path.unlink()
+
+
 def test_latents_of_one_model_for_another_are_refused_by_name(client: Client, other: str) -> None:
     prompt = plain()
     prompt["second"] = {"class_type": LOADER, "inputs": {"checkpoint": other, "dtype": "float32"}}
