@@ -17,6 +17,7 @@ ROOMS = {
     "evaluation": {"media", "training"},
     "faces": {"media", "training", "evaluation"},
     "sync": {"media", "training", "evaluation", "faces"},
+    "footage": {"media", "training", "evaluation", "faces", "sync"},
     "dae_talker": {"media", "diffusion", "training", "evaluation", "faces"},
     "ladtalk": {"media", "diffusion", "training", "evaluation", "faces", "sync"},
 }

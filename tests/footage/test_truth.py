@@ -1,0 +1,53 @@
+"""Openings, pose and box read off landmarks alone, against the truth that a renderer wrote."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.evaluation.metrics import pearson
+from talkface_core.faces.track import FaceTrack
+from talkface_core.footage.truth import face_truth
+from talkface_core.training.data import PER_FRAME, ClipSet
+
+from .conftest import FIXTURES
+
+
+@pytest.fixture(scope="module")
+def both():
+    truth = ClipSet.open(FIXTURES).clips[0].truth()
+    points = torch.from_numpy(truth["landmarks"])
+    track = FaceTrack(points, torch.ones(len(points), dtype=torch.bool), (128, 128), Fraction(25))
+    return face_truth(track), truth
+
+
+def test_mouth_and_eyes_follow_the_truth(both):
+    found, truth = both
+    assert pearson(found["mouth_open"], truth["mouth_open"]) > 0.99
+    assert np.polyfit(truth["mouth_open"], found["mouth_open"], 1)[0] == pytest.approx(1, abs=0.1)
+    assert found["mouth_open"].min() >= 0
+    assert found["mouth_open"][truth["mouth_open"] == 0].max(initial=0) < 0.01
+    assert np.abs(found["eye_open"] - truth["eye_open"]).max() < 0.03
+
+
+def test_pose_is_near_the_truth(both):
+    found, truth = both
+    assert np.abs(found["pose"] - truth["pose"]).mean(0).max() < 4
+
+
+def test_arrays_have_the_shapes_that_recipes_read(both):
+    found, _ = both
+    assert {key for key in found if key in PER_FRAME} == set(found) - {"valid"}
+    assert {key: value.shape for key, value in found.items()} == {
+        "landmarks": (30, 68, 2),
+        "valid": (30,),
+        "pose": (30, 3),
+        "mouth_open": (30,),
+        "eye_open": (30,),
+        "eye_open_lr": (30, 2),
+        "box": (30, 4),
+    }
+    low, high = found["landmarks"].min(1), found["landmarks"].max(1)
+    assert (found["box"][:, :2] < low).all()
+    assert (found["box"][:, 2:] > high).all()
