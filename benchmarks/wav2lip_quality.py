@@ -3,9 +3,9 @@
     python -m benchmarks.wav2lip_quality --data DATASET/val --out DIR [--model NAME|FILE] [--expert NAME|FILE]
 
 Every clip is dubbed three times over its own footage, cut out by the landmarks of the truth and pasted back: with its
-own words, the references being frames from half a clip away so that they cannot tell the answer; with another
-person's words, the references being the frames themselves as in use; and with silence. The bundled face reader, told
-where the face is, reads mouths off the pasted frames; the real frames are read beside.
+own words, the references being frames of like pose a second or more away so that they cannot tell the answer; with
+another person's words, the references being the frames themselves as in use; and with silence. The bundled face
+reader, told where the face is, reads mouths off the pasted frames; the real frames are read beside.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from talkface_core.sync.syncnet import load_syncnet
 from talkface_core.training.data import Clip, ClipSet
 
 LIPS = slice(48, 68)
+STEADY = (*range(27, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
 SHOWN = 8  # frames of a clip in the pictures
 
 
@@ -63,6 +64,8 @@ def main() -> None:
         theirs = dubbed.speak(sounds[other], dubbed.crops)
         hushed = dubbed.speak(torch.full_like(sounds[index], LogMel.SILENCE), dubbed.crops)
         real, own, new, still = (dubbed.read(reader, frames) for frames in (dubbed.frames, made, theirs, hushed))
+        # What the reader says of lips that are shut.
+        threshold = float(np.quantile(opening(real)[truth["mouth_open"] <= 0], 0.95))
         found = {
             "own words": {
                 **mouth_errors(own, real, truth, dubbed.closed()),
@@ -75,11 +78,11 @@ def main() -> None:
                 "opening of the footage": pearson(opening(new), truth["mouth_open"]),
                 **sync(expert, dubbed, theirs, sounds[other]),
             },
-            "silence": {"open": open_share(opening(still))},
+            "silence": {"open": open_share(opening(still), threshold=threshold)},
             "real": {
                 "opening": pearson(opening(real), truth["mouth_open"]),
                 "mouth error": float(landmark_distance(real, truth["landmarks"]).mean()),
-                "open": open_share(opening(real)),
+                "open": open_share(opening(real), threshold=threshold),
                 **sync(expert, dubbed, dubbed.frames, sounds[index]),
             },
         }
@@ -103,8 +106,12 @@ class Dubbing:
         self.crops = crop_faces(self.frames, self.crop)
 
     def elsewhere(self) -> NDArray[np.uint8]:
-        """The crops from half a clip away."""
-        return np.roll(self.crops, len(self.crops) // 2, axis=0)
+        """For each frame the crop of the most alike pose among those a second or more away."""
+        points = self.crop.landmarks.numpy()[:, STEADY].reshape(len(self.crops), -1)
+        far = np.square(points[:, None] - points).sum(2)
+        frames = np.arange(len(points))
+        far[np.abs(frames[:, None] - frames) < 25] = np.inf
+        return self.crops[far.argmin(1)]
 
     def speak(self, mel: torch.Tensor, references: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Whole frames that say a log-mel."""

@@ -18,6 +18,7 @@ from ..media.mel_windows import FRAMES, WINDOW, window_starts
 from ..sync.training_data import FPS, TalkingFaces, lip_shapes, noise_mels
 from ..training.mel_augment import MelAugment
 from ..training.picture_augment import PictureAugment, Placement
+from .lip_augment import disturb_mouths, paint_lips
 
 _BEFORE, _STEPS = 40, 96  # mel steps that are augmented together: before the window, for echoes, and in all
 _NOISES = 24
@@ -38,8 +39,9 @@ class Wav2LipBatches:
     least; shut, alike: shares of references whose mouth is shut, and whose pose is the sample's (the others are any);
     speaking: share of samples drawn where somebody speaks; hushed: share of shut mouths in pauses whose sound becomes
     digital silence; listen: clips of which `_LISTEN` further frames are heard alone, to read the lips' shape off the
-    sound's vector, which costs little and teaches the ear much; augment: other voices, noises, cameras, lights and
-    alignments.
+    sound's vector, which costs little and teaches the ear much; painted, disturbed: shares of samples with painted
+    lips, and of references with patches on the mouth (lip_augment.py); augment: all that, other voices, noises,
+    cameras, lights and alignments.
     """
 
     windows: int = 2
@@ -50,6 +52,8 @@ class Wav2LipBatches:
     speaking: float = 0.8
     hushed: float = 0.3
     listen: int = 8
+    painted: float = 0.4
+    disturbed: float = 0.4
     augment: bool = True
 
 
@@ -146,11 +150,15 @@ class Sampler:
             look = LOOKS.look(rng)
         else:
             placement, look = Placement.plain(data.size, data.pad), lambda pictures: pictures
-        pictures = placement.pictures(np.concatenate([data.frames[first + frames], data.frames[references]]))
+        shown = np.concatenate([first + frames, references])
+        pictures, landmarks = placement.pictures(data.frames[shown]), placement.points(data.landmarks[shown])
+        if settings.augment and rng.random() < settings.painted:
+            pictures = paint_lips(pictures, landmarks, rng)
+        if settings.augment and rng.random() < settings.disturbed:
+            pictures[count:] = disturb_mouths(pictures[count:], landmarks[count:], rng)
         pictures = look(pictures)
-        landmarks = placement.points(data.landmarks[first + frames])
         mel, starts = self._heard(clip, frames, rng)
-        return _Sample(pictures[:count], pictures[count:], landmarks, mel, starts)
+        return _Sample(pictures[:count], pictures[count:], landmarks[:count], mel, starts)
 
     def _begin(self, first: int, length: int, count: int, rng: np.random.Generator) -> int:
         speech = self.data.speech
