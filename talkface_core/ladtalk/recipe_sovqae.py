@@ -7,7 +7,7 @@ from whole ones: they have no attention and no normalisation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from ..errors import InputError
 from ..training.config import TrainConfig
 from .degrade import Softness, soften
 from .patch_discriminator import DiscriminatorConfig, PatchDiscriminator
-from .sovqae import COMPONENT, DETAIL, SOVQAE, SOVQAEConfig
+from .sharpening import fit_sharpening, to_pixels
+from .sovqae import COMPONENT, SOVQAE, SOVQAEConfig
 from .sovqae_losses import (
     Perceptual,
     TextureLoss,
@@ -84,13 +85,14 @@ class SOVQAETraining:
 
 LOSSES = {
     "tiny": SOVQAELoss(
-        **{"codebook": 1.0, "commitment": 0.1, "consistency": 0.2, "quantise_from": 600},
-        **{"judge": 0.02, "adaptive": False, "matching": 0.1, "judge_from": 1500},
+        **{"codebook": 1.0, "commitment": 0.01, "spread": 10.0, "spread_margin": 0.9},
+        **{"consistency": 0.05, "quantise_from": 250},
+        **{"judge": 0.03, "adaptive": False, "matching": 0.1, "judge_from": 1500},
     ),
     "base": SOVQAELoss(),
 }
 BATCHES = {
-    "tiny": SOVQAETraining(batch_size=16, patch=128, scales=(0.85, 1.6), soft=0.75, colour=0.15),
+    "tiny": SOVQAETraining(batch_size=8, patch=96, scales=(0.85, 1.6), soft=0.75, colour=0.15),
     "base": SOVQAETraining(batch_size=32),
 }
 TRAINING = {
@@ -133,13 +135,14 @@ class SOVQAERecipe:
         self.weights, self.training = loss or SOVQAELoss(), training or SOVQAETraining()
         self.crops, self._compile = crops, compile
         self.side = self.training.patch or config.image_size
+        self.perceptual = perceptual or TextureLoss()
         self._check()
         self.config: Mapping[str, Any] = {
             "sovqae": config.to_dict(),
             "judge": judge.to_dict(),
             "loss": asdict(self.weights),
             "training": asdict(self.training),
-            "perceptual": type(perceptual or TextureLoss).__name__ if perceptual else "TextureLoss",
+            "perceptual": {type(self.perceptual).__name__: settings_of(self.perceptual)},
             "init": Path(init).stem if init else None,
         }
         self.sovqae = SOVQAE(config).to(memory_format=torch.channels_last)
@@ -148,8 +151,8 @@ class SOVQAERecipe:
             load_sovqae_into(self.sovqae, init)
         elif config.bypass:
             chance = np.random.default_rng(0)
-            fit_sharpening(self.sovqae, [self.batch(n, chance) for n in range(FITTED // self.training.batch_size + 1)])
-        self.perceptual = perceptual or TextureLoss()
+            fitted = [self.batch(n, chance) for n in range(FITTED // self.training.batch_size + 1)]
+            fit_sharpening(self.sovqae, [(to_pixels(b["seen"]), to_pixels(b["real"])) for b in fitted])
         self.modules: dict[str, nn.Module] = {"sovqae": self.sovqae, "judge": self.judge}
         self._encode, self._decode = self.sovqae.encoder, self.sovqae.decoder
 
@@ -200,7 +203,7 @@ class SOVQAERecipe:
     def loss(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """The auto-encoder's losses and, from `judge_from` on, the judge's own, which reach the judge alone."""
         w, net = self.weights, self.sovqae
-        real, seen = (_pixels(batch[name]) for name in ("real", "seen"))
+        real, seen = (to_pixels(batch[name]) for name in ("real", "seen"))
         quantised = net.quantiser(self._encode(net.view(torch.cat([seen, real]) if w.consistency else seen)))
         z, z_q, low = quantised.z, quantised.z_q, net.low(seen)
         losses = {}
@@ -258,7 +261,7 @@ class SOVQAERecipe:
         real = np.stack([cv2.resize(self.crops[n], (size, size), interpolation=cv2.INTER_AREA) for n in chosen])
         seen = np.stack([soften(frame, Softness(sigma=0.5)) for frame in real])
         device = next(modules["sovqae"].parameters()).device
-        made = modules["sovqae"](_pixels(torch.from_numpy(seen).to(device))).frames.float().cpu()
+        made = modules["sovqae"](to_pixels(torch.from_numpy(seen).to(device))).frames.float().cpu()
         made = rearrange(((made.clamp(-1, 1) + 1) * 127.5).round().byte(), "n c h w -> n h w c").numpy()
         return rearrange(np.stack([seen, made, real]), "r n h w c -> (r h) (n w) c")
 
@@ -267,27 +270,6 @@ class SOVQAERecipe:
         save_checkpoint(
             path, SYSTEM, {COMPONENT: ema_modules["sovqae"]}, {COMPONENT: self.settings.to_dict()}, provenance
         )
-
-
-@torch.no_grad()
-def fit_sharpening(net: SOVQAE, batches: Sequence[dict[str, Tensor]], ridge: float = 1e-3) -> None:
-    """Give the decoder's linear layer its best weights by least squares, which descent would take long to find.
-
-    `batches` are the recipe's. The layer maps the folded low band of what is seen to what the sharp picture has more.
-    """
-    layer, fold = net.decoder.sharpen, net.decoder.fold
-    gram = moment = 0.0
-    for batch in batches:
-        real, low = _pixels(batch["real"]), net.low(_pixels(batch["seen"]))
-        # Zeros beyond the border say nothing of pictures: without padding the edges are left out.
-        inputs = rearrange(F.unfold(fold(low), 3), "b i l -> (b l) i")
-        inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)
-        outputs = rearrange(fold((real - low) / DETAIL)[..., 1:-1, 1:-1], "b o h w -> (b h w) o")
-        gram, moment = gram + inputs.T @ inputs, moment + inputs.T @ outputs
-    even = ridge * gram.diagonal().mean() * torch.eye(len(gram))
-    solved = torch.linalg.solve((gram + even).double(), moment.double()).T.float()
-    layer.weight.copy_(solved[:, :-1].reshape(layer.weight.shape))
-    layer.bias.copy_(solved[:, -1])
 
 
 def own(loss: SOVQAELoss) -> SOVQAELoss:
@@ -300,5 +282,6 @@ def load_sovqae_into(net: SOVQAE, source: str | Path) -> SOVQAE:
     return read_checkpoint(find_checkpoint(source), SYSTEM).load_into(net, COMPONENT)
 
 
-def _pixels(frames: Tensor) -> Tensor:
-    return rearrange(frames, "b h w c -> b c h w").float() / 127.5 - 1
+def settings_of(perceptual: Perceptual) -> dict[str, Any]:
+    """What a perceptual loss was set to, ready for JSON."""
+    return asdict(perceptual) if isinstance(perceptual, TextureLoss) else {}

@@ -9,6 +9,9 @@ over the layers and loose. `local_lipschitz` is the norm of the Jacobian at x: i
 to first order, and proves nothing about noise of finite size. `segment_lipschitz` takes the largest norm found on the
 way from x to x + d: the mean value inequality needs the largest of all points on that way, so finitely many make it an
 estimate, for that one d. Power iteration approaches a norm from below.
+
+These bounds hold for the worst noise of a size, which is nothing like the noise of footage: `noise_gain` and
+`likely_survival` tell, to first order too, what even Gaussian noise does on average.
 """
 
 from __future__ import annotations
@@ -71,6 +74,32 @@ def local_lipschitz(encode: Encode, frames: Tensor, iterations: int = 12, seed: 
             (v,) = pull(u)
             v = _unit(v)
     return norm.detach()
+
+
+def noise_gain(encode: Encode, frames: Tensor, probes: int = 8, seed: int = 0) -> Tensor:
+    """How far Gaussian noise of deviation 1 would move each encoding, root mean square: [B, h, w], to first order.
+
+    It is the Frobenius norm of each position's part of the Jacobian (Hutchinson's estimate from `probes` drawings), so
+    also an estimate of a bound on that position's own Lipschitz constant.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with sdpa_kernel(SDPBackend.MATH):
+        z, pull = vjp(encode, frames)
+        _, push = vjp(lambda u: pull(u)[0], torch.zeros_like(z))
+        moved = 0
+        for _ in range(probes):
+            noise = torch.randn(frames.shape, generator=generator, dtype=torch.float64).to(frames)
+            moved = moved + push(noise)[0].square().sum(1)
+    return (moved / probes).sqrt().detach()
+
+
+def likely_survival(margins: Tensor, gain: Tensor, sigma: float, dim: int) -> Tensor:
+    """The chance [B, h, w] that Gaussian noise of deviation `sigma` leaves each code, for encodings of `dim` freedoms.
+
+    As if only the nearest wall were there and the encoding moved alike in all directions: an estimate, no bound.
+    """
+    reach = sigma * gain / math.sqrt(dim)
+    return torch.special.ndtr(margins / reach.clamp(min=1e-30))
 
 
 def segment_lipschitz(encode: Encode, frames: Tensor, noise: Tensor, points: int = 4, iterations: int = 12) -> Tensor:

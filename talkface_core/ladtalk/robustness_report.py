@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .quantiser import perplexity
-from .robustness import Certificate, certify, same_codes
+from .robustness import Certificate, certify, exact_encoder, likely_survival, noise_gain, same_codes
 from .sovqae import SOVQAE
 
 SAME_MOUTH = 0.06
@@ -28,6 +28,7 @@ class RobustnessReport:
     the encoder among the frames looked at; `bound`: the median of m / K over positions, an L2 norm in frames of -1..1.
     `certified`: noise deviation in grey levels of 255 -> share of positions that the bound keeps (`kind` tells what the
     constant, and so the certificate, is worth: "local" holds to first order and is no proof for noise of finite size);
+    `likely`: the share that Gaussian noise of that deviation should leave on average, to first order;
     `surviving`: the same noises, one drawing each -> share whose code in fact stayed; `blur`: the share that a blur of
     half a pixel leaves. `perplexity`: how many codes were in even use. `looked_at`: the frames of all this.
     `mouth_moved`: mouth's mean displacement per frame by the eyes' distance, NaN where no face was read, None where
@@ -41,6 +42,7 @@ class RobustnessReport:
     lipschitz: float
     bound: float
     certified: dict[float, float]
+    likely: dict[float, float]
     surviving: dict[float, float]
     blur: float
     perplexity: float
@@ -57,15 +59,15 @@ class RobustnessReport:
             told = ["Robustness was not looked at."]
         else:
             pairs = [
-                f"{level:g}: {100 * self.certified[level]:.0f} %, {100 * self.surviving[level]:.0f} %"
+                f"{level:g}: {100 * self.certified[level]:.0f} %, {100 * self.likely[level]:.0f} %, "
+                f"{100 * self.surviving[level]:.0f} %"
                 for level in NOISE_LEVELS
             ]
             told = [
                 f"Margin {self.margin:.3f}, encoder's {self.kind} Lipschitz constant {self.lipschitz:.3g}: the median "
                 f"code keeps its place under noise of norm {self.bound:.3g}.",
-                "Codes that stay, by the bound and when tried, under noise of so many grey levels: "
-                + "; ".join(pairs)
-                + ".",
+                "Codes that stay under noise of so many grey levels, by the bound for the worst noise, as expected of "
+                "Gaussian noise, and when tried: " + "; ".join(pairs) + ".",
                 f"A blur of half a pixel leaves {100 * self.blur:.0f} % of the codes. {self.perplexity:.0f} codes were "
                 f"in even use. Looked at {len(self.looked_at)} of {self.frames} frames.",
             ]
@@ -94,18 +96,22 @@ def look(
     """The report on `shown`, the faces [S,S,3] in 0..1 that were encoded at the frames `chosen` of `count`."""
     if not chosen:
         nothing = float("nan")
-        return RobustnessReport(count, (), "local", nothing, nothing, nothing, {}, {}, nothing, nothing, moved)
+        return RobustnessReport(count, (), "local", nothing, nothing, nothing, {}, {}, {}, nothing, nothing, moved)
     pixels = rearrange(torch.stack(shown), "t h w c -> t c h w") * 2 - 1
     found: list[Certificate] = [certify(model, one[None], iterations=8) for one in pixels]  # one at a time: memory
     together = Certificate(
         torch.cat([c.margins for c in found]), torch.cat([c.lipschitz for c in found]), found[0].kind
     )
+    encode, _ = exact_encoder(model, pixels.dtype)
+    gain = torch.cat([noise_gain(encode, one[None]) for one in pixels])
+    codebook = model.config.codebook
+    freedoms = codebook.dim - codebook.sphere
     generator = torch.Generator().manual_seed(0)
     white = torch.randn(pixels.shape, generator=generator).to(pixels)
     per_level = 2 / 255
     norm = (pixels[0].numel() ** 0.5) * per_level
     blurred = F.avg_pool2d(F.pad(pixels, (0, 1, 0, 1), mode="replicate"), 2, 1)
-    counts = torch.bincount(model.codes(pixels).flatten(), minlength=model.config.codebook.codes).float()
+    counts = torch.bincount(model.codes(pixels).flatten(), minlength=codebook.codes).float()
     return RobustnessReport(
         frames=count,
         looked_at=tuple(chosen),
@@ -114,6 +120,10 @@ def look(
         lipschitz=together.lipschitz.max().item(),
         bound=together.bounds.median().item(),
         certified={level: together.surviving(level * norm).mean().item() for level in NOISE_LEVELS},
+        likely={
+            level: likely_survival(together.margins, gain, level * per_level, freedoms).mean().item()
+            for level in NOISE_LEVELS
+        },
         surviving={
             level: same_codes(model, pixels, pixels + level * per_level * white).float().mean().item()
             for level in NOISE_LEVELS

@@ -20,9 +20,9 @@ from talkface_core.ladtalk.recipe_sovqae import (
     SOVQAELoss,
     SOVQAERecipe,
     SOVQAETraining,
-    fit_sharpening,
     load_sovqae_into,
 )
+from talkface_core.ladtalk.sharpening import fit_sharpening, to_pixels
 from talkface_core.ladtalk.sovqae import DETAIL, SOVQAE, SOVQAEConfig
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
@@ -80,15 +80,14 @@ def test_the_linear_layer_begins_at_its_best() -> None:
         total = 0.0
         with torch.no_grad():
             for batch in batches:
-                real, low = (batch[k].permute(0, 3, 1, 2).float() / 127.5 - 1 for k in ("real", "seen"))
-                low = net.low(low)
+                real, low = to_pixels(batch["real"]), net.low(to_pixels(batch["seen"]))
                 weight = layer.weight + noise * torch.randn_like(layer.weight)
                 made = torch.nn.functional.conv2d(fold(low), weight, layer.bias)
                 wanted = fold((real - low) / DETAIL)[..., 1:-1, 1:-1]
                 total += (made - wanted).square().mean().item()
         return total
 
-    fit_sharpening(net, batches, ridge=1e-6)
+    fit_sharpening(net, [(to_pixels(b["seen"]), to_pixels(b["real"])) for b in batches], ridge=1e-6)
     best = error(0)
     assert best < error(0.003) < error(0.03)
     with torch.no_grad():

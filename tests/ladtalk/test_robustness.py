@@ -15,8 +15,10 @@ from talkface_core.ladtalk.robustness import (
     exact_encoder,
     global_lipschitz,
     kinds_of_noise,
+    likely_survival,
     local_lipschitz,
     margins,
+    noise_gain,
     same_codes,
     segment_lipschitz,
     spectral_bound,
@@ -147,6 +149,34 @@ def test_local_bounds_order_what_breaks_first() -> None:
     broken = first < math.inf
     assert broken.any()
     assert (first[broken] > 0.95 * bounds[broken]).all()
+
+
+def test_the_gain_is_what_noise_moves(flat: SOVQAE) -> None:
+    x = frames(1, 16, dtype=torch.float64)
+    full = torch.autograd.functional.jacobian(flat.encode, x)[0, :, :, :, 0]
+    exact = full.square().sum((0, 3, 4, 5)).sqrt()
+    found = noise_gain(flat.encode, x, probes=400)[0]
+    assert torch.allclose(found, exact, rtol=0.1)
+    whole = torch.linalg.matrix_norm(jacobian(flat.encode, x), 2)
+    worst = torch.stack(
+        [torch.linalg.matrix_norm(p.flatten(1), 2) for p in full.permute(1, 2, 0, 3, 4, 5).flatten(0, 1)]
+    )
+    assert (worst <= exact.flatten() + 1e-9).all()
+    assert (worst <= whole + 1e-9).all()
+
+
+@pytest.mark.parametrize("config", [SMALL, FLAT], ids=["small", "flat"])
+def test_what_noise_is_likely_to_leave_is_near_what_it_leaves(config: SOVQAEConfig) -> None:
+    net = sovqae(config).double()
+    x = frames(4, config.image_size, dtype=torch.float64)
+    gain, found = noise_gain(net.encode, x), certify(net, x, iterations=1)
+    generator = torch.Generator().manual_seed(1)
+    for sigma in (0.02, 0.1):
+        expected = likely_survival(found.margins, gain, sigma, config.codebook.dim - config.codebook.sphere).mean()
+        noise = [sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype) for _ in range(10)]
+        seen = torch.stack([same_codes(net, x, x + n).double().mean() for n in noise]).mean()
+        assert seen.item() == pytest.approx(expected.item(), abs=0.1)
+        assert seen < 0.995
 
 
 def test_the_share_that_survives() -> None:

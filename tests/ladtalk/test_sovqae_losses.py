@@ -15,6 +15,7 @@ from talkface_core.ladtalk.sovqae_losses import (
     judge_hinge,
     judged,
     laplacian_pyramid,
+    sharpest,
     spread,
     structural_similarity,
 )
@@ -65,10 +66,18 @@ def test_energy_asks_for_texture_wherever_its_phase(real: Tensor) -> None:
     generator = torch.Generator().manual_seed(0)
     wanted, other = (0.3 * torch.randn(2, 3, 32, 32, generator=generator) for _ in range(2))
     nothing = torch.zeros_like(wanted)
-    plain = TextureLoss(energy=0.0, structure=0.0)
+    plain = TextureLoss(energy=0.0, finest=0.0, structure=0.0)
     assert plain(nothing, wanted) < plain(other, wanted)
-    textured = TextureLoss(energy=3.0, structure=0.0)
+    textured = TextureLoss(energy=3.0, finest=0.0, structure=0.0)
     assert textured(other, wanted) < textured(nothing, wanted)
+
+
+@pytest.mark.parametrize(("cycles", "left"), [(0.1, 0.009), (0.25, 0.25), (0.4, 0.818)])
+def test_the_sharpest_is_what_lies_around_nyquist(cycles: float, left: float) -> None:
+    wave = torch.cos(2 * torch.pi * cycles * torch.arange(200.0)).expand(1, 3, 20, 200)
+    ratio = sharpest(wave).std() / wave.std()
+    assert ratio.item() == pytest.approx(left, rel=0.03)
+    assert TextureLoss(energy=0.0, structure=0.0)(0 * wave, wave) > TextureLoss(0, 0.0, 0.0, 0.0)(0 * wave, wave)
 
 
 def test_spread_is_the_mean_over_used_pairs() -> None:
