@@ -146,7 +146,7 @@ def patchwork() -> np.ndarray:
 
 def test_training_teaches_codes_and_the_checkpoint_begins_another_run(tmp_path) -> None:
     training = SOVQAETraining(batch_size=8, flip=False)
-    loss = replace(LOSS, perceptual=0.1, quantise_from=20, judge_from=60)
+    loss = replace(LOSS, perceptual=0.1, quantise_from=20, judge_from=120)
     one = recipe(loss=loss, training=training, crops=patchwork())
     batch = one.batch(0, rng())
     before = one.loss(batch, 30)["l1"].item()
