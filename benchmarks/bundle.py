@@ -1,8 +1,10 @@
 """Make a trained checkpoint one of the bundled: float16, with its data, licence and measured quality in the metadata.
 
     python -m benchmarks.bundle RUN/dae-talker.safetensors NAME --stage FIRST.safetensors --measured quality.json
+    python -m benchmarks.bundle RUN/wav2lip.safetensors NAME --add RUN/sovqae.safetensors:sovqae --add dae_talker_tiny:gate
 
-Writes talkface_core/pretrained/NAME.safetensors. Run the quality benchmark on the written file: what is bundled is what
+Writes talkface_core/pretrained/NAME.safetensors. `--add` puts a component of another checkpoint beside those of the
+first, with what that checkpoint says of itself. Run the quality benchmark on the written file: what is bundled is what
 is measured; then run this again with its `quality.json`.
 """
 
@@ -15,7 +17,7 @@ from typing import Any
 
 import torch
 
-from talkface_core.checkpoints import PRETRAINED, read_checkpoint, save_checkpoint
+from talkface_core.checkpoints import PRETRAINED, find_checkpoint, read_checkpoint, save_checkpoint
 
 LICENCE = "weights: Apache-2.0; data: synthetic footage made for this project, no real person"
 
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("name")
     parser.add_argument("--stage", type=Path, action="append", default=[], help="checkpoints of the stages before it")
+    parser.add_argument("--add", action="append", default=[], metavar="NAME|FILE:COMPONENT")
     parser.add_argument("--measured", type=Path, help="quality.json of the quality benchmark")
     parser.add_argument("--licence", default=LICENCE)
     args = parser.parse_args()
@@ -34,9 +37,15 @@ def main() -> None:
         provenance["stages"] = [read_checkpoint(path).provenance for path in args.stage]
     if args.measured:
         provenance["measured"] = measured(json.loads(args.measured.read_text(encoding="utf-8")))
+    states, configs = dict(checkpoint.states), dict(checkpoint.configs)
+    for source in args.add:
+        file, _, component = source.rpartition(":")
+        other = read_checkpoint(find_checkpoint(file))
+        states[component], configs[component] = other.states[component], other.configs[component]
+        provenance.setdefault("added", {})[component] = other.provenance
     target = PRETRAINED / f"{args.name}.safetensors"
-    components = {name: Stored(states) for name, states in checkpoint.states.items()}
-    save_checkpoint(target, checkpoint.system, components, checkpoint.configs, provenance, torch.float16)
+    components = {name: Stored(state) for name, state in states.items()}
+    save_checkpoint(target, checkpoint.system, components, configs, provenance, torch.float16)
     print(f"{target.name}: {target.stat().st_size / 2**20:.1f} MiB")
 
 
