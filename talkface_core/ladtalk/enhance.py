@@ -25,6 +25,7 @@ from ..faces.paste import paste_faces
 from ..faces.track import FaceTrack
 from .robustness_report import RobustnessReport, look
 from .sovqae import SOVQAE
+from .sovqae_losses import sharpest
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,25 @@ def restore(model: SOVQAE, faces: Tensor | NDArray[np.generic], strength: float 
         result = (model(pixels).frames.float() * 0.5 + 0.5).clamp(0, 1)
         made = torch.lerp(seen, result, strength)
     return rearrange(seen, "t c h w -> t h w c"), rearrange(made, "t c h w -> t h w c")
+
+
+def matching_strength(seen: Tensor, made: Tensor, real: Tensor) -> float:
+    """The strength (0..1) at which restored faces are as fine as the footage they go into.
+
+    `seen` and `made` are `restore`'s of repainted faces at strength 1, `real` the footage's own faces, all [T,S,S,3] in
+    0..1. The power around Nyquist is compared in the upper half, which the repainting should not have changed: footage
+    that is soft itself gets a soft mouth. One number for all frames, so that nothing flickers.
+    """
+    half = slice(seen.shape[2] // 6, -(seen.shape[2] // 6))
+    upper = (rearrange(f[:, : f.shape[1] // 2, half], "t h w c -> t c h w").float() for f in (seen, made, real))
+    soft, sharp, goal = (sharpest(f) for f in upper)
+    added = sharp - soft
+    # |soft + s added|^2 = |goal|^2 in s.
+    a, b = added.square().mean(), (soft * added).mean()
+    c = soft.square().mean() - goal.square().mean()
+    if c >= 0 or a <= 0:
+        return 0.0
+    return float(((-b + (b * b - a * c).sqrt()) / a).clamp(0, 1))
 
 
 def mouth_moved(landmarks: Landmarks, before: Tensor, after: Tensor) -> list[float]:

@@ -14,7 +14,15 @@ from talkface_core.faces.align import align, template
 from talkface_core.faces.detect import Face
 from talkface_core.faces.paste import frame_mask
 from talkface_core.faces.track import FaceTrack
-from talkface_core.ladtalk.enhance import as_unit, enhance, face_mask, landmarks_by, mouth_moved, restore
+from talkface_core.ladtalk.enhance import (
+    as_unit,
+    enhance,
+    face_mask,
+    landmarks_by,
+    matching_strength,
+    mouth_moved,
+    restore,
+)
 from talkface_core.ladtalk.robustness_report import NOISE_LEVELS, SAME_MOUTH
 from talkface_core.ladtalk.sovqae import SOVQAE
 from tests.ladtalk.small_sovqae import SMALL, pictures, sovqae
@@ -94,6 +102,21 @@ def test_the_window_does_not_matter(model: SOVQAE, faces: Tensor, window: int) -
     assert (out.int() - reference.int()).abs().max() <= 1
     assert done[-1] == (5, 5)
     assert len(done) == math.ceil(5 / window)
+
+
+@pytest.mark.parametrize("wanted", [0.0, 0.3, 0.8])
+def test_soft_footage_gets_a_strength_that_matches_it(wanted: float) -> None:
+    sharp = torch.from_numpy(pictures(2, 64)).float() / 255
+    soft = (
+        torch.nn.functional.avg_pool2d(sharp.permute(0, 3, 1, 2), 5, 1, 2, count_include_pad=False)
+        .permute(0, 2, 3, 1)
+        .contiguous()
+    )
+    real = torch.lerp(soft, sharp, wanted)
+    real[:, 32:] = 0.5  # the mouth's half says nothing
+    assert matching_strength(soft, sharp, real) == pytest.approx(wanted, abs=0.02)
+    assert matching_strength(soft, soft, sharp) == 0
+    assert matching_strength(soft, torch.lerp(soft, sharp, 0.5), sharp) == 1
 
 
 def test_outside_of_the_mask_frames_stay_bit_for_bit(model: SOVQAE, faces: Tensor) -> None:
