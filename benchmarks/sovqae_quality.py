@@ -28,7 +28,7 @@ from talkface_core.ladtalk.crops import face_crops
 from talkface_core.ladtalk.degrade import Softness, soften
 from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.robustness import same_codes
-from talkface_core.ladtalk.sovqae import COMPONENT, SOVQAE, SOVQAEConfig
+from talkface_core.ladtalk.sovqae import SOVQAE, load_sovqae
 from talkface_core.training.data import ClipSet
 
 KINDS = {"sharp": None, "96 lines": Softness(), "96 lines, soft": Softness(sigma=0.5, cubic=False)}
@@ -75,10 +75,8 @@ def main() -> None:
 
 
 def load(checkpoint: str) -> SOVQAE:
-    found = read_checkpoint(find_checkpoint(checkpoint))
-    model = SOVQAE(SOVQAEConfig.from_dict(found.configs[COMPONENT]))
-    found.load_into(model, COMPONENT)
-    return model.eval().to(pick_dtype(torch.device("cpu"))).to(memory_format=torch.channels_last)
+    model = load_sovqae(read_checkpoint(find_checkpoint(checkpoint)))
+    return model.to(pick_dtype(torch.device("cpu"))).to(memory_format=torch.channels_last)
 
 
 def numbers(model: SOVQAE, soft: NDArray[np.uint8], made: torch.Tensor, real: NDArray[np.uint8]) -> dict[str, float]:

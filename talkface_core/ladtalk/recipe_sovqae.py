@@ -37,8 +37,7 @@ from .sovqae_losses import (
     judged,
     spread,
 )
-
-SYSTEM = "ladtalk"
+from .wav2lip import SYSTEM
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checkpoints import Checkpoint, CheckpointError
 from ..diffusion.blocks import Operations, SelfAttention2d, group_norm, zero_init
 from ..errors import InputError
+from .low_band import low_band
 from .quantiser import CodebookConfig, Quantised, Quantiser
 
 COMPONENT = "sovqae"
@@ -244,32 +246,12 @@ class SOVQAE(nn.Module):
         return SOVQAEOutput(self.decoder(quantised.z_q.to(self.dtype), self.low(frames)), quantised)
 
 
-def low_band(frames: Tensor, share: float) -> Tensor:
-    """Orthogonal projection of [B, C, H, W] onto the lowest `share` (0..1) of the cosines along either axis (DCT-II).
-
-    A projection: what has no finer detail passes unchanged, doing it twice changes nothing, no difference grows.
-    """
-    rows, columns = (_projection(n, round(share * n), frames.device, frames.dtype) for n in frames.shape[-2:])
-    if not torch.is_autocast_enabled(frames.device.type):
-        return rows @ frames @ columns
-    # Rounding to bfloat16 would be seen: this band goes to the picture as it is.
-    with torch.autocast(frames.device.type, enabled=False):
-        return rows @ frames @ columns
-
-
-_PROJECTIONS: dict[tuple[Any, ...], Tensor] = {}
-
-
-def _projection(size: int, lines: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    key = (size, lines, device, dtype)
-    if key not in _PROJECTIONS:
-        n = torch.arange(size, dtype=torch.float64)
-        cosines = torch.cos(torch.pi / size * (n + 0.5) * torch.arange(lines, dtype=torch.float64)[:, None])
-        cosines = F.normalize(cosines, dim=1)
-        if len(_PROJECTIONS) > 16:
-            _PROJECTIONS.clear()
-        _PROJECTIONS[key] = (cosines.T @ cosines).to(device, dtype)
-    return _PROJECTIONS[key]
+def load_sovqae(checkpoint: Checkpoint, operations: Operations = nn) -> SOVQAE:
+    """The auto-encoder of a LaDTalk checkpoint for inference, float32 on the CPU. Raises CheckpointError."""
+    if COMPONENT not in checkpoint.configs:
+        raise CheckpointError(f"{checkpoint.path}: holds no {COMPONENT!r}, only {', '.join(checkpoint.configs)}.")
+    net = SOVQAE(SOVQAEConfig.from_dict(checkpoint.configs[COMPONENT]), operations)
+    return checkpoint.load_into(net, COMPONENT).eval().requires_grad_(False)
 
 
 def _norm(channels: int, norm: bool, ops: Operations) -> nn.Module:

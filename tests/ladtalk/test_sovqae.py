@@ -1,13 +1,15 @@
 """The VQ auto-encoder: published sizes, settings that survive a file, the by-pass, and what the codes decide."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.sovqae import PRESETS, SOVQAE, SOVQAEConfig, low_band
+from talkface_core.ladtalk.sovqae import COMPONENT, PRESETS, SOVQAE, SOVQAEConfig, load_sovqae, low_band
 from tests.ladtalk.small_sovqae import PLAIN, SMALL, frames, sovqae
 
 
@@ -123,3 +125,17 @@ def test_the_codes_get_gradients_at_once() -> None:
     net = SOVQAE(SMALL)
     net(frames(4)).frames.square().mean().backward()
     assert all(p.grad is not None and p.grad.any() for p in net.encoder.layers[-1].parameters() if p.ndim > 1)
+
+
+def test_a_checkpoint_brings_it_back_in_half_precision_too(tmp_path: Path) -> None:
+    net, path = sovqae(SMALL), tmp_path / "system.safetensors"
+    save_checkpoint(path, "ladtalk", {COMPONENT: net}, {COMPONENT: SMALL.to_dict()}, {}, torch.float16)
+    again = load_sovqae(read_checkpoint(path, "ladtalk"))
+    x = frames(2)
+    assert not again.training
+    with torch.no_grad():
+        assert torch.allclose(again(x).frames, net(x).frames, atol=0.05)
+        assert (again.codes(x) == net.codes(x)).float().mean() > 0.9
+    save_checkpoint(path, "ladtalk", {"other": net}, {"other": {}}, {})
+    with pytest.raises(CheckpointError, match="holds no 'sovqae'"):
+        load_sovqae(read_checkpoint(path))
