@@ -41,8 +41,9 @@ def gather(
 ) -> dict[str, Any]:
     """Put the clips of a film into `folder`/train and `folder`/val; returns what the report says of the film.
 
-    val: the share of what is usable, from the film's end, that is for validation; 1: all of it. `progress` is called in
-    the first pass, with the number of frames just done. A file that is no film gives a report with a `problem`.
+    val: the share of what is usable, from the film's end, that is for validation; 1: all of it. `progress` is called
+    with the number of frames just done, 0 after each clip of the second pass; what it raises ends the work. A file that
+    is no film gives a report with a `problem`.
     """
     remove(film, folder)
     try:
@@ -83,6 +84,8 @@ def _gather(
             work.mkdir(parents=True)
             stack.callback(shutil.rmtree, work, ignore_errors=True)
             for cut in cut_clips(reader, sound, spans, crops, seen, film.name, work, tools):
+                if progress:
+                    progress(0)
                 if cut.dropped:
                     why[cut.span.start : cut.span.stop] = [cut.dropped] * len(cut.span)
                 else:
