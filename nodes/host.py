@@ -130,6 +130,11 @@ def managed(network: nn.Module) -> comfy.model_patcher.ModelPatcher:
     )
 
 
+def device() -> torch.device:
+    """Where networks compute."""
+    return mm.get_torch_device()
+
+
 def load(component: Component, memory: float = 0.0) -> Any:
     """The network, after the host has made room for it and for `memory` bytes of activations."""
     mm.load_models_gpu([component.patcher], memory_required=memory, force_full_load=component.whole)
