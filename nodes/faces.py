@@ -147,6 +147,7 @@ class DetectFaces(io.ComfyNode):
             )
         warn_of_yaw(track)
         shown = list(range(0, len(track), preview_every))
+        host.check_room(len(shown), *track.size, "raise preview_every, or give fewer frames at a time")
         preview = host.gather(_drawn(frames, track, shown), len(shown))
         return io.NodeOutput(track, preview)
 
@@ -185,7 +186,7 @@ class CropFace(io.ComfyNode):
     def execute(cls, images: Tensor, face_track: FaceTrack, size: int) -> io.NodeOutput:
         crop = align(is_a(FaceTrack, face_track, "face_track"), size)
         frames = _frames_of(crop, images)
-        host.check_room(len(crop), size, size)
+        host.check_room(len(crop), size, size, "make size smaller, or give fewer frames at a time")
         faces = (crop_faces(frames[a:b], crop.part(a, b)) for a, b in _parts(len(frames)))
         return io.NodeOutput(host.gather(host.Progress(len(frames)).follow(faces), len(frames)), crop)
 
@@ -258,6 +259,7 @@ class PasteFace(io.ComfyNode):
                 own = wanted if wanted.ndim == 2 else wanted[a:b]
                 yield paste_faces(frames[a:b], faces[a:b, ..., :3], crop.part(a, b), own, match_colour)
 
+        host.check_room(len(crop), *crop.image_size, "give fewer frames at a time")
         where = frame_mask(crop, wanted)
         return io.NodeOutput(host.gather(host.Progress(len(frames)).follow(pasted()), len(frames)), where)
 
