@@ -273,7 +273,7 @@ def input_file(name: str) -> Path:
         path = base / plain
     # As the host compares them: a link that the user put into the folder is the user's own choice.
     root, wanted = os.path.abspath(base), os.path.abspath(path)
-    if os.path.commonpath([root, wanted]) != root:
+    if os.path.splitdrive(root)[0] != os.path.splitdrive(wanted)[0] or os.path.commonpath([root, wanted]) != root:
         raise InputError(f"{name!r} lies outside the host's own folders and is not opened: upload the file instead")
     if not os.path.isfile(wanted):
         raise InputError(f"{name!r} is not in the host's input folder: upload it, or choose another file")

@@ -85,9 +85,9 @@ def dae_talker_long(info: Info) -> Graph:
 def dae_talker_reconstruct(info: Info) -> Graph:
     """Footage to latents and back: what the model keeps of a face."""
     graph = Graph("dae_talker_reconstruct", info)
-    graph.group("1. Model and footage", (0, 0), (360, 530))
+    graph.group("1. Model and footage", (0, 0), (360, 680))
     model = graph.add("TalkFaceLoadDAETalker", (20, 80), (320, 102))
-    video = graph.add("TalkFaceLoadVideo", (20, 260), (320, 250), GREEN, file=FOOTAGE)
+    video = graph.add("TalkFaceLoadVideo", (20, 260), (320, 400), GREEN, file=FOOTAGE)
     graph.group("2. Frames to latents and back", (380, 0), (940, 530))
     parts = graph.add("GetVideoComponents", (400, 80), (220, 106), video=video["video"])
     read = {"dae": model["dae"], "images": parts["images"], "fps": parts["fps"]}

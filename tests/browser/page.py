@@ -113,7 +113,7 @@ class Page:
     def browse(self) -> None:
         """Open the template browser at the pack."""
         self.do("app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-        self.inner.get_by_text("talkface", exact=True).first.click()
+        self.inner.locator("[role=dialog]").get_by_text("talkface", exact=True).first.click()
 
     def template(self, name: str) -> None:
         """Open a workflow of the pack through the template browser."""
