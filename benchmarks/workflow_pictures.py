@@ -40,7 +40,7 @@ QUIET = {
 }
 BARS = "app.extensionManager.command.execute('Workspace.ToggleFocusMode')"  # hides or shows what is around the graph
 COLUMNS = {"dae_talker_long": 3}
-BESIDE = {"dae_talker_reconstruct": "from latents", "faces_follow": "follows", "faces_crop_paste": "sharper mouth"}
+BESIDE = {"dae_talker_reconstruct": "from latents", "faces_follow": "same head", "faces_crop_paste": "sharper mouth"}
 """Cards that show frames of the footage above the same frames of the video, and what is written on these."""
 
 

@@ -108,7 +108,7 @@ def faces_follow(info: Info) -> Graph:
     """The speaker holds her head as somebody in a video does."""
     graph = Graph("faces_follow", info)
     graph.group("1. A head to follow", (0, 0), (1120, 740))
-    video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 320), GREEN, file=FOOTAGE)
+    video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 400), GREEN, file=FOOTAGE)
     parts = graph.add("GetVideoComponents", (380, 80), (320, 106), video=video["video"])
     seen = {"images": parts["images"], "fps": parts["fps"], "smoothing": 1.0, "preview_every": 5}
     track = graph.add("TalkFaceDetectFaces", (380, 270), (320, 450), **seen)
@@ -136,9 +136,9 @@ def faces_follow(info: Info) -> Graph:
 def faces_crop_paste(info: Info) -> Graph:
     """A face cut out, changed and put back: here its mouth gets sharper."""
     graph = Graph("faces_crop_paste", info)
-    graph.group("1. Footage", (0, 0), (360, 530))
-    video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 270), GREEN, file=FOOTAGE)
-    parts = graph.add("GetVideoComponents", (20, 400), (320, 106), video=video["video"])
+    graph.group("1. Footage", (0, 0), (360, 680))
+    video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 400), GREEN, file=FOOTAGE)
+    parts = graph.add("GetVideoComponents", (20, 550), (320, 106), video=video["video"])
     graph.group("2. Find the face", (380, 0), (360, 530))
     seen = {"images": parts["images"], "fps": parts["fps"], "preview_every": 5}
     track = graph.add("TalkFaceDetectFaces", (400, 80), (320, 430), **seen)
