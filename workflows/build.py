@@ -107,18 +107,18 @@ def dae_talker_reconstruct(info: Info) -> Graph:
 def faces_follow(info: Info) -> Graph:
     """The speaker holds her head as somebody in a video does."""
     graph = Graph("faces_follow", info)
-    graph.group("1. A head to follow", (0, 0), (1120, 740))
+    graph.group("1. A head to follow", (0, 0), (1120, 830))
     video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 400), GREEN, file=FOOTAGE)
     parts = graph.add("GetVideoComponents", (380, 80), (320, 106), video=video["video"])
     seen = {"images": parts["images"], "fps": parts["fps"], "smoothing": 1.0, "preview_every": 5}
-    track = graph.add("TalkFaceDetectFaces", (380, 270), (320, 450), **seen)
+    track = graph.add("TalkFaceDetectFaces", (380, 270), (320, 540), **seen)
     pose = graph.add("TalkFaceHeadPose", (740, 80), (360, 280), face_track=track["face_track"])
-    graph.add("PreviewImage", (740, 440), (360, 280), images=track["preview"])
-    model, speech = _given(graph, top=770, number=2, duration=3.0)
-    latents, frames = _talk(graph, model, speech, at=(720, 770), number=3, head_pose=pose["head_pose"])
-    _save(graph, (1460, 770), frames["frames"], latents["fps"], speech["audio"], number=4)
+    graph.add("PreviewImage", (740, 440), (360, 370), images=track["preview"])
+    model, speech = _given(graph, at=(340, 860), number=2, duration=3.0)
+    latents, frames = _talk(graph, model, speech, at=(720, 860), number=3, head_pose=pose["head_pose"])
+    _save(graph, (1460, 860), frames["frames"], latents["fps"], speech["audio"], number=4)
     graph.note(
-        (380, 820),
+        (0, 900),
         (320, 480),
         "Follow a head",
         "**Detect Faces** follows a face through a video and marks 68 landmarks in each frame; look at them in "
@@ -139,19 +139,20 @@ def faces_crop_paste(info: Info) -> Graph:
     graph.group("1. Footage", (0, 0), (360, 680))
     video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 400), GREEN, file=FOOTAGE)
     parts = graph.add("GetVideoComponents", (20, 550), (320, 106), video=video["video"])
-    graph.group("2. Find the face", (380, 0), (360, 530))
+    graph.group("2. Find the face", (380, 0), (360, 930))
     seen = {"images": parts["images"], "fps": parts["fps"], "preview_every": 5}
-    track = graph.add("TalkFaceDetectFaces", (400, 80), (320, 430), **seen)
-    graph.group("3. Cut it out, change it, put it back", (760, 0), (680, 530))
-    crop = graph.add("TalkFaceCropFace", (780, 80), (300, 102), images=parts["images"], face_track=track["face_track"])
+    track = graph.add("TalkFaceDetectFaces", (400, 80), (320, 540), **seen)
+    graph.add("PreviewImage", (400, 680), (320, 230), images=track["preview"])
+    graph.group("3. Cut it out, change it, put it back", (760, 0), (680, 680))
+    crop = graph.add("TalkFaceCropFace", (780, 80), (300, 350), images=parts["images"], face_track=track["face_track"])
     change = {"image": crop["faces"], "sharpen_radius": 2, "alpha": 0.3}
-    sharp = graph.add("ImageSharpen", (780, 260), (300, 130), **change)
+    sharp = graph.add("ImageSharpen", (780, 500), (300, 130), **change)
     put = {"images": parts["images"], "faces": sharp["IMAGE"], "face_crop": crop["face_crop"]}
-    done = graph.add("TalkFacePasteFace", (1120, 80), (300, 150), **put)
-    graph.add("PreviewImage", (1120, 310), (300, 200), images=track["preview"])
+    done = graph.add("TalkFacePasteFace", (1120, 80), (300, 420), **put)
     _save(graph, (1460, 0), done["images"], parts["fps"], parts["audio"], number=4)
-    _note(
-        graph,
+    graph.note(
+        (760, 740),
+        (680, 190),
         "Change a face, keep the rest",
         "**Crop Face** cuts the tracked face out of every frame, level and centred. What lies between it and **Paste "
         "Face** may be anything that changes pictures and keeps their number: here *ImageSharpen*, else an upscaler, a "
@@ -162,12 +163,15 @@ def faces_crop_paste(info: Info) -> Graph:
     return graph
 
 
-def _given(graph: Graph, room: int = 0, top: int = 0, number: int = 1, duration: float = 0.0) -> tuple[Node, Node]:
+def _given(
+    graph: Graph, room: int = 0, at: tuple[int, int] = (0, 0), number: int = 1, duration: float = 0.0
+) -> tuple[Node, Node]:
     """What the user gives: speaker and speech."""
-    graph.group(f"{number}. Speaker and speech", (0, top), (360, 530 + room))
-    model = graph.add("TalkFaceLoadDAETalker", (20, top + 80), (320, 102))
+    left, top = at
+    graph.group(f"{number}. Speaker and speech", at, (360, 530 + room))
+    model = graph.add("TalkFaceLoadDAETalker", (left + 20, top + 80), (320, 102))
     heard = {"audio": SPEECH, "duration": duration}
-    return model, graph.add("TalkFaceLoadAudio", (20, top + 260), (320, 204), GREEN, **heard)
+    return model, graph.add("TalkFaceLoadAudio", (left + 20, top + 260), (320, 204), GREEN, **heard)
 
 
 def _talk(
