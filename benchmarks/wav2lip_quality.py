@@ -4,8 +4,8 @@
 
 Every clip is dubbed three times over its own footage, cut out by the landmarks of the truth and pasted back: with its
 own words, the references being frames from half a clip away so that they cannot tell the answer; with another
-person's words, the references being the frames themselves as in use; and with silence. The landmark probe reads mouths
-off the pasted frames; the real frames are read beside.
+person's words, the references being the frames themselves as in use; and with silence. The bundled face reader, told
+where the face is, reads mouths off the pasted frames; the real frames are read beside.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.evaluation.metrics import landmark_distance, mouth_lag, open_share, pearson, psnr
-from talkface_core.evaluation.probe import Reading, load_probe
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import FaceCrop, crop_faces
+from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.paste import paste_faces
 from talkface_core.ladtalk.crops import clip_crop
 from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, load_wav2lip, repaint
@@ -50,7 +50,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(find_checkpoint(args.model), SYSTEM)
     net = load_wav2lip(checkpoint).to(torch.bfloat16, memory_format=torch.channels_last)
-    expert, probe = load_syncnet(args.expert), load_probe()
+    expert, reader = load_syncnet(args.expert), load_bundled()
     clips = ClipSet.open(args.data)
     chosen = clips.clips[: args.clips]
     sounds = [LogMel()(analysis_audio(clip.audio())) for clip in chosen]
@@ -62,7 +62,7 @@ def main() -> None:
         made = dubbed.speak(sounds[index], dubbed.elsewhere())
         theirs = dubbed.speak(sounds[other], dubbed.crops)
         hushed = dubbed.speak(torch.full_like(sounds[index], LogMel.SILENCE), dubbed.crops)
-        real, own, new, still = (probe.read(frames) for frames in (dubbed.frames, made, theirs, hushed))
+        real, own, new, still = (dubbed.read(reader, frames) for frames in (dubbed.frames, made, theirs, hushed))
         found = {
             "own words": {
                 **mouth_errors(own, real, truth, dubbed.closed()),
@@ -70,15 +70,16 @@ def main() -> None:
                 **sync(expert, dubbed, made, sounds[index]),
             },
             "other words": {
-                "opening": pearson(*equal(new.mouth_open, chosen[other].truth()["mouth_open"])),
-                "lag": float(mouth_lag(*equal(new.mouth_open, chosen[other].truth()["mouth_open"]))[0]),
-                "opening of the footage": pearson(new.mouth_open, truth["mouth_open"]),
+                "opening": pearson(*equal(opening(new), chosen[other].truth()["mouth_open"])),
+                "lag": float(mouth_lag(*equal(opening(new), chosen[other].truth()["mouth_open"]))[0]),
+                "opening of the footage": pearson(opening(new), truth["mouth_open"]),
                 **sync(expert, dubbed, theirs, sounds[other]),
             },
-            "silence": {"open": open_share(still.mouth_open)},
+            "silence": {"open": open_share(opening(still))},
             "real": {
-                **mouth_errors(real, real, truth, dubbed.closed()),
-                "open": open_share(real.mouth_open),
+                "opening": pearson(opening(real), truth["mouth_open"]),
+                "mouth error": float(landmark_distance(real, truth["landmarks"]).mean()),
+                "open": open_share(opening(real)),
                 **sync(expert, dubbed, dubbed.frames, sounds[index]),
             },
         }
@@ -111,12 +112,16 @@ class Dubbing:
         return paste_faces(self.frames, repaint(self.net, self.crops, windows, references), self.crop)
 
     def closed(self) -> NDArray[np.float32]:
-        """The landmarks of somebody who never opens the mouth, as shares of the frame: the baseline."""
+        """The landmarks [T,68,2] in pixels of somebody who never opens the mouth: the baseline."""
         points, shut = self.crop.landmarks.numpy().copy(), self.truth["mouth_open"] <= 0
         points[:, LIPS] = points[shut if shut.any() else slice(None), LIPS].mean(0)
         back = self.crop.inverse().numpy()
-        frame = np.einsum("tij,tnj->tni", back[:, :, :2], points) + back[:, None, :, 2]
-        return (frame / self.frames.shape[2]).astype(np.float32)
+        return np.einsum("tij,tnj->tni", back[:, :, :2], points) + back[:, None, :, 2]
+
+    def read(self, reader: BundledDetector, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Landmarks [T,68,2] that the reader finds in frames, told where the face is."""
+        found = reader.follow(frames, torch.from_numpy(self.closed()))
+        return np.stack([face.landmarks.numpy() for face in found])
 
     def inside(self, made: NDArray[np.uint8]) -> float:
         """PSNR of the crop's lower half against the real one, in dB."""
@@ -130,14 +135,25 @@ class Dubbing:
         return np.concatenate([np.concatenate(list(crop_faces(frames[at], large)), 1) for frames in rows])
 
 
-def mouth_errors(read: Reading, real: Reading, truth: dict, closed: NDArray[np.float32]) -> dict[str, float]:
-    """How a mouth that was read off frames agrees with the truth, beside a mouth that stays shut."""
-    points = truth["landmarks"] / np.float32(256)
-    error = landmark_distance(read.landmarks, points).mean()
-    baseline = landmark_distance(closed, points).mean()
+def opening(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gap of the inner lips [T] by the face's height from brow to chin, of landmarks [T,68,2]."""
+    gaps = [np.linalg.norm(landmarks[:, a] - landmarks[:, b], axis=-1) for a, b in ((61, 67), (62, 66), (63, 65))]
+    return np.mean(gaps, axis=0) / np.linalg.norm(landmarks[:, 27] - landmarks[:, 8], axis=-1)
+
+
+def mouth_errors(
+    read: NDArray[np.float32], real: NDArray[np.float32], truth: dict, closed: NDArray[np.float32]
+) -> dict[str, float]:
+    """How mouths that were read off frames agree with those of the real frames, beside a mouth that stays shut.
+
+    Distances are those between two readings, so that what the reader always sees a little aside does not count; the
+    column of the real video is the reader's own distance from the truth.
+    """
+    error = landmark_distance(read, real).mean()
+    baseline = landmark_distance(closed, truth["landmarks"]).mean()
     return {
-        "opening": pearson(read.mouth_open, truth["mouth_open"]),
-        "lag": float(mouth_lag(read.mouth_open, truth["mouth_open"])[0]),
+        "opening": pearson(opening(read), truth["mouth_open"]),
+        "lag": float(mouth_lag(opening(read), truth["mouth_open"])[0]),
         "mouth error": float(error),
         "of the shut mouth's": float(error / baseline),
     }

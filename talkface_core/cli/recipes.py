@@ -128,9 +128,9 @@ def wav2lip(args: argparse.Namespace) -> Plan:
     expert = load_syncnet(args.expert or "sync_tiny")
     data, val = talking(args, config.size, MEL_VERSIONS if batches.augment else 1)
     if args.batch_size:
-        batches = replace(batches, windows=args.batch_size, singles=6 * args.batch_size if batches.singles else 0)
+        batches = replace(batches, windows=args.batch_size, singles=9 * args.batch_size if batches.singles else 0)
     recipe = Wav2LipRecipe(
-        data, expert, config, val, batches, WEIGHTS[preset], EVAL_EVERY[preset], args.compile, args.seed
+        data, expert, config, val, batches, WEIGHTS[preset], EVAL_EVERY[preset], args.init, args.compile, args.seed
     )
     return Plan(recipe, TRAINING[preset], STEPS[preset])
 

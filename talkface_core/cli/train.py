@@ -33,7 +33,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--voices", metavar="DIR", action="append", help="dae-talker: other voices with truth; repeatable"
     )
-    parser.add_argument("--init", metavar="NAME|FILE", help="sovqae: weights to begin with, for one person's own")
+    parser.add_argument(
+        "--init", metavar="NAME|FILE", help="sovqae, wav2lip: weights to begin with, for one person's own"
+    )
     parser.add_argument("--soft", type=float, metavar="SHARE", help="sovqae: share of inputs made soft, 0 to 1")
     parser.add_argument("--cache", metavar="DIR", help="folder for decoded frames (default: RUN/cache)")
     for name, default in (("save", 1000), ("sample", 1000), ("log", 50)):

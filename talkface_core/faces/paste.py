@@ -85,7 +85,7 @@ def frame_mask(crop: FaceCrop, mask: Tensor | None = None) -> Tensor:
     masks, (height, width) = _masks(mask, crop, crop.size), crop.image_size
     out = np.zeros((len(crop), height, width), np.float32)
     for area, weight, matrix in zip(out, masks, crop.matrices.numpy(), strict=True):
-        region = _region(matrix, crop.size, (height, width))
+        region = _region(matrix, weight, (height, width))
         if region is not None:
             area[region] = _back(weight, matrix, region, linear=True)
     return torch.from_numpy(out)
@@ -122,7 +122,7 @@ def _paste(
     """One face into one frame [H,W,3] (uint8 or float32), in place."""
     import cv2
 
-    region = _region(matrix, len(face), frame.shape[:2])
+    region = _region(matrix, mask, frame.shape[:2])
     if region is None:
         return
     weight = _back(mask, matrix, region, linear=True)
@@ -170,9 +170,16 @@ def colour_shift(
     return (shift[0] + x[..., None] * shift[1] + y[..., None] * shift[2]).astype(np.float32)
 
 
-def _region(matrix: NDArray[np.floating], side: int, size: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """The frame's rows and columns that a crop covers, or None when it lies outside."""
-    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)
+def _region(
+    matrix: NDArray[np.floating], mask: NDArray[np.float32], size: tuple[int, ...]
+) -> tuple[slice, slice] | None:
+    """The frame's rows and columns that a mask in the crop reaches, or None when that is nowhere."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    # Half a pixel around the outermost centres: so far does a linear enlargement carry them.
+    y0, y1, x0, x1 = rows[0] - 0.5, rows[-1] + 1.5, columns[0] - 0.5, columns[-1] + 1.5
+    corners = np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]], np.float64)
     there = np.linalg.solve(matrix[:, :2].astype(np.float64), (corners - matrix[:, 2]).T).T
     low = np.maximum(np.floor(there.min(0)).astype(int) - 1, 0)
     high = np.minimum(np.ceil(there.max(0)).astype(int) + 1, size[1::-1])

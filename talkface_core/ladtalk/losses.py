@@ -22,7 +22,7 @@ class Weights:
 
     sync: s once it is switched on; threshold: sync loss of the outputs below which it is; gan: g; mouth: extra weight
     of L1 at the mouth's centre; detail: share of L1 that compares contrasts instead of colours; upper: weight of the
-    half that is not repainted.
+    half that is not repainted; heard: weight of reading the lips' shape off the sound's vector.
     """
 
     sync: float = 0.03
@@ -31,6 +31,7 @@ class Weights:
     mouth: float = 0.0
     detail: float = 0.0
     upper: float = 1.0
+    heard: float = 0.0
 
 
 def combined(l1: Tensor, sync: Tensor, gan: Tensor, sync_weight: float | Tensor, gan_weight: float) -> Tensor:

@@ -5,8 +5,8 @@
 The published loss and schedule (Wav2Lip, Prajwal et al. 2020): (1 - s - g) L1 + s E_sync + g L_gen; s is 0 until the
 frozen expert finds the outputs for other people in step well enough, then 0.03; g is 0.07 with the discriminator.
 `tiny` adds what few data and little time need (losses.py, training_batches.py): L1 counts the repainted half and
-the mouth more, and contrasts as well as colours; most samples are single frames. It does without the discriminator,
-since SOVQAE restores the texture afterwards.
+the mouth more, and contrasts as well as colours; most samples are single frames; and the lips' shape is read off the
+vectors of many further sounds. It does without the discriminator, since SOVQAE restores the texture afterwards.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoints import save_checkpoint
+from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ..media.mel_windows import FRAMES
 from ..sync.syncnet import SyncNet, lower_half, sync_loss
 from ..sync.training_data import TalkingFaces
@@ -33,8 +34,8 @@ from .losses import Weights, adversarial, combined, judging, reconstruction, reg
 from .training_batches import Sampler, Wav2LipBatches
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
 
-BATCHES = {"tiny": Wav2LipBatches(), "base": Wav2LipBatches(16, 0, 1, 0.0, 0.0, 0.0, 0.0, augment=False)}
-WEIGHTS = {"tiny": Weights(mouth=4.0, detail=0.4, upper=0.1), "base": Weights(gan=0.07)}
+BATCHES = {"tiny": Wav2LipBatches(), "base": Wav2LipBatches(16, 0, 1, 0.0, 0.0, 0.0, 0.0, 0, augment=False)}
+WEIGHTS = {"tiny": Weights(mouth=6.0, detail=0.4, upper=0.1, heard=0.03), "base": Weights(gan=0.07)}
 TRAINING = {
     "tiny": TrainConfig(
         lr=2e-3,
@@ -65,7 +66,8 @@ class Schedule(nn.Module):
 class Wav2LipRecipe(Recipe):
     """Train a `Wav2Lip` on faces that talk against a frozen `expert` (None: without the sync loss).
 
-    `val` are other people: they decide when the sync loss begins to count, and are drawn in the samples.
+    `init` is the checkpoint to begin from, None for random weights. `val` are other people: they decide when the sync
+    loss begins to count, and are drawn in the samples.
     """
 
     name = "wav2lip"
@@ -79,12 +81,15 @@ class Wav2LipRecipe(Recipe):
         batches: Wav2LipBatches | None = None,
         weights: Weights | None = None,
         eval_every: int = 200,
+        init: str | Path | None = None,
         compile: bool = False,
         seed: int = 0,
     ) -> None:
         self.settings, self.weights = batches or Wav2LipBatches(), weights or WEIGHTS["tiny"]
         self.net = Wav2Lip(config).to(memory_format=torch.channels_last)
         config = self.net.config
+        if init is not None:
+            read_checkpoint(find_checkpoint(init), SYSTEM).load_into(self.net, COMPONENT)
         self.data, self.eval_every, self._compile = data.name, eval_every, compile
         self.expert = expert.eval().requires_grad_(False) if expert is not None else None
         shift = expert.config.mel_shift if expert is not None else 0.0
@@ -94,6 +99,7 @@ class Wav2LipRecipe(Recipe):
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "eval_every": eval_every,
+            "init": Path(init).stem if init is not None else None,
         }
         self.schedule = Schedule()
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net, "schedule": self.schedule}
@@ -101,8 +107,10 @@ class Wav2LipRecipe(Recipe):
             preset = quality.DiscriminatorConfig.preset("base" if config.patch == 1 else "tiny")
             self.judge = quality.QualityDiscriminator(preset).to(memory_format=torch.channels_last)
             self.modules[quality.COMPONENT] = self.judge
+        if self.weights.heard:
+            self.modules["readout"] = nn.Linear(config.speech[-1], 3)
         self.sampler = Sampler(data, self.settings, config.mel_shift, shift, seed)
-        held = Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, augment=False)
+        held = Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, augment=False)
         self._held = Sampler(val or data, held, config.mel_shift, shift).batch(np.random.default_rng(0))
         self._generate = self.net
 
@@ -139,6 +147,10 @@ class Wav2LipRecipe(Recipe):
         if weights.gan:
             losses["gan"] = adversarial(self.judge, made)
         total = combined(l1, losses["sync"], losses["gan"], share, weights.gan)
+        if weights.heard:
+            vectors = self.net.speech_encoder(batch["heard"]).flatten(1)
+            losses["heard"] = F.mse_loss(self.modules["readout"](vectors).float(), batch["lips"])
+            total = total + weights.heard * losses["heard"]
         if weights.gan:
             # One step serves both networks: each loss has a gradient for its own weights alone.
             losses["judge"] = judging(self.judge, made, real)

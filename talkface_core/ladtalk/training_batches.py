@@ -15,12 +15,14 @@ from torch import Tensor
 
 from ..media.features import LogMel
 from ..media.mel_windows import FRAMES, WINDOW, window_starts
-from ..sync.training_data import FPS, TalkingFaces, noise_mels
+from ..sync.training_data import FPS, TalkingFaces, lip_shapes, noise_mels
 from ..training.mel_augment import MelAugment
 from ..training.picture_augment import PictureAugment, Placement
 
 _BEFORE, _STEPS = 40, 96  # mel steps that are augmented together: before the window, for echoes, and in all
 _NOISES = 24
+_LISTEN, _SPREAD = 16, 60  # frames heard of a clip, and the stretch that they are drawn from
+_LONG = _BEFORE + int(3.2 * _SPREAD) + 2 * WINDOW
 _INNER = ((61, 67), (62, 66), (63, 65))
 _STEADY = (*range(27, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
 
@@ -35,16 +37,19 @@ class Wav2LipBatches:
     windows: samples of five frames; singles: samples of one; away: frames between a sample and its reference, at
     least; shut, alike: shares of references whose mouth is shut, and whose pose is the sample's (the others are any);
     speaking: share of samples drawn where somebody speaks; hushed: share of shut mouths in pauses whose sound becomes
-    digital silence; augment: other voices, noises, cameras, lights and alignments.
+    digital silence; listen: clips of which `_LISTEN` further frames are heard alone, to read the lips' shape off the
+    sound's vector, which costs little and teaches the ear much; augment: other voices, noises, cameras, lights and
+    alignments.
     """
 
-    windows: int = 4
-    singles: int = 24
+    windows: int = 2
+    singles: int = 18
     away: int = 10
     shut: float = 0.2
     alike: float = 0.5
     speaking: float = 0.8
     hushed: float = 0.3
+    listen: int = 8
     augment: bool = True
 
 
@@ -71,7 +76,8 @@ class Sampler:
         self.data, self.settings = data, settings
         self.mel_shift, self.sync_shift = mel_shift, sync_shift
         self.sound = replace(MelAugment(), reverb=(0.1, 0.5))
-        self.noises = noise_mels(_NOISES, _STEPS, seed) if settings.augment else None
+        self.noises = noise_mels(_NOISES, _LONG, seed) if settings.augment else None
+        self._lips = lip_shapes(data) if settings.listen else None
         gaps = [np.linalg.norm(data.landmarks[:, a] - data.landmarks[:, b], axis=-1) for a, b in _INNER]
         self._shut = np.mean(gaps, axis=0) < 0.012 * data.size
         self._pose = data.landmarks[:, _STEADY].reshape(len(data.landmarks), -1)
@@ -93,13 +99,36 @@ class Sampler:
         ]
         shown = torch.cat([c[:-1] for c in cut]).transpose(1, 2)[:, None]
         sync = torch.stack([c[-1] for c in cut[: settings.windows]]) if settings.windows else shown[:0, 0].mT
-        return {
+        batch = {
             "faces": torch.from_numpy(np.concatenate([s.faces for s in samples])),
             "references": torch.from_numpy(np.concatenate([s.references for s in samples])),
             "landmarks": torch.from_numpy(np.concatenate([s.landmarks for s in samples])),
             "windows": shown.contiguous(),
             "sync": sync.mT[:, None].contiguous(),
         }
+        return {**batch, **self._listen(rng)} if self._lips is not None else batch
+
+    def _listen(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """heard [n,1,80,16] and lips [n,3]: sounds of frames and the lips' shapes in them (`lip_shapes`)."""
+        data, stretches, firsts, rows = self.data, [], [], []
+        for clip in rng.choice(self._usable, self.settings.listen, replace=len(self._usable) < self.settings.listen):
+            length = int(data.lengths[clip])
+            begin = int(rng.integers(0, max(length - _SPREAD, 0) + 1))
+            frames = rng.integers(begin, min(begin + _SPREAD, length), _LISTEN)
+            origin = window_starts([begin], FPS, self.mel_shift)[0] - _BEFORE
+            versions = data.mels[clip]
+            mel = versions[int(rng.integers(len(versions))) if self.settings.augment else 0]
+            stretches.append(_stretch(mel, origin, _LONG))
+            firsts.append(np.array(window_starts(frames.tolist(), FPS, self.mel_shift)) - origin)
+            rows.append(data.starts[clip] + frames)
+        mels = torch.stack(stretches)
+        mels = mels if self.noises is None else self._augmented(mels, rng)
+        cut = [
+            mel[torch.from_numpy(first)[:, None] + torch.arange(WINDOW)]
+            for mel, first in zip(mels, firsts, strict=True)
+        ]
+        lips = torch.from_numpy(self._lips[np.concatenate(rows)])
+        return {"heard": torch.cat(cut).mT[:, None].contiguous(), "lips": lips}
 
     def _augmented(self, mels: Tensor, rng: np.random.Generator) -> Tensor:
         # Digital silence stays what it is: it stands for the gate's answer, which no noise reaches.
@@ -153,11 +182,16 @@ class Sampler:
         starts = window_starts(frames.tolist(), FPS, self.mel_shift)
         starts += window_starts([int(frames[len(frames) // 2])], FPS, self.sync_shift)
         origin = min(starts) - _BEFORE
-        steps = origin + np.arange(_STEPS)
-        inside = torch.from_numpy((steps >= 0) & (steps < len(mel)))
-        heard = mel[torch.from_numpy(steps.clip(0, len(mel) - 1))].float()
-        heard = torch.where(inside[:, None], heard, torch.full_like(heard, LogMel.SILENCE))
+        heard = _stretch(mel, origin, _STEPS)
         pause = data.speech is not None and not data.speech[data.starts[clip] + frames].any()
         if pause and self._shut[data.starts[clip] + frames].all() and rng.random() < settings.hushed:
             heard = torch.full_like(heard, LogMel.SILENCE)
         return heard, np.array(starts) - origin
+
+
+def _stretch(mel: Tensor, first: int, count: int) -> Tensor:
+    """Steps first to first + count - 1 of a log-mel [S,80], float32; silence beyond its ends."""
+    steps = first + np.arange(count)
+    inside = torch.from_numpy((steps >= 0) & (steps < len(mel)))
+    heard = mel[torch.from_numpy(steps.clip(0, len(mel) - 1))].float()
+    return torch.where(inside[:, None], heard, torch.full_like(heard, LogMel.SILENCE))

@@ -33,7 +33,7 @@ from ..training.recipe import Batch, Recipe
 from .score import MAX_SHIFT, cosines, vectors
 from .syncnet import COMPONENT, SYSTEM, SyncNet, SyncNetConfig
 from .training_batches import Sampler, SyncBatches
-from .training_data import TalkingFaces
+from .training_data import TalkingFaces, lip_shapes
 
 
 @dataclass(frozen=True)
@@ -193,15 +193,6 @@ class SyncRecipe(Recipe):
         measured = {"measured": {self._val.name: sync_errors(net, self._val)}} if self._val else {}
         configs = {COMPONENT: net.config.to_dict()}
         save_checkpoint(path, SYSTEM, {COMPONENT: net}, configs, {**provenance, **measured}, torch.float16)
-
-
-def lip_shapes(data: TalkingFaces) -> NDArray[np.float32]:
-    """How the lips stand in each frame: inner gap, outer height and width [N,3], each of mean 0 and deviation 1."""
-    points = data.landmarks
-    gap = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in ((61, 67), (62, 66), (63, 65))], 0)
-    height, width = (np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in ((51, 57), (48, 54)))
-    shapes = np.stack([gap, height, width], 1)
-    return ((shapes - shapes.mean(0)) / (shapes.std(0) + 1e-6)).astype(np.float32)
 
 
 @torch.no_grad()

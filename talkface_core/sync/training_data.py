@@ -58,6 +58,21 @@ class TalkingFaces:
         return np.asarray(self.frames[frames][:, inside, inside])
 
 
+def lip_shapes(data: TalkingFaces) -> NDArray[np.float32]:
+    """How the lips stand in each frame: inner gap, outer height and width [N,3], in deviations of their clip.
+
+    So that a person's own lips, which no sound tells of, do not count.
+    """
+    points = data.landmarks
+    gap = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in ((61, 67), (62, 66), (63, 65))], 0)
+    height, width = (np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in ((51, 57), (48, 54)))
+    shapes = np.stack([gap, height, width], 1)
+    for clip in range(len(data.lengths)):
+        own = shapes[data.clip(clip)]
+        shapes[data.clip(clip)] = (own - own.mean(0)) / (own.std(0) + 1e-2)
+    return shapes.clip(-4, 4).astype(np.float32)
+
+
 def read_sounds(clips: ClipSet, versions: int = 1, seed: int = 0) -> list[Tensor]:
     """The log-mels of all clips, float16 [versions,S,80]: clean, then in noises and rooms.
 

@@ -17,7 +17,7 @@ from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
 from talkface_core.training.engine import train
 from tests.sync.talkers import talkers
 
-FEW = Wav2LipBatches(windows=1, singles=3)
+FEW = Wav2LipBatches(windows=1, singles=3, listen=2)
 SMALL = Wav2LipConfig(
     face=(8,) * 6,
     face_blocks=(0,) * 5,
@@ -73,6 +73,16 @@ def test_each_frame_has_its_sound_and_a_reference_from_another_moment(data):
     assert any(torch.allclose(batch["sync"], middle) for middle in middles), first
 
 
+def test_what_is_heard_alone_fits_the_lips(data):
+    """The invented mouths are as open as it is loud, in each window's middle."""
+    batch = Sampler(data, replace(FEW, augment=False)).batch(rng())
+    assert batch["heard"].shape == (32, 1, 80, 16)
+    loud = batch["heard"][:, 0, :, 4:12].mean((1, 2))
+    for clip in range(2):
+        own = slice(16 * clip, 16 * clip + 16)
+        assert np.corrcoef(loud[own], batch["lips"][own, 0])[0, 1] > 0.6
+
+
 def test_references_keep_away(data):
     sampler = Sampler(data, FEW)
     for seed in range(30):
@@ -87,7 +97,7 @@ def test_references_keep_away(data):
 
 def test_shut_mouths_in_pauses_hear_digital_silence(data):
     quiet = replace(data, speech=np.zeros(len(data.frames), bool))
-    sampler = Sampler(quiet, replace(FEW, windows=0, singles=5, hushed=1.0))
+    sampler = Sampler(quiet, replace(FEW, windows=0, singles=5, hushed=1.0, listen=0))
     sampler._shut[:] = True
     assert (sampler.batch(rng())["windows"] == LogMel.SILENCE).all()
     sampler._shut[:] = False
@@ -106,10 +116,10 @@ def test_the_sync_loss_waits_for_the_expert(data, expert):
     batch = strict.batch(0, rng())
     before = strict.loss(batch, 0)
     assert before["sync_weight"] == 0
-    assert before["loss"] == before["l1"]
+    torch.testing.assert_close(before["loss"], before["l1"] + 0.03 * before["heard"])
     after = lenient.loss(batch, 0)
     assert after["sync_weight"] == pytest.approx(0.03)
-    expected = 0.97 * after["l1"] + 0.03 * after["sync"]
+    expected = 0.97 * after["l1"] + 0.03 * after["sync"] + 0.03 * after["heard"]
     torch.testing.assert_close(after["loss"], expected)
     # It was measured on what the net makes for people held out.
     assert torch.isfinite(strict.schedule.measured)
@@ -159,6 +169,8 @@ def test_a_run_learns_resumes_and_saves(data, expert, tmp_path):
     net = Wav2Lip(Wav2LipConfig.from_dict(checkpoint.configs["wav2lip"]))
     checkpoint.load_into(net, "wav2lip")
     assert checkpoint.provenance["measured"]["sync_loss"] > 0
+    begun = Wav2LipRecipe(data, None, SMALL, data, FEW, WEIGHTS["tiny"], init=result.checkpoint)
+    torch.testing.assert_close(begun.net.state_dict(), net.state_dict())
     assert recipe().sample({"wav2lip": net.eval()}).shape == (3 * 96, 8 * 96, 3)
 
 

@@ -20,9 +20,10 @@ from talkface_core.ladtalk.recipe_sovqae import (
     SOVQAELoss,
     SOVQAERecipe,
     SOVQAETraining,
+    fit_sharpening,
     load_sovqae_into,
 )
-from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
+from talkface_core.ladtalk.sovqae import DETAIL, SOVQAE, SOVQAEConfig
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 from tests.ladtalk.small_sovqae import PLAIN, SMALL, pictures
@@ -64,6 +65,36 @@ def test_soft_is_what_a_few_lines_leave() -> None:
     half = soften(crop, Softness(lines=0.25, below=0.5))
     assert np.array_equal(half[:28], crop[:28])
     assert np.abs(half[40:].astype(int) - soft[40:]).max() <= 1
+
+
+def test_the_linear_layer_begins_at_its_best() -> None:
+    """Weights beside the fitted ones are worse, none at all among them."""
+    one = recipe(training=replace(TRAINING, batch_size=16))
+    net, fold = one.sovqae, one.sovqae.decoder.fold
+    chance = rng(3)
+    batches = [one.batch(n, chance) for n in range(12)]
+
+    def error(noise: float) -> float:
+        layer = net.decoder.sharpen
+        torch.manual_seed(0)
+        total = 0.0
+        with torch.no_grad():
+            for batch in batches:
+                real, low = (batch[k].permute(0, 3, 1, 2).float() / 127.5 - 1 for k in ("real", "seen"))
+                low = net.low(low)
+                weight = layer.weight + noise * torch.randn_like(layer.weight)
+                made = torch.nn.functional.conv2d(fold(low), weight, layer.bias)
+                wanted = fold((real - low) / DETAIL)[..., 1:-1, 1:-1]
+                total += (made - wanted).square().mean().item()
+        return total
+
+    fit_sharpening(net, batches, ridge=1e-6)
+    best = error(0)
+    assert best < error(0.003) < error(0.03)
+    with torch.no_grad():
+        net.decoder.sharpen.weight.zero_()
+        net.decoder.sharpen.bias.zero_()
+    assert best < error(0)
 
 
 @pytest.mark.parametrize("step", [0, 3, 10])
