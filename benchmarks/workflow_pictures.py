@@ -28,6 +28,7 @@ from workflows.build import FOLDER, WORKFLOWS, read_info
 
 Frames = NDArray[np.uint8]
 
+FOOTAGE = ROOT / "samples" / "ada.mp4"
 GRAPH = ROOT / "assets" / "graph.jpg"
 NODES = ROOT / "web" / "docs" / "pictures"
 CARD = 400  # pixels
@@ -39,6 +40,8 @@ QUIET = {
 }
 BARS = "app.extensionManager.command.execute('Workspace.ToggleFocusMode')"  # hides or shows what is around the graph
 COLUMNS = {"dae_talker_long": 3}
+BESIDE = {"dae_talker_reconstruct": "from latents", "faces_follow": "same head", "faces_crop_paste": "sharper mouth"}
+"""Cards that show frames of the footage above the same frames of the video, and what is written on these."""
 
 
 def main() -> None:
@@ -73,8 +76,7 @@ def _workflow(page: Page, server: Server, name: str) -> None:
     if name == WORKFLOWS[0].__name__:
         page.settle(3)
         _shot(page, GRAPH, quality=80)
-    footage = ROOT / "samples" / "ada.mp4" if name.endswith("reconstruct") else None
-    _save(card(video, COLUMNS.get(name, 2), footage), FOLDER / f"{name}.jpg", quality=85)
+    _save(card(video, COLUMNS.get(name, 2), BESIDE.get(name)), FOLDER / f"{name}.jpg", quality=85)
 
 
 def _node(page: Page, kind: str) -> None:
@@ -112,25 +114,25 @@ def _shot(page: Page, path: Path, quality: int) -> None:
         _save(picture.convert("RGB"), path, quality)
 
 
-def card(video: Path, columns: int, footage: Path | None = None) -> Image.Image:
+def card(video: Path, columns: int, beside: str | None = None) -> Image.Image:
     """A square picture of a video: the frames that differ most, in order, over its sound; or, below frames of the
-    footage, the same frames of the video."""
+    footage, the same frames of the video with these words on them."""
     frames = _frames(video)
     width = CARD // columns
-    if footage is None:
+    if beside is None:
         rows = [frames[list(part)] for part in np.split(_varied(frames, columns**2), columns)]
     else:
         chosen = _varied(frames, columns)
-        rows = [_frames(footage)[chosen], frames[chosen]]
+        rows = [_frames(FOOTAGE)[chosen], frames[chosen]]
     size = (width, width)
     tiles = [[np.asarray(Image.fromarray(tile).resize(size, Image.Resampling.LANCZOS)) for tile in row] for row in rows]
     picture = Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in tiles]))
     picture = picture.resize((CARD, CARD), Image.Resampling.LANCZOS)
-    if footage is None:
+    if beside is None:
         _sound(picture, video)
     else:
         draw, font = ImageDraw.Draw(picture), ImageFont.load_default(18)
-        for text, top in (("footage", 0), ("from latents", CARD // 2)):
+        for text, top in (("footage", 0), (beside, CARD // 2)):
             draw.text((8, top + 4), text, fill="white", font=font, stroke_width=2, stroke_fill=(40, 40, 40))
     return picture
 

@@ -130,6 +130,11 @@ def managed(network: nn.Module) -> comfy.model_patcher.ModelPatcher:
     )
 
 
+def device() -> torch.device:
+    """Where networks compute."""
+    return mm.get_torch_device()
+
+
 def load(component: Component, memory: float = 0.0) -> Any:
     """The network, after the host has made room for it and for `memory` bytes of activations."""
     mm.load_models_gpu([component.patcher], memory_required=memory, force_full_load=component.whole)
@@ -198,14 +203,20 @@ def gather(chunks: Iterator[Tensor], total: int) -> Tensor:
     return made
 
 
-def check_room(frames: int, height: int, width: int) -> None:
-    """Raises InputError, naming the numbers, if an IMAGE of so many frames would not fit into free memory."""
+STREAM = "use the node Talking Video, which writes frames to disk as they come, or a shorter duration"
+
+
+def check_room(frames: int, height: int, width: int, instead: str = STREAM) -> None:
+    """Raises InputError, naming the numbers, if an IMAGE of so many frames would not fit into free memory.
+
+    `instead` says what to change.
+    """
     device, need = mm.intermediate_device(), 4.0 * frames * height * width * 3
     free = mm.get_free_memory(device)
     if need > 0.9 * free:
         raise InputError(
             f"{frames} frames of {width} x {height} need {need / _GIB:.1f} GiB as IMAGE and {free / _GIB:.1f} GiB are "
-            "free: use the node Talking Video, which writes frames to disk as they come, or a shorter duration"
+            f"free: {instead}"
         )
 
 

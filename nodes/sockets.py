@@ -1,7 +1,9 @@
 """The pack's own socket types, and the one way in which its nodes describe themselves.
 
 What travels: TALKFACE_DAE and TALKFACE_SPEECH2LATENT a `host.Component`; TALKFACE_LATENTS a
-`talkface_core.dae_talker.latents.Latents`; HEAD_POSE a `talkface_core.faces.head_pose.HeadPose`.
+`talkface_core.dae_talker.latents.Latents`; HEAD_POSE a `talkface_core.faces.head_pose.HeadPose`; FACE_TRACK a
+`talkface_core.faces.track.FaceTrack`; FACE_CROP a `talkface_core.faces.align.FaceCrop`. FACE_LANDMARKS is newer
+ComfyUI's own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ DAE = io.Custom("TALKFACE_DAE")
 SPEECH2LATENT = io.Custom("TALKFACE_SPEECH2LATENT")
 LATENTS = io.Custom("TALKFACE_LATENTS")
 HEAD_POSE = io.Custom("HEAD_POSE")
+FACE_TRACK = io.Custom("FACE_TRACK")
+FACE_CROP = io.Custom("FACE_CROP")
+FACE_LANDMARKS = io.Custom("FACE_LANDMARKS")
 AUDIO_UI = io.Custom("AUDIO_UI")
 
 LARGEST_SEED = 2**63 - 1

@@ -23,7 +23,7 @@ def dae_talker(info: Info) -> Graph:
     graph = Graph("dae_talker", info)
     model, speech = _given(graph)
     latents, frames = _talk(graph, model, speech)
-    _save(graph, 1120, frames["frames"], latents["fps"], speech["audio"])
+    _save(graph, (1120, 0), frames["frames"], latents["fps"], speech["audio"])
     _note(
         graph,
         "Speech to a talking face",
@@ -44,7 +44,7 @@ def dae_talker_pose(info: Info) -> Graph:
     model, speech = _given(graph, room=300)
     pose = graph.add("TalkFaceHeadPose", (20, 560), (320, 250), GREEN, keyframes=KEYFRAMES)
     latents, frames = _talk(graph, model, speech, head_pose=pose["head_pose"])
-    _save(graph, 1120, frames["frames"], latents["fps"], speech["audio"])
+    _save(graph, (1120, 0), frames["frames"], latents["fps"], speech["audio"])
     _note(
         graph,
         "A head pose of your own",
@@ -93,7 +93,7 @@ def dae_talker_reconstruct(info: Info) -> Graph:
     read = {"dae": model["dae"], "images": parts["images"], "fps": parts["fps"]}
     latents = graph.add("TalkFaceDAEEncode", (680, 80), (260, 80), **read)
     frames = graph.add("TalkFaceDAEDecode", (1000, 80), (300, 420), dae=model["dae"], latents=latents["latents"])
-    _save(graph, 1340, frames["frames"], parts["fps"], parts["audio"])
+    _save(graph, (1340, 0), frames["frames"], parts["fps"], parts["audio"])
     _note(
         graph,
         "What the model keeps of a face",
@@ -104,35 +104,103 @@ def dae_talker_reconstruct(info: Info) -> Graph:
     return graph
 
 
-def _given(graph: Graph, room: int = 0) -> tuple[Node, Node]:
+def faces_follow(info: Info) -> Graph:
+    """The speaker holds her head as somebody in a video does."""
+    graph = Graph("faces_follow", info)
+    graph.group("1. A head to follow", (0, 0), (1120, 830))
+    video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 400), GREEN, file=FOOTAGE)
+    parts = graph.add("GetVideoComponents", (380, 80), (320, 106), video=video["video"])
+    seen = {"images": parts["images"], "fps": parts["fps"], "smoothing": 1.0, "preview_every": 5}
+    track = graph.add("TalkFaceDetectFaces", (380, 270), (320, 540), **seen)
+    pose = graph.add("TalkFaceHeadPose", (740, 80), (360, 280), face_track=track["face_track"])
+    graph.add("PreviewImage", (740, 440), (360, 370), images=track["preview"])
+    model, speech = _given(graph, at=(340, 860), number=2, duration=3.0)
+    latents, frames = _talk(graph, model, speech, at=(720, 860), number=3, head_pose=pose["head_pose"])
+    _save(graph, (1460, 860), frames["frames"], latents["fps"], speech["audio"], number=4)
+    graph.note(
+        (0, 900),
+        (320, 480),
+        "Follow a head",
+        "**Detect Faces** follows a face through a video and marks 68 landmarks in each frame; look at them in "
+        "**Preview Image**. **Head Pose** reads the head's turns off them, and the speaker makes the same turns while "
+        "she says something else.\n\n"
+        "1. **Load Video**: whose head to follow.\n"
+        "2. **Load Audio**: what is said. `duration` is that of the video; where the sound is longer, the last pose is "
+        "held.\n"
+        "3. Press **Run**.\n\n"
+        "Jittery? More `smoothing`. Too much of a turn? Less `pose_strength`.",
+    )
+    return graph
+
+
+def faces_crop_paste(info: Info) -> Graph:
+    """A face cut out, changed and put back: here its mouth gets sharper."""
+    graph = Graph("faces_crop_paste", info)
+    graph.group("1. Footage", (0, 0), (360, 680))
+    video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 400), GREEN, file=FOOTAGE)
+    parts = graph.add("GetVideoComponents", (20, 550), (320, 106), video=video["video"])
+    graph.group("2. Find the face", (380, 0), (360, 930))
+    seen = {"images": parts["images"], "fps": parts["fps"], "preview_every": 5}
+    track = graph.add("TalkFaceDetectFaces", (400, 80), (320, 540), **seen)
+    graph.add("PreviewImage", (400, 680), (320, 230), images=track["preview"])
+    graph.group("3. Cut it out, change it, put it back", (760, 0), (680, 680))
+    crop = graph.add("TalkFaceCropFace", (780, 80), (300, 350), images=parts["images"], face_track=track["face_track"])
+    change = {"image": crop["faces"], "sharpen_radius": 2, "alpha": 0.3}
+    sharp = graph.add("ImageSharpen", (780, 500), (300, 130), **change)
+    put = {"images": parts["images"], "faces": sharp["IMAGE"], "face_crop": crop["face_crop"]}
+    done = graph.add("TalkFacePasteFace", (1120, 80), (300, 420), **put)
+    _save(graph, (1460, 0), done["images"], parts["fps"], parts["audio"], number=4)
+    graph.note(
+        (760, 740),
+        (680, 190),
+        "Change a face, keep the rest",
+        "**Crop Face** cuts the tracked face out of every frame, level and centred. What lies between it and **Paste "
+        "Face** may be anything that changes pictures and keeps their number: here *ImageSharpen*, else an upscaler, a "
+        "restorer, a sampler.\n\n"
+        "**Paste Face** takes mouth and jaw of the result, with a soft edge; outside its `mask` not one pixel of the "
+        "footage changes. Connect a mask of your own to take more or less of the crop.",
+    )
+    return graph
+
+
+def _given(
+    graph: Graph, room: int = 0, at: tuple[int, int] = (0, 0), number: int = 1, duration: float = 0.0
+) -> tuple[Node, Node]:
     """What the user gives: speaker and speech."""
-    graph.group("1. Speaker and speech", (0, 0), (360, 530 + room))
-    model = graph.add("TalkFaceLoadDAETalker", (20, 80), (320, 102))
-    return model, graph.add("TalkFaceLoadAudio", (20, 260), (320, 204), GREEN, audio=SPEECH)
+    left, top = at
+    graph.group(f"{number}. Speaker and speech", at, (360, 530 + room))
+    model = graph.add("TalkFaceLoadDAETalker", (left + 20, top + 80), (320, 102))
+    heard = {"audio": SPEECH, "duration": duration}
+    return model, graph.add("TalkFaceLoadAudio", (left + 20, top + 260), (320, 204), GREEN, **heard)
 
 
-def _talk(graph: Graph, model: Node, speech: Node, **more: Out) -> tuple[Node, Node]:
+def _talk(
+    graph: Graph, model: Node, speech: Node, at: tuple[int, int] = (380, 0), number: int = 2, **more: Out
+) -> tuple[Node, Node]:
     """Speech to latents, latents to frames."""
-    graph.group("2. Speech to frames", (380, 0), (720, 530))
+    left, top = at
+    graph.group(f"{number}. Speech to frames", at, (720, 530))
     hears = {"speech2latent": model["speech2latent"], "audio": speech["audio"], **more}
-    latents = graph.add("TalkFaceSpeech2Latent", (400, 80), (320, 262), **hears)
-    return latents, graph.add("TalkFaceDAEDecode", (780, 80), (300, 420), dae=model["dae"], latents=latents["latents"])
+    latents = graph.add("TalkFaceSpeech2Latent", (left + 20, top + 80), (320, 262), **hears)
+    draws = {"dae": model["dae"], "latents": latents["latents"]}
+    return latents, graph.add("TalkFaceDAEDecode", (left + 400, top + 80), (300, 420), **draws)
 
 
-def _save(graph: Graph, left: int, frames: Out, fps: Out, audio: Out) -> None:
+def _save(graph: Graph, at: tuple[int, int], frames: Out, fps: Out, audio: Out, number: int = 3) -> None:
     """Frames and sound to a video file with the mark of synthetic media."""
-    graph.group("3. Video", (left, 0), (630, 530))
-    video = graph.add("CreateVideo", (left + 20, 80), (220, 102), images=frames, fps=fps, audio=audio)
-    marked = graph.add("TalkFaceMarkSynthetic", (left + 20, 270), (220, 40), video=video["VIDEO"])
+    left, top = at
+    graph.group(f"{number}. Video", at, (630, 530))
+    video = graph.add("CreateVideo", (left + 20, top + 80), (220, 102), images=frames, fps=fps, audio=audio)
+    marked = graph.add("TalkFaceMarkSynthetic", (left + 20, top + 270), (220, 40), video=video["VIDEO"])
     target = {"video": marked["video"], "filename_prefix": f"talkface/{graph.name}"}
-    graph.add("SaveVideo", (left + 290, 80), (320, 430), BLUE, **target)
+    graph.add("SaveVideo", (left + 290, top + 80), (320, 430), BLUE, **target)
 
 
 def _note(graph: Graph, title: str, text: str) -> None:
     graph.note((400, 590), (680, 190), title, text)
 
 
-WORKFLOWS = (dae_talker, dae_talker_pose, dae_talker_long, dae_talker_reconstruct)
+WORKFLOWS = (dae_talker, dae_talker_pose, dae_talker_long, dae_talker_reconstruct, faces_follow, faces_crop_paste)
 
 
 def read_info() -> Info:

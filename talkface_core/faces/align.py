@@ -160,8 +160,8 @@ def pixel_matrix(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
     return moved
 
 
-def as_frames(frames: Tensor | NDArray[np.generic], size: tuple[int, int], count: int) -> NDArray[np.generic]:
-    """Frames as numpy [T,H,W,3], uint8 or float32. Raises InputError for another shape, count, size or dtype."""
+def check_shape(frames: Tensor | NDArray[np.generic], size: tuple[int, int], count: int) -> None:
+    """Raises InputError for frames that are not [count, *size, 3]."""
     found = tuple(frames.shape)
     if len(found) != 4 or found[3] != 3:
         raise InputError(f"frames of shape {list(found)}; give RGB frames [frames, height, width, 3].")
@@ -170,6 +170,11 @@ def as_frames(frames: Tensor | NDArray[np.generic], size: tuple[int, int], count
             f"{found[0]} frames of {found[2]}x{found[1]} px, but the face was tracked in {count} of {size[1]}x{size[0]}"
             "; give the frames that the face was found in."
         )
+
+
+def as_frames(frames: Tensor | NDArray[np.generic], size: tuple[int, int], count: int) -> NDArray[np.generic]:
+    """Frames as numpy [T,H,W,3], uint8 or float32. Raises InputError for another shape, count, size or dtype."""
+    check_shape(frames, size, count)
     array = frames.detach().cpu() if isinstance(frames, Tensor) else np.asarray(frames)
     if isinstance(array, Tensor):
         array = (array.float() if array.is_floating_point() else array).numpy()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,10 @@ from .media import SILENCE, Film, read_sound, spoken, true_opening
 from .server import ROOT, Server
 
 SPEAKING = [path for path in WORKFLOWS if nodes_of(workflow(path), AUDIO)]
-SHIPPED = {"dae_talker", "dae_talker_pose", "dae_talker_long", "dae_talker_reconstruct"}
+SHIPPED = {
+    *("dae_talker", "dae_talker_pose", "dae_talker_long", "dae_talker_reconstruct"),
+    *("faces_follow", "faces_crop_paste"),
+}
 FPS = Fraction(25)
 
 
@@ -56,17 +58,19 @@ def test_it_runs_as_given_on_a_fresh_install(server: Server, path: Path) -> None
     film = _run(server, prompt)
     assert film.frames.std(axis=(1, 2, 3)).min() > 20
     assert np.abs(film.sound).max() > 0.1
-    (name,) = [node["inputs"].get("audio", node["inputs"].get("file")) for node in prompt.values() if _reads(node)]
-    sample = ROOT / "samples" / name.removesuffix(" [sample]")
-    if sample.suffix == ".mp4":
-        real = Film.read(sample)
+    heard = nodes_of(prompt, AUDIO)
+    if not heard:
+        (loader,) = nodes_of(prompt, "TalkFaceLoadVideo")
+        real = Film.read(_sample(prompt[loader]["inputs"]["file"]))
         assert film.fps == real.fps
         assert len(film.frames) == len(real.frames)
         shrunk = F.interpolate(as_pictures(real.frames), film.frames.shape[1:3], mode="area")
         assert psnr(film.frames, rearrange(shrunk, "t c h w -> t h w c")).mean() > 25
     else:
-        samples, rate = read_sound(sample)
-        assert len(film.frames) == math.ceil(Fraction(samples.shape[1], rate) * FPS)
+        given = prompt[heard[0]]["inputs"]
+        samples, rate = read_sound(_sample(given["audio"]))
+        seconds = Fraction(given["duration"]) or Fraction(samples.shape[1], rate)
+        assert len(film.frames) == math.ceil(seconds * FPS)
 
 
 def test_length_and_rate_are_those_of_the_sound(film: Film, sound: Path) -> None:
@@ -114,8 +118,8 @@ def test_the_video_says_that_it_is_synthetic(film: Film) -> None:
     assert SYNTHETIC_MARK["digital_source_type"] in told
 
 
-def _reads(node: dict[str, Any]) -> bool:
-    return node["class_type"] in (AUDIO, "TalkFaceLoadVideo")
+def _sample(name: str) -> Path:
+    return ROOT / "samples" / name.removesuffix(" [sample]")
 
 
 def _run(server: Server, prompt: Prompt) -> Film:

@@ -20,7 +20,7 @@ from typing import Any
 
 SNAPSHOT = Path(__file__).with_name("node_info.json")
 PREFIX = "TalkFace"
-CORE = ("CreateVideo", "GetVideoComponents", "SaveVideo")
+CORE = ("CreateVideo", "GetVideoComponents", "ImageSharpen", "PreviewImage", "SaveVideo")
 """The host's own nodes that the workflows use. Notes are the page's alone and in no /object_info."""
 
 _KEPT = ("default", "min", "max")
@@ -44,7 +44,7 @@ def _node(key: str, node: Mapping[str, Any]) -> dict[str, Any]:
         for name, (kind, *more) in node["input"].get(group, {}).items():
             inputs[name] = _input(kind, more[0] if more else {}, group == "optional", key.startswith(PREFIX))
     return {
-        "title": node["display_name"],
+        "title": node["display_name"] or key,
         "inputs": inputs,
         "outputs": dict(zip(node["output_name"], node["output"], strict=True)),
     }

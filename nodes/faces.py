@@ -1,0 +1,296 @@
+"""Faces in the graph: found and followed, cut out, and put back where they were.
+
+The work is done in talkface_core/faces; here are the sockets, the words, and what a person checks it by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor, nn
+
+from ..talkface_core.errors import InputError
+from ..talkface_core.faces.align import FaceCrop, align, check_shape, crop_faces
+from ..talkface_core.faces.bundled import THRESHOLD, BundledDetector
+from ..talkface_core.faces.choose import CHOICES, FaceChoice
+from ..talkface_core.faces.detect import DETECTORS, Detector, find_detector
+from ..talkface_core.faces.draw import draw_track
+from ..talkface_core.faces.given import given_track
+from ..talkface_core.faces.paste import FEATHER, frame_mask, mouth_mask, paste_faces
+from ..talkface_core.faces.solve_pose import warn_of_yaw
+from ..talkface_core.faces.track import FaceTrack, smooth
+from ..talkface_core.faces.tracking import SMOOTHING, track_faces
+from . import host
+from .sockets import FACE_CROP, FACE_LANDMARKS, FACE_TRACK, advanced, is_a, schema
+
+SYSTEM = "Faces"
+
+_AT_ONCE = 32  # frames that are looked at together
+
+
+class DetectFaces(io.ComfyNode):
+    """One face followed through the frames: 68 landmarks in each."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "DetectFaces",
+            "Detect Faces",
+            SYSTEM,
+            "Finds a face, keeps to it through the frames, and marks 68 landmarks in each. Where a frame shows no "
+            "face, the neighbours' is held, and the log counts such frames. Nothing is downloaded.",
+            inputs=[
+                io.Image.Input("images", tooltip="Frames of a video, or one picture. Faces from about 40 pixels on."),
+                io.Combo.Input(
+                    "face",
+                    options=list(CHOICES),
+                    default="largest",
+                    tooltip="Which face, where there are several: the largest, the leftmost, by index from the left, "
+                    "nearest to a point, or under a mask. It is chosen in the first frame of a scene, then kept.",
+                ),
+                io.Int.Input("index", default=0, min=0, max=99, tooltip="For face = index: 0 is the leftmost."),
+                io.Int.Input("x", default=0, min=0, max=16384, tooltip="For face = point: pixels from the left."),
+                io.Int.Input("y", default=0, min=0, max=16384, tooltip="For face = point: pixels from the top."),
+                io.Float.Input(
+                    "smoothing",
+                    default=SMOOTHING,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    tooltip="Takes the jitter out of the landmarks, without delay: 0 none, 1 strong. Too much rounds "
+                    "off quick lips.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=25.0,
+                    min=1.0,
+                    max=120.0,
+                    step=0.01,
+                    tooltip="Frames per second of these images, as Get Video Components says. Goes with the track.",
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "detector",
+                        options=list(DETECTORS),
+                        default="auto",
+                        tooltip="auto: the library face-alignment if its weights are on this machine, else the bundled "
+                        "network; the log says which. face-alignment never downloads here.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "threshold",
+                        default=THRESHOLD,
+                        min=0.05,
+                        max=0.99,
+                        step=0.01,
+                        tooltip="Score from which on something is a face. Lower finds fainter faces, and more that are "
+                        "none.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "preview_every",
+                        default=1,
+                        min=1,
+                        max=1000,
+                        tooltip="Draws the preview on every n-th frame. Each drawn frame is a copy in memory.",
+                    )
+                ),
+                io.Mask.Input("mask", optional=True, tooltip="For face = mask: white over the face that is meant."),
+                FACE_LANDMARKS.Input(
+                    "face_landmarks",
+                    optional=True,
+                    tooltip="Landmarks that newer ComfyUI's MediaPipe Face Landmarker found in these images, to be "
+                    "used in place of the detector.",
+                ),
+            ],
+            outputs=[
+                FACE_TRACK.Output(
+                    display_name="face_track", tooltip="68 landmarks a frame, for Crop Face or Head Pose."
+                ),
+                io.Image.Output(
+                    display_name="preview",
+                    tooltip="The frames with the landmarks: green where seen (lips yellow), orange where held.",
+                ),
+            ],
+            search_aliases=["face detection", "landmarks", "face tracking", "68 points"],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        images: Tensor,
+        face: str,
+        index: int,
+        x: int,
+        y: int,
+        smoothing: float,
+        fps: float,
+        detector: str,
+        threshold: float,
+        preview_every: int,
+        mask: Tensor | None = None,
+        face_landmarks: dict[str, Any] | None = None,
+    ) -> io.NodeOutput:
+        choice = FaceChoice(face, index, (x + 0.5, y + 0.5), mask)
+        frames = images[..., :3]
+        if face_landmarks is not None:
+            track = smooth(given_track(face_landmarks, fps, tuple(frames.shape[1:3]), choice), smoothing)
+        else:
+            chunks = host.Progress(len(frames)).follow(_bytes(frames))
+            track = track_faces(
+                chunks, fps, _detector(detector, threshold), choice, smoothing if len(frames) > 1 else 0.0
+            )
+        warn_of_yaw(track)
+        shown = list(range(0, len(track), preview_every))
+        host.check_room(len(shown), *track.size, "raise preview_every, or give fewer frames at a time")
+        preview = host.gather(_drawn(frames, track, shown), len(shown))
+        return io.NodeOutput(track, preview)
+
+
+class CropFace(io.ComfyNode):
+    """The tracked face, cut out level and centred, the same in every frame."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "CropFace",
+            "Crop Face",
+            SYSTEM,
+            "Cuts the tracked face out of every frame: level, centred, of one size, still while the mouth moves. The "
+            "same crop that the pack's networks were trained on.",
+            inputs=[
+                io.Image.Input("images", tooltip="The frames that the face was tracked in."),
+                FACE_TRACK.Input("face_track", tooltip="From Detect Faces."),
+                io.Int.Input(
+                    "size",
+                    default=256,
+                    min=32,
+                    max=2048,
+                    step=8,
+                    tooltip="Side of the square crops in pixels. Larger than the face in the frame adds no detail.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="faces", tooltip="The crops, one a frame."),
+                FACE_CROP.Output(display_name="face_crop", tooltip="Where they came from, for Paste Face."),
+            ],
+            search_aliases=["align face", "face crop"],
+        )
+
+    @classmethod
+    def execute(cls, images: Tensor, face_track: FaceTrack, size: int) -> io.NodeOutput:
+        crop = align(is_a(FaceTrack, face_track, "face_track"), size)
+        frames = _frames_of(crop, images)
+        host.check_room(len(crop), size, size, "make size smaller, or give fewer frames at a time")
+        faces = (crop_faces(frames[a:b], crop.part(a, b)) for a, b in _parts(len(frames)))
+        return io.NodeOutput(host.gather(host.Progress(len(frames)).follow(faces), len(frames)), crop)
+
+
+class PasteFace(io.ComfyNode):
+    """New faces laid into the frames where the crops were cut out."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "PasteFace",
+            "Paste Face",
+            SYSTEM,
+            "Lays changed faces back into their frames: mouth and jaw only, with a soft edge and matched colours. "
+            "Outside the mask every pixel stays as it was.",
+            inputs=[
+                io.Image.Input("images", tooltip="The frames that the crops were cut out of."),
+                io.Image.Input("faces", tooltip="The changed crops, one a frame; any size."),
+                FACE_CROP.Input("face_crop", tooltip="Where they belong, from Crop Face."),
+                io.Float.Input(
+                    "feather",
+                    default=FEATHER,
+                    min=0.01,
+                    max=0.2,
+                    step=0.01,
+                    tooltip="Width of the soft edge, by the crop's side. Wider hides more and takes less of the face.",
+                ),
+                io.Boolean.Input(
+                    "match_colour",
+                    default=True,
+                    tooltip="Shifts the new face's colours to the frame's around the mask. Off for faces that are "
+                    "meant to look different.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="What to take of the crops, in the crop: one mask for all or one a frame. Without it mouth "
+                    "and jaw, from the landmarks.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The frames with the new faces."),
+                io.Mask.Output(display_name="mask", tooltip="Where they were changed, in the frame."),
+            ],
+            search_aliases=["face composite", "paste back", "blend"],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        images: Tensor,
+        faces: Tensor,
+        face_crop: FaceCrop,
+        feather: float,
+        match_colour: bool,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
+        crop = is_a(FaceCrop, face_crop, "face_crop")
+        frames = _frames_of(crop, images)
+        if len(faces) != len(crop) or faces.shape[1] != faces.shape[2]:
+            raise InputError(
+                f"{len(faces)} faces of {faces.shape[2]}x{faces.shape[1]} px for {len(crop)} frames; give one square "
+                "face for each frame, as Crop Face makes them."
+            )
+        wanted = mouth_mask(crop, feather) if mask is None else mask
+        wanted = wanted[0] if wanted.ndim == 3 and len(wanted) == 1 else wanted
+
+        def pasted() -> Iterator[Tensor]:
+            for a, b in _parts(len(frames)):
+                own = wanted if wanted.ndim == 2 else wanted[a:b]
+                yield paste_faces(frames[a:b], faces[a:b, ..., :3], crop.part(a, b), own, match_colour)
+
+        host.check_room(len(crop), *crop.image_size, "give fewer frames at a time")
+        where = frame_mask(crop, wanted)
+        return io.NodeOutput(host.gather(host.Progress(len(frames)).follow(pasted()), len(frames)), where)
+
+
+def _detector(name: str, threshold: float) -> Detector:
+    """The detector, its networks under the host's management where they are the pack's own."""
+    found = find_detector(name, host.device())
+    found.threshold = threshold
+    if isinstance(found, BundledDetector):
+        nets = host.managed(nn.ModuleList([found.finder, found.reader]))
+        host.load(host.Component(nets, found.name, None, {}, whole=True))
+    return found
+
+
+def _frames_of(crop: FaceCrop, images: Tensor) -> Tensor:
+    """The images without alpha. Raises InputError if they are not as many, or not as large, as the crop's frames."""
+    frames = images[..., :3]
+    check_shape(frames, crop.image_size, len(crop))
+    return frames
+
+
+def _parts(frames: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, frames, _AT_ONCE):
+        yield start, min(start + _AT_ONCE, frames)
+
+
+def _bytes(frames: Tensor) -> Iterator[Tensor]:
+    for a, b in _parts(len(frames)):
+        yield frames[a:b].mul(255).round().clamp(0, 255).to(torch.uint8)
+
+
+def _drawn(frames: Tensor, track: FaceTrack, shown: list[int]) -> Iterator[Tensor]:
+    for a, b in _parts(len(shown)):
+        yield draw_track(frames[shown[a:b]].float(), track.at(shown[a:b]))
