@@ -1,7 +1,7 @@
 """Make a trained checkpoint one of the bundled: float16, with its data, licence and measured quality in the metadata.
 
     python -m benchmarks.bundle RUN/dae-talker.safetensors NAME --stage FIRST.safetensors --measured quality.json
-    python -m benchmarks.bundle RUN/wav2lip.safetensors NAME --add RUN/sovqae.safetensors:sovqae --add dae_talker_tiny:gate
+    python -m benchmarks.bundle RUN/wav2lip.safetensors NAME --add RUN/sovqae.safetensors:sovqae --add OTHER:gate
 
 Writes talkface_core/pretrained/NAME.safetensors. `--add` puts a component of another checkpoint beside those of the
 first, with what that checkpoint says of itself. Run the quality benchmark on the written file: what is bundled is what

@@ -22,4 +22,5 @@ class TalkFace(ComfyExtension):
 async def comfy_entrypoint() -> TalkFace:
     """Called once by the host when it starts."""
     host.register_models_folder()
+    host.serve_samples()
     return TalkFace()

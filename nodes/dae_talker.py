@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from comfy_api.latest import InputImpl, io, ui
+from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
 from ..talkface_core.dae_talker import pipeline
@@ -258,5 +258,4 @@ class TalkingVideo(io.ComfyNode):
         with VideoWriter(path, talker.image_size, talker.image_size, spoken.rate, source) as writer:
             for chunk in progress.follow(frames):
                 writer.write(chunk)
-        preview = ui.PreviewVideo([ui.SavedResult(path.name, "", io.FolderType.temp)])
-        return io.NodeOutput(marked(InputImpl.VideoFromFile(str(path))), ui=preview)
+        return io.NodeOutput(marked(InputImpl.VideoFromFile(str(path))))

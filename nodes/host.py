@@ -251,10 +251,14 @@ class Interruptible(AudioSource):
 
 
 def input_files(kinds: list[str]) -> list[str]:
-    """Names of the files in the host's input folder of these content types, then of the pack's own samples."""
+    """Names of the files in the host's input folder of these content types, then of the pack's own samples.
+
+    The samples come kind after kind, as `kinds` names them: a fresh install starts with the first.
+    """
     folder = folder_paths.get_input_directory()
     found = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
-    own = folder_paths.filter_files_content_types(sorted(path.name for path in SAMPLES.iterdir()), kinds)
+    samples = sorted(path.name for path in SAMPLES.iterdir())
+    own = [name for kind in kinds for name in folder_paths.filter_files_content_types(samples, [kind])]
     return sorted(folder_paths.filter_files_content_types(found, kinds)) + [name + _SAMPLE for name in own]
 
 
@@ -278,6 +282,23 @@ def input_file(name: str) -> Path:
     if not os.path.isfile(wanted):
         raise InputError(f"{name!r} is not in the host's input folder: upload it, or choose another file")
     return Path(wanted)
+
+
+def serve_samples() -> None:
+    """Lets the page play the pack's samples: its players ask /view for them, which knows the host's folders only."""
+    from aiohttp import web  # here, as only a running server has them
+    from server import PromptServer
+
+    @web.middleware
+    async def sample(request: Any, handler: Callable[[Any], Any]) -> Any:
+        name = request.query.get("filename", "")
+        if request.path not in ("/view", "/api/view") or not name.endswith(_SAMPLE):
+            return await handler(request)
+        found = next((path for path in SAMPLES.iterdir() if path.name == name.removesuffix(_SAMPLE)), None)
+        return web.Response(status=404) if found is None else web.FileResponse(found)
+
+    if (running := getattr(PromptServer, "instance", None)) is not None:
+        running.app.middlewares.append(sample)
 
 
 def fingerprint(path: Path) -> str:

@@ -33,8 +33,6 @@ _LISTEN = """() => {
 # The page's own words: what the host asks for and does not find on a fresh install, and what it logs by itself.
 _OWN_NOISE = re.compile(r"Failed to load resource|Content Security Policy|Content Securit|graph accessed before init")
 _OWN_GAPS = re.compile(r"/user\.css|/userdata|template.*\.json$")
-# The players ask for the pack's samples in the host's folders, where they are not: they stay empty.
-_SAMPLES = re.compile(r"/view\?.*%5Bsample%5D")
 
 
 class NoBrowser(Exception):
@@ -90,7 +88,7 @@ class Page:
                 self.troubles.append(f"logged: {message.text}")
 
         def answered(response: Any) -> None:
-            if response.status >= 400 and not (_OWN_GAPS.search(response.url) or _SAMPLES.search(response.url)):
+            if response.status >= 400 and not _OWN_GAPS.search(response.url):
                 self.troubles.append(f"{response.status}: {response.url}")
 
         self.inner.on("pageerror", lambda error: self.troubles.append(f"thrown: {error}"))
@@ -124,13 +122,11 @@ class Page:
         self.settle()
 
     def nodes(self) -> list[dict[str, Any]]:
-        """The nodes of the graph: type, widgets (name -> value), pos, size, pictures (widths of the shown ones)."""
+        """The nodes of the graph: type, widgets (name -> value), and whether the page knows the type."""
         return self.do(
             """() => app.graph.nodes.map(node => ({
-                type: node.type, pos: [...node.pos], size: [...node.size], colour: node.color,
-                known: !!LiteGraph.registered_node_types[node.type],
-                widgets: Object.fromEntries((node.widgets || []).map(widget => [widget.name, widget.value])),
-                pictures: (node.imgs || []).map(picture => picture.naturalWidth)}))"""
+                type: node.type, known: !!LiteGraph.registered_node_types[node.type],
+                widgets: Object.fromEntries((node.widgets || []).map(widget => [widget.name, widget.value]))}))"""
         )
 
     def set(self, kind: str, **values: Any) -> None:
@@ -169,6 +165,13 @@ class Page:
             self.inner.remove_listener("response", answered)
         heard = {key: value for key, value in self.do("heard").items() if key != "ended"}
         return Ran(ended[0], heard)
+
+    def previews(self) -> list[int]:
+        """Widths of the preview pictures on nodes, drawn on the canvas or as parts of the page."""
+        return self.do(
+            """() => [...app.graph.nodes.flatMap(node => node.imgs || []), ...document.querySelectorAll(
+                "img[src^=blob]")].map(picture => picture.naturalWidth)"""
+        )
 
     def media(self, tag: str) -> list[dict[str, Any]]:
         """The <video> or <audio> elements: src, seconds (None while unknown), width in pixels (of videos)."""

@@ -82,7 +82,7 @@ def test_without_a_bypass_equal_codes_are_equal_frames() -> None:
     assert net.low(frames(1)) is None
     codes = net.codes(frames(2))
     assert not torch.equal(net.decode(codes)[0], net.decode(codes)[1])
-    assert torch.equal(net.decode(codes[:1]), net.decode(codes)[:1])
+    torch.testing.assert_close(net.decode(codes[:1]), net.decode(codes)[:1])
 
 
 def test_the_low_band_is_an_orthogonal_projection() -> None:
