@@ -40,6 +40,32 @@ def cut_windows(mel: Tensor, starts: Tensor) -> Tensor:
     """The windows [F,1,80,16] of a log-mel [S,80] that begin at steps `starts` [F]; silence beyond its ends."""
     steps = starts[:, None] + torch.arange(WINDOW)
     inside = (steps >= 0) & (steps < len(mel))
+    if not len(mel):
+        return mel.new_full((len(starts), 1, LogMel.dim, WINDOW), LogMel.SILENCE)
     picked = mel[steps.clamp(0, len(mel) - 1).to(mel.device)]
     picked = torch.where(inside[..., None].to(mel.device), picked, torch.full_like(picked, LogMel.SILENCE))
     return picked.transpose(1, 2)[:, None]
+
+
+class WindowStream:
+    """The windows of frame after frame, of a log-mel that comes in blocks [s,80]; only what is still needed is held."""
+
+    def __init__(self, blocks: Iterable[Tensor], fps: Rate, shift: Fraction | float = 0) -> None:
+        self._blocks, self._fps, self._shift = iter(blocks), fps, shift
+        self._held = torch.zeros(0, LogMel.dim)
+        self._first = 0  # the step that `_held` begins with
+        self._frame = 0
+
+    def take(self, count: int) -> Tensor:
+        """The windows of the next frames [count,1,80,16], equal to those of `mel_windows`; silence after the end."""
+        starts = window_starts(range(self._frame, self._frame + count + 1), self._fps, self._shift)
+        self._frame += count
+        while self._first + len(self._held) < starts[-1] + WINDOW:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._held = torch.cat([self._held.to(block), block])
+        windows = cut_windows(self._held, torch.tensor(starts[:count], dtype=torch.long) - self._first)
+        past = min(max(starts[count] - self._first, 0), len(self._held))
+        self._held, self._first = self._held[past:], self._first + past
+        return windows

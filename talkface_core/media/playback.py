@@ -1,4 +1,4 @@
-"""A video played for as long as a sound lasts: stopped, or played to and fro, in bounded memory either way.
+"""A film played for as long as a sound lasts: stopped, played to and fro, or played once, in bounded memory always.
 
 Playing backwards needs frames that are long gone. They are decoded again, one stretch between two key frames after the
 other, from the last to the first, and of each stretch only as many frames are held as are handed on at once.
@@ -7,41 +7,109 @@ other, from the last to the first, and of each stretch only as many frames are h
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import InputError
+from .timebase import Rate, as_rate
 from .video_reader import VideoReader
 
-RULES = ("bounce", "stop")
+RULES = ("bounce", "stop", "once")
+"""Rules of length, see `frame_order`."""
+
+
+class Film(Protocol):
+    """Frames of a constant rate that can be played in both directions: a `FilmFile` or a `FilmBatch`.
+
+    fps in frames per second; width and height in pixels.
+    """
+
+    fps: Fraction
+    width: int
+    height: int
+
+    def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
+        """All frames from the first to the last, RGB uint8 [<= n, H, W, 3]."""
+
+    def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
+        """All frames from the last to the first, RGB uint8 [<= n, H, W, 3]."""
+
+
+class FilmFile:
+    """A video file as a film, at its own average rate: every frame of the file is one of the film."""
+
+    def __init__(self, reader: VideoReader) -> None:
+        self.reader = reader
+        self.fps, self.width, self.height = reader.fps, reader.width, reader.height
+
+    def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
+        return self.reader.chunks(n)
+
+    def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
+        """Raises InputError for a file whose frames have no times, which cannot be sought in."""
+        keys = self.reader.key_times()
+        ends = [*keys[1:], None]
+        held: list[NDArray[np.uint8]] = []
+        for begin, end in zip(reversed(keys), reversed(ends), strict=True):
+            stop = self.reader.count_between(begin, end)
+            while stop > 0:
+                start = max(0, stop - n)
+                held = [*held, *self.reader.between(begin, end, start, stop)[::-1]]
+                while len(held) >= n:
+                    yield np.stack(held[:n])
+                    held = held[n:]
+                stop = start
+        if held:
+            yield np.stack(held)
+
+
+class FilmBatch:
+    """Frames in memory [T, H, W, 3], uint8 or floating 0..1, as a film. Raises InputError for no frames."""
+
+    def __init__(self, frames: Tensor, fps: Rate) -> None:
+        if frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
+            raise InputError(f"frames of shape {list(frames.shape)}; give RGB frames [frames, height, width, 3].")
+        self._frames, self.fps = frames, as_rate(fps)
+        self.height, self.width = int(frames.shape[1]), int(frames.shape[2])
+
+    def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
+        for part in self._frames.split(n):
+            yield _bytes(part)
+
+    def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
+        for stop in range(len(self._frames), 0, -n):
+            yield _bytes(self._frames[max(0, stop - n) : stop].flip(0))
 
 
 def frame_order(frames: int, wanted: int, rule: str) -> NDArray[np.int64]:
-    """Which of a video's `frames` is shown at each of `wanted` moments.
+    """Which of a film's `frames` is shown at each moment, where the sound lasts for `wanted`.
 
-    "bounce": to the end, back to the beginning and so on, each turning point shown once; "stop": no further than the
-    video goes. Raises InputError for another rule, and for no frames.
+    "bounce": as long as the sound: to the end, back to the beginning and so on, each turning point shown once; "stop":
+    until the sound or the film ends, whichever is first; "once": the whole film, however long the sound.
+    Raises InputError for another rule, and for no frames.
     """
     if rule not in RULES:
         raise InputError(f"length rule {rule!r} is unknown; choose one of {', '.join(RULES)}.")
     if frames < 1 or wanted < 0:
         raise InputError(f"{frames} frames cannot be played for {wanted}; give a video with at least one frame.")
-    if rule == "stop":
-        return np.arange(min(frames, wanted))
+    if rule != "bounce":
+        return np.arange(frames if rule == "once" else min(frames, wanted))
     period = max(2 * (frames - 1), 1)
     phase = np.arange(wanted) % period
     return np.minimum(phase, period - phase) if frames > 1 else np.zeros(wanted, np.int64)
 
 
-def played(reader: VideoReader, frames: int, wanted: int, rule: str, n: int = 32) -> Iterator[NDArray[np.uint8]]:
-    """The frames of `frame_order`, RGB uint8 [<= n, H, W, 3], n at a time; `frames` is how many the video has."""
+def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iterator[NDArray[np.uint8]]:
+    """The frames of `frame_order`, RGB uint8 [<= n, H, W, 3], n at a time; `frames` is how many the film has."""
     left = len(frame_order(frames, wanted, rule))
     forward, first = True, True
     while left > 0:
-        chunks = reader.chunks(n) if forward else backwards(reader, n)
         skip = 0 if first else 1  # the turning point was shown by the way there
-        for chunk in chunks:
+        for chunk in film.forwards(n) if forward else film.backwards(n):
             chunk = chunk[skip:][:left]
             skip = 0
             left -= len(chunk)
@@ -52,22 +120,6 @@ def played(reader: VideoReader, frames: int, wanted: int, rule: str, n: int = 32
         forward, first = (True, True) if frames == 1 else (not forward, False)
 
 
-def backwards(reader: VideoReader, n: int = 32) -> Iterator[NDArray[np.uint8]]:
-    """All frames of a video from the last to the first, RGB uint8 [<= n, H, W, 3].
-
-    Raises InputError for a file whose frames have no times, which cannot be sought in.
-    """
-    keys = reader.key_times()
-    ends = [*keys[1:], None]
-    held: list[NDArray[np.uint8]] = []
-    for begin, end in zip(reversed(keys), reversed(ends), strict=True):
-        stop = reader.count_between(begin, end)
-        while stop > 0:
-            start = max(0, stop - n)
-            held = [*held, *reader.between(begin, end, start, stop)[::-1]]
-            while len(held) >= n:
-                yield np.stack(held[:n])
-                held = held[n:]
-            stop = start
-    if held:
-        yield np.stack(held)
+def _bytes(frames: Tensor) -> NDArray[np.uint8]:
+    whole = frames if not frames.is_floating_point() else frames.float().mul(255).round().clamp(0, 255).byte()
+    return whole.cpu().numpy()

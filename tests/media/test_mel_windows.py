@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from talkface_core.media.features import LogMel
-from talkface_core.media.mel_windows import FRAMES, WINDOW, cut_windows, mel_windows, window_starts
+from talkface_core.media.mel_windows import FRAMES, WINDOW, WindowStream, cut_windows, mel_windows, window_starts
 
 
 @pytest.fixture
@@ -53,3 +53,17 @@ def test_the_published_placements_are_shifts():
 
 def test_cutting_by_step(counted):
     assert torch.equal(cut_windows(counted, torch.tensor([7]))[0, 0, 3], torch.arange(7.0, 23.0))
+
+
+@pytest.mark.parametrize("fps", [25, Fraction(30000, 1001), 1, 120])
+@pytest.mark.parametrize("shift", [0, 0.2, -0.1])
+def test_a_stream_gives_the_windows_of_the_whole(counted, fps, shift):
+    total = int(400 / 80 * fps) + 20
+    whole = mel_windows(counted, range(total), fps, shift)
+    stream = WindowStream(counted.split(17), fps, shift)
+    made, sizes = [], [1, 2, 5, 30, 3]
+    while sum(map(len, made)) < total:
+        count = min(sizes[len(made) % 5], total - sum(map(len, made)))
+        made.append(stream.take(count))
+        assert len(stream._held) < 17 + 80 / float(fps) * 32 + 2 * WINDOW
+    assert torch.equal(torch.cat(made), whole)

@@ -5,9 +5,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from talkface_core.errors import InputError
-from talkface_core.media.playback import backwards, frame_order, played
+from talkface_core.media.playback import FilmBatch, FilmFile, frame_order, played
 from talkface_core.media.video_reader import VideoReader
 
 FRAMES = 53
@@ -40,16 +41,16 @@ def numbers(chunks) -> list[int]:
 
 
 def test_backwards_gives_every_frame_once(video):
-    chunks = list(backwards(VideoReader(video), 8))
+    chunks = list(FilmFile(VideoReader(video)).backwards(8))
     assert [len(chunk) for chunk in chunks] == [8] * 6 + [5]
     assert numbers(chunks) == list(range(FRAMES))[::-1]
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 10, FRAMES, FRAMES + 1, 2 * FRAMES, 5 * FRAMES + 3])
-@pytest.mark.parametrize("rule", ["bounce", "stop"])
+@pytest.mark.parametrize("rule", ["bounce", "stop", "once"])
 def test_it_plays_as_the_order_says(video, rule, wanted):
     order = frame_order(FRAMES, wanted, rule)
-    chunks = list(played(VideoReader(video), FRAMES, wanted, rule, 16))
+    chunks = list(played(FilmFile(VideoReader(video)), FRAMES, wanted, rule, 16))
     assert all(0 < len(chunk) <= 16 for chunk in chunks)
     assert numbers(chunks) == order.tolist()
 
@@ -59,6 +60,7 @@ def test_orders():
     assert frame_order(1, 3, "bounce").tolist() == [0, 0, 0]
     assert frame_order(2, 5, "bounce").tolist() == [0, 1, 0, 1, 0]
     assert frame_order(4, 9, "stop").tolist() == [0, 1, 2, 3]
+    assert frame_order(4, 9, "once").tolist() == frame_order(4, 2, "once").tolist() == [0, 1, 2, 3]
     assert frame_order(4, 2, "bounce").tolist() == [0, 1]
     for wrong in ((4, 2, "loop"), (0, 2, "stop"), (4, -1, "stop")):
         with pytest.raises(InputError):
@@ -72,4 +74,15 @@ def test_a_single_frame_is_held(tmp_path):
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 60, np.uint8), "rgb24")))
         container.mux(stream.encode(None))
-    assert numbers(played(VideoReader(path), 1, 5, "bounce")) == [10] * 5
+    assert numbers(played(FilmFile(VideoReader(path)), 1, 5, "bounce")) == [10] * 5
+
+
+@pytest.mark.parametrize("rule", ["bounce", "stop", "once"])
+def test_a_batch_plays_like_a_file(rule):
+    frames = torch.arange(7).float()[:, None, None, None].expand(-1, 4, 6, 3) / 255
+    film = FilmBatch(frames, 12)
+    assert (film.width, film.height, film.fps) == (6, 4, 12)
+    shown = [int(frame[0, 0, 0]) for chunk in played(film, 7, 20, rule, 3) for frame in chunk]
+    assert shown == frame_order(7, 20, rule).tolist()
+    with pytest.raises(InputError):
+        FilmBatch(frames[:0], 25)
