@@ -52,4 +52,10 @@ class SmallMapGroupNorm(nn.GroupNorm):
         return F.group_norm(x.float(), self.num_groups, weight, bias, self.eps).to(x.dtype)
 
 
-HALF_ON_CPU = SimpleNamespace(Conv1d=nn.Conv1d, Conv2d=nn.Conv2d, Linear=nn.Linear, GroupNorm=SmallMapGroupNorm)
+HALF_ON_CPU = SimpleNamespace(
+    Conv1d=nn.Conv1d,
+    Conv2d=nn.Conv2d,
+    ConvTranspose2d=nn.ConvTranspose2d,
+    Linear=nn.Linear,
+    GroupNorm=SmallMapGroupNorm,
+)

@@ -12,7 +12,7 @@ from types import FrameType
 
 from .. import __version__
 from ..errors import InputError
-from . import models, prepare, speak, train
+from . import dub, models, prepare, speak, train
 from .common import PROGRAM, WRONG_INPUT, Parser, first_line
 
 INTERRUPTED = 130
@@ -48,7 +48,7 @@ def make_parser() -> Parser:
     parser = Parser(prog=PROGRAM, description="Speech to talking-face video.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (speak, prepare, train, models):
+    for module in (speak, dub, prepare, train, models):
         module.add_command(commands)
     return parser
 

@@ -36,7 +36,8 @@ class Wav2LipBatches:
     """How a batch is drawn.
 
     windows: samples of five frames; singles: samples of one; away: frames between a sample and its reference, at
-    least; shut, alike: shares of references whose mouth is shut, and whose pose is the sample's (the others are any);
+    least; shut, alike: shares of references whose mouth is shut, and of those in the sample's pose with another mouth
+    (the others are any);
     speaking: share of samples drawn where somebody speaks; hushed: share of shut mouths in pauses whose sound becomes
     digital silence; listen: clips of which `_LISTEN` further frames are heard alone, to read the lips' shape off the
     sound's vector, which costs little and teaches the ear much; painted, disturbed: shares of samples with painted
@@ -53,7 +54,7 @@ class Wav2LipBatches:
     hushed: float = 0.3
     listen: int = 8
     painted: float = 0.4
-    disturbed: float = 0.4
+    disturbed: float = 0.1
     augment: bool = True
 
 
@@ -83,7 +84,8 @@ class Sampler:
         self.noises = noise_mels(_NOISES, _LONG, seed) if settings.augment else None
         self._lips = lip_shapes(data) if settings.listen else None
         gaps = [np.linalg.norm(data.landmarks[:, a] - data.landmarks[:, b], axis=-1) for a, b in _INNER]
-        self._shut = np.mean(gaps, axis=0) < 0.012 * data.size
+        self._gap = np.mean(gaps, axis=0) / data.size
+        self._shut = self._gap < 0.012
         self._pose = data.landmarks[:, _STEADY].reshape(len(data.landmarks), -1)
         self._usable = np.flatnonzero(data.lengths >= FRAMES + 2 * settings.away)
 
@@ -179,7 +181,10 @@ class Sampler:
             candidates = shut if len(shut) else candidates
         elif kind < settings.shut + settings.alike:
             far = np.square(self._pose[first + candidates] - self._pose[first + begin]).sum(1)
-            candidates = candidates[np.argsort(far)[: max(len(far) // 20, 1)]]
+            alike = candidates[np.argsort(far)[: max(len(far) // 10, 1)]]
+            # Of these the mouths that differ most: what stays where it was is then always wrong.
+            other = np.abs(self._gap[first + alike] - self._gap[first + begin])
+            candidates = alike[np.argsort(-other)[: max(len(alike) // 4, 1)]]
         return int(rng.choice(candidates)) + np.arange(count)
 
     def _heard(self, clip: int, frames: NDArray, rng: np.random.Generator) -> tuple[Tensor, NDArray]:

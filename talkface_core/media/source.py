@@ -3,8 +3,10 @@
 The AUDIO dict is ComfyUI's: {"waveform": float Tensor [B, C, N] in -1..1, "sample_rate": int}.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,26 @@ class MemoryAudio(AudioSource):
 
     def num_samples(self) -> int:
         return self._waveform.shape[1]
+
+
+class FirstSeconds(AudioSource):
+    """Of a source what lies before `seconds`, rounded up to a whole sample; a shorter one as it is."""
+
+    def __init__(self, source: AudioSource, seconds: Fraction | float) -> None:
+        self._source, self._most = source, max(1, math.ceil(seconds * source.sample_rate))
+        self.sample_rate, self.channels = source.sample_rate, source.channels
+        self.name, self.path = source.name, source.path
+
+    def blocks(self, seconds: float = 1.0) -> Iterator[Tensor]:
+        left = self._most
+        for block in self._source.blocks(seconds):
+            yield block[:, :left]
+            left -= block.shape[1]
+            if left <= 0:
+                return
+
+    def num_samples(self) -> int:
+        return min(self._source.num_samples(), self._most)
 
 
 def audio_source(audio: Mapping[str, Any]) -> AudioSource:

@@ -1,0 +1,207 @@
+"""LaDTalk from a film and a sound to the film that says the sound, as a stream: crop, repaint, restore, paste.
+
+Source: LaDTalk (Yang et al. 2024), inference; the silence gate, the matched strength and the rules of length are ours.
+The film is gone through twice: first the face is tracked, of which only landmarks are kept, then frames are made as
+they are read. So an hour needs little more memory than ten seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..clock import Clock
+from ..errors import InputError
+from ..faces.align import FaceCrop, align, crop_faces
+from ..faces.choose import FaceChoice
+from ..faces.detect import Detector
+from ..faces.paste import paste_faces
+from ..faces.solve_pose import warn_of_yaw
+from ..faces.track import FaceTrack
+from ..faces.tracking import SMOOTHING, track_faces
+from ..media.audio import AudioSource, analysis_blocks
+from ..media.features import LogMel
+from ..media.mel_windows import WindowStream
+from ..media.playback import Film, frame_order, played
+from ..media.source import FirstSeconds
+from ..media.timebase import Rate, frame_count
+from ..media.video import VideoWriter
+from .enhance import as_unit, matching_strength, restore
+from .model import Lips
+from .sovqae import SOVQAE
+from .wav2lip import repaint
+
+READING, FACES, LIPS, TEXTURE, PASTING, WRITING = "reading", "faces", "lips", "texture", "pasting", "writing"
+"""The stages that a clock tells apart."""
+
+WINDOW = 16
+"""Frames that are made at once; they are the same whatever it is."""
+
+MATCHED_ON = 8
+"""Frames from the first on that the matched strength is taken from."""
+
+HELD = 0.25
+"""Seconds that a face may be out of sight and is still repainted, where its neighbours say it was."""
+
+
+def speech_windows(lips: Lips, source: AudioSource, fps: Rate) -> WindowStream:
+    """What each frame hears of a sound: windows of the log-mel, in which all but speech is faded to silence."""
+    features: Iterable[Tensor] = LogMel().stream(analysis_blocks(source))
+    if lips.gate is not None:
+        place = next(lips.gate.parameters()).device
+        features = (block.cpu() for block in lips.gate.stream(block.to(place) for block in features))
+    return WindowStream(features, fps, lips.wav2lip.config.mel_shift)
+
+
+def in_sight(track: FaceTrack) -> NDArray[np.bool_]:
+    """Which frames are to be repainted [T]: those that show the face, and gaps in its sight up to `HELD` seconds.
+
+    Behind a hand or in another scene no mouth belongs.
+    """
+    seen = track.valid.numpy().copy()
+    longest = int(HELD * track.fps)
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], seen, [True]]).astype(np.int8)))
+    for start, stop in edges.reshape(-1, 2):
+        if stop - start <= longest:
+            seen[start:stop] = True
+    return seen
+
+
+class Painter:
+    """Gives frames the mouths that say what they hear.
+
+    `strength` 0..1 is the SOVQAE's; None matches it to the footage's own sharpness, by the first frames that come. A
+    model without one leaves mouths as soft as Wav2Lip's.
+    """
+
+    def __init__(self, lips: Lips, sovqae: SOVQAE | None, strength: float | None = None, clock: Clock | None = None):
+        if strength is not None and not 0 <= strength <= 1:
+            raise InputError(f"strength {strength}; it lies between 0 (nothing is restored) and 1, or is left out.")
+        self.lips, self.sovqae, self.strength, self.clock = lips, sovqae, strength, clock or Clock()
+
+    def __call__(
+        self, frames: NDArray[np.uint8], crop: FaceCrop, windows: Tensor, visible: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.uint8]:
+        """Frames uint8 [T,H,W,3] whose faces `crop` cuts out -> the same that say `windows` [T,1,80,16].
+
+        Frames that are not `visible` [T] come back as they are.
+        """
+        chosen = np.arange(len(frames)) if visible is None else np.flatnonzero(visible)
+        if not len(chosen):
+            return frames
+        crop, shown = crop.at(chosen.tolist()), frames if visible is None else frames[chosen]
+        with self.clock.part(LIPS):
+            made = repaint(self.lips.wav2lip, crop_faces(shown, crop), windows[chosen])
+        with self.clock.part(TEXTURE):
+            faces = self._restored(shown, crop, made)
+        with self.clock.part(PASTING):
+            pasted = paste_faces(shown, faces, crop)
+        if visible is None:
+            return pasted
+        out = frames.copy()
+        out[chosen] = pasted
+        return out
+
+    def _restored(
+        self, frames: NDArray[np.uint8], crop: FaceCrop, made: NDArray[np.uint8]
+    ) -> NDArray[np.uint8] | Tensor:
+        if self.sovqae is None or self.strength == 0:
+            return made
+        if self.strength is None:
+            first = slice(MATCHED_ON)
+            seen, sharp = restore(self.sovqae, made[first])
+            real = as_unit(crop_faces(frames[first], crop.resized(seen.shape[1]).part(0, MATCHED_ON)))
+            self.strength = matching_strength(seen.cpu(), sharp.cpu(), real)
+            if self.strength == 0:
+                return made
+        return restore(self.sovqae, made, self.strength)[1].cpu()
+
+
+def dub(
+    painter: Painter, film: Film, track: FaceTrack, source: AudioSource, length: str = "bounce", window: int = WINDOW
+) -> Iterator[NDArray[np.uint8]]:
+    """Frames uint8 [n,H,W,3] of the film, chunk by chunk, whose tracked face says the sound.
+
+    `length` is a rule of `frame_order`; what a film shows after the sound has ended says nothing. Raises InputError,
+    at the latest with the first chunk, for settings that make no sense.
+    """
+    lips = painter.lips
+    wanted = frame_count(source.num_samples(), source.sample_rate, film.fps)
+    order = frame_order(len(track), wanted, length)
+    crop, visible = align(track, lips.wav2lip.config.size), in_sight(track)
+    windows, done = speech_windows(lips, source, film.fps), 0
+    for frames in painter.clock.stream(READING, played(film, len(track), wanted, length, window)):
+        now = order[done : done + len(frames)]
+        yield painter(frames, crop.at(now.tolist()), windows.take(len(frames)), visible[now])
+        done += len(frames)
+
+
+def track_film(
+    film: Film,
+    detector: Detector,
+    choice: FaceChoice | None = None,
+    smoothing: float = SMOOTHING,
+    progress: Callable[[int], None] | None = None,
+    clock: Clock | None = None,
+) -> FaceTrack:
+    """The face that is to speak; warns of a head that turns too far. Raises InputError where no face is found.
+
+    `progress` is called with the frames done so far.
+    """
+    clock = clock or Clock()
+    with clock.part(FACES):
+        chunks = clock.stream(READING, film.forwards(WINDOW))
+        track = track_faces(chunks, film.fps, detector, choice, smoothing, progress)
+        warn_of_yaw(track)
+    return track
+
+
+@dataclass(frozen=True)
+class Dubbed:
+    """A film that was written: frames and rate, how many were left as they were for want of a face, the strength that
+    its texture was restored with (None: the model cannot), seconds of sound, seconds of work by stage."""
+
+    output: Path
+    frames: int
+    fps: Fraction
+    left_alone: int
+    strength: float | None
+    seconds_audio: float
+    seconds: dict[str, float]
+
+
+def dub_to_file(
+    painter: Painter,
+    film: Film,
+    source: AudioSource,
+    path: str | Path,
+    detector: Detector,
+    choice: FaceChoice | None = None,
+    length: str = "bounce",
+    smoothing: float = SMOOTHING,
+    progress: Callable[[int], None] | None = None,
+) -> Dubbed:
+    """Write the dubbed film with its new sound, whole or not at all; arguments as in `dub` and `track_film`.
+
+    Under the rules "stop" and "once" sound that goes on when the film has ended is cut off there.
+    `progress(frames)` is called with the number of frames of each chunk made.
+    """
+    clock = painter.clock
+    track = track_film(film, detector, choice, smoothing, clock=clock)
+    order = frame_order(len(track), frame_count(source.num_samples(), source.sample_rate, film.fps), length)
+    if length != "bounce":
+        source = FirstSeconds(source, len(order) / film.fps)
+    with VideoWriter(path, film.width, film.height, film.fps, source) as writer:
+        for chunk in dub(painter, film, track, source, length):
+            with clock.part(WRITING):
+                writer.write(chunk)
+            if progress is not None:
+                progress(len(chunk))
+    seconds, left = source.num_samples() / source.sample_rate, int((~in_sight(track)[order]).sum())
+    return Dubbed(writer.path, writer.frames, film.fps, left, painter.strength, seconds, clock.read())
