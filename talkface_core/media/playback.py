@@ -40,19 +40,25 @@ class Film(Protocol):
 
 
 class FilmFile:
-    """A video file as a film, at its own average rate: every frame of the file is one of the film."""
+    """A video file as a film, at its own average rate: every frame of the file is one of the film.
 
-    def __init__(self, reader: VideoReader) -> None:
-        self.reader = reader
+    With `begin`, and with `end`, those that are shown from one time on the file's clock until before the other.
+    """
+
+    def __init__(self, reader: VideoReader, begin: Fraction | None = None, end: Fraction | None = None) -> None:
+        self.reader, self._begin, self._end = reader, begin, end
         self.fps, self.width, self.height = reader.fps, reader.width, reader.height
 
     def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
-        return self.reader.chunks(n)
+        return self.reader.chunks(n, self._begin, self._end)
 
     def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
         """Raises InputError for a file whose frames have no times, which cannot be sought in."""
         keys = self.reader.key_times()
-        ends = [*keys[1:], None]
+        if self._begin is not None:
+            inside = (key for key in keys if key > self._begin and (self._end is None or key < self._end))
+            keys = [self._begin, *inside]
+        ends = [*keys[1:], self._end]
         held: list[NDArray[np.uint8]] = []
         for begin, end in zip(reversed(keys), reversed(ends), strict=True):
             stop = self.reader.count_between(begin, end)

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,13 +29,14 @@ class VideoReader:
 
     fps: the exact average rate. width, height: in pixels, after turning. num_frames: as the header says, or None.
     start: the first frame's time on the file's clock, in seconds. has_audio: whether there is sound, to be read with
-    `open_audio`. Damaged packets are left out with a warning.
+    `open_audio`. Damaged packets are left out with a warning. `check` is called again and again while the file is
+    read; what it raises stops the reading.
 
     Raises InputError: no such file, no video stream, nothing that decodes.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], check: Callable[[], None] | None = None) -> None:
+        self.path, self._check = Path(path), check or _go_on
         if not self.path.is_file():
             raise InputError(f"video file {self.path} does not exist; check the name and the folder")
         with self._opened() as container:
@@ -51,16 +52,18 @@ class VideoReader:
         self._size = first.width, first.height
         self.height, self.width = _Picture(*self._size)(first).shape[:2]
 
-    def chunks(self, n: int = 32) -> Iterator[np.ndarray]:
-        """Frames from the beginning, RGB uint8 [<= n, H, W, 3], n at a time; the last chunk may be shorter."""
+    def chunks(self, n: int = 32, begin: Fraction | None = None, end: Fraction | None = None) -> Iterator[np.ndarray]:
+        """Frames from the beginning, RGB uint8 [<= n, H, W, 3], n at a time; the last chunk may be shorter.
+
+        With `begin`, and with `end`, those that are shown from one time on the file's clock until before the other.
+        """
         held: list[np.ndarray] = []
         picture = _Picture(*self._size)
-        with self._opened() as container:
-            for frame in self._decoded(container):
-                held.append(picture(frame))
-                if len(held) == n:
-                    yield np.stack(held)
-                    held = []
+        for frame in self._all() if begin is None else self._between(begin, end):
+            held.append(picture(frame))
+            if len(held) == n:
+                yield np.stack(held)
+                held = []
         if held:
             yield np.stack(held)
 
@@ -93,6 +96,7 @@ class VideoReader:
         with self._opened() as container:
             stream = container.streams.video[0]
             for packet in container.demux(stream):
+                self._check()
                 if packet.is_keyframe and packet.pts is not None and packet.time_base is not None:
                     times.append(Fraction(packet.pts * packet.time_base))
         if not times:
@@ -103,13 +107,17 @@ class VideoReader:
         return [min(times[0], self.start), *sorted(times[1:])]
 
     def count_between(self, begin: Fraction, end: Fraction | None) -> int:
-        """Frames shown from `begin` (a key frame's time) until before `end` (None: to the last)."""
+        """Frames shown from `begin`, best a key frame's time, until before `end` (None: to the last)."""
         return sum(1 for _ in self._between(begin, end))
 
     def between(self, begin: Fraction, end: Fraction | None, start: int, stop: int) -> list[np.ndarray]:
         """Of the frames that `count_between` counts, those from `start` to `stop` - 1, RGB uint8 [H, W, 3] each."""
         picture = _Picture(*self._size)
         return [picture(frame) for k, frame in enumerate(self._between(begin, end, stop)) if k >= start]
+
+    def _all(self) -> Iterator[av.VideoFrame]:
+        with self._opened() as container:
+            yield from self._decoded(container)
 
     def _between(self, begin: Fraction, end: Fraction | None, most: int | None = None) -> Iterator[av.VideoFrame]:
         with self._opened() as container:
@@ -166,6 +174,7 @@ class VideoReader:
         damaged = 0
         packets = container.demux(container.streams.video[0])
         while True:
+            self._check()
             try:
                 packet = next(packets)
             except StopIteration:
@@ -181,6 +190,10 @@ class VideoReader:
             yield from frames
         if damaged:
             log.warning("%s is damaged: %d packets did not decode and were left out", self.path.name, damaged)
+
+
+def _go_on() -> None:
+    pass
 
 
 def _seconds(frame: av.VideoFrame) -> Fraction | None:

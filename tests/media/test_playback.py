@@ -1,5 +1,6 @@
 """A video stopped or played to and fro: the right frames in the right order, whatever the codec, in bounded memory."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -53,6 +54,33 @@ def test_it_plays_as_the_order_says(video, rule, wanted):
     chunks = list(played(FilmFile(VideoReader(video)), FRAMES, wanted, rule, 16))
     assert all(0 < len(chunk) <= 16 for chunk in chunks)
     assert numbers(chunks) == order.tolist()
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 20), (7, 31), (30, None), (12, 13), (0, None)])
+def test_a_part_of_a_film(video, begin, end):
+    """By the frames' times: the first of them are a key frame's neighbours, the last not shown any more."""
+    inside = list(range(begin, FRAMES if end is None else end))
+    film = FilmFile(VideoReader(video), Fraction(begin, 25), None if end is None else Fraction(end, 25))
+    assert numbers(film.forwards(8)) == inside
+    assert numbers(film.backwards(8)) == inside[::-1]
+
+
+def test_reading_can_be_stopped(video):
+    class Enough(Exception):
+        pass
+
+    def check():
+        if stopped:
+            raise Enough
+
+    stopped = False
+    film = FilmFile(VideoReader(video, check))
+    forwards, backwards = film.forwards(4), film.backwards(4)
+    next(forwards), next(backwards)
+    stopped = True
+    for chunks in (forwards, backwards, film.backwards(4)):
+        with pytest.raises(Enough):
+            list(chunks)
 
 
 def test_orders():
