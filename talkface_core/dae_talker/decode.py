@@ -7,8 +7,6 @@ decoder trained on single frames makes continuous video. x_T may also be inverte
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -19,10 +17,9 @@ from torch import Tensor
 from ..diffusion.sampling import Callback, get_sampler, invert_ddim, noise
 from ..diffusion.schedules import timesteps
 from ..errors import InputError
+from ..frugal import Frugal
 from ..parallel import ordered_map
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
-
-log = logging.getLogger(__name__)
 
 INVERSION_STEPS = 50
 
@@ -104,7 +101,7 @@ def decode(
         x_0 = run(model.denoiser(z.to(device)), shared, config.schedule, ts, callback=callback)
         return to_frames(x_0, dtype)
 
-    return ordered_map(_Frugal(frames), _windows(_checked(latents, config.latent_dim), window), workers)
+    return ordered_map(Frugal(frames), _windows(_checked(latents, config.latent_dim), window), workers)
 
 
 def default_window(model: DiffusionAutoencoder) -> int:
@@ -178,32 +175,3 @@ def _windows(chunks: Iterator[Tensor], window: int) -> Iterator[Tensor]:
             held = held[window:]
     if held is not None and len(held):
         yield held
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch says that memory ran out, on a GPU or on the CPU (whose allocator has no error of its own)."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-class _Frugal:
-    """`frames` of latents, in as many parts as the memory asks for; what was too much once is not tried again."""
-
-    def __init__(self, frames: Callable[[Tensor], Tensor]) -> None:
-        self.frames, self.most = frames, sys.maxsize
-
-    def __call__(self, z: Tensor) -> Tensor:
-        made: list[Tensor] = []
-        while len(z):
-            part = z[: self.most]
-            try:
-                made.append(self.frames(part))
-                z = z[len(part) :]
-                continue
-            except RuntimeError as error:
-                if len(part) == 1 or not out_of_memory(error):
-                    raise
-            # Out here the failed attempt's tensors are no longer held by the exception.
-            self.most = len(part) // 2
-            log.warning("out of memory with %d frames at a time: going on with %d", len(part), self.most)
-            torch.cuda.empty_cache()
-        return torch.cat(made)

@@ -23,6 +23,8 @@ from ..faces.align import FaceCrop, align, crop_faces
 from ..faces.detect import Detector
 from ..faces.paste import paste_faces
 from ..faces.track import FaceTrack
+from ..frugal import Frugal
+from .robustness import Check, go_on
 from .robustness_report import RobustnessReport, look
 from .sovqae import SOVQAE
 from .sovqae_losses import sharpest
@@ -49,14 +51,16 @@ def enhance(
     landmarks: Landmarks | None = None,
     look_at: int = 2,
     callback: Callable[[int, int], None] | None = None,
+    check: Check = go_on,
 ) -> tuple[Frames, RobustnessReport]:
     """Restore frames [T,H,W,3], uint8 or floating 0..1, of the same size, dtype and kind, and report on it.
 
     `where`: the faces in the frames, which are cut out, restored and pasted back over the `region` "mouth" or "face";
     None: the frames are faces, of any size. `mask` [H,W] or [T,H,W] in 0..1 holds the change to where it is above
     zero; elsewhere the frames stay bit for bit. `strength` 0 changes nothing, 1 is the network's result. `window`
-    frames are computed at once; the result does not depend on it. `landmarks` measures the mouth before and after.
-    `look_at` frames are looked at for the report. `callback(done, total)` counts frames.
+    frames are computed at once; the result does not depend on it, and when memory runs out it is computed in parts.
+    `landmarks` measures the mouth before and after, on the faces themselves. `look_at` frames are looked at for the
+    report. `callback(done, total)` counts frames; `check` is called between the report's steps, which take long.
     Raises InputError for frames, masks, strength, window or region that make no sense.
     """
     _check(frames, mask, strength, window, region, look_at)
@@ -68,20 +72,23 @@ def enhance(
     out = frames.clone() if isinstance(frames, Tensor) else frames.copy()
     chosen = sorted({round(k) for k in np.linspace(0, len(frames) - 1, look_at).tolist()}) if look_at else []
     shown, moved = [], []
+    # The pair of `restore` as one tensor, for a batch that may have to be split.
+    restored = Frugal(lambda faces: torch.stack(restore(model, faces, strength), 1))
     for start in range(0, len(frames), window):
         part = slice(start, start + window)
         now = None if crop is None else crop.part(start, start + window)
         faces = frames[part] if now is None else crop_faces(frames[part], now)
-        seen, made = restore(model, faces, strength)
+        seen, made = restored(faces).unbind(1)
         shown += [seen[k - start] for k in chosen if start <= k < start + len(seen)]
         if strength:
             done = _back(frames[part], seen, made) if now is None else _pasted(model, frames[part], made, now, region)
             out[part] = done if mask is None else _masked(frames[part], done, mask, part)
         if landmarks is not None:
-            moved += mouth_moved(landmarks, as_unit(frames[part]), as_unit(out[part]))
+            after = out[part] if now is None else crop_faces(out[part], now)
+            moved += mouth_moved(landmarks, as_unit(faces), as_unit(after))
         if callback:
             callback(min(start + window, len(frames)), len(frames))
-    report = look(model, len(frames), chosen, shown, tuple(moved) if landmarks else None)
+    report = look(model, len(frames), chosen, shown, tuple(moved) if landmarks else None, check)
     if report.changed_mouths:
         log.warning("\n".join(report.lines()[-2:]))
     return out, report

@@ -31,9 +31,15 @@ from .quantiser import Whitening
 from .sovqae import GAIN, SOVQAE, ResBlock
 
 Encode = Callable[[Tensor], Tensor]
+Check = Callable[[], None]
+"""Called between the steps of long work; what it raises stops the work."""
 SILU_SLOPE = 1.0998394
 """The steepest slope of SiLU."""
 _AT_ONCE = 2048  # encodings whose walls to all codes are looked at together: 8 MB with 1024 codes
+
+
+def go_on() -> None:
+    """The check that stops nothing."""
 
 
 def margins(z: Tensor, vectors: Tensor) -> Tensor:
@@ -55,7 +61,9 @@ def margins(z: Tensor, vectors: Tensor) -> Tensor:
     return torch.cat(found).reshape(z.shape[0], *z.shape[2:])
 
 
-def local_lipschitz(encode: Encode, frames: Tensor, iterations: int = 12, seed: int = 0) -> Tensor:
+def local_lipschitz(
+    encode: Encode, frames: Tensor, iterations: int = 12, seed: int = 0, check: Check = go_on
+) -> Tensor:
     """The spectral norm [B] of the encoder's Jacobian at each of the frames [B, ...], by power iteration on J^T J.
 
     `encode` maps frames to encodings, each on its own. The start is drawn from `seed`.
@@ -69,6 +77,7 @@ def local_lipschitz(encode: Encode, frames: Tensor, iterations: int = 12, seed: 
         # J v as the derivative of u -> J^T u, which is linear: forward mode lacks group normalisation.
         _, push = vjp(lambda u: pull(u)[0], torch.zeros_like(z))
         for _ in range(iterations):
+            check()
             (u,) = push(v)
             norm = torch.maximum(norm, _norms(u))
             (v,) = pull(u)
@@ -76,7 +85,7 @@ def local_lipschitz(encode: Encode, frames: Tensor, iterations: int = 12, seed: 
     return norm.detach()
 
 
-def noise_gain(encode: Encode, frames: Tensor, probes: int = 8, seed: int = 0) -> Tensor:
+def noise_gain(encode: Encode, frames: Tensor, probes: int = 8, seed: int = 0, check: Check = go_on) -> Tensor:
     """How far Gaussian noise of deviation 1 would move each encoding, root mean square: [B, h, w], to first order.
 
     It is the Frobenius norm of each position's part of the Jacobian (Hutchinson's estimate from `probes` drawings), so
@@ -88,6 +97,7 @@ def noise_gain(encode: Encode, frames: Tensor, probes: int = 8, seed: int = 0) -
         _, push = vjp(lambda u: pull(u)[0], torch.zeros_like(z))
         moved = 0
         for _ in range(probes):
+            check()
             noise = torch.randn(frames.shape, generator=generator, dtype=torch.float64).to(frames)
             moved = moved + push(noise)[0].square().sum(1)
     return (moved / probes).sqrt().detach()
@@ -161,7 +171,12 @@ class Certificate:
 
 
 def certify(
-    model: SOVQAE, frames: Tensor, noise: Tensor | None = None, proof: bool = False, iterations: int = 12
+    model: SOVQAE,
+    frames: Tensor,
+    noise: Tensor | None = None,
+    proof: bool = False,
+    iterations: int = 12,
+    check: Check = go_on,
 ) -> Certificate:
     """The certificate of frames [B, 3, H, W] in -1..1; with `noise`, of the same shape, on the way to frames + noise.
 
@@ -174,7 +189,7 @@ def certify(
     if proof:
         constant, kind = frames.new_full((len(frames),), global_lipschitz(model)), "global"
     elif noise is None:
-        constant, kind = local_lipschitz(encode, frames, iterations), "local"
+        constant, kind = local_lipschitz(encode, frames, iterations, check=check), "local"
     else:
         constant, kind = segment_lipschitz(encode, frames, noise, iterations=iterations), "segment"
     return Certificate(margins(z, vectors.to(z.dtype)), constant, kind)

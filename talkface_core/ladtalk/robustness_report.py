@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .quantiser import perplexity
-from .robustness import Certificate, certify, exact_encoder, likely_survival, noise_gain, same_codes
+from .robustness import Certificate, Check, certify, exact_encoder, go_on, likely_survival, noise_gain, same_codes
 from .sovqae import SOVQAE
 
 SAME_MOUTH = 0.06
@@ -91,19 +91,29 @@ class RobustnessReport:
 
 
 def look(
-    model: SOVQAE, count: int, chosen: list[int], shown: list[Tensor], moved: tuple[float, ...] | None
+    model: SOVQAE,
+    count: int,
+    chosen: list[int],
+    shown: list[Tensor],
+    moved: tuple[float, ...] | None,
+    check: Check = go_on,
 ) -> RobustnessReport:
-    """The report on `shown`, the faces [S,S,3] in 0..1 that were encoded at the frames `chosen` of `count`."""
+    """The report on `shown`, the faces [S,S,3] in 0..1 that were encoded at the frames `chosen` of `count`.
+
+    `check` is called between the steps, which take seconds; what it raises stops them.
+    """
     if not chosen:
         nothing = float("nan")
         return RobustnessReport(count, (), "local", nothing, nothing, nothing, {}, {}, {}, nothing, nothing, moved)
     pixels = rearrange(torch.stack(shown), "t h w c -> t c h w") * 2 - 1
-    found: list[Certificate] = [certify(model, one[None], iterations=8) for one in pixels]  # one at a time: memory
+    found: list[Certificate] = [
+        certify(model, one[None], iterations=8, check=check) for one in pixels
+    ]  # one at a time: memory
     together = Certificate(
         torch.cat([c.margins for c in found]), torch.cat([c.lipschitz for c in found]), found[0].kind
     )
     encode, _ = exact_encoder(model, pixels.dtype)
-    gain = torch.cat([noise_gain(encode, one[None]) for one in pixels])
+    gain = torch.cat([noise_gain(encode, one[None], check=check) for one in pixels])
     codebook = model.config.codebook
     freedoms = codebook.dim - codebook.sphere
     generator = torch.Generator().manual_seed(0)

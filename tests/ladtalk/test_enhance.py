@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from talkface_core.errors import InputError
-from talkface_core.faces.align import align, template
+from talkface_core.faces.align import align, crop_faces, template
 from talkface_core.faces.detect import Face
 from talkface_core.faces.paste import frame_mask
 from talkface_core.faces.track import FaceTrack
@@ -173,6 +173,56 @@ def test_faces_in_frames(model: SOVQAE, region: str) -> None:
     assert not (changed & ~allowed).any()
     again, _ = enhance(model, frames, crop, region=region, window=4, look_at=0)
     assert torch.equal(out, again)
+
+
+def test_the_guard_looks_at_the_face_that_is_restored(model: SOVQAE) -> None:
+    """And at no other that the frames may show: at the crop, before and after."""
+    frames = torch.from_numpy(pictures(4, 96))[:, :80]
+    seen = []
+
+    def read(pictures: Tensor) -> Tensor:
+        seen.append(pictures)
+        return torch.rand(len(pictures), 68, 2)
+
+    where = track(4, (80, 96))
+    out, _ = enhance(model, frames, where, landmarks=read, window=4, look_at=0)
+    for got, wanted in zip(seen, (frames, out), strict=True):
+        assert torch.equal(got, as_unit(crop_faces(wanted, align(where, 32))))
+
+
+def test_out_of_memory_halves_the_window(model: SOVQAE, faces: Tensor, monkeypatch, caplog) -> None:
+    whole, _ = enhance(model, faces, look_at=0)
+    forward, tried = SOVQAE.forward, []
+
+    def scarce(net: SOVQAE, pixels: Tensor) -> object:
+        tried.append(len(pixels))
+        if len(pixels) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return forward(net, pixels)
+
+    monkeypatch.setattr(SOVQAE, "forward", scarce)
+    out, _ = enhance(model, faces, look_at=0)
+    assert tried == [5, 2, 2, 1]
+    assert "out of memory with 5 frames at a time: going on with 2" in caplog.text
+    assert (out.int() - whole.int()).abs().max() <= 1
+
+
+def test_the_report_can_be_stopped(model: SOVQAE, faces: Tensor) -> None:
+    class Enough(Exception):
+        pass
+
+    asked = []
+
+    def check() -> None:
+        asked.append(1)
+        if len(asked) == stop:
+            raise Enough
+
+    for stop in (1, 3, 10):
+        asked.clear()
+        with pytest.raises(Enough):
+            enhance(model, faces, look_at=1, check=check)
+        assert len(asked) == stop
 
 
 def test_the_report_speaks_of_what_was_seen(model: SOVQAE, faces: Tensor) -> None:
