@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -12,14 +14,21 @@ from .common import add_common, peak_rss_mb, report
 
 if TYPE_CHECKING:
     from ..faces.choose import FaceChoice
+    from ..media.playback import Film
 
 SYSTEMS = ("ladtalk",)
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+PICTURE_FPS = 25
+"""Frames a second of the video that a picture becomes."""
 
 
 def add_command(commands: Any) -> None:
     """Add the command and its flags."""
     parser = commands.add_parser("dub", help="new speech for an existing video", description=__doc__)
-    parser.add_argument("video", metavar="VIDEO", help="footage of a face, any size and rate; both are kept")
+    parser.add_argument(
+        "video", metavar="VIDEO", help="footage of a face, any size and rate; both are kept; or a photo"
+    )
     parser.add_argument("audio", metavar="AUDIO", help="the new speech: a sound file, or a video with sound")
     parser.add_argument("-o", "--output", metavar="OUT.mp4", required=True, help="the video to write")
     parser.add_argument("--system", choices=SYSTEMS, default=SYSTEMS[0], help="who does it (default: ladtalk)")
@@ -56,25 +65,36 @@ def run(args: argparse.Namespace) -> int:
     from ..faces.detect import find_detector
     from ..faces.tracking import SMOOTHING
     from ..ladtalk.model import BUNDLED, load_ladtalk
-    from ..ladtalk.pipeline import Painter, dub_to_file
+    from ..ladtalk.pipeline import Painter, needed, track_film, write_dub
     from ..media.audio import open_audio
     from ..media.playback import FilmFile, frame_order
     from ..media.timebase import frame_count
-    from ..media.video import VideoReader, check_output
+    from ..media.video import check_output
 
     output = check_output(args.output, [args.video, args.audio])
     choice = read_choice(args.face)
-    source = open_audio(args.audio, args.start, args.duration)
-    film = FilmFile(VideoReader(args.video))
+    smoothing = SMOOTHING if args.smoothing is None else args.smoothing
+    if not 0 <= smoothing < math.inf:
+        raise InputError(f"--smoothing {smoothing}: give 0 (none) or more; 1 is strong")
+    source, film = open_audio(args.audio, args.start, args.duration), open_film(args.video)
     sounding = frame_count(source.num_samples(), source.sample_rate, film.fps)
     frame_order(1, 0, args.length)
     model = load_ladtalk(args.model or BUNDLED, args.device)
-    painter = Painter(model.lips, model.sovqae, args.texture)
+    if args.texture is not None and model.sovqae is None:
+        raise InputError(f"--texture {args.texture}: the model {model.path.name} has no SOVQAE to restore it with")
     detector = find_detector(args.detector, model.device)
-    smoothing = SMOOTHING if args.smoothing is None else args.smoothing
+    painter = Painter(model.lips, model.sovqae, args.texture)
     loaded = time.perf_counter() - began
-    with tqdm(total=sounding, unit="frame", desc=output.name, disable=args.quiet) as bar:
-        made = dub_to_file(painter, film, source, output, detector, choice, args.length, smoothing, bar.update)
+    most = needed(source, film.fps, args.length)
+    told = film.reader.num_frames if isinstance(film, FilmFile) else 1
+    looked = min((count for count in (told, most) if count is not None), default=None)
+    with tqdm(total=looked, unit="frame", desc=f"face in {Path(args.video).name}", disable=args.quiet) as bar:
+        track = track_film(
+            film, detector, choice, smoothing, lambda done: bar.update(done - bar.n), painter.clock, most
+        )
+    total = len(frame_order(len(track), sounding, args.length))
+    with tqdm(total=total, unit="frame", desc=output.name, disable=args.quiet) as bar:
+        made = write_dub(painter, film, track, source, output, args.length, bar.update)
     result = {
         "output": str(output),
         "frames": made.frames,
@@ -94,6 +114,20 @@ def run(args: argparse.Namespace) -> int:
     speed = f"{made.frames} frames in {working:.1f} s ({made.frames / working:.1f} a second)"
     report(args, result, f"{output}: {speed}")
     return 0
+
+
+def open_film(path: str) -> Film:
+    """A video file, or a picture as a film of one frame. Raises InputError."""
+    from ..media.playback import FilmBatch, FilmFile
+    from ..media.video_reader import VideoReader
+
+    if Path(path).suffix.lower() not in PICTURES:
+        return FilmFile(VideoReader(path))
+    import torch
+
+    from .picture import read_picture
+
+    return FilmBatch(torch.from_numpy(read_picture(path))[None], PICTURE_FPS)
 
 
 def read_choice(text: str) -> FaceChoice:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -95,22 +94,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _noise(talker: DAETalker, args: argparse.Namespace) -> Tensor:
+    import torch
+
     from ..dae_talker.decode import fit_square, noise_from_image, noise_from_seed
+    from .picture import read_picture
 
     if args.reference is None:
         return noise_from_seed(talker.autoencoder, args.seed)
-    return noise_from_image(talker.autoencoder, fit_square(_picture(Path(args.reference)), talker.image_size))
-
-
-def _picture(path: Path) -> Tensor:
-    import cv2
-    import numpy as np
-    import torch
-
-    if not path.is_file():
-        raise InputError(f"reference picture {path} does not exist; check the name and the folder")
-    coded = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
-    if picture is None:
-        raise InputError(f"reference picture {path} cannot be read; give a whole .png or .jpg")
-    return torch.from_numpy(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+    picture = torch.from_numpy(read_picture(args.reference, "reference picture"))
+    return noise_from_image(talker.autoencoder, fit_square(picture, talker.image_size))

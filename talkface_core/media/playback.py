@@ -112,6 +112,11 @@ def frame_order(frames: int, wanted: int, rule: str) -> NDArray[np.int64]:
 def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iterator[NDArray[np.uint8]]:
     """The frames of `frame_order`, RGB uint8 [<= n, H, W, 3], n at a time; `frames` is how many the film has."""
     left = len(frame_order(frames, wanted, rule))
+    if frames == 1:
+        for picture in film.forwards(1):
+            for start in range(0, left, n):
+                yield np.repeat(picture, min(n, left - start), axis=0)
+        return
     forward, first = True, True
     while left > 0:
         skip = 0 if first else 1  # the turning point was shown by the way there
@@ -123,7 +128,7 @@ def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iter
                 yield chunk
             if left == 0:
                 return
-        forward, first = (True, True) if frames == 1 else (not forward, False)
+        forward, first = not forward, False
 
 
 def _bytes(frames: Tensor) -> NDArray[np.uint8]:
