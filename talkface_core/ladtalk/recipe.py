@@ -5,8 +5,9 @@
 The published loss and schedule (Wav2Lip, Prajwal et al. 2020): (1 - s - g) L1 + s E_sync + g L_gen; s is 0 until the
 frozen expert finds the outputs for other people in step well enough, then 0.03; g is 0.07 with the discriminator.
 `tiny` adds what few data and little time need (losses.py, training_batches.py): L1 counts the repainted half and
-the mouth more, and contrasts as well as colours; most samples are single frames; and the lips' shape is read off the
-vectors of many further sounds. It does without the discriminator, since SOVQAE restores the texture afterwards.
+the mouth more, and contrasts as well as colours; most samples are single frames; the lips' shape is read off the
+vectors of many further sounds, at the beginning of them alone. It does without the discriminator, since SOVQAE restores
+the texture afterwards.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ from .losses import Weights, adversarial, combined, judging, reconstruction, reg
 from .training_batches import Sampler, Wav2LipBatches
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
 
-BATCHES = {"tiny": Wav2LipBatches(), "base": Wav2LipBatches(16, 0, 1, 0.0, 0.0, 0.0, 0.0, 0, augment=False)}
-WEIGHTS = {"tiny": Weights(mouth=6.0, detail=0.4, upper=0.1, heard=0.03), "base": Weights(gan=0.07)}
+BATCHES = {
+    "tiny": Wav2LipBatches(),
+    "base": Wav2LipBatches(16, 0, 1, 0.0, 0.0, 0.0, 0.0, 0, 0, augment=False),
+}
+WEIGHTS = {"tiny": Weights(sync=0.01, mouth=6.0, detail=0.4, upper=0.1, heard=0.03), "base": Weights(gan=0.07)}
 TRAINING = {
     "tiny": TrainConfig(
         lr=2e-3,
@@ -110,9 +114,9 @@ class Wav2LipRecipe(Recipe):
         if self.weights.heard:
             self.modules["readout"] = nn.Linear(config.speech[-1], 3)
         self.sampler = Sampler(data, self.settings, config.mel_shift, shift, seed)
-        held = Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, augment=False)
+        held = Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, 0, augment=False)
         self._held = Sampler(val or data, held, config.mel_shift, shift).batch(np.random.default_rng(0))
-        self._generate = self.net
+        self._generate, self._hear = self.net, self.net.speech_encoder
 
     def prepare(self, device: torch.device) -> None:
         """Moves the expert and the held-out batch to the device and compiles the generator, where asked to."""
@@ -121,12 +125,24 @@ class Wav2LipRecipe(Recipe):
         self._held = {name: value.to(device) for name, value in self._held.items()}
         if self._compile:
             self._generate = torch.compile(self.net, dynamic=False)
+            self._hear = torch.compile(self.net.speech_encoder, dynamic=False)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        settings = self.settings
+        if self._listens(step):
+            return self.sampler.listen(rng, 2 * settings.listen)
         return self.sampler.batch(rng)
+
+    def _listens(self, step: int) -> bool:
+        return step < self.settings.alone and bool(self.weights.heard)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The published sum, its parts, and s at this step."""
+        if self._listens(step):
+            # The rest takes part in the loss, as the engine asks, and learns nothing yet.
+            idle = 0 * sum(weight.sum() for module in self.modules.values() for weight in module.parameters())
+            heard, zero = self._heard(batch), idle.detach()
+            return {"loss": heard + idle, "l1": zero, "sync": zero, "gan": zero, "heard": heard, "sync_weight": zero}
         if self.expert is not None and step % self.eval_every == 0:
             self._measure()
         real, references = _pixels(batch["faces"]), _pixels(batch["references"])
@@ -148,14 +164,17 @@ class Wav2LipRecipe(Recipe):
             losses["gan"] = adversarial(self.judge, made)
         total = combined(l1, losses["sync"], losses["gan"], share, weights.gan)
         if weights.heard:
-            vectors = self.net.speech_encoder(batch["heard"]).flatten(1)
-            losses["heard"] = F.mse_loss(self.modules["readout"](vectors).float(), batch["lips"])
+            losses["heard"] = self._heard(batch)
             total = total + weights.heard * losses["heard"]
         if weights.gan:
             # One step serves both networks: each loss has a gradient for its own weights alone.
             losses["judge"] = judging(self.judge, made, real)
             total = total + losses["judge"]
         return {"loss": total, **losses, "sync_weight": share}
+
+    def _heard(self, batch: Batch) -> Tensor:
+        vectors = self._hear(batch["heard"]).flatten(1)
+        return F.mse_loss(self.modules["readout"](vectors).float(), batch["lips"])
 
     def _sync(self, made: Tensor, windows: Tensor) -> Tensor:
         count = len(windows)

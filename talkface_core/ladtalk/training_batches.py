@@ -40,19 +40,21 @@ class Wav2LipBatches:
     (the others are any);
     speaking: share of samples drawn where somebody speaks; hushed: share of shut mouths in pauses whose sound becomes
     digital silence; listen: clips of which `_LISTEN` further frames are heard alone, to read the lips' shape off the
-    sound's vector, which costs little and teaches the ear much; painted, disturbed: shares of samples with painted
+    sound's vector, which costs little and teaches the ear much; alone: steps at the beginning in which this is all that
+    is learnt, from twice as many clips; painted, disturbed: shares of samples with painted
     lips, and of references with patches on the mouth (lip_augment.py); augment: all that, other voices, noises,
     cameras, lights and alignments.
     """
 
-    windows: int = 2
-    singles: int = 18
+    windows: int = 1
+    singles: int = 24
     away: int = 10
     shut: float = 0.2
     alike: float = 0.5
     speaking: float = 0.8
     hushed: float = 0.3
     listen: int = 8
+    alone: int = 1500
     painted: float = 0.4
     disturbed: float = 0.1
     augment: bool = True
@@ -112,12 +114,12 @@ class Sampler:
             "windows": shown.contiguous(),
             "sync": sync.mT[:, None].contiguous(),
         }
-        return {**batch, **self._listen(rng)} if self._lips is not None else batch
+        return {**batch, **self.listen(rng, settings.listen)} if self._lips is not None else batch
 
-    def _listen(self, rng: np.random.Generator) -> dict[str, Tensor]:
+    def listen(self, rng: np.random.Generator, clips: int) -> dict[str, Tensor]:
         """heard [n,1,80,16] and lips [n,3]: sounds of frames and the lips' shapes in them (`lip_shapes`)."""
         data, stretches, firsts, rows = self.data, [], [], []
-        for clip in rng.choice(self._usable, self.settings.listen, replace=len(self._usable) < self.settings.listen):
+        for clip in rng.choice(self._usable, clips, replace=len(self._usable) < clips):
             length = int(data.lengths[clip])
             begin = int(rng.integers(0, max(length - _SPREAD, 0) + 1))
             frames = rng.integers(begin, min(begin + _SPREAD, length), _LISTEN)
