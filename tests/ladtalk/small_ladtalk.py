@@ -1,0 +1,53 @@
+"""A LaDTalk of random weights and a few kilobytes, for tests of the plumbing: its mouths are noise."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from talkface_core.checkpoints import save_checkpoint
+from talkface_core.ladtalk.model import Lips
+from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, Wav2LipConfig, inference_copy
+from talkface_core.media.gate import GateConfig, SilenceGate
+from tests.ladtalk.small_sovqae import sovqae
+
+SMALL = Wav2LipConfig(
+    size=24,
+    face=(8, 8, 8, 8),
+    face_blocks=(0, 0, 0),
+    speech=(8, 8, 8, 8, 8),
+    speech_blocks=(0, 0, 0, 0),
+    decoder=(8, 8, 8, 8),
+    decoder_blocks=(0, 0, 0, 0),
+    out=8,
+)
+
+
+def small_wav2lip(seed: int = 0) -> Wav2Lip:
+    """Paints something else for each sound, as it stands in a checkpoint."""
+    torch.manual_seed(seed)
+    net = Wav2Lip(SMALL)
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            # torch's own start lets a signal fade from layer to layer, and the sound with it.
+            nn.init.kaiming_normal_(module.weight)
+    return net.eval()
+
+
+def small_gate() -> SilenceGate:
+    torch.manual_seed(0)
+    return SilenceGate(GateConfig(width=8, dilations=(1, 2))).eval()
+
+
+def small_lips(gate: SilenceGate | None = None) -> Lips:
+    """The speech side, in float32, without a gate unless one is given."""
+    return Lips(inference_copy(small_wav2lip()), gate).eval()
+
+
+def save_small_ladtalk(path: Path, *without: str) -> Path:
+    """Write the checkpoint of a whole small system, `without` some of wav2lip, sovqae and gate."""
+    made = {"wav2lip": small_wav2lip(), "sovqae": sovqae(), "gate": small_gate()}
+    components = {name: module for name, module in made.items() if name not in without}
+    configs = {name: module.config.to_dict() for name, module in components.items()}
+    save_checkpoint(path, SYSTEM, components, configs, {"data": "none", "licence": "Apache-2.0"})
+    return path

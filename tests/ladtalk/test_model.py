@@ -1,0 +1,77 @@
+"""LaDTalk's checkpoint: whole, without texture or gate, wrong; and number formats."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
+from talkface_core.errors import InputError
+from talkface_core.ladtalk.model import build_gate, build_lips, load_ladtalk
+from tests.ladtalk.small_ladtalk import SMALL, save_small_ladtalk, small_gate, small_wav2lip
+
+
+def test_a_whole_checkpoint(tmp_path):
+    model = load_ladtalk(save_small_ladtalk(tmp_path / "small.safetensors"), "cpu", torch.float32)
+    assert (model.path.stem, model.device.type, model.dtype) == ("small", "cpu", torch.float32)
+    assert model.provenance["licence"] == "Apache-2.0"
+    assert model.lips.wav2lip.config == SMALL
+    assert model.sovqae is not None
+    assert not model.lips.training
+    assert not any(p.requires_grad for p in model.lips.parameters())
+    windows = torch.randn(2, 1, 80, 16)
+    faces = torch.rand(2, 3, 24, 24)
+    torch.testing.assert_close(model.lips.wav2lip(faces, faces, windows), small_wav2lip()(faces, faces, windows))
+    mel = torch.randn(1, 50, 80)
+    torch.testing.assert_close(model.lips.gate(mel), small_gate()(mel))
+
+
+@pytest.mark.parametrize("missing", ["sovqae", "gate"])
+def test_texture_and_gate_may_be_missing(tmp_path, missing):
+    model = load_ladtalk(save_small_ladtalk(tmp_path / "small.safetensors", missing), "cpu")
+    assert (model.sovqae is None, model.lips.gate is None) == (missing == "sovqae", missing == "gate")
+
+
+def test_the_networks_take_a_dtype_and_the_gate_stays_exact(tmp_path):
+    model = load_ladtalk(save_small_ladtalk(tmp_path / "small.safetensors"), "cpu", torch.bfloat16)
+    assert model.dtype == torch.bfloat16
+    assert {p.dtype for p in model.sovqae.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in model.lips.gate.parameters()} == {torch.float32}
+
+
+def test_parts_are_built_of_other_layers(tmp_path):
+    class Layers:
+        Conv2d, ConvTranspose2d, Linear = (
+            type(k.__name__, (k,), {}) for k in (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+        )
+
+    checkpoint = read_checkpoint(save_small_ladtalk(tmp_path / "small.safetensors"))
+    lips = build_lips(checkpoint, Layers)
+    layers = [m for m in lips.wav2lip.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    assert layers
+    assert all(isinstance(m, (Layers.Conv2d, Layers.ConvTranspose2d)) for m in layers)
+
+
+def test_what_is_no_ladtalk_is_refused_by_name(tmp_path):
+    with pytest.raises(CheckpointError, match=r"empty\.safetensors: holds no 'wav2lip', only sovqae, gate"):
+        load_ladtalk(save_small_ladtalk(tmp_path / "empty.safetensors", "wav2lip"), "cpu")
+    save_checkpoint(tmp_path / "other.safetensors", "faces", {"n": nn.Linear(1, 1)}, {"n": {}}, {})
+    with pytest.raises(CheckpointError, match="'faces'; expected the system 'ladtalk'"):
+        load_ladtalk(tmp_path / "other.safetensors", "cpu")
+    with pytest.raises(InputError, match="'tpu' is unknown"):
+        load_ladtalk(save_small_ladtalk(tmp_path / "small.safetensors"), "tpu")
+
+
+def test_settings_of_the_gate_that_make_no_sense(tmp_path):
+    net = small_wav2lip()
+    save_checkpoint(
+        tmp_path / "gate.safetensors",
+        "ladtalk",
+        {"wav2lip": net, "gate": small_gate()},
+        {"wav2lip": net.config.to_dict(), "gate": {"widths": 8}},
+        {},
+    )
+    with pytest.raises(CheckpointError, match="unreadable settings of 'gate'"):
+        build_gate(read_checkpoint(tmp_path / "gate.safetensors"))
+    assert json.dumps(SMALL.to_dict())
