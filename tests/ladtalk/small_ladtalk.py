@@ -31,6 +31,7 @@ def small_wav2lip(seed: int = 0) -> Wav2Lip:
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             # torch's own start lets a signal fade from layer to layer, and the sound with it.
             nn.init.kaiming_normal_(module.weight)
+    net.pixels.weight.data *= 5
     return net.eval()
 
 
