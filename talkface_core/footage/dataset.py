@@ -59,7 +59,8 @@ def prepare(
     folder = Path(folder)
     if folder.is_file():
         raise InputError(f"data set {folder} is a file; give a folder.")
-    state = _State.open(folder, {**vars(rules), "detector": tools.detector.name})
+    sync = None if tools.sync is None else tools.sync.name
+    state = _State.open(folder, {**vars(rules), "detector": tools.detector.name, "sync": sync})
     todo = [film for film in films if not state.done(film)]
     shares = _shares(films, state, val, split)
     stop = threading.Event()

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..faces.align import align, warp
 from ..faces.track import FaceTrack
 from .rules import BLURRED, DARK, OUT_OF_STEP, STILL
@@ -41,8 +40,12 @@ on six real films wrong offsets reached 0.08."""
 _REBLUR = 3 / 256  # deviation of the blur that `sharpness` compares with, by the frame's side
 _MOVED = 0.25  # grey levels of mean change below which a face stands still: a codec's repeat has none
 
+SYNC = "sync_tiny"
+"""The bundled lip expert's name."""
+
 SyncCheck = Callable[[NDArray[np.uint8], NDArray[np.float32]], "SyncScore"]
-"""From aligned crops [T,S,S,3] and their sound [N] at 16 kHz to a sync score. Its attribute `size` is S."""
+"""From aligned crops [T,S,S,3] and their sound [N] at 16 kHz to a sync score. Its attributes: `size` is S, `name` the
+expert's."""
 
 
 @dataclass
@@ -138,14 +141,16 @@ def _steepness(picture: NDArray[np.float32]) -> float:
 
 
 class BundledSync:
-    """The bundled lip expert as a `SyncCheck`."""
+    """The bundled lip expert as a `SyncCheck`. Raises CheckpointError."""
+
+    name = SYNC
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         from ..media.features import LogMel
         from ..sync.score import sync_score
         from ..sync.syncnet import load_syncnet
 
-        self._net, self._front, self._score = load_syncnet("sync_tiny").eval().to(device), LogMel(), sync_score
+        self._net, self._front, self._score = load_syncnet(SYNC).to(device), LogMel(), sync_score
         self.size = self._net.config.size
 
     def __call__(self, crops: NDArray[np.uint8], wave: NDArray[np.float32]) -> SyncScore:
@@ -153,9 +158,10 @@ class BundledSync:
 
 
 def find_sync(device: torch.device | str = "cpu") -> SyncCheck | None:
-    """The bundled lip expert, or None where there is none."""
-    try:
-        return BundledSync(device)
-    except InputError as error:
-        log.info("lips are not compared with the sound: %s", error)
+    """The bundled lip expert, or None where there is none. Raises CheckpointError for one that cannot be read."""
+    from ..checkpoints import list_checkpoints
+
+    if SYNC not in list_checkpoints():
+        log.info("lips are not compared with the sound: %s is not bundled", SYNC)
         return None
+    return BundledSync(device)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +65,8 @@ def test_other_settings_and_foreign_folders_are_refused(films, tmp_path):
     prepare(found, tmp_path / "set", RULES, Tools(detector), quiet=True)
     with pytest.raises(InputError, match=r"set was made with other settings \(size 64, now 128\); give another folder"):
         prepare(found, tmp_path / "set", replace(RULES, size=128), Tools(detector), quiet=True)
+    with pytest.raises(InputError, match=r"sync None, now sync_tiny\); give another folder"):
+        prepare(found, tmp_path / "set", RULES, Tools(detector, sync=SimpleNamespace(name="sync_tiny")), quiet=True)
     (tmp_path / "mine" / "train").mkdir(parents=True)
     (tmp_path / "mine" / "train" / "a.mp4").write_bytes(b"")
     with pytest.raises(InputError, match=r"mine holds clips but no prepare\.json"):

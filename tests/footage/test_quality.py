@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core import checkpoints
+from talkface_core.checkpoints import CheckpointError, save_checkpoint
 from talkface_core.faces.track import FaceTrack
-from talkface_core.footage.quality import CONFIDENCE, LIGHT, SHARPNESS, ClipQuality, sharpness
+from talkface_core.footage.quality import CONFIDENCE, LIGHT, SHARPNESS, SYNC, ClipQuality, find_sync, sharpness
+from talkface_core.sync.syncnet import COMPONENT, SYSTEM, SyncNet
 
 WAVE = np.zeros(16000, np.float32)
 
@@ -85,3 +88,24 @@ def test_sharpness_falls_with_blur_and_is_nothing_on_a_plain_picture():
     values = [sharpness(cv2.GaussianBlur(picture, (0, 0), s), 3.0) for s in (0.5, 1, 2, 4)]
     assert values == sorted(values, reverse=True)
     assert sharpness(np.full((50, 50), 90, np.uint8), 3.0) == 0
+
+
+def test_the_bundled_expert_is_used_as_soon_as_there_is_one(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "PRETRAINED", tmp_path)
+    assert find_sync() is None
+    torch.manual_seed(0)
+    net = SyncNet()
+    path = tmp_path / f"{SYNC}.safetensors"
+    save_checkpoint(path, SYSTEM, {COMPONENT: net}, {COMPONENT: net.config.to_dict()}, {"data": "none"})
+    check = find_sync()
+    assert (check.name, check.size) == ("sync_tiny", net.config.size)
+    quality = judged(*clip, check)
+    wave = np.random.default_rng(0).normal(0, 0.1, 30 * 640).astype(np.float32)
+    verdict = quality.verdict(wave)
+    assert -15 <= quality.score.offset <= 15
+    assert quality.score.confidence >= 0
+    assert (verdict is None) == (quality.score.confidence < CONFIDENCE or abs(quality.score.offset) <= 2)
+    assert quality.summary()["sync_offset"] == quality.score.offset
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(CheckpointError, match="cut-off"):
+        find_sync()
