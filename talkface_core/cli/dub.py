@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import re
 import time
@@ -15,6 +16,8 @@ from .common import add_common, peak_rss_mb, report
 if TYPE_CHECKING:
     from ..faces.choose import FaceChoice
     from ..media.playback import Film
+
+log = logging.getLogger(__name__)
 
 SYSTEMS = ("ladtalk",)
 
@@ -92,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         track = track_film(
             film, detector, choice, smoothing, lambda done: bar.update(done - bar.n), painter.clock, most
         )
+    if looked is not None and len(track) < looked:
+        log.warning("%s says that it has %d frames, %d could be read", Path(args.video).name, told, len(track))
     total = len(frame_order(len(track), sounding, args.length))
     with tqdm(total=total, unit="frame", desc=output.name, disable=args.quiet) as bar:
         made = write_dub(painter, film, track, source, output, args.length, bar.update)

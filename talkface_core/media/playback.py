@@ -110,12 +110,15 @@ def frame_order(frames: int, wanted: int, rule: str) -> NDArray[np.int64]:
 
 
 def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iterator[NDArray[np.uint8]]:
-    """The frames of `frame_order`, RGB uint8 [<= n, H, W, 3], n at a time; `frames` is how many the film has."""
+    """The frames of `frame_order`, RGB uint8 [<= n, H, W, 3], n at a time.
+
+    `frames` is how many the film has, or how many are wanted of a longer one.
+    """
     left = len(frame_order(frames, wanted, rule))
     if frames == 1:
-        for picture in film.forwards(1):
-            for start in range(0, left, n):
-                yield np.repeat(picture, min(n, left - start), axis=0)
+        picture = next(film.forwards(1))
+        for start in range(0, left, n):
+            yield np.repeat(picture, min(n, left - start), axis=0)
         return
     forward, first = True, True
     while left > 0:

@@ -83,6 +83,12 @@ def test_reading_can_be_stopped(video):
             list(chunks)
 
 
+@pytest.mark.parametrize("wanted", [1, 2, 20])
+def test_of_a_longer_film_as_much_as_is_wanted(video, wanted):
+    film = FilmFile(VideoReader(video))
+    assert numbers(played(film, wanted, wanted, "bounce", 16)) == list(range(wanted))
+
+
 def test_orders():
     assert frame_order(4, 9, "bounce").tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2]
     assert frame_order(1, 3, "bounce").tolist() == [0, 0, 0]

@@ -1,0 +1,309 @@
+"""`dub`: the video and the JSON it gives; every wrong input is one clear line, status 2, and no file."""
+
+import json
+import signal
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.checkpoints import save_checkpoint
+from talkface_core.media.audio import audio_source, load_audio, open_audio
+from talkface_core.media.video import VideoReader, VideoWriter
+from tests.ladtalk.small_ladtalk import save_small_ladtalk
+
+CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
+FRAMES = 30
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    return save_small_ladtalk(tmp_path_factory.mktemp("weights") / "small.safetensors")
+
+
+@pytest.fixture
+def dub(talkface, small, tmp_path):
+    """dub(video, audio, *flags): the run, with the small model and out.mp4 unless the flags name others."""
+
+    def run(video, audio, *flags):
+        words = ["dub", video, audio, *flags]
+        words += [] if "-o" in flags else ["-o", tmp_path / "out.mp4"]
+        words += [] if "--model" in flags else ["--model", small]
+        words += [] if "--device" in flags else ["--device", "cpu"]
+        words += [] if "--detector" in flags else ["--detector", "bundled"]
+        return talkface(*words)
+
+    return run
+
+
+@pytest.fixture
+def two(tmp_path) -> Path:
+    """The fixture's face twice, small on the left, large on the right: ten frames at 30000/1001 per second."""
+    path = tmp_path / "two.mp4"
+    frames = frames_of(CLIP)[:10]
+    with VideoWriter(path, 400, 200, Fraction(30000, 1001), crf=8) as writer:
+        for frame in frames:
+            canvas = np.full((200, 400, 3), (90, 110, 120), np.uint8)
+            canvas[40:168, 20:148] = frame
+            canvas[4:196, 190:382] = cv2.resize(frame, (192, 192), interpolation=cv2.INTER_CUBIC)
+            writer.write(canvas[None])
+    return path
+
+
+def frames_of(path: Path) -> np.ndarray:
+    return np.concatenate(list(VideoReader(path).chunks()))
+
+
+def test_json_says_what_was_made(dub, speech, tmp_path):
+    ended = dub(CLIP, speech, "--json", "--quiet")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.count("\n") == 1
+    result = json.loads(ended.out)
+    assert result["output"] == str(tmp_path / "out.mp4")
+    assert (result["frames"], result["fps"], result["seconds_audio"]) == (25, 25.0, 1.0)
+    assert result["seconds_wall"] >= result["seconds_load"] + result["seconds_faces"] + result["seconds_lips"] > 0
+    assert 50 < result["peak_rss_mb"] < 4000
+    assert (result["frames_left_alone"], result["model"], result["device"]) == (0, "small", "cpu")
+    assert 0 <= result["texture"] <= 1
+    reader = VideoReader(tmp_path / "out.mp4")
+    assert (reader.fps, reader.width, reader.height) == (25, 128, 128)
+    assert len(frames_of(tmp_path / "out.mp4")) == 25
+    assert open_audio(tmp_path / "out.mp4").num_samples() == 16000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "speech.wav"]
+
+
+def test_for_people_there_are_two_bars_and_a_line(dub, speech):
+    ended = dub(CLIP, speech)
+    assert (ended.status, ended.out) == (0, "")
+    assert "face in ada_talks.mp4: 100%" in ended.err
+    assert "out.mp4: 100%" in ended.err
+    assert ended.err.count("25/25") >= 2
+    assert "out.mp4: 25 frames in" in ended.err.splitlines()[-1]
+
+
+def test_quiet_is_quiet(dub, speech):
+    ended = dub(CLIP, speech, "--quiet")
+    assert (ended.status, ended.out, ended.err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("length", "seconds", "frames", "heard"),
+    [("bounce", 2.0, 50, 2.0), ("stop", 2.0, FRAMES, 1.2), ("once", 2.0, FRAMES, 1.2), ("once", 0.5, FRAMES, 0.5)],
+)
+def test_lengths(dub, wav, tmp_path, length, seconds, frames, heard):
+    noise = np.random.default_rng(0).normal(0, 0.1, round(16000 * seconds)).astype(np.float32)
+    ended = dub(CLIP, wav("noise.wav", noise), "--length", length, "--json", "--quiet", "--texture", "0")
+    result = json.loads(ended.out)
+    assert (result["frames"], result["seconds_audio"]) == (frames, heard)
+    assert len(frames_of(tmp_path / "out.mp4")) == frames
+    assert open_audio(tmp_path / "out.mp4").num_samples() == round(16000 * heard)
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """How far the left and the right half of a picture changed, grey levels."""
+    away = np.abs(after.astype(int) - before).mean((0, 2))
+    return float(away[:170].mean()), float(away[170:].mean())
+
+
+def test_one_of_two_people_speaks(dub, two, speech, tmp_path):
+    """Rate and size are kept; what is chosen is on the right by size, on the left by number, place or name."""
+    plain = frames_of(two)[0]
+    for face, right in (("largest", True), ("1", True), ("0", False), ("leftmost", False), ("70,100", False)):
+        ended = dub(two, speech, "--face", face, "--duration", "0.2", "--texture", "0", "--json", "--quiet")
+        result = json.loads(ended.out)
+        assert (result["fps"], result["frames"]) == (30000 / 1001, 6)
+        made = VideoReader(tmp_path / "out.mp4")
+        assert (made.fps, made.width, made.height) == (Fraction(30000, 1001), 400, 200)
+        left_change, right_change = changed(plain, frames_of(tmp_path / "out.mp4")[0])
+        assert (right_change > 2 * left_change) == right
+        assert max(left_change, right_change) > 1
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_photo_speaks(dub, speech, tmp_path, suffix):
+    photo = tmp_path / f"photo{suffix}"
+    cv2.imwrite(str(photo), frames_of(CLIP)[0][:127, :, ::-1])
+    result = json.loads(dub(photo, speech, "--json", "--quiet").out)
+    assert (result["fps"], result["frames"], result["frames_left_alone"]) == (25.0, 25, 0)
+    assert frames_of(tmp_path / "out.mp4").shape == (25, 128, 128, 3)
+
+
+def test_a_video_of_one_frame_speaks(dub, speech, tmp_path):
+    with VideoWriter(tmp_path / "one.mp4", 128, 128, 30) as writer:
+        writer.write(frames_of(CLIP)[:1])
+    result = json.loads(dub(tmp_path / "one.mp4", speech, "--json", "--quiet").out)
+    assert (result["fps"], result["frames"]) == (30.0, 30)
+
+
+@pytest.mark.parametrize("samples", [np.zeros(8000, np.float32), np.ones(1, np.float32), np.full(500, 2.0, np.float32)])
+def test_silence_one_sample_and_clipping_make_a_video(dub, wav, tmp_path, samples):
+    ended = dub(CLIP, wav("odd.wav", samples), "--json", "--quiet", "--texture", "0")
+    assert ended.status == 0
+    assert json.loads(ended.out)["frames"] == len(frames_of(tmp_path / "out.mp4")) == -(-len(samples) * 25 // 16000)
+
+
+@pytest.mark.parametrize("missing", ["sovqae", "gate"])
+def test_models_without_texture_or_gate(dub, speech, tmp_path, missing):
+    model = save_small_ladtalk(tmp_path / "part.safetensors", missing)
+    result = json.loads(dub(CLIP, speech, "--model", model, "--duration", "0.2", "--json", "--quiet").out)
+    assert result["frames"] == 5
+    assert (result["texture"] is None) == (missing == "sovqae")
+
+
+def test_the_sound_of_a_video_will_do(dub, tmp_path):
+    sound = audio_source(load_audio(CLIP.with_suffix(".flac")))
+    with VideoWriter(tmp_path / "talk.mp4", 128, 128, 25, sound) as writer:
+        writer.write(frames_of(CLIP))
+    result = json.loads(dub(tmp_path / "talk.mp4", tmp_path / "talk.mp4", "--json", "--quiet", "--texture", "0").out)
+    assert (result["frames"], result["seconds_audio"]) == (FRAMES, 1.2)
+
+
+def cut_off(path: Path, share: float) -> Path:
+    """The fixture with its index in front, broken off."""
+    frames = np.concatenate([frames_of(CLIP)] * 3)
+    with VideoWriter(path, 128, 128, 25, crf=1) as writer:
+        writer.write(frames)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    return path
+
+
+@pytest.mark.parametrize("length", ["bounce", "once"])
+def test_a_video_that_breaks_off_is_played_as_far_as_it_goes(dub, wav, tmp_path, caplog, length):
+    broken = cut_off(tmp_path / "broken.mp4", 0.7)
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000 * 4).astype(np.float32)
+    ended = dub(broken, wav("noise.wav", noise), "--length", length, "--json", "--texture", "0")
+    assert ended.status == 0
+    frames = json.loads(ended.out)["frames"]
+    assert frames == 100 if length == "bounce" else 40 < frames < 90
+    assert "broken.mp4 says that it has 90 frames, " in caplog.text
+
+
+def refused(ended, folder: Path, message: str) -> None:
+    """Status 2, one line that says so, nothing on stdout, no file but the inputs."""
+    assert ended.status == 2
+    assert message in ended.err
+    assert ended.err.startswith("talkface: ")
+    assert ended.err.count("\n") == 1
+    assert not ended.out
+    assert not [path for path in folder.rglob("*") if path.name == "out.mp4" or ".part" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("-o {tmp}/missing/out.mp4", "missing does not exist"),
+        ("-o {tmp}/out.avi", "must end in .mp4"),
+        ("--model nobody", "nobody: found no such file"),
+        ("--model {clip}", "that is no safetensors file"),
+        ("--model dae_talker_tiny", "found a checkpoint of the system 'dae_talker'; expected the system 'ladtalk'"),
+        ("--system wave", "'wave'"),
+        ("--face prettiest", "give largest, leftmost, a number from the left such as 0, or x,y in pixels"),
+        ("--face -1", "give largest, leftmost"),
+        ("--face 3", "face 3 from the left is asked for, but no frame shows more than 1"),
+        ("--length loop", "length rule 'loop' is unknown; choose one of bounce, stop, once"),
+        ("--texture 2", "strength 2.0; it lies between 0"),
+        ("--texture nan", "strength nan; it lies between 0"),
+        ("--texture soft", "--texture: invalid float value: 'soft'"),
+        ("--smoothing -1", "--smoothing -1.0: give 0 (none) or more"),
+        ("--smoothing nan", "--smoothing nan: give 0"),
+        ("--detector eyes", "face detector 'eyes' is unknown; choose one of auto, bundled, face-alignment"),
+        ("--start 5", "lies after the end"),
+        ("--start nan", "start of nan s"),
+        ("--duration 0", "duration of 0.0 s"),
+    ],
+)
+def test_wrong_settings(dub, speech, tmp_path, flags, message):
+    quiet = () if flags.startswith("--texture soft") else ("--quiet",)
+    refused(dub(CLIP, speech, *quiet, *flags.format(tmp=tmp_path, clip=CLIP).split()), tmp_path, message)
+
+
+def test_texture_for_a_model_that_has_none(dub, speech, tmp_path):
+    model = save_small_ladtalk(tmp_path / "soft.safetensors", "sovqae")
+    refused(dub(CLIP, speech, "--model", model, "--texture", "0.5"), tmp_path, "soft.safetensors has no SOVQAE")
+
+
+def test_wrong_sounds(dub, wav, tmp_path):
+    refused(dub(CLIP, tmp_path / "none.wav"), tmp_path, "none.wav does not exist")
+    refused(dub(CLIP, tmp_path), tmp_path, "is a folder")
+    (tmp_path / "text.wav").write_text("Dear diary, " * 100)
+    refused(dub(CLIP, tmp_path / "text.wav"), tmp_path, "text.wav cannot be read as audio")
+    refused(dub(CLIP, CLIP), tmp_path, "ada_talks.mp4 has no audio stream")
+    refused(dub(CLIP, wav("empty.wav", np.zeros(0, np.float32))), tmp_path, "empty.wav holds no sound")
+    broken = np.zeros(16000, np.float32)
+    broken[9000] = np.nan
+    refused(dub(CLIP, wav("nan.wav", broken)), tmp_path, "nan.wav holds 1 samples that are NaN or infinite")
+
+
+def test_nan_late_in_a_long_sound_leaves_no_file(dub, wav, tmp_path):
+    broken = np.zeros(16000 * 8, np.float32)
+    broken[-1] = np.inf
+    refused(dub(CLIP, wav("late.wav", broken), "--quiet"), tmp_path, "late.wav holds 1 samples that are NaN")
+
+
+def test_wrong_videos(dub, speech, tmp_path):
+    refused(dub(tmp_path / "none.mp4", speech), tmp_path, "none.mp4 does not exist; check the name and the folder")
+    refused(dub(tmp_path / "none.png", speech), tmp_path, "none.png does not exist; check the name and the folder")
+    refused(dub(speech, speech), tmp_path, "speech.wav has no pictures; give a video file")
+    (tmp_path / "text.mp4").write_text("Dear diary, " * 100)
+    refused(dub(tmp_path / "text.mp4", speech), tmp_path, "text.mp4 cannot be read as video")
+    (tmp_path / "text.jpg").write_text("Dear diary, " * 100)
+    refused(dub(tmp_path / "text.jpg", speech), tmp_path, "text.jpg cannot be read; give a whole .png or .jpg")
+    whole = CLIP.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 50])
+    refused(dub(tmp_path / "cut.mp4", speech), tmp_path, "cut.mp4")
+
+
+def test_nobody_is_there(dub, speech, tmp_path):
+    with VideoWriter(tmp_path / "wall.mp4", 160, 120, 25) as writer:
+        writer.write(np.full((30, 120, 160, 3), 100, np.uint8))
+    refused(dub(tmp_path / "wall.mp4", speech, "--quiet"), tmp_path, "no face in any of 25 frames of 160x120 px")
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((120, 160, 3), 100, np.uint8))
+    refused(dub(tmp_path / "wall.png", speech, "--quiet"), tmp_path, "no face in the picture of 160x120 px")
+
+
+def test_the_output_is_never_an_input(dub, speech, tmp_path):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(CLIP.read_bytes())
+    for video, audio in ((film, speech), (CLIP, film)):
+        ended = dub(video, audio, "-o", film)
+        assert ended.status == 2
+        assert "is also an input" in ended.err
+        assert film.read_bytes() == CLIP.read_bytes()
+
+
+def test_wrong_models(dub, speech, tmp_path):
+    save_checkpoint(tmp_path / "empty.safetensors", "ladtalk", {"n": torch.nn.Linear(1, 1)}, {"n": {}}, {})
+    refused(dub(CLIP, speech, "--model", tmp_path / "empty.safetensors"), tmp_path, "holds no 'wav2lip', only n")
+
+
+def test_cuda_where_there_is_none(dub, speech, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(dub(CLIP, speech, "--device", "cuda"), tmp_path, "torch finds no CUDA GPU here")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_leaves_nothing_behind(program, wav, small, tmp_path, number, status):
+    (tmp_path / "out.mp4").write_bytes(b"older")
+    long = wav("long.wav", np.zeros(8000 * 600, np.int16), 8000)
+    flags = ("--model", small, "--device", "cpu", "--detector", "bundled", "--texture", "0")
+    # A shell that starts the tests in the background has Ctrl-C ignored, and programs inherit that.
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = program("dub", CLIP, long, "-o", tmp_path / "out.mp4", *flags, **heeding)
+    until = time.monotonic() + 300
+    while not [part for part in tmp_path.rglob("*.part/*.mp4") if part.stat().st_size > 0]:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == status
+    assert "Traceback" not in err
+    assert (tmp_path / "out.mp4").read_bytes() == b"older"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.wav", "out.mp4"]
