@@ -288,8 +288,7 @@ def test_cuda_where_there_is_none(dub, speech, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stop_leaves_nothing_behind(program, wav, small, tmp_path, number, status):
+def test_a_stop_leaves_nothing_behind(program, wav, small, tmp_path):
     (tmp_path / "out.mp4").write_bytes(b"older")
     long = wav("long.wav", np.zeros(8000 * 600, np.int16), 8000)
     flags = ("--model", small, "--device", "cpu", "--detector", "bundled", "--texture", "0")
@@ -301,9 +300,9 @@ def test_a_stop_leaves_nothing_behind(program, wav, small, tmp_path, number, sta
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.05)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == status
+    assert process.returncode == 130
     assert "Traceback" not in err
     assert (tmp_path / "out.mp4").read_bytes() == b"older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long.wav", "out.mp4"]

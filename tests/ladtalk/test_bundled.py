@@ -1,0 +1,58 @@
+"""The bundled LaDTalk on the rendered clip of the fixtures, whose person no training saw: speech moves the mouth,
+silence shuts it, and the footage's own movement goes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.evaluation.metrics import pearson
+from talkface_core.faces.bundled import load_bundled
+from talkface_core.faces.track import FaceTrack
+from talkface_core.ladtalk.model import load_ladtalk
+from talkface_core.ladtalk.pipeline import Painter, dub
+from talkface_core.media.audio import audio_source, load_audio
+from talkface_core.media.playback import FilmBatch
+from talkface_core.media.video_reader import VideoReader
+
+CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
+
+
+def opening(landmarks: np.ndarray) -> np.ndarray:
+    """Gap of the inner lips [T] by the height from the eyes to the chin, of landmarks [T,68,2]."""
+    gap = np.linalg.norm(landmarks[:, 62] - landmarks[:, 66], axis=-1)
+    return gap / np.linalg.norm(landmarks[:, 27] - landmarks[:, 8], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def says():
+    """says(wave [N] at 16 kHz): how open the mouth of the dubbed clip is, frame by frame, as a detector reads it."""
+    model, reader = load_ladtalk(), load_bundled()
+    frames = np.concatenate(list(VideoReader(CLIP).chunks()))
+    with np.load(CLIP.with_suffix(".npz")) as truth:
+        track = FaceTrack(truth["landmarks"], torch.ones(len(frames), dtype=torch.bool), (128, 128), 25)
+
+    def run(wave: torch.Tensor) -> np.ndarray:
+        source = audio_source({"waveform": wave[None, None], "sample_rate": 16000})
+        film = FilmBatch(torch.from_numpy(frames), 25)
+        made = np.concatenate(list(dub(Painter(model.lips, model.sovqae), film, track, source)))
+        return opening(np.stack([face.landmarks.numpy() for face in reader.follow(made, track.landmarks)]))
+
+    return run
+
+
+def test_the_mouth_follows_another_sound_than_the_footages(says):
+    wave = load_audio(CLIP.with_suffix(".flac"))["waveform"][0, 0].flip(0)
+    with np.load(CLIP.with_suffix(".npz")) as truth:
+        shown = truth["mouth_open"]
+    made = says(wave)
+    assert pearson(made, shown[::-1][: len(made)]) > 0.6
+    assert pearson(made, shown[: len(made)]) < 0.4
+    assert made.max() > 0.06
+
+
+def test_in_silence_and_in_hiss_the_mouth_stays_shut(says):
+    hiss = 0.003 * torch.randn(19200, generator=torch.Generator().manual_seed(0))
+    for wave in (torch.zeros(19200), hiss):
+        assert says(wave).max() < 0.04
