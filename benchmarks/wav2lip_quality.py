@@ -27,6 +27,7 @@ from talkface_core.faces.align import FaceCrop, crop_faces
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.paste import paste_faces
 from talkface_core.ladtalk.crops import clip_crop
+from talkface_core.ladtalk.training_repainted import elsewhere
 from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, load_wav2lip, repaint
 from talkface_core.media.audio import analysis_audio
 from talkface_core.media.features import LogMel
@@ -36,7 +37,6 @@ from talkface_core.sync.syncnet import load_syncnet
 from talkface_core.training.data import Clip, ClipSet
 
 LIPS = slice(48, 68)
-STEADY = (*range(27, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
 SHOWN = 8  # frames of a clip in the pictures
 
 
@@ -107,11 +107,7 @@ class Dubbing:
 
     def elsewhere(self) -> NDArray[np.uint8]:
         """For each frame the crop of the most alike pose among those a second or more away."""
-        points = self.crop.landmarks.numpy()[:, STEADY].reshape(len(self.crops), -1)
-        far = np.square(points[:, None] - points).sum(2)
-        frames = np.arange(len(points))
-        far[np.abs(frames[:, None] - frames) < 25] = np.inf
-        return self.crops[far.argmin(1)]
+        return self.crops[elsewhere(self.crop.landmarks.numpy())]
 
     def speak(self, mel: torch.Tensor, references: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Whole frames that say a log-mel."""

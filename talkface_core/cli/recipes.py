@@ -138,11 +138,17 @@ def wav2lip(args: argparse.Namespace) -> Plan:
 def sovqae(args: argparse.Namespace) -> Plan:
     """SOVQAE, the VQ auto-encoder that restores texture: of many people, or with --init of one."""
     refuse(args, "autoencoder", "voices", "expert")
+    import torch
+
+    from ..checkpoints import find_checkpoint, read_checkpoint
+    from ..device import pick_dtype
     from ..ladtalk.crops import face_crops
     from ..ladtalk.lpips import LPIPS, find_vgg
     from ..ladtalk.patch_discriminator import discriminator_config
     from ..ladtalk.recipe_sovqae import BATCHES, LOSSES, OWN_STEPS, STEPS, TRAINING, SOVQAERecipe, own
     from ..ladtalk.sovqae import SOVQAEConfig
+    from ..ladtalk.training_repainted import repaint_set
+    from ..ladtalk.wav2lip import SYSTEM, load_wav2lip
 
     preset = args.preset or "tiny"
     config, batches, loss, train = SOVQAEConfig.preset(preset), BATCHES[preset], LOSSES[preset], clips(args)[0]
@@ -150,6 +156,11 @@ def sovqae(args: argparse.Namespace) -> Plan:
     if args.soft is not None:
         batches = replace(batches, soft=args.soft)
     vgg = find_vgg() if preset == "base" else None
+    painted = None
+    if args.wav2lip:
+        net = load_wav2lip(read_checkpoint(find_checkpoint(args.wav2lip), SYSTEM))
+        net.to(pick_dtype(torch.device("cpu")), memory_format=torch.channels_last)
+        painted = repaint_set(net, talking(args, net.config.size, 1)[0], quiet=args.quiet)
     recipe = SOVQAERecipe(
         face_crops(train, config.image_size, cache(args), quiet=args.quiet).frames,
         train.name,
@@ -159,6 +170,7 @@ def sovqae(args: argparse.Namespace) -> Plan:
         batches,
         LPIPS.load(vgg) if vgg else None,
         args.init,
+        painted,
         args.compile,
     )
     return Plan(recipe, TRAINING[preset], (OWN_STEPS if args.init else STEPS)[preset])

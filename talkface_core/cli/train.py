@@ -36,6 +36,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--init", metavar="NAME|FILE", help="sovqae, wav2lip: weights to begin with, for one person's own"
     )
+    parser.add_argument("--wav2lip", metavar="NAME|FILE", help="sovqae: half of the inputs are painted by this Wav2Lip")
     parser.add_argument("--soft", type=float, metavar="SHARE", help="sovqae: share of inputs made soft, 0 to 1")
     parser.add_argument("--cache", metavar="DIR", help="folder for decoded frames (default: RUN/cache)")
     for name, default in (("save", 1000), ("sample", 1000), ("log", 50)):
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{flag.replace('_', '-')} {value}: give a number above zero")
     if args.soft is not None and not 0 <= args.soft <= 1:
         raise InputError(f"--soft {args.soft}: give a share between 0 and 1")
+    if args.recipe != "sovqae" and args.wav2lip is not None:
+        raise InputError(f"{args.recipe} has no use for --wav2lip; leave it out")
     if args.recipe != "sovqae" and (args.init is not None or args.soft is not None):
         raise InputError(f"{args.recipe} has no use for --init or --soft; leave them out")
     for flag in ("seed", "save_every", "sample_every", "log_every"):

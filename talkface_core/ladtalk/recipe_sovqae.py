@@ -37,6 +37,8 @@ from .sovqae_losses import (
     judged,
     spread,
 )
+from .training_patches import PatchSampler, SOVQAETraining
+from .training_repainted import Repainted
 from .wav2lip import SYSTEM
 
 
@@ -64,22 +66,6 @@ class SOVQAELoss:
     adaptive: bool = True
     matching: float = 0.0
     judge_from: int = 30_001
-
-
-@dataclass(frozen=True)
-class SOVQAETraining:
-    """What a batch is: `batch_size` patches of `patch` px (0: whole crops) cut `scales` times as large, resized.
-
-    `soft` is the share of inputs that went through Wav2Lip's few lines; what they should become is sharp always. `flip`
-    mirrors half of them; `colour` changes brightness, contrast and white by up to that share.
-    """
-
-    batch_size: int = 8
-    patch: int = 0
-    scales: tuple[float, float] = (1.0, 1.0)
-    soft: float = 0.0
-    flip: bool = True
-    colour: float = 0.0
 
 
 LOSSES = {
@@ -125,15 +111,18 @@ class SOVQAERecipe:
         training: SOVQAETraining | None = None,
         perceptual: Perceptual | None = None,
         init: str | Path | None = None,
+        repainted: Repainted | None = None,
         compile: bool = False,
     ) -> None:
         """`data` names the set. `init` is a checkpoint to begin with, for one person's own. `perceptual` takes the
-        place of `TextureLoss`. `compile` fuses the networks with torch.compile.
+        place of `TextureLoss`. `repainted` are some of the crops as Wav2Lip paints them. `compile` fuses the networks
+        with torch.compile.
         """
         self.data, self.settings = data, config
         self.weights, self.training = loss or SOVQAELoss(), training or SOVQAETraining()
         self.crops, self._compile = crops, compile
         self.side = self.training.patch or config.image_size
+        self.patches = PatchSampler(crops, self.side, self.training, repainted)
         self.perceptual = perceptual or TextureLoss()
         self._check()
         self.config: Mapping[str, Any] = {
@@ -143,6 +132,7 @@ class SOVQAERecipe:
             "training": asdict(self.training),
             "perceptual": {type(self.perceptual).__name__: settings_of(self.perceptual)},
             "init": Path(init).stem if init else None,
+            "repainted": len(repainted.index) if repainted else 0,
         }
         self.sovqae = SOVQAE(config).to(memory_format=torch.channels_last)
         self.judge = PatchDiscriminator(judge).to(memory_format=torch.channels_last)
@@ -174,30 +164,7 @@ class SOVQAERecipe:
             self._decode = torch.compile(self.sovqae.decoder, dynamic=False)
 
     def batch(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """`real` and `seen`, uint8 [B, S, S, 3]: the sharp patches and what the encoder is shown of them; whose codes
-        are decoded (`taught` [B]: 1 those of the sharp one) and how early they are quantised (`early` [B], 0..1)."""
-        chosen = np.sort(rng.integers(0, len(self.crops), self.training.batch_size))
-        real = [self._patch(self.crops[n], rng) for n in chosen]
-        seen = [soften(p, Softness.draw(rng)) if rng.random() < self.training.soft else p for p in real]
-        batch = {name: torch.from_numpy(np.stack(frames)) for name, frames in (("real", real), ("seen", seen))}
-        batch["taught"] = torch.from_numpy(rng.integers(0, 2, len(real)))
-        batch["early"] = torch.from_numpy(rng.random(len(real), np.float32))
-        return batch
-
-    def _patch(self, crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        size, side, training = crop.shape[0], self.side, self.training
-        cut = round(side * rng.uniform(*training.scales)) if training.patch else size
-        # The lower half is what Wav2Lip paints: the higher of two draws lies lower.
-        top, left = rng.integers(0, size - cut + 1, 2).max(), rng.integers(0, size - cut + 1)
-        patch = crop[top : top + cut, left : left + cut]
-        if cut != side:
-            patch = cv2.resize(patch, (side, side), interpolation=cv2.INTER_AREA if cut > side else cv2.INTER_CUBIC)
-        if training.flip and rng.random() < 0.5:
-            patch = patch[:, ::-1]
-        if training.colour:
-            gain = 1 + training.colour * rng.uniform(-1, 1) + training.colour / 3 * rng.uniform(-1, 1, 3)
-            patch = np.clip((patch - 128.0) * gain + 128 + 80 * training.colour * rng.uniform(-1, 1), 0, 255)
-        return np.ascontiguousarray(patch, np.uint8)
+        return self.patches.batch(rng)
 
     def loss(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """The auto-encoder's losses and, from `judge_from` on, the judge's own, which reach the judge alone."""
@@ -277,7 +244,7 @@ def own(loss: SOVQAELoss) -> SOVQAELoss:
 
 
 def load_sovqae_into(net: SOVQAE, source: str | Path) -> SOVQAE:
-    """The weights of a checkpoint, by name or path, in `net`. Raises CheckpointError where they do not fit."""
+    """A checkpoint's weights, by name or path, in `net`. Raises CheckpointError where they do not fit."""
     return read_checkpoint(find_checkpoint(source), SYSTEM).load_into(net, COMPONENT)
 
 

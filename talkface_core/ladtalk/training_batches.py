@@ -19,13 +19,13 @@ from ..sync.training_data import FPS, TalkingFaces, lip_shapes, noise_mels
 from ..training.mel_augment import MelAugment
 from ..training.picture_augment import PictureAugment, Placement
 from .lip_augment import disturb_mouths, paint_lips
+from .training_repainted import STEADY
 
 _BEFORE, _STEPS = 40, 96  # mel steps that are augmented together: before the window, for echoes, and in all
 _NOISES = 24
 _LISTEN, _SPREAD = 16, 60  # frames heard of a clip, and the stretch that they are drawn from
 _LONG = _BEFORE + int(3.2 * _SPREAD) + 2 * WINDOW
 _INNER = ((61, 67), (62, 66), (63, 65))
-_STEADY = (*range(27, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
 
 LOOKS = PictureAugment(noise=5.0, noise_probability=0.2, blur=0.9, blur_probability=0.25, resample_probability=0.15)
 """Milder than the expert's: what the generator is shown it also has to paint."""
@@ -88,7 +88,7 @@ class Sampler:
         gaps = [np.linalg.norm(data.landmarks[:, a] - data.landmarks[:, b], axis=-1) for a, b in _INNER]
         self._gap = np.mean(gaps, axis=0) / data.size
         self._shut = self._gap < 0.012
-        self._pose = data.landmarks[:, _STEADY].reshape(len(data.landmarks), -1)
+        self._pose = data.landmarks[:, STEADY].reshape(len(data.landmarks), -1)
         self._usable = np.flatnonzero(data.lengths >= FRAMES + 2 * settings.away)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:

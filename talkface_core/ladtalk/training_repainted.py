@@ -1,0 +1,55 @@
+"""Faces as Wav2Lip in fact paints them, beside the frames that they should be: the SOVQAE learns on its own inputs.
+
+LaDTalk trains on sharp frames alone and counts on the codes to hold (v3). The mouths of a small Wav2Lip are softer than
+few lines make them, and codes learnt without them do not bring their texture back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..media.mel_windows import mel_windows
+from ..sync.training_data import FPS, TalkingFaces
+from .wav2lip import Wav2Lip, repaint
+
+STEADY = (*range(27, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
+"""Landmarks that tell the pose: nose, ends of the jaw, corners of the eyes."""
+
+AWAY = 25  # frames between a face and its reference: its mouth must not tell the answer
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Repainted:
+    """frames uint8 [n,S,S,3] that say their own words; index [n]: the frames of the set that they are."""
+
+    frames: NDArray[np.uint8]
+    index: NDArray[np.int64]
+
+
+def repaint_set(net: Wav2Lip, data: TalkingFaces, every: int = 7, quiet: bool = False) -> Repainted:
+    """Each `every`-th face of a set, repainted with its own words, the reference being one of like pose elsewhere."""
+    made, index = [], []
+    for clip in tqdm(range(len(data.lengths)), desc="repainting", disable=quiet):
+        first, length = int(data.starts[clip]), int(data.lengths[clip])
+        own = np.arange(clip % every, length, every)
+        references = elsewhere(data.landmarks[first : first + length])[own]
+        windows = mel_windows(data.mels[clip][0].float(), own.tolist(), FPS, net.config.mel_shift)
+        faces, shown = data.inner(first + own), data.inner(first + references)
+        made.append(repaint(net, np.ascontiguousarray(faces), windows, np.ascontiguousarray(shown), _AT_ONCE))
+        index.append(first + own)
+    return Repainted(np.concatenate(made), np.concatenate(index))
+
+
+def elsewhere(landmarks: NDArray[np.float32]) -> NDArray[np.int64]:
+    """For each frame of a clip [T,68,2] the one of most alike pose among those `AWAY` frames or more from it."""
+    points = torch.from_numpy(np.ascontiguousarray(landmarks[:, STEADY])).flatten(1)
+    far = torch.cdist(points, points)
+    frames = torch.arange(len(points))
+    far[(frames[:, None] - frames).abs() < AWAY] = torch.inf
+    return far.argmin(1).numpy()
