@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--stage", type=Path, action="append", default=[], help="checkpoints of the stages before it")
     parser.add_argument("--add", action="append", default=[], metavar="NAME|FILE:COMPONENT")
-    parser.add_argument("--measured", type=Path, help="quality.json of the quality benchmark")
+    parser.add_argument(
+        "--measured", type=Path, action="append", default=[], help="JSON report of a quality benchmark; repeatable"
+    )
     parser.add_argument("--licence", default=LICENCE)
     args = parser.parse_args()
     checkpoint = read_checkpoint(args.checkpoint)
@@ -36,7 +38,8 @@ def main() -> None:
     if args.stage:
         provenance["stages"] = [read_checkpoint(path).provenance for path in args.stage]
     if args.measured:
-        provenance["measured"] = measured(json.loads(args.measured.read_text(encoding="utf-8")))
+        reports = [json.loads(path.read_text(encoding="utf-8")) for path in args.measured]
+        provenance["measured"] = {name: value for report in reports for name, value in measured(report).items()}
     states, configs = dict(checkpoint.states), dict(checkpoint.configs)
     for source in args.add:
         file, _, component = source.rpartition(":")
