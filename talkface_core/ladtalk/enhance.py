@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..evaluation.metrics import landmark_distance
 from ..faces.align import FaceCrop, align, crop_faces
-from ..faces.detect import Detector
+from ..faces.detect import Detector, Face
 from ..faces.paste import paste_faces
 from ..faces.track import FaceTrack
 from ..frugal import Frugal
@@ -37,6 +37,7 @@ Landmarks = Callable[[Tensor], Tensor]
 
 WINDOW = 8
 _REGIONS = ("mouth", "face")
+_LIVE_MAPS, _LOOKING = 10, 120  # of the size of the finest level, at the peak of restoring and of the report: measured
 _EDGE = 0.08  # width of the face region's soft edge, by the crop's side
 
 
@@ -111,6 +112,14 @@ def restore(model: SOVQAE, faces: Tensor | NDArray[np.generic], strength: float 
     return rearrange(seen, "t c h w -> t h w c"), rearrange(made, "t c h w -> t h w c")
 
 
+def enhance_memory(model: SOVQAE, window: int = WINDOW, look_at: int = 0) -> float:
+    """Bytes of activations that `enhance` needs at its peak, for a host that makes room beforehand."""
+    config = model.config
+    values = config.channels[0] * (config.image_size // config.patch) ** 2
+    restoring = _LIVE_MAPS * window * torch.empty((), dtype=model.dtype).element_size()
+    return float(values * max(restoring, _LOOKING * 4 * bool(look_at)))
+
+
 def matching_strength(seen: Tensor, made: Tensor, real: Tensor) -> float:
     """The strength (0..1) at which restored faces are as fine as the footage they go into.
 
@@ -141,11 +150,27 @@ def mouth_moved(landmarks: Landmarks, before: Tensor, after: Tensor) -> list[flo
 
 
 def landmarks_by(detector: Detector) -> Landmarks:
-    """A face detector as what measures mouths: the best face of each frame, NaN where there is none."""
+    """A face detector as what measures mouths: the best face of each frame, NaN where there is none.
+
+    One that can follow a face looks where it was last, which is quicker, and searches only where it is not.
+    """
+    last: Tensor | None = None
+
+    def searched(frame: Tensor) -> Face | None:
+        return next(iter(detector.detect(frame)[0]), None)
 
     def read(frames: Tensor) -> Tensor:
-        nothing = torch.full((68, 2), float("nan"))
-        return torch.stack([faces[0].landmarks if faces else nothing for faces in detector.detect(frames)])
+        nonlocal last
+        found = []
+        if last is None and (first := searched(frames[:1])) is not None:
+            last = first.landmarks
+        follows = last is not None and hasattr(detector, "follow")
+        for k, near in enumerate(detector.follow(frames, last) if follows else [None] * len(frames)):
+            sure = near is not None and near.score >= detector.threshold
+            face = near if sure else searched(frames[k : k + 1])
+            found.append(torch.full((68, 2), float("nan")) if face is None else face.landmarks)
+            last = last if face is None else face.landmarks
+        return torch.stack(found)
 
     return read
 

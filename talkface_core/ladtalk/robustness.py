@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -72,7 +73,8 @@ def local_lipschitz(
     v = _unit(torch.randn(frames.shape, generator=generator, dtype=torch.float64).to(frames))
     norm = frames.new_zeros(len(frames))
     # The fused attentions have no second derivative.
-    with sdpa_kernel(SDPBackend.MATH):
+    with sdpa_kernel(SDPBackend.MATH), _derivatives():
+        frames, v = frames.clone(), v.clone()
         z, pull = vjp(encode, frames)
         # J v as the derivative of u -> J^T u, which is linear: forward mode lacks group normalisation.
         _, push = vjp(lambda u: pull(u)[0], torch.zeros_like(z))
@@ -92,7 +94,8 @@ def noise_gain(encode: Encode, frames: Tensor, probes: int = 8, seed: int = 0, c
     also an estimate of a bound on that position's own Lipschitz constant.
     """
     generator = torch.Generator().manual_seed(seed)
-    with sdpa_kernel(SDPBackend.MATH):
+    with sdpa_kernel(SDPBackend.MATH), _derivatives():
+        frames = frames.clone()
         z, pull = vjp(encode, frames)
         _, push = vjp(lambda u: pull(u)[0], torch.zeros_like(z))
         moved = 0
@@ -205,10 +208,11 @@ def global_lipschitz(model: SOVQAE) -> float:
 
 def exact_encoder(model: SOVQAE, dtype: torch.dtype) -> tuple[Encode, Tensor]:
     """Frames -> encodings as they are compared, in `dtype` whatever the model's, and the codes [N, D] alike."""
-    weights = {
-        name: value.detach().to(dtype) if value.is_floating_point() else value
-        for name, value in [*model.named_parameters(), *model.named_buffers()]
-    }
+    with _derivatives():
+        weights = {
+            name: value.detach().to(dtype, copy=True) if value.is_floating_point() else value.clone()
+            for name, value in [*model.named_parameters(), *model.named_buffers()]
+        }
     frozen = _Encoding(model)
     states = {f"model.{name}": value for name, value in weights.items()}
     with torch.no_grad():
@@ -258,6 +262,12 @@ def kinds_of_noise(frames: Tensor, sigma: float, seed: int = 0) -> Iterator[tupl
     size = sigma * math.sqrt(frames[0].numel())
     for name, noise in (("white", white), ("coarse", coarse), ("darker", -torch.ones_like(frames))):
         yield name, size * _unit(noise)
+
+
+def _derivatives() -> AbstractContextManager[None]:
+    """Out of the inference mode that a host may have entered, in which some versions of torch find every derivative to
+    be 0. Tensors made in that mode have to be copied."""
+    return torch.inference_mode(False)
 
 
 def _norms(values: Tensor) -> Tensor:

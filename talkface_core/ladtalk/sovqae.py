@@ -250,8 +250,10 @@ def load_sovqae(checkpoint: Checkpoint, operations: Operations = nn) -> SOVQAE:
     """The auto-encoder of a LaDTalk checkpoint for inference, float32 on the CPU. Raises CheckpointError."""
     if COMPONENT not in checkpoint.configs:
         raise CheckpointError(f"{checkpoint.path}: holds no {COMPONENT!r}, only {', '.join(checkpoint.configs)}.")
-    net = SOVQAE(SOVQAEConfig.from_dict(checkpoint.configs[COMPONENT]), operations)
-    return checkpoint.load_into(net, COMPONENT).eval().requires_grad_(False)
+    config = SOVQAEConfig.from_dict(checkpoint.configs[COMPONENT])
+    with torch.device("meta"):
+        twin = SOVQAE(config)
+    return checkpoint.load_into(SOVQAE(config, operations), COMPONENT, twin).eval().requires_grad_(False)
 
 
 def _norm(channels: int, norm: bool, ops: Operations) -> nn.Module:

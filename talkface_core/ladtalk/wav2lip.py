@@ -30,6 +30,8 @@ from ..sync.blocks import SpeechEncoder, Unit, chain, fold
 SYSTEM = "ladtalk"
 COMPONENT = "wav2lip"
 
+_LIVE_MAPS = 4  # of the size of the widest one, at the peak: 3.1 and 3.3 were measured on the presets
+
 
 @dataclass(frozen=True)
 class Wav2LipConfig:
@@ -207,6 +209,13 @@ def repaint(
         out = net(x, y, windows[part].to(weight)).float().clamp(0, 1) * 255
         made[part] = out.round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return made
+
+
+def repaint_memory(net: Wav2Lip, frames: int) -> float:
+    """Bytes of activations that `repaint` needs for so many frames at once, for a host that makes room beforehand."""
+    config = net.config
+    values = (config.size // config.patch) ** 2 * (config.decoder[-1] + config.face[0])
+    return float(_LIVE_MAPS * values * frames * net.pixels.weight.element_size())
 
 
 def _residual(width: int, options: dict[str, Any]) -> Unit:

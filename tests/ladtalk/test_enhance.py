@@ -275,13 +275,39 @@ def test_a_detector_is_the_guards_eye(model: SOVQAE, faces: Tensor) -> None:
         name, threshold = "blink", 0.5
 
         def detect(self, frames: Tensor) -> list[list[Face]]:
-            return [[] if n == 1 else [Face.of(points, 0.9)] for n in range(len(frames))]
+            blank = (as_unit(faces[1]), as_unit(made[1]))
+            return [[] if any(torch.equal(f, b) for b in blank) else [Face.of(points, 0.9)] for f in frames]
 
+    made, _ = enhance(model, faces, window=5, look_at=0)
     _, report = enhance(model, faces, landmarks=landmarks_by(Blink()), window=5, look_at=0)
     assert math.isnan(report.mouth_moved[1])
     assert report.changed_mouths == ()
     assert "kept its shape" in str(report)
     assert "In 1 of 5 frames no face" in str(report)
+
+
+def test_a_detector_that_can_follow_need_not_search() -> None:
+    """But where the face is not where it was."""
+    points, searches, follows = track(1, (32, 32)).landmarks[0], [], []
+
+    class Follower:
+        name, threshold = "follower", 0.5
+
+        def detect(self, frames: Tensor) -> list[list[Face]]:
+            searches.append(len(frames))
+            return [[Face.of(points + 1, 0.9)] for _ in frames]
+
+        def follow(self, frames: Tensor, landmarks: Tensor) -> list[Face]:
+            follows.append(landmarks)
+            return [Face.of(points, 0.1 if n == 2 else 0.9) for n in range(len(frames))]
+
+    read = landmarks_by(Follower())
+    frames = torch.zeros(4, 32, 32, 3)
+    assert torch.equal(read(frames), torch.stack([points, points, points + 1, points]))
+    assert searches == [1, 1]
+    read(frames)
+    assert searches == [1, 1, 1]
+    assert [torch.equal(there, points) for there in follows] == [False, True]
 
 
 def test_the_guard_takes_no_shift_for_a_shape() -> None:

@@ -84,6 +84,20 @@ def test_power_iteration_finds_the_norm_of_the_jacobian(config: SOVQAEConfig) ->
     assert (local_lipschitz(encode, x, iterations=3) <= found + 1e-12).all()
 
 
+def test_a_host_may_be_in_inference_mode() -> None:
+    """In which some versions of torch find no derivatives, and say nothing."""
+    net, x = sovqae(SMALL), frames(1, SMALL.image_size, dtype=torch.float64)
+    wanted = [function(exact_encoder(net, torch.float64)[0], x) for function in (local_lipschitz, noise_gain)]
+    with torch.inference_mode():
+        made = sovqae(SMALL)
+        found = [
+            function(exact_encoder(made, torch.float64)[0], x.clone()) for function in (local_lipschitz, noise_gain)
+        ]
+    for a, b in zip(found, wanted, strict=True):
+        assert a.min() > 0
+        assert torch.allclose(a, b)
+
+
 def test_segments_take_the_largest(flat: SOVQAE) -> None:
     x = frames(2, 16, dtype=torch.float64)
     noise = 0.3 * torch.randn_like(x)
