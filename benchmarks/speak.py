@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from talkface_core.dae_talker.pipeline import BUNDLED
+from talkface_core.dae_talker.model import BUNDLED
 from talkface_core.media.audio import analysis_blocks, open_audio
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the numbers")
     args = parser.parse_args()
     rows = [measured(args, seconds) for seconds in args.seconds]
-    print(table(rows))
+    print(table_of(rows, COLUMNS))
     growth = rows[-1]["peak_rss_mb"] / rows[0]["peak_rss_mb"] - 1
     print(f"\nmemory: {args.seconds[-1]} s take {growth:+.1%} of what {args.seconds[0]} s take; {machine()}")
     if args.json:
@@ -88,10 +88,10 @@ def repeated(source: Path, seconds: int, target: Path) -> None:
         file.writeframes(np.resize(samples, seconds * RATE).astype("<i2").tobytes())
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The runs as a Markdown table."""
-    lines = [[title for title, _ in COLUMNS.values()], ["---:"] * len(COLUMNS)]
-    lines += [[form.format(row[key]) for key, (_, form) in COLUMNS.items()] for row in rows]
+def table_of(rows: list[dict[str, Any]], columns: dict[str, tuple[str, str]]) -> str:
+    """The runs as a Markdown table: of each key, a title and a format."""
+    lines = [[title for title, _ in columns.values()], ["---:"] * len(columns)]
+    lines += [[form.format(row[key]) for key, (_, form) in columns.items()] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
