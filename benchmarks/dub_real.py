@@ -1,0 +1,221 @@
+"""Films of real people dubbed with other sounds: does the mouth follow, does the old one show, is there a seam?
+
+    python -m benchmarks.dub_real FILM… --sounds FILE… --out DIR [--model NAME|FILE] [--each 2] [--seconds 8]
+
+Films and sounds are files or folders. Each film is dubbed, as `dub` does it, with `--each` of the sounds in turn. An
+.npz beside a sound, of the same name, with `mouth_open` at 25 frames per second is the truth. The bundled face reader,
+told where the face is, reads mouths off the dubbed frames and off the film's own.
+
+follows: correlation of the dubbed mouth's opening with the sound's truth. lag: frames by which it comes late. leak: its
+correlation with the opening in the film; chance: that of the truth with the opening in the film, which a perfect mouth
+would have. seam: how steep brightness is across the mask's edge, by the film's own. step: by how much colours differ
+between outside and inside of that edge, beyond the film's, grey levels. flicker: change from frame to frame where the
+mouth is, by the film's. texture: the strength that was matched. Frames that were left alone count in nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.wav2lip_quality import opening
+from talkface_core.evaluation.metrics import flicker, mouth_lag, pearson
+from talkface_core.faces.align import FaceCrop, align, crop_faces
+from talkface_core.faces.bundled import BundledDetector, load_bundled
+from talkface_core.faces.paste import mouth_mask
+from talkface_core.footage.film import find_films
+from talkface_core.ladtalk.model import BUNDLED, LaDTalk, load_ladtalk
+from talkface_core.ladtalk.pipeline import Painter, dub, in_sight, needed, track_film
+from talkface_core.media.audio import open_audio
+from talkface_core.media.playback import FilmFile
+from talkface_core.media.video_reader import VideoReader
+
+SIDE, SHOWN, WINDOW = 256, 8, 16
+SOUNDS = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
+SECTORS = 12  # of the mask's edge, each of which may have a step of its own
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One film with one sound; NaN where there is no truth. See the module."""
+
+    film: str
+    sound: str
+    frames: int
+    left_alone: int
+    follows: float
+    lag: int
+    leak: float
+    chance: float
+    seam: float
+    step: float
+    flicker: float
+    texture: float
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Crops [T,S,S,3] of a film's and of the dubbed film's faces, and the openings [T] read off the frames."""
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    crop: FaceCrop
+    old: NDArray[np.float32]
+    new: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    fps: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("films", nargs="+", metavar="FILM", help="video files, or folders of them")
+    parser.add_argument("--sounds", nargs="+", type=Path, required=True, metavar="FILE", help="files or folders")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for pictures and the table")
+    parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
+    parser.add_argument("--each", type=int, default=2, metavar="N", help="sounds for each film (default: 2)")
+    parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of a film at most (default: 8)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    model, reader = load_ladtalk(args.model, args.device), load_bundled()
+    films, sounds = find_films(args.films), find_sounds(args.sounds)
+    rows = []
+    for n, film in enumerate(tqdm(films, desc="films")):
+        for k in range(args.each):
+            sound = sounds[(n * args.each + k) % len(sounds)]
+            faces, strength = dubbed(model, reader, film.path, sound, args.seconds)
+            rows.append(measured(film.path.stem, sound, faces, strength))
+            write_picture(args.out / f"{film.path.stem}_{sound.stem}.png", faces)
+    text = table(rows)
+    print(text)
+    (args.out / "dub_real.md").write_text(text + "\n")
+    (args.out / "dub_real.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+
+
+def find_sounds(paths: list[Path]) -> list[Path]:
+    """The sound files that are named, and those in the folders that are named."""
+    found = [
+        f for p in paths for f in (sorted(p.iterdir()) if p.is_dir() else [p]) if p.is_file() or f.suffix in SOUNDS
+    ]
+    if not found:
+        raise SystemExit(f"no sound in {', '.join(map(str, paths))}")
+    return found
+
+
+def dubbed(
+    model: LaDTalk, reader: BundledDetector, path: Path, sound: Path, seconds: float
+) -> tuple[Faces, float | None]:
+    """A film's beginning with another sound, frame for frame, and the strength of its texture."""
+    film, source = FilmFile(VideoReader(path)), open_audio(sound, duration=seconds)
+    track = track_film(film, reader, most=needed(source, film.fps, "stop"))
+    painter, crop = Painter(model.lips, model.sovqae), align(track, SIDE)
+    parts: list[tuple[NDArray, ...]] = []
+    done = 0
+    for plain, spoken in zip(film.forwards(WINDOW), dub(painter, film, track, source, "stop", WINDOW), strict=False):
+        stop = done + len(spoken)
+        now, points = crop.part(done, stop), track.landmarks[done:stop]
+        pair = (plain[: len(spoken)], spoken)
+        crops = (crop_faces(frames, now) for frames in pair)
+        openings = (opening(np.stack([f.landmarks.numpy() for f in reader.follow(frames, points)])) for frames in pair)
+        parts.append((*crops, *openings))
+        done = stop
+    before, after, old, new = (np.concatenate(part) for part in zip(*parts, strict=True))
+    seen = in_sight(track)[:done]
+    return Faces(before, after, crop.part(0, done), old, new, seen, float(film.fps)), painter.strength
+
+
+def measured(film: str, sound: Path, faces: Faces, strength: float | None) -> Measured:
+    """All that is said of one film with one sound."""
+    seen, follows, chance, lag = faces.seen, float("nan"), float("nan"), 0
+    if sound.with_suffix(".npz").is_file():
+        with np.load(sound.with_suffix(".npz")) as file:
+            truth = file["mouth_open"]
+        # What the truth says at the middle of each frame.
+        truth = truth[np.minimum(((np.arange(len(seen)) + 0.5) * 25 / faces.fps).astype(int), len(truth) - 1)]
+        follows, chance = pearson(faces.new[seen], truth[seen]), pearson(faces.old[seen], truth[seen])
+        lag = mouth_lag(faces.new, truth)[0]
+    masks = mouth_mask(faces.crop).numpy()[seen]
+    before, after = faces.before[seen], faces.after[seen]
+    mouth = torch.from_numpy(masks.mean(0) > 0.5)
+    return Measured(
+        *(film, sound.stem, len(seen), int((~seen).sum()), follows, lag, pearson(faces.new[seen], faces.old[seen])),
+        *(chance, *seam(before, after, masks), flicker(after, mouth) / max(flicker(before, mouth), 1e-6)),
+        float("nan") if strength is None else strength,
+    )
+
+
+def seam(before: NDArray[np.uint8], after: NDArray[np.uint8], masks: NDArray[np.float32]) -> tuple[float, float]:
+    """Of crops [T,S,S,3] and the mask [T,S,S] that they differ within: how steep brightness is across the mask's soft
+    edge, by that of the original; and the change from outside to inside of it beyond the original's, grey levels."""
+    steep, steps = np.zeros(2), []
+    for old, new, mask in zip(before, after, masks, strict=True):
+        normal = gradient(cv2.GaussianBlur(mask, (0, 0), 1.0))
+        length = np.linalg.norm(normal, axis=0)
+        edge = (mask > 0.02) & (mask < 0.98) & (length > 1e-4)
+        for n, picture in enumerate((old, new)):
+            grey = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.0)
+            across = (gradient(grey) * normal).sum(0)[edge] / length[edge]
+            steep[n] += np.abs(across).mean()
+        steps.append(jump(new.astype(np.float32) - old, mask))
+    return float(steep[1] / steep[0]), float(np.mean(steps))
+
+
+def jump(change: NDArray[np.float32], mask: NDArray[np.float32]) -> float:
+    """By how much a change of colours [S,S,3] differs between two rings inside and outside of a mask's soft edge, the
+    mean over parts of the ring, of the channel that differs most."""
+    size = len(mask)
+    depth = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, 5)
+    away = cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_L2, 5)
+    full = float(depth[mask < 0.98].max())
+    inner = (depth > full) & (depth <= full + 0.04 * size)
+    outer = (away > 0) & (away <= 0.04 * size)
+    rows, columns = np.nonzero(mask > 0)
+    y, x = np.mgrid[:size, :size]
+    sector = ((np.arctan2(y - rows.mean(), x - columns.mean()) / (2 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS
+    found = []
+    for k in range(SECTORS):
+        inside, outside = (change[ring & (sector == k)] for ring in (inner, outer))
+        if len(inside) and len(outside):
+            found.append(np.abs(inside.mean(0) - outside.mean(0)).max())
+    return float(np.mean(found)) if found else float("nan")
+
+
+def gradient(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Along x and y [2,S,S], per pixel."""
+    return np.stack([cv2.Sobel(picture, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0)])
+
+
+def write_picture(path: Path, faces: Faces) -> None:
+    """Some crops of the film above those of the dubbed one."""
+    chosen = np.linspace(0, len(faces.before) - 1, SHOWN + 2).round().astype(int)[1:-1]
+    rows = [np.concatenate(list(crops[chosen]), axis=1) for crops in (faces.before, faces.after)]
+    cv2.imwrite(str(path), cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))
+
+
+def table(rows: list[Measured]) -> str:
+    """The rows as a Markdown table, their means below."""
+    names = [field.name for field in fields(Measured)]
+    lines = [names, ["---", "---", *["---:"] * (len(names) - 2)]]
+    lines += [[shown(value) for value in asdict(row).values()] for row in rows]
+    means = [
+        np.nanmean([np.abs(getattr(row, name)) if name == "lag" else getattr(row, name) for row in rows])
+        for name in names[2:]
+    ]
+    lines.append(["mean", "", *(shown(float(mean)) for mean in means)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def shown(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()
