@@ -159,7 +159,7 @@ def seam(before: NDArray[np.uint8], after: NDArray[np.uint8], masks: NDArray[np.
     for old, new, mask in zip(before, after, masks, strict=True):
         normal = gradient(cv2.GaussianBlur(mask, (0, 0), 1.0))
         length = np.linalg.norm(normal, axis=0)
-        edge = (mask > 0.02) & (mask < 0.98) & (length > 1e-4)
+        edge = (mask < 0.98) & (length > 1e-4)
         for n, picture in enumerate((old, new)):
             grey = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.0)
             across = (gradient(grey) * normal).sum(0)[edge] / length[edge]
