@@ -37,6 +37,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--system", choices=SYSTEMS, default=SYSTEMS[0], help="who does it (default: ladtalk)")
     parser.add_argument("--model", metavar="NAME|FILE", help="a bundled model or a checkpoint (default: bundled)")
     parser.add_argument(
+        "--sovqae", metavar="NAME|FILE", help="take texture from this checkpoint: one person's own (default: --model's)"
+    )
+    parser.add_argument(
         "--face",
         default="largest",
         metavar="WHICH",
@@ -82,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
     source, film = open_audio(args.audio, args.start, args.duration), open_film(args.video)
     sounding = frame_count(source.num_samples(), source.sample_rate, film.fps)
     frame_order(1, 0, args.length)
-    model = load_ladtalk(args.model or BUNDLED, args.device)
+    model = load_ladtalk(args.model or BUNDLED, args.device, sovqae=args.sovqae)
     if args.texture is not None and model.sovqae is None:
-        raise InputError(f"--texture {args.texture}: the model {model.path.name} has no SOVQAE to restore it with")
+        raise InputError(f"--texture {args.texture}: {model.path.name} has no SOVQAE to restore it with; give --sovqae")
     detector = find_detector(args.detector, model.device)
     painter = Painter(model.lips, model.sovqae, args.texture)
     loaded = time.perf_counter() - began

@@ -58,10 +58,14 @@ class LaDTalk:
 
 
 def load_ladtalk(
-    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+    name_or_path: str | Path = BUNDLED,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | None = None,
+    sovqae: str | Path | None = None,
 ) -> LaDTalk:
     """Load a bundled checkpoint by name, or a file. `dtype` None: what suits the device.
 
+    `sovqae` names another checkpoint to take the SOVQAE from: that of one person, say.
     Raises CheckpointError for a file without a Wav2Lip, InputError for a device that is not there.
     """
     device = pick_device(device) if isinstance(device, str) else device
@@ -70,12 +74,12 @@ def load_ladtalk(
     layers = pick_layers(device, dtype)
     lips = build_lips(checkpoint, layers)
     lips.wav2lip.to(dtype, memory_format=torch.channels_last)
-    sovqae = None
-    if SOVQAE_COMPONENT in checkpoint.configs:
-        sovqae = load_sovqae(checkpoint, layers).to(device, memory_format=torch.channels_last)
-        sovqae.to(dtype)
+    texture = None
+    if sovqae is not None or SOVQAE_COMPONENT in checkpoint.configs:
+        source = checkpoint if sovqae is None else read_checkpoint(find_checkpoint(sovqae), SYSTEM)
+        texture = load_sovqae(source, layers).to(device, memory_format=torch.channels_last).to(dtype)
     mel_filters()  # behind them is a slow import, which belongs to the loading
-    return LaDTalk(checkpoint.path, lips.to(device), sovqae, checkpoint.provenance)
+    return LaDTalk(checkpoint.path, lips.to(device), texture, checkpoint.provenance)
 
 
 def build_lips(checkpoint: Checkpoint, operations: Any = nn) -> Lips:

@@ -155,6 +155,13 @@ def test_models_without_texture_or_gate(dub, speech, tmp_path, missing):
     assert (result["texture"] is None) == (missing == "sovqae")
 
 
+def test_texture_of_one_persons_own(dub, speech, tmp_path):
+    model = save_small_ladtalk(tmp_path / "speech.safetensors", "sovqae")
+    own = save_small_ladtalk(tmp_path / "own.safetensors", "wav2lip", "gate")
+    flags = ("--model", model, "--sovqae", own, "--duration", "0.2", "--json", "--quiet")
+    assert json.loads(dub(CLIP, speech, *flags).out)["texture"] is not None
+
+
 def test_the_sound_of_a_video_will_do(dub, tmp_path):
     sound = audio_source(load_audio(CLIP.with_suffix(".flac")))
     with VideoWriter(tmp_path / "talk.mp4", 128, 128, 25, sound) as writer:
@@ -200,6 +207,7 @@ def refused(ended, folder: Path, message: str) -> None:
         ("-o {tmp}/missing/out.mp4", "missing does not exist"),
         ("-o {tmp}/out.avi", "must end in .mp4"),
         ("--model nobody", "nobody: found no such file"),
+        ("--sovqae nobody", "nobody: found no such file"),
         ("--model {clip}", "that is no safetensors file"),
         ("--model dae_talker_tiny", "found a checkpoint of the system 'dae_talker'; expected the system 'ladtalk'"),
         ("--system wave", "'wave'"),

@@ -1,7 +1,5 @@
 """LaDTalk's checkpoint: whole, without texture or gate, wrong; and number formats."""
 
-import json
-
 import pytest
 import torch
 from torch import nn
@@ -31,6 +29,16 @@ def test_a_whole_checkpoint(tmp_path):
 def test_texture_and_gate_may_be_missing(tmp_path, missing):
     model = load_ladtalk(save_small_ladtalk(tmp_path / "small.safetensors", missing), "cpu")
     assert (model.sovqae is None, model.lips.gate is None) == (missing == "sovqae", missing == "gate")
+
+
+def test_texture_may_come_from_another_checkpoint(tmp_path):
+    speech = save_small_ladtalk(tmp_path / "speech.safetensors", "sovqae", "gate")
+    own = save_small_ladtalk(tmp_path / "own.safetensors", "wav2lip", "gate")
+    model = load_ladtalk(speech, "cpu", sovqae=own)
+    assert model.path == speech
+    assert model.sovqae is not None
+    with pytest.raises(CheckpointError, match=r"speech\.safetensors: holds no 'sovqae'"):
+        load_ladtalk(speech, "cpu", sovqae=speech)
 
 
 def test_the_networks_take_a_dtype_and_the_gate_stays_exact(tmp_path):
@@ -74,4 +82,3 @@ def test_settings_of_the_gate_that_make_no_sense(tmp_path):
     )
     with pytest.raises(CheckpointError, match="unreadable settings of 'gate'"):
         build_gate(read_checkpoint(tmp_path / "gate.safetensors"))
-    assert json.dumps(SMALL.to_dict())
