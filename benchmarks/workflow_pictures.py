@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import load_audio
@@ -39,9 +39,14 @@ QUIET = {
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
 }
 BARS = "app.extensionManager.command.execute('Workspace.ToggleFocusMode')"  # hides or shows what is around the graph
-COLUMNS = {"dae_talker_long": 3}
-BESIDE = {"dae_talker_reconstruct": "from latents", "faces_follow": "same head", "faces_crop_paste": "sharper mouth"}
+COLUMNS = {"dae_talker_long": 3, "ladtalk_dub_long": 3, "ladtalk_two_people": 1}
+BESIDE = {
+    **{"dae_talker_reconstruct": "from latents", "faces_follow": "same head", "faces_crop_paste": "sharper mouth"},
+    **{"ladtalk_dub": "other words", "sovqae_enhance_any_video": "restored"},
+}
 """Cards that show frames of the footage above the same frames of the video, and what is written on these."""
+SOFT = {"sovqae_enhance_any_video": 0.9}
+"""Workflows that blur the footage first, by so many pixels (sigma)."""
 
 
 def main() -> None:
@@ -76,7 +81,8 @@ def _workflow(page: Page, server: Server, name: str) -> None:
     if name == WORKFLOWS[0].__name__:
         page.settle(3)
         _shot(page, GRAPH, quality=80)
-    _save(card(video, COLUMNS.get(name, 2), BESIDE.get(name)), FOLDER / f"{name}.jpg", quality=85)
+    made = card(video, COLUMNS.get(name, 2), BESIDE.get(name), SOFT.get(name, 0.0))
+    _save(made, FOLDER / f"{name}.jpg", quality=85)
 
 
 def _node(page: Page, kind: str) -> None:
@@ -114,17 +120,19 @@ def _shot(page: Page, path: Path, quality: int) -> None:
         _save(picture.convert("RGB"), path, quality)
 
 
-def card(video: Path, columns: int, beside: str | None = None) -> Image.Image:
+def card(video: Path, columns: int, beside: str | None = None, soft: float = 0.0) -> Image.Image:
     """A square picture of a video: the frames that differ most, in order, over its sound; or, below frames of the
-    footage, the same frames of the video with these words on them."""
+    footage, which was blurred by `soft`, the same frames of the video with these words on them."""
     frames = _frames(video)
     width = CARD // columns
+    size = (width, round(width * frames.shape[1] / frames.shape[2]))
     if beside is None:
-        rows = [frames[list(part)] for part in np.split(_varied(frames, columns**2), columns)]
+        lines = round(CARD / size[1])
+        rows = [frames[list(part)] for part in np.split(_varied(frames, lines * columns), lines)]
     else:
-        chosen = _varied(frames, columns)
-        rows = [_frames(FOOTAGE)[chosen], frames[chosen]]
-    size = (width, width)
+        footage = _frames(FOOTAGE)
+        chosen = _varied(frames[: len(footage)], columns)
+        rows = [np.stack([_blurred(frame, soft) for frame in footage[chosen]]), frames[chosen]]
     tiles = [[np.asarray(Image.fromarray(tile).resize(size, Image.Resampling.LANCZOS)) for tile in row] for row in rows]
     picture = Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in tiles]))
     picture = picture.resize((CARD, CARD), Image.Resampling.LANCZOS)
@@ -141,9 +149,19 @@ def _frames(path: Path) -> Frames:
     return np.concatenate(list(VideoReader(path).chunks(64)))
 
 
+def _blurred(frame: Frames, sigma: float) -> Frames:
+    return np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(sigma)))
+
+
 def _varied(frames: Frames, count: int) -> NDArray[np.int64]:
-    """Indexes, in order, of `count` frames whose faces differ most from each other (farthest-point sampling)."""
-    points = load_probe().read(frames).landmarks.reshape(len(frames), -1)
+    """Indexes, in order, of `count` frames whose faces differ most from each other (farthest-point sampling).
+
+    Wide frames are looked at square by square.
+    """
+    side = frames.shape[1]
+    squares = [frames[:, :, left : left + side] for left in range(0, frames.shape[2] - side + 1, side)]
+    seen = [load_probe().read(square).landmarks.reshape(len(frames), -1) for square in squares]
+    points = np.concatenate(seen, axis=1)
     chosen = [int(np.linalg.norm(points - np.median(points, axis=0), axis=1).argmin())]
     while len(chosen) < count:
         nearest = np.linalg.norm(points[:, None] - points[None, chosen], axis=2).min(axis=1)

@@ -2,13 +2,14 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import audio, dae_talker, faces, host, loaders, pose, video
+from . import audio, dae_talker, dubbing, faces, host, ladtalk, loaders, pose, video
 
 NODES = [
     *(audio.LoadAudio, video.LoadVideo, video.MarkSynthetic),
     *(faces.DetectFaces, faces.CropFace, faces.PasteFace),
     *(loaders.LoadDAETalker, pose.HeadPose),
     *(dae_talker.Speech2Latent, dae_talker.DAEEncode, dae_talker.DAEDecode, dae_talker.TalkingVideo),
+    *(loaders.LoadLaDTalk, ladtalk.Wav2Lip, ladtalk.SOVQAEEnhance, dubbing.DubVideo),
 ]
 
 

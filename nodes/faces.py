@@ -10,20 +10,18 @@ from typing import Any
 
 import torch
 from comfy_api.latest import io
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..talkface_core.errors import InputError
 from ..talkface_core.faces.align import FaceCrop, align, check_shape, crop_faces
-from ..talkface_core.faces.bundled import THRESHOLD, BundledDetector
-from ..talkface_core.faces.choose import CHOICES, FaceChoice
-from ..talkface_core.faces.detect import DETECTORS, Detector, find_detector
 from ..talkface_core.faces.draw import draw_track
 from ..talkface_core.faces.given import given_track
 from ..talkface_core.faces.paste import FEATHER, frame_mask, mouth_mask, paste_faces
 from ..talkface_core.faces.solve_pose import warn_of_yaw
 from ..talkface_core.faces.track import FaceTrack, smooth
-from ..talkface_core.faces.tracking import SMOOTHING, track_faces
+from ..talkface_core.faces.tracking import track_faces
 from . import host
+from .finding import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
 from .sockets import FACE_CROP, FACE_LANDMARKS, FACE_TRACK, advanced, is_a, schema
 
 SYSTEM = "Faces"
@@ -44,25 +42,8 @@ class DetectFaces(io.ComfyNode):
             "face, the neighbours' is held, and the log counts such frames. Nothing is downloaded.",
             inputs=[
                 io.Image.Input("images", tooltip="Frames of a video, or one picture. Faces from about 40 pixels on."),
-                io.Combo.Input(
-                    "face",
-                    options=list(CHOICES),
-                    default="largest",
-                    tooltip="Which face, where there are several: the largest, the leftmost, by index from the left, "
-                    "nearest to a point, or under a mask. It is chosen in the first frame of a scene, then kept.",
-                ),
-                io.Int.Input("index", default=0, min=0, max=99, tooltip="For face = index: 0 is the leftmost."),
-                io.Int.Input("x", default=0, min=0, max=16384, tooltip="For face = point: pixels from the left."),
-                io.Int.Input("y", default=0, min=0, max=16384, tooltip="For face = point: pixels from the top."),
-                io.Float.Input(
-                    "smoothing",
-                    default=SMOOTHING,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="Takes the jitter out of the landmarks, without delay: 0 none, 1 strong. Too much rounds "
-                    "off quick lips.",
-                ),
+                *choice_inputs(),
+                smoothing_input(),
                 io.Float.Input(
                     "fps",
                     default=25.0,
@@ -71,26 +52,7 @@ class DetectFaces(io.ComfyNode):
                     step=0.01,
                     tooltip="Frames per second of these images, as Get Video Components says. Goes with the track.",
                 ),
-                advanced(
-                    io.Combo.Input(
-                        "detector",
-                        options=list(DETECTORS),
-                        default="auto",
-                        tooltip="auto: the library face-alignment if its weights are on this machine, else the bundled "
-                        "network; the log says which. face-alignment never downloads here.",
-                    )
-                ),
-                advanced(
-                    io.Float.Input(
-                        "threshold",
-                        default=THRESHOLD,
-                        min=0.05,
-                        max=0.99,
-                        step=0.01,
-                        tooltip="Score from which on something is a face. Lower finds fainter faces, and more that are "
-                        "none.",
-                    )
-                ),
+                *detector_inputs(),
                 advanced(
                     io.Int.Input(
                         "preview_every",
@@ -100,7 +62,7 @@ class DetectFaces(io.ComfyNode):
                         tooltip="Draws the preview on every n-th frame. Each drawn frame is a copy in memory.",
                     )
                 ),
-                io.Mask.Input("mask", optional=True, tooltip="For face = mask: white over the face that is meant."),
+                mask_input(),
                 FACE_LANDMARKS.Input(
                     "face_landmarks",
                     optional=True,
@@ -110,7 +72,7 @@ class DetectFaces(io.ComfyNode):
             ],
             outputs=[
                 FACE_TRACK.Output(
-                    display_name="face_track", tooltip="68 landmarks a frame, for Crop Face or Head Pose."
+                    display_name="face_track", tooltip="68 landmarks a frame, for Wav2Lip, Crop Face or Head Pose."
                 ),
                 io.Image.Output(
                     display_name="preview",
@@ -136,14 +98,14 @@ class DetectFaces(io.ComfyNode):
         mask: Tensor | None = None,
         face_landmarks: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
-        choice = FaceChoice(face, index, (x + 0.5, y + 0.5), mask)
+        choice = chosen(face, index, x, y, mask)
         frames = images[..., :3]
         if face_landmarks is not None:
             track = smooth(given_track(face_landmarks, fps, tuple(frames.shape[1:3]), choice), smoothing)
         else:
             chunks = host.Progress(len(frames)).follow(_bytes(frames))
             track = track_faces(
-                chunks, fps, _detector(detector, threshold), choice, smoothing if len(frames) > 1 else 0.0
+                chunks, fps, detector_of(detector, threshold), choice, smoothing if len(frames) > 1 else 0.0
             )
         warn_of_yaw(track)
         shown = list(range(0, len(track), preview_every))
@@ -262,16 +224,6 @@ class PasteFace(io.ComfyNode):
         host.check_room(len(crop), *crop.image_size, "give fewer frames at a time")
         where = frame_mask(crop, wanted)
         return io.NodeOutput(host.gather(host.Progress(len(frames)).follow(pasted()), len(frames)), where)
-
-
-def _detector(name: str, threshold: float) -> Detector:
-    """The detector, its networks under the host's management where they are the pack's own."""
-    found = find_detector(name, host.device())
-    found.threshold = threshold
-    if isinstance(found, BundledDetector):
-        nets = host.managed(nn.ModuleList([found.finder, found.reader]))
-        host.load(host.Component(nets, found.name, None, {}, whole=True))
-    return found
 
 
 def _frames_of(crop: FaceCrop, images: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,9 @@ import comfy.model_patcher
 import comfy.ops
 import comfy.utils
 import folder_paths
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -40,6 +42,7 @@ _PREVIEW = 512  # pixels
 _GIB = 2**30
 
 Chunk = TypeVar("Chunk", bound=Sized)
+Frame = Tensor | NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,14 @@ def device() -> torch.device:
 
 def load(component: Component, memory: float = 0.0) -> Any:
     """The network, after the host has made room for it and for `memory` bytes of activations."""
-    mm.load_models_gpu([component.patcher], memory_required=memory, force_full_load=component.whole)
-    return component.network
+    return load_all([component], memory)[0]
+
+
+def load_all(components: Sequence[Component], memory: float = 0.0) -> list[Any]:
+    """The same of networks that work side by side, so that none is put away for another."""
+    whole = any(component.whole for component in components)
+    mm.load_models_gpu([one.patcher for one in components], memory_required=memory, force_full_load=whole)
+    return [component.network for component in components]
 
 
 def workers() -> int:
@@ -170,15 +179,22 @@ class Progress:
         if self._stopped.is_set() or mm.processing_interrupted():
             raise mm.InterruptProcessingException()
 
+    def reach(self, done: int, frame: Frame | None = None) -> None:
+        """So many are done; `frame` [H, W, 3], uint8 or 0..1, is shown. Ends the work if the user cancels."""
+        self._tell(done, frame)
+        check_interrupt()
+
+    def _tell(self, done: int, frame: Frame | None) -> None:
+        self.done = done
+        preview = None if frame is None else ("JPEG", _picture(frame), _PREVIEW)
+        self._bar.update_absolute(done, self.total, preview)
+
     def follow(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         """The same chunks; each moves the bar by its length, and frames [n, H, W, 3], uint8 or 0..1, are shown."""
         try:
             with closing(chunks):
                 for chunk in chunks:
-                    self.done += len(chunk)
-                    shown = isinstance(chunk, Tensor) and chunk.ndim == 4
-                    preview = ("JPEG", _picture(chunk[-1]), _PREVIEW) if shown else None
-                    self._bar.update_absolute(self.done, self.total, preview)
+                    self._tell(self.done + len(chunk), chunk[-1] if getattr(chunk, "ndim", 0) == 4 else None)
                     yield chunk
                     check_interrupt()
         finally:
@@ -225,7 +241,8 @@ def _room(frames: int, shape: tuple[int, ...]) -> Tensor:
     return torch.empty((frames, *shape), dtype=dtype, device=mm.intermediate_device())
 
 
-def _picture(frame: Tensor) -> Image.Image:
+def _picture(frame: Frame) -> Image.Image:
+    frame = frame if isinstance(frame, Tensor) else torch.from_numpy(np.ascontiguousarray(frame))
     frame = frame if frame.dtype == torch.uint8 else frame.float().mul(255).round().clamp(0, 255).to(torch.uint8)
     return Image.fromarray(frame.cpu().numpy())
 

@@ -8,11 +8,16 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..talkface_core.checkpoints import Checkpoint
+from ..talkface_core.checkpoints import Checkpoint, CheckpointError, read_checkpoint
 from ..talkface_core.dae_talker.model import SYSTEM, build_autoencoder, build_speech, latent_space, read_whole
+from ..talkface_core.ladtalk.model import SYSTEM as LADTALK
+from ..talkface_core.ladtalk.model import build_lips
+from ..talkface_core.ladtalk.sovqae import COMPONENT as SOVQAE_PART
+from ..talkface_core.ladtalk.sovqae import load_sovqae
+from ..talkface_core.ladtalk.wav2lip import COMPONENT as WAV2LIP_PART
 from ..talkface_core.media.features import mel_filters
 from . import host
-from .sockets import DAE, SPEECH2LATENT, advanced, schema
+from .sockets import DAE, SOVQAE, SPEECH2LATENT, WAV2LIP, advanced, schema
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +87,93 @@ def _autoencoder(checkpoint: Checkpoint, dtype: str) -> Any:
     model.unet.to(kept, memory_format=torch.channels_last)
     patcher = host.managed(model)
     model.compute_on(patcher.load_device, computed)
+    _say(f"{checkpoint.path.stem} draws", dtype, kept, computed)
+    return patcher
+
+
+class LoadLaDTalk(io.ComfyNode):
+    """A LaDTalk checkpoint as its two networks: the one that gives mouths other words, and the one that restores."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "LoadLaDTalk",
+            "Load LaDTalk",
+            "LaDTalk",
+            "Loads the networks that give a face in a video other words: Wav2Lip repaints the mouth of anybody, SOVQAE "
+            "restores fine texture. Small ones, trained by the pack itself, are bundled; your own go into "
+            "models/talkface.",
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=host.checkpoint_names(LADTALK),
+                    tooltip="Bundled ones come first, then the .safetensors files of models/talkface. The public "
+                    "Wav2Lip weights can be converted (python -m talkface_core models --convert); they are for "
+                    "non-commercial use only.",
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "dtype",
+                        options=["auto", *host.DTYPES],
+                        default="auto",
+                        tooltip="Number format of both networks. auto: what ComfyUI chooses for the device (its log "
+                        "says which; float32 on a CPU). bfloat16 is several times faster on CPUs with AMX or AVX-512 "
+                        "BF16 and on recent GPUs.",
+                    )
+                ),
+            ],
+            outputs=[
+                WAV2LIP.Output(
+                    display_name="wav2lip", tooltip="Hears speech and repaints mouths, for Wav2Lip or Dub Video."
+                ),
+                SOVQAE.Output(
+                    display_name="sovqae",
+                    tooltip="Restores the texture of faces, for SOVQAE Enhance or Dub Video. Not in every checkpoint: "
+                    "converted Wav2Lip weights have none.",
+                ),
+            ],
+            search_aliases=["lip sync", "wav2lip", "dubbing", "face restoration"],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
+        """A file that was trained anew is loaded anew."""
+        return host.fingerprint(host.checkpoint_path(checkpoint, LADTALK))
+
+    @classmethod
+    def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
+        whole = read_checkpoint(host.checkpoint_path(checkpoint, LADTALK), LADTALK)
+        if not {WAV2LIP_PART, SOVQAE_PART} & whole.configs.keys():
+            raise CheckpointError(
+                f"{whole.path}: found only {', '.join(whole.configs)}; expected {WAV2LIP_PART!r} or {SOVQAE_PART!r}."
+            )
+        mel_filters()  # behind them is a slow import, which belongs to the loading
+        return io.NodeOutput(_lips(whole, dtype), _sovqae(whole, dtype))
+
+
+def _lips(checkpoint: Checkpoint, dtype: str) -> host.Component | None:
+    if WAV2LIP_PART not in checkpoint.configs:
+        return None
+    _, computed = host.pick_dtype(dtype, checkpoint.states[WAV2LIP_PART])
+    lips = build_lips(checkpoint, host.layers(computed, computed))
+    # Small enough to be kept in what is computed in. The gate stays exact: it decides when a mouth is shut.
+    lips.wav2lip.to(computed, memory_format=torch.channels_last)
+    _say(f"{checkpoint.path.stem} repaints", dtype, computed, computed)
+    return host.Component(host.managed(lips), checkpoint.path.stem, None, checkpoint.provenance, whole=True)
+
+
+def _sovqae(checkpoint: Checkpoint, dtype: str) -> host.Component | None:
+    if SOVQAE_PART not in checkpoint.configs:
+        return None
+    _, computed = host.pick_dtype(dtype, checkpoint.states[SOVQAE_PART])
+    model = load_sovqae(checkpoint, host.layers(computed, computed))
+    model.to(computed, memory_format=torch.channels_last)
+    _say(f"{checkpoint.path.stem} restores", dtype, computed, computed)
+    return host.Component(host.managed(model), checkpoint.path.stem, None, checkpoint.provenance, whole=True)
+
+
+def _say(what: str, dtype: str, kept: torch.dtype, computed: torch.dtype) -> None:
     chosen = "ComfyUI's choice" if dtype == "auto" else "as asked"
     names = [str(kind).removeprefix("torch.") for kind in (kept, computed)]
     computing = "" if kept == computed else f", computing in {names[1]}"
-    log.info(
-        "TalkFace: %s draws in %s%s on %s (%s)", checkpoint.path.stem, names[0], computing, patcher.load_device, chosen
-    )
-    return patcher
+    log.info("TalkFace: %s in %s%s on %s (%s)", what, names[0], computing, host.device(), chosen)

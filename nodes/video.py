@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import InputImpl, io
 
 from ..talkface_core.errors import InputError
-from ..talkface_core.media.video import SYNTHETIC_MARK
+from ..talkface_core.media.playback import Film, FilmBatch, FilmFile
+from ..talkface_core.media.video import SYNTHETIC_MARK, VideoReader
 from . import host
 from .sockets import schema
 
@@ -86,3 +91,38 @@ def marked(video: Any) -> Any:
 
     twin.__class__ = type(f"Marked{kind.__name__}", (kind,), {"save_to": save_to, "__module__": __name__})
     return twin
+
+
+@contextmanager
+def film_of(video: Any) -> Iterator[Film]:
+    """A VIDEO as a film, read from disk as it is played; reading it stops when the user cancels.
+
+    Frames in memory stay there. A file in memory lies in the temp folder within the block, so that it can be played
+    backwards too. Raises InputError where there are no frames.
+    """
+    if isinstance(video, InputImpl.VideoFromComponents):
+        parts = video.get_components()
+        if not len(parts.images):
+            raise InputError("the video holds no frames: look at what made it")
+        yield FilmBatch(parts.images[..., :3], Fraction(parts.frame_rate))
+        return
+    source = video.get_stream_source()
+    if isinstance(source, str | Path):
+        yield _part(video, VideoReader(source, host.check_interrupt))
+        return
+    path = host.temp_file(".video")
+    try:
+        path.write_bytes(source.getbuffer())
+        yield _part(video, VideoReader(path, host.check_interrupt))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _part(video: Any, reader: VideoReader) -> FilmFile:
+    """The file's frames, only those of the part that newer hosts can cut out of a video without writing it."""
+    start, length = getattr(video, "get_active_trim_window", lambda: (0.0, 0.0))()
+    if not start and not length:
+        return FilmFile(reader)
+    # The host counts on the file's clock too. Its numbers are of floating point, a frame's time is not.
+    begin = Fraction(start).limit_denominator(1_000_000)
+    return FilmFile(reader, begin, begin + Fraction(length).limit_denominator(1_000_000) if length else None)

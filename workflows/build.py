@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from . import ladtalk
 from .graph import BLUE, GREEN, Graph, Info, Node, Out
+from .parts import FOOTAGE, SPEECH, save
 
 FOLDER = Path(__file__).parent
 NODE_INFO = FOLDER.parent / "tests" / "workflows" / "node_info.json"
 
-SPEECH = "hello.flac [sample]"
-FOOTAGE = "ada.mp4 [sample]"
 KEYFRAMES = "0: 0, 0, 0\n1.5: 13, 0, 0\n3: -13, 0, 0\n4.5: 0, 6, 0\n6: 0, -6, 5\n7.5: 0, 0, 0"
 
 
@@ -23,7 +23,7 @@ def dae_talker(info: Info) -> Graph:
     graph = Graph("dae_talker", info)
     model, speech = _given(graph)
     latents, frames = _talk(graph, model, speech)
-    _save(graph, (1120, 0), frames["frames"], latents["fps"], speech["audio"])
+    save(graph, (1120, 0), frames["frames"], latents["fps"], speech["audio"])
     _note(
         graph,
         "Speech to a talking face",
@@ -44,7 +44,7 @@ def dae_talker_pose(info: Info) -> Graph:
     model, speech = _given(graph, room=300)
     pose = graph.add("TalkFaceHeadPose", (20, 560), (320, 250), GREEN, keyframes=KEYFRAMES)
     latents, frames = _talk(graph, model, speech, head_pose=pose["head_pose"])
-    _save(graph, (1120, 0), frames["frames"], latents["fps"], speech["audio"])
+    save(graph, (1120, 0), frames["frames"], latents["fps"], speech["audio"])
     _note(
         graph,
         "A head pose of your own",
@@ -93,7 +93,7 @@ def dae_talker_reconstruct(info: Info) -> Graph:
     read = {"dae": model["dae"], "images": parts["images"], "fps": parts["fps"]}
     latents = graph.add("TalkFaceDAEEncode", (680, 80), (260, 80), **read)
     frames = graph.add("TalkFaceDAEDecode", (1000, 80), (300, 420), dae=model["dae"], latents=latents["latents"])
-    _save(graph, (1340, 0), frames["frames"], parts["fps"], parts["audio"])
+    save(graph, (1340, 0), frames["frames"], parts["fps"], parts["audio"])
     _note(
         graph,
         "What the model keeps of a face",
@@ -116,7 +116,7 @@ def faces_follow(info: Info) -> Graph:
     graph.add("PreviewImage", (740, 440), (360, 370), images=track["preview"])
     model, speech = _given(graph, at=(340, 860), number=2, duration=3.0)
     latents, frames = _talk(graph, model, speech, at=(720, 860), number=3, head_pose=pose["head_pose"])
-    _save(graph, (1460, 860), frames["frames"], latents["fps"], speech["audio"], number=4)
+    save(graph, (1460, 860), frames["frames"], latents["fps"], speech["audio"], number=4)
     graph.note(
         (0, 900),
         (320, 480),
@@ -149,7 +149,7 @@ def faces_crop_paste(info: Info) -> Graph:
     sharp = graph.add("ImageSharpen", (780, 500), (300, 130), **change)
     put = {"images": parts["images"], "faces": sharp["IMAGE"], "face_crop": crop["face_crop"]}
     done = graph.add("TalkFacePasteFace", (1120, 80), (300, 420), **put)
-    _save(graph, (1460, 0), done["images"], parts["fps"], parts["audio"], number=4)
+    save(graph, (1460, 0), done["images"], parts["fps"], parts["audio"], number=4)
     graph.note(
         (760, 740),
         (680, 190),
@@ -186,21 +186,14 @@ def _talk(
     return latents, graph.add("TalkFaceDAEDecode", (left + 400, top + 80), (300, 420), **draws)
 
 
-def _save(graph: Graph, at: tuple[int, int], frames: Out, fps: Out, audio: Out, number: int = 3) -> None:
-    """Frames and sound to a video file with the mark of synthetic media."""
-    left, top = at
-    graph.group(f"{number}. Video", at, (630, 530))
-    video = graph.add("CreateVideo", (left + 20, top + 80), (220, 102), images=frames, fps=fps, audio=audio)
-    marked = graph.add("TalkFaceMarkSynthetic", (left + 20, top + 270), (220, 40), video=video["VIDEO"])
-    target = {"video": marked["video"], "filename_prefix": f"talkface/{graph.name}"}
-    graph.add("SaveVideo", (left + 290, top + 80), (320, 430), BLUE, **target)
-
-
 def _note(graph: Graph, title: str, text: str) -> None:
     graph.note((400, 590), (680, 190), title, text)
 
 
-WORKFLOWS = (dae_talker, dae_talker_pose, dae_talker_long, dae_talker_reconstruct, faces_follow, faces_crop_paste)
+WORKFLOWS = (
+    *(dae_talker, dae_talker_pose, dae_talker_long, dae_talker_reconstruct, faces_follow, faces_crop_paste),
+    *(ladtalk.ladtalk_dub, ladtalk.ladtalk_dub_long, ladtalk.sovqae_enhance_any_video, ladtalk.ladtalk_two_people),
+)
 
 
 def read_info() -> Info:

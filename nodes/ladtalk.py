@@ -1,0 +1,215 @@
+"""LaDTalk as nodes: mouths that say another sound, and texture that is restored.
+
+Source: LaDTalk (Yang et al. 2024). The work is done in talkface_core/ladtalk; here are the sockets and the words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..talkface_core.errors import InputError
+from ..talkface_core.faces.align import check_shape
+from ..talkface_core.faces.track import FaceTrack
+from ..talkface_core.ladtalk.enhance import WINDOW, enhance, enhance_memory, landmarks_by
+from ..talkface_core.ladtalk.frames import dubbed_order, enhance_track, repaint_frames
+from ..talkface_core.ladtalk.wav2lip import repaint_memory
+from ..talkface_core.media.audio import audio_source
+from ..talkface_core.media.playback import RULES
+from . import host
+from .finding import detector_of
+from .sockets import FACE_TRACK, SOVQAE, WAV2LIP, advanced, is_a, schema
+
+SYSTEM = "LaDTalk"
+STREAM = "use the node Dub Video, which writes frames to disk as they come, or a shorter sound"
+
+AT_ONCE = 8
+"""Frames that are made together: a second's work or so, so that cancelling ends it soon."""
+
+
+class Wav2Lip(io.ComfyNode):
+    """Frames whose tracked face says another sound (LaDTalk, first stage)."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "Wav2Lip",
+            "Wav2Lip (LaDTalk)",
+            SYSTEM,
+            "Repaints the mouth of the tracked face so that it says the audio. Everything else in the frames stays, "
+            "pixel by pixel. In silence the mouth is shut. New mouths are a little soft: SOVQAE Enhance comes next.",
+            inputs=[
+                WAV2LIP.Input("wav2lip", tooltip="The network that repaints mouths, from Load LaDTalk."),
+                io.Image.Input("images", tooltip="The frames that the face was tracked in."),
+                FACE_TRACK.Input(
+                    "face_track",
+                    tooltip="Whose mouth is repainted, from Detect Faces. Its frame rate is that of the result; set "
+                    "fps there.",
+                ),
+                io.Audio.Input(
+                    "audio",
+                    tooltip="What is to be said: any length, rate and number of channels. It is only listened to; give "
+                    "the same sound to Create Video. Music and other voices count as speech.",
+                ),
+                length_input(),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="Whole frames with the new mouths."),
+                FACE_TRACK.Output(
+                    display_name="face_track",
+                    tooltip="The face in these frames, in their order, for SOVQAE Enhance, or for a second person's "
+                    "turn.",
+                ),
+                io.Float.Output(display_name="fps", tooltip="The frame rate, for Create Video."),
+            ],
+            search_aliases=["lip sync", "dubbing", "talking head", "new speech for a video"],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        wav2lip: host.Component | None,
+        images: Tensor,
+        face_track: FaceTrack,
+        audio: dict[str, Any],
+        length: str,
+    ) -> io.NodeOutput:
+        component = held(wav2lip, "wav2lip", "Wav2Lip")
+        track, frames = is_a(FaceTrack, face_track, "face_track"), images[..., :3]
+        check_shape(frames, track.size, len(track))
+        source = host.Interruptible(audio_source(audio))
+        order = dubbed_order(track, source, length)
+        host.check_room(len(order), *track.size, STREAM)
+        lips = host.load(component, repaint_memory(component.network.wav2lip, AT_ONCE))
+        chunks = repaint_frames(lips, frames, track, source, order, AT_ONCE)
+        made = host.gather(host.Progress(len(order)).follow(chunks), len(order))
+        return io.NodeOutput(made, track.at(order), float(track.fps))
+
+
+class SOVQAEEnhance(io.ComfyNode):
+    """Any frames with their faces' texture restored, and how firmly the codes stand (LaDTalk, second stage)."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "SOVQAEEnhance",
+            "SOVQAE Enhance (LaDTalk)",
+            SYSTEM,
+            "Restores fine texture of soft faces, from whatever made them, frame by frame and without flicker. A guard "
+            "measures whether mouths kept their shape, and a report says how firmly the result stands against noise.",
+            inputs=[
+                SOVQAE.Input("sovqae", tooltip="The network that restores, from Load LaDTalk."),
+                io.Image.Input(
+                    "images",
+                    tooltip="Frames of any size with a face. Without a face_track each is taken for a face, as Crop "
+                    "Face cuts them out.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How far texture is restored: 0 changes nothing, 1 is the network's result. Equal cost.",
+                ),
+                io.Combo.Input(
+                    "region",
+                    options=["mouth", "face"],
+                    default="mouth",
+                    tooltip="With a face_track, what is restored: mouth and jaw, or the whole face. Both end in a soft "
+                    "edge.",
+                ),
+                advanced(
+                    io.Int.Input(
+                        "window",
+                        default=WINDOW,
+                        min=1,
+                        max=256,
+                        tooltip="Frames computed at a time. The result is the same whatever it is; more need more "
+                        "memory, and when that runs out the window is halved.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "look_at",
+                        default=1,
+                        min=0,
+                        max=100,
+                        tooltip="Frames that the report on noise looks at, spread evenly; 0 leaves it out. Each takes "
+                        "seconds on a CPU.",
+                    )
+                ),
+                FACE_TRACK.Input(
+                    "face_track", optional=True, tooltip="Where the face is, from Detect Faces or Wav2Lip."
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Holds the change to where it is white, in the frames: one for all or one a frame. "
+                    "Elsewhere every pixel stays.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The frames, restored."),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="In words: how much noise the result stands, and whether mouths kept their shape. For "
+                    "Preview Any.",
+                ),
+            ],
+            search_aliases=["face restoration", "sharpen face", "codeformer", "gfpgan", "deblur"],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        sovqae: host.Component | None,
+        images: Tensor,
+        strength: float,
+        region: str,
+        window: int,
+        look_at: int,
+        face_track: FaceTrack | None = None,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
+        component, frames = held(sovqae, "sovqae", "SOVQAE"), images[..., :3]
+        host.check_room(len(frames), *frames.shape[1:3], "give fewer frames at a time")
+        reader = landmarks_by(detector_of("bundled"))
+        model = host.load(component, enhance_memory(component.network, window, look_at))
+        progress = host.Progress(len(frames))
+        settings = {
+            **{"strength": strength, "region": region, "window": window, "look_at": look_at, "landmarks": reader},
+            **{"callback": lambda done, _: progress.reach(done), "check": host.check_interrupt},
+        }
+        area = mask[0] if mask is not None and len(mask) == 1 else mask
+        if face_track is None:
+            made, report = enhance(model, frames, None, area, **settings)
+            return io.NodeOutput(made, str(report))
+        track = is_a(FaceTrack, face_track, "face_track")
+        made, report, seen = enhance_track(model, frames, track, area, **settings)
+        left = len(frames) - len(seen)
+        lines = [f"{left} of {len(frames)} frames do not show the face and stay as they are."] if left else []
+        return io.NodeOutput(made, "\n".join([*report.lines(), *lines]))
+
+
+def length_input(more: str = "") -> io.Input:
+    """What happens where sound and footage are not of one length."""
+    return io.Combo.Input(
+        "length",
+        options=list(RULES),
+        default=RULES[0],
+        tooltip="Where sound and footage differ in length. bounce: as long as the sound, the footage played to "
+        f"and fro; stop: until either ends; once: the whole footage, silent lips after the sound. {more}".rstrip(),
+    )
+
+
+def held(component: host.Component | None, socket: str, what: str) -> host.Component:
+    """The component. Raises InputError where the checkpoint had none."""
+    if component is None:
+        raise InputError(
+            f"{socket} is empty: the checkpoint in Load LaDTalk holds no {what}; choose one that does, such as the "
+            "bundled one"
+        )
+    return is_a(host.Component, component, socket)
