@@ -21,6 +21,7 @@ from ..media.timebase import frame_count
 from .enhance import enhance
 from .model import Lips
 from .pipeline import WINDOW, in_sight, speech_windows
+from .references import beside, choose_references, cut_references
 from .robustness_report import RobustnessReport
 from .sovqae import SOVQAE
 from .wav2lip import repaint
@@ -45,14 +46,18 @@ def repaint_frames(
     """
     check_shape(frames, track.size, len(track))
     crop, visible = align(track, lips.wav2lip.config.size), in_sight(track)
+    chosen = choose_references(crop, track.valid.numpy(), track.scenes)
+    cut = cut_references((as_bytes(part).cpu().numpy() for part in frames.split(window)), crop, chosen)
     windows = speech_windows(lips, source, track.fps)
     for start in range(0, len(order), window):
         now = order[start : start + window]
         chunk, heard = frames[now], windows.take(len(now))
         seen = np.flatnonzero(visible[now]).tolist()
         if seen:
-            shown, place = chunk[seen], crop.at([now[k] for k in seen])
-            made = repaint(lips.wav2lip, as_bytes(crop_faces(shown, place)).cpu().numpy(), heard[seen])
+            numbers = [now[k] for k in seen]
+            shown, place = chunk[seen], crop.at(numbers)
+            faces = as_bytes(crop_faces(shown, place)).cpu().numpy()
+            made = repaint(lips.wav2lip, faces, heard[seen], beside(faces, numbers, chosen, cut))
             chunk[seen] = paste_faces(shown, made, place)
         yield chunk
 

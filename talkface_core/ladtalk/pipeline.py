@@ -1,8 +1,8 @@
 """LaDTalk from a film and a sound to the film that says the sound, as a stream: crop, repaint, restore, paste.
 
 Source: LaDTalk (Yang et al. 2024), inference; the silence gate, the matched strength and the rules of length are ours.
-The film is gone through twice, as far as it is needed: first the face is tracked, of which only landmarks are kept,
-then frames are made as they are read. So an hour needs little more memory than ten seconds.
+The film is gone through as far as it is needed: first the face is tracked, of which only landmarks are kept, then a few
+references are cut out, then frames are made as they are read. So an hour needs little more memory than ten seconds.
 """
 
 from __future__ import annotations
@@ -36,17 +36,21 @@ from ..media.timebase import Rate, frame_count
 from ..media.video import VideoWriter
 from .enhance import as_unit, matching_strength, restore
 from .model import Lips
+from .references import beside, choose_references, cut_references
 from .sovqae import SOVQAE
 from .wav2lip import repaint
 
 READING, FACES, LIPS, TEXTURE, PASTING, WRITING = "reading", "faces", "lips", "texture", "pasting", "writing"
 """The stages that a clock tells apart."""
 
-WINDOW = 16
+WINDOW = 8
 """Frames that are made at once; they are the same whatever it is."""
 
 MATCHED_ON, MATCHED_OVER = 8, 40
 """The matched strength is taken from so many frames, spread over so many that show the face, from the first on."""
+
+Beside = Callable[[NDArray[np.uint8], NDArray[np.int64]], NDArray[np.uint8]]
+"""Faces [n,S,S,3] and which they are of the frames at hand [n] -> their references [n,S,S,3]."""
 
 HELD = 0.25
 """Seconds that a face may be out of sight and is still repainted, where its neighbours say it was."""
@@ -93,11 +97,17 @@ class Painter:
         self.strength = None if sovqae is None else strength
 
     def __call__(
-        self, frames: NDArray[np.uint8], crop: FaceCrop, windows: Tensor, visible: NDArray[np.bool_] | None = None
+        self,
+        frames: NDArray[np.uint8],
+        crop: FaceCrop,
+        windows: Tensor,
+        visible: NDArray[np.bool_] | None = None,
+        references: Beside | None = None,
     ) -> NDArray[np.uint8]:
         """Frames uint8 [T,H,W,3] whose faces `crop` cuts out -> the same that say `windows` [T,1,80,16].
 
-        Frames that are not `visible` [T] come back as they are.
+        Frames that are not `visible` [T] come back as they are. `references` gives the faces of some of these frames,
+        by their numbers 0..T-1, their references; None: themselves.
         """
         chosen = np.arange(len(frames)) if visible is None else np.flatnonzero(visible)
         if not len(chosen):
@@ -105,7 +115,9 @@ class Painter:
         crop, shown = crop.at(chosen.tolist()), frames if visible is None else frames[chosen]
         self.match(shown[:MATCHED_ON], crop.part(0, MATCHED_ON))
         with self.clock.part(LIPS):
-            made = repaint(self.lips.wav2lip, crop_faces(shown, crop), windows[chosen])
+            faces = crop_faces(shown, crop)
+            others = None if references is None else references(faces, chosen)
+            made = repaint(self.lips.wav2lip, faces, windows[chosen], others)
         with self.clock.part(TEXTURE):
             faces = self._restored(made)
         with self.clock.part(PASTING):
@@ -157,10 +169,16 @@ def dub(
     crop, visible = align(track, lips.wav2lip.config.size), in_sight(track)
     if painter.unmatched:
         _match(painter, film, crop, visible[: len(order)])
+    chosen = choose_references(crop, track.valid.numpy(), track.scenes)
+    cut = cut_references(painter.clock.stream(READING, film.forwards(WINDOW)), crop, chosen)
     windows, done = speech_windows(lips, source, film.fps), 0
     for frames in painter.clock.stream(READING, played(film, len(track), wanted, length, window)):
         now = order[done : done + len(frames)]
-        yield painter(frames, crop.at(now.tolist()), windows.take(len(frames)), visible[now])
+
+        def references(faces: NDArray[np.uint8], rows: NDArray[np.int64], now: NDArray[np.int64] = now) -> NDArray:
+            return beside(faces, now[rows], chosen, cut)
+
+        yield painter(frames, crop.at(now.tolist()), windows.take(len(frames)), visible[now], references)
         done += len(frames)
 
 

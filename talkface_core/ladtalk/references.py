@@ -1,0 +1,90 @@
+"""Which frame shows Wav2Lip the person: one in like pose with the mouth shut (ours; published: the frame itself).
+
+The reference tells what lips, teeth and jaw look like. The frame itself also tells what its mouth said before, and of
+an open one traces stay. A shut mouth in the same pose tells nothing else, and all around it fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..faces.align import FaceCrop, crop_faces
+
+SHUT = 0.2
+"""Share of a scene's frames that count as its shut mouths."""
+
+MOST = 12
+"""References of a scene, as different in pose as can be."""
+
+FAR = 0.02
+"""Mean distance of the steady points, by the crop's side, from which on a reference does not fit any more."""
+
+_INNER = ((61, 67), (62, 66), (63, 65))
+_STEADY = (*range(17, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
+
+
+def choose_references(crop: FaceCrop, usable: NDArray[np.bool_], scenes: Iterable[slice]) -> NDArray[np.int64]:
+    """For each frame [T] the one that is shown beside it; itself where no other fits, or it is not `usable` [T].
+
+    References are taken within a scene alone: another has other light, or another person.
+    """
+    points = crop.landmarks.numpy() / crop.size
+    gaps = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in _INNER], axis=0)
+    pose = points[:, _STEADY]
+    chosen = np.arange(len(points))
+    for scene in scenes:
+        own = chosen[scene][usable[scene]]
+        if not len(own):
+            continue
+        shut = own[gaps[own] <= np.quantile(gaps[own], SHUT)]
+        kept = spread_out(pose[shut].reshape(len(shut), -1), MOST)
+        shown = shut[kept]
+        far = np.stack([np.linalg.norm(pose[own] - pose[k], axis=2).mean(1) for k in shown])
+        nearest = far.argmin(0)
+        fits = far.min(0) < FAR
+        chosen[own[fits]] = shown[nearest[fits]]
+    return chosen
+
+
+def spread_out(points: NDArray[np.floating], most: int) -> NDArray[np.int64]:
+    """Up to `most` of points [N,D], each as far as can be from those before (farthest-point sampling), the middle one
+    first."""
+    middle = np.square(points - points.mean(0)).sum(1).argmin()
+    found, far = [int(middle)], np.square(points - points[middle]).sum(1)
+    while len(found) < min(most, len(points)) and far.max() > 0:
+        found.append(int(far.argmax()))
+        far = np.minimum(far, np.square(points - points[found[-1]]).sum(1))
+    return np.array(found)
+
+
+def cut_references(
+    chunks: Iterable[NDArray[np.uint8]], crop: FaceCrop, chosen: NDArray[np.int64]
+) -> dict[int, NDArray[np.uint8]]:
+    """The crops [S,S,3] of the frames that others are shown, by number, out of frames from the first on in chunks.
+
+    Reads no further than the last of them.
+    """
+    wanted = np.unique(chosen[chosen != np.arange(len(chosen))])
+    found: dict[int, NDArray[np.uint8]] = {}
+    first = 0
+    for chunk in chunks if len(wanted) else ():
+        inside = wanted[(wanted >= first) & (wanted < first + len(chunk))]
+        if len(inside):
+            faces = crop_faces(chunk[inside - first], crop.at(torch.from_numpy(inside)))
+            found.update(zip(inside.tolist(), faces, strict=True))
+        first += len(chunk)
+        if first > wanted[-1]:
+            break
+    return found
+
+
+def beside(
+    faces: NDArray[np.uint8], frames: Iterable[int], chosen: NDArray[np.int64], cut: Mapping[int, NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """The references [n,S,S,3] of the faces of these frames; a frame's own face where none was cut for it."""
+    pairs = zip(frames, faces, strict=True)
+    return np.stack([cut.get(int(chosen[k]), face) if chosen[k] != k else face for k, face in pairs])
