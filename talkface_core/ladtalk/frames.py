@@ -57,7 +57,7 @@ def repaint_frames(
             numbers = [now[k] for k in seen]
             shown, place = chunk[seen], crop.at(numbers)
             faces = as_bytes(crop_faces(shown, place)).cpu().numpy()
-            made = repaint(lips.wav2lip, faces, heard[seen], beside(faces, numbers, chosen, cut))
+            made = repaint(lips.wav2lip, faces, heard[seen], beside(faces, numbers, crop, chosen, cut))
             chunk[seen] = paste_faces(shown, made, place)
         yield chunk
 

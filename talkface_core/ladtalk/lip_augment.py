@@ -24,7 +24,7 @@ _PATCHES = (((225, 215, 200), 25), ((40, 20, 20), 20), ((165, 80, 80), 35), ((18
 def paint_lips(pictures: Pictures, landmarks: Points, rng: np.random.Generator) -> Pictures:
     """Pictures [T,S,S,3] with lips in a colour of their own, where landmarks [T,68,2] (pixels) have them."""
     colour = np.float32([rng.uniform(90, 230), *rng.uniform(20, 130, 2)])
-    opacity, gloss = rng.uniform(0.25, 0.8), rng.uniform(0.5, 1.0)
+    opacity, gloss = rng.uniform(0.25, 0.95), rng.uniform(0.5, 1.0)
     out = pictures.copy()
     for picture, points in zip(out, landmarks, strict=True):
         mask = np.zeros(picture.shape[:2], np.uint8)

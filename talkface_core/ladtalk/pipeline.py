@@ -176,7 +176,7 @@ def dub(
         now = order[done : done + len(frames)]
 
         def references(faces: NDArray[np.uint8], rows: NDArray[np.int64], now: NDArray[np.int64] = now) -> NDArray:
-            return beside(faces, now[rows], chosen, cut)
+            return beside(faces, now[rows], crop, chosen, cut)
 
         yield painter(frames, crop.at(now.tolist()), windows.take(len(frames)), visible[now], references)
         done += len(frames)

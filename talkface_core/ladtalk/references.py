@@ -1,7 +1,7 @@
-"""Which frame shows Wav2Lip the person: one in like pose with the mouth shut (ours; published: the frame itself).
+"""What shows Wav2Lip the person: the frame with a shut mouth from another moment (ours; published: the frame itself).
 
-The reference tells what lips, teeth and jaw look like. The frame itself also tells what its mouth said before, and of
-an open one traces stay. A shut mouth in the same pose tells nothing else, and all around it fits.
+The frame itself also tells what its mouth said before, and of an open one traces stay. A shut mouth in like pose tells
+only what the lips look like, and all around it is the frame's own.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ SHUT = 0.2
 MOST = 12
 """References of a scene, as different in pose as can be."""
 
-FAR = 0.02
+FAR = 0.08
 """Mean distance of the steady points, by the crop's side, from which on a reference does not fit any more."""
 
+_BASE, _LIPS = slice(31, 36), slice(48, 60)
+_REACH = 0.04  # how far beyond the lips their surroundings come along, by the crop's side
 _INNER = ((61, 67), (62, 66), (63, 65))
 _STEADY = (*range(17, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
 
@@ -83,8 +85,41 @@ def cut_references(
 
 
 def beside(
-    faces: NDArray[np.uint8], frames: Iterable[int], chosen: NDArray[np.int64], cut: Mapping[int, NDArray[np.uint8]]
+    faces: NDArray[np.uint8],
+    frames: Iterable[int],
+    crop: FaceCrop,
+    chosen: NDArray[np.int64],
+    cut: Mapping[int, NDArray[np.uint8]],
 ) -> NDArray[np.uint8]:
-    """The references [n,S,S,3] of the faces of these frames; a frame's own face where none was cut for it."""
-    pairs = zip(frames, faces, strict=True)
-    return np.stack([cut.get(int(chosen[k]), face) if chosen[k] != k else face for k, face in pairs])
+    """The references [n,S,S,3] of the faces of these frames: each with the mouth of the one that was chosen for it.
+
+    A frame for which none was cut keeps its own.
+    """
+    points, out = crop.landmarks.numpy(), faces.copy()
+    for face, k in zip(out, frames, strict=True):
+        other = int(chosen[k])
+        if other != k and other in cut:
+            face[:] = with_mouth(face, cut[other], points[k], points[other])
+    return out
+
+
+def with_mouth(
+    face: NDArray[np.uint8], other: NDArray[np.uint8], points: NDArray[np.float32], others: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """A face [S,S,3] with the mouth of another crop of like pose, moved with the nose's base; landmarks [68,2] of both.
+
+    Around the mouth all is the face's own, so jaw and background need not fit.
+    """
+    # OpenCV sets an environment variable when imported, which a host must not see.
+    import cv2
+
+    size = len(face)
+    shift = points[_BASE].mean(0) - others[_BASE].mean(0)
+    moved = cv2.warpAffine(other, np.hstack([np.eye(2), shift[:, None]]), (size, size), borderMode=cv2.BORDER_REPLICATE)
+    lips = np.concatenate([points[_LIPS], others[_LIPS] + shift])
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 255)
+    reach = max(round(_REACH * size), 1)
+    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    weight = cv2.GaussianBlur(mask, (0, 0), reach / 2).astype(np.float32)[..., None] / 255
+    return np.rint(face + weight * (moved.astype(np.float32) - face)).astype(np.uint8)

@@ -52,11 +52,11 @@ class Wav2LipBatches:
     shut: float = 0.2
     alike: float = 0.5
     speaking: float = 0.8
-    hushed: float = 0.3
+    hushed: float = 0.6
     listen: int = 8
     alone: int = 1500
-    painted: float = 0.4
-    disturbed: float = 0.1
+    painted: float = 0.5
+    disturbed: float = 0.15
     augment: bool = True
 
 

@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from talkface_core.faces.align import FaceCrop, crop_faces
-from talkface_core.ladtalk.references import FAR, MOST, beside, choose_references, cut_references, spread_out
+from talkface_core.ladtalk.references import (
+    FAR,
+    MOST,
+    beside,
+    choose_references,
+    cut_references,
+    spread_out,
+    with_mouth,
+)
 
 SIZE, FRAMES = 96, 60
 
@@ -48,7 +56,7 @@ def test_scenes_and_frames_without_the_face_keep_to_themselves(crop):
 
 def test_no_reference_where_the_head_is_turned_otherwise(crop):
     moved = crop.landmarks.clone()
-    moved[-1, :48] += 9.0
+    moved[-1, :48] += 12.0
     far = FaceCrop(crop.matrices, SIZE, crop.image_size, moved)
     assert choose_references(far, everywhere(crop), [slice(0, FRAMES)])[-1] == FRAMES - 1
 
@@ -77,6 +85,27 @@ def test_they_are_cut_in_one_pass_that_stops(crop, length):
     assert read[-1] <= 31
     whole = crop_faces(frames, crop)
     assert (cut[31] == whole[31]).all()
-    shown = beside(whole[[2, 3, 20]], [2, 3, 20], chosen, cut)
-    assert (shown == whole[[2, 10, 31]]).all()
     assert cut_references(chunks(), crop, np.arange(FRAMES)) == {}
+
+
+def test_the_mouth_is_the_others_and_the_rest_ones_own(crop):
+    faces = np.full((FRAMES, SIZE, SIZE, 3), 50, np.uint8)
+    chosen = np.arange(FRAMES)
+    chosen[4] = 10
+    cut = {10: np.full((SIZE, SIZE, 3), 200, np.uint8)}
+    shown = beside(faces[[4, 5]], [4, 5], crop, chosen, cut)
+    assert (shown[1] == 50).all()
+    lips = crop.landmarks[4, 48:60].numpy()
+    x, y = lips.mean(0).round().astype(int)
+    assert shown[0][y, x].min() > 195
+    top, bottom = lips[:, 1].min() - 12, lips[:, 1].max() + 12
+    rows = np.arange(SIZE)
+    assert (shown[0][(rows < top) | (rows > bottom)] == 50).all()
+
+
+def test_the_mouth_moves_along_with_the_nose(crop):
+    face, other = np.zeros((2, SIZE, SIZE, 3), np.uint8)
+    points = np.random.default_rng(2).uniform(40, 56, (68, 2)).astype(np.float32)
+    other[48, 48] = 255
+    made = with_mouth(face, other, points + np.float32([3, 5]), points)
+    assert np.unravel_index(made[..., 0].argmax(), (SIZE, SIZE)) == (53, 51)

@@ -1,4 +1,4 @@
-"""Faces that a Wav2Lip painted: of the frames they say, with references from elsewhere, and how the SOVQAE sees them."""
+"""Faces that a Wav2Lip painted: of which frames, with references from where, and how the SOVQAE sees them."""
 
 from dataclasses import replace
 
