@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
@@ -120,18 +121,25 @@ def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iter
         for start in range(0, left, n):
             yield np.repeat(picture, min(n, left - start), axis=0)
         return
-    forward, first = True, True
-    while left > 0:
-        skip = 0 if first else 1  # the turning point was shown by the way there
-        for chunk in film.forwards(n) if forward else film.backwards(n):
-            chunk = chunk[skip:][:left]
-            skip = 0
-            left -= len(chunk)
-            if len(chunk):
-                yield chunk
-            if left == 0:
-                return
-        forward, first = not forward, False
+    # Chunks of one size also across turning points: what works on them then asks for the same memory each time.
+    held: list[NDArray[np.uint8]] = []
+    for frame in islice(_to_and_fro(film, n), left):
+        held.append(frame)
+        if len(held) == n:
+            yield np.stack(held)
+            held = []
+    if held:
+        yield np.stack(held)
+
+
+def _to_and_fro(film: Film, n: int) -> Iterator[NDArray[np.uint8]]:
+    """Frame by frame, for ever; `n` at a time are read."""
+    forward, skip = True, 0
+    while True:
+        frames = chain.from_iterable(film.forwards(n) if forward else film.backwards(n))
+        # The turning point was shown by the way there.
+        yield from islice(frames, skip, None)
+        forward, skip = not forward, 1
 
 
 def _bytes(frames: Tensor) -> NDArray[np.uint8]:
