@@ -20,7 +20,7 @@ def ladtalk_dub(info: Info) -> Graph:
     save(graph, (1140, 0), sharp["images"], dubbed["fps"], speech["audio"], number=4)
     graph.note(
         (1140, 590),
-        (630, 340),
+        (630, 250),
         "New speech for a video",
         "1. **Load Video**: footage of a face. **Load Audio**: what it is to say.\n"
         "2. Press **Run**.\n"
@@ -39,15 +39,15 @@ def ladtalk_dub_long(info: Info) -> Graph:
     """One node that streams a dubbed video to disk, however long it is."""
     graph = Graph("ladtalk_dub_long", info)
     model, video, speech = _given(graph)
-    graph.group("2. Dub, straight to disk", (380, 0), (360, 970))
+    graph.group("2. Dub, straight to disk", (380, 0), (360, 790))
     parts = {"wav2lip": model["wav2lip"], "sovqae": model["sovqae"], "video": video["video"], "audio": speech["audio"]}
-    dubbed = graph.add("TalkFaceDubVideo", (400, 80), (320, 870), **parts)
+    dubbed = graph.add("TalkFaceDubVideo", (400, 80), (320, 690), **parts)
     graph.group("3. Save", (760, 0), (360, 530))
     target = {"video": dubbed["video"], "filename_prefix": f"talkface/{graph.name}"}
     graph.add("SaveVideo", (780, 80), (320, 430), BLUE, **target)
     graph.note(
         (760, 590),
-        (360, 380),
+        (360, 320),
         "Any length of video",
         "**Dub Video** reads the footage from disk, twice: first it follows the face, then it writes the new frames as "
         "they are made. An hour needs little more memory than a minute.\n\n"
@@ -75,13 +75,13 @@ def sovqae_enhance_any_video(info: Info) -> Graph:
     save(graph, (1140, 0), sharp["images"], parts["fps"], parts["audio"], number=4)
     graph.note(
         (1140, 590),
-        (630, 300),
+        (630, 240),
         "Texture for any video of a face",
         "**SOVQAE Enhance** takes the soft face of any footage to codes, and draws it again from these: lip syncs, old "
         "or small video, other generators.\n\n"
         "*ImageBlur* only softens the sample: take it out and connect your own soft footage.\n\n"
-        "**Preview Any** shows the report: how much noise the codes stand, and whether the mouth kept its shape. If it "
-        "did not, lower `strength`.\n\n"
+        "**Preview Any** (in newer ComfyUI *Preview as Text*) shows the report: how much noise the codes stand, and "
+        "whether the mouth kept its shape. If it did not, lower `strength`.\n\n"
         "Without a `face_track`, images are taken for faces themselves, as *Crop Face* makes them. A `mask` holds the "
         "change to a part of the frame.",
     )
@@ -91,7 +91,7 @@ def sovqae_enhance_any_video(info: Info) -> Graph:
 def ladtalk_two_people(info: Info) -> Graph:
     """Two people in one film, each of whom says something else: the chain, once for each."""
     graph = Graph("ladtalk_two_people", info)
-    graph.group("1. Footage, and a sound for each", (0, 0), (360, 1240))
+    graph.group("1. Footage, and a sound for each", (0, 0), (360, 1280))
     model = graph.add("TalkFaceLoadLaDTalk", (20, 80), (320, 102))
     video = graph.add("TalkFaceLoadVideo", (20, 260), (320, 400), GREEN, file=TWO_PEOPLE)
     sounds = [
@@ -115,7 +115,7 @@ def ladtalk_two_people(info: Info) -> Graph:
     save(graph, (1520, 0), images, fps, merged["AUDIO"], number=6)
     graph.note(
         (1520, 590),
-        (630, 340),
+        (630, 250),
         "Two people, each with a sound of their own",
         "The chain of *ladtalk_dub* runs twice: first for the leftmost face, then, in the frames that this gave, for "
         "the face with index 1 from the left.\n\n"
@@ -132,7 +132,7 @@ def ladtalk_two_people(info: Info) -> Graph:
 
 def _given(graph: Graph, duration: float = 0.0) -> tuple[Node, Node, Node]:
     """What the user gives: networks, footage and new speech."""
-    graph.group("1. Footage and new speech", (0, 0), (360, 970))
+    graph.group("1. Footage and new speech", (0, 0), (360, 1000))
     model = graph.add("TalkFaceLoadLaDTalk", (20, 80), (320, 102))
     video = graph.add("TalkFaceLoadVideo", (20, 260), (320, 400), GREEN, file=FOOTAGE)
     heard = {"audio": SPEECH, "duration": duration}

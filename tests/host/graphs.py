@@ -22,6 +22,10 @@ AUDIO, LOADER, SPEECH, DECODE, STREAM = (
     f"TalkFace{name}" for name in ("LoadAudio", "LoadDAETalker", "Speech2Latent", "DAEDecode", "TalkingVideo")
 )
 
+LADTALK, FOOTAGE, DETECT, LIPS, ENHANCE, DUB = (
+    f"TalkFace{name}" for name in ("LoadLaDTalk", "LoadVideo", "DetectFaces", "Wav2Lip", "SOVQAEEnhance", "DubVideo")
+)
+
 
 def workflow(path: Path) -> Prompt:
     """A workflow in API format."""
@@ -58,3 +62,14 @@ def streaming(**inputs: dict[str, object]) -> Prompt:
     """The workflow of the streaming node, as quick as it can be, with changes as in `changed`."""
     quick = changed(workflow(API / "dae_talker_long.json"), **{LOADER: {"dtype": DTYPE}, STREAM: {"steps": 1}})
     return changed(quick, **inputs)
+
+
+def dubbing(**inputs: dict[str, object]) -> Prompt:
+    """The workflow that dubs step by step, as quick as it can be, with changes as in `changed`."""
+    quick = {LADTALK: {"dtype": DTYPE}, AUDIO: {"duration": 0.0}, ENHANCE: {"look_at": 0}}
+    return changed(changed(workflow(API / "ladtalk_dub.json"), **quick), **inputs)
+
+
+def dub_streaming(**inputs: dict[str, object]) -> Prompt:
+    """The workflow that dubs in one node, as quick as it can be, with changes as in `changed`."""
+    return changed(changed(workflow(API / "ladtalk_dub_long.json"), **{LADTALK: {"dtype": DTYPE}}), **inputs)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 import soxr
 from numpy.typing import NDArray
+
+from talkface_core.faces.bundled import load_bundled
 
 from .server import ROOT
 
@@ -89,6 +92,31 @@ class Film:
             rate = Fraction(stream.average_rate)
         sound, sound_rate = read_sound(path)
         return cls(frames, rate, seconds, sound, sound_rate, codec, about)
+
+
+def assert_same_sound(film: Film, path: Path) -> None:
+    """The film's sound is that of a file: rate, channels, length and loudness, as far as AAC allows."""
+    given, rate = read_sound(path)
+    assert film.codec == "aac"
+    assert film.rate == rate
+    assert len(film.sound) == len(given)
+    assert abs(film.sound.shape[1] - given.shape[1]) <= 2048  # AAC comes in packets of 1024
+    for wanted, got in zip(given, film.sound, strict=True):
+        n = min(len(wanted), len(got))
+        assert np.corrcoef(wanted[:n], got[:n])[0, 1] > 0.98
+        assert np.dot(wanted[:n], got[:n]) / np.dot(wanted[:n], wanted[:n]) == pytest.approx(1, abs=0.03)
+
+
+def mouth_opening(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Gap of the inner lips [T] by the height from the eyes to the chin, of the one face in frames [T, H, W, 3]."""
+    reader, points = load_bundled(), []
+    near = reader.detect(frames[:1])[0][0].landmarks
+    for start in range(0, len(frames), 8):
+        points += [face.landmarks for face in reader.follow(frames[start : start + 8], near)]
+        near = points[-1]
+    found = np.stack(points)
+    gap = np.linalg.norm(found[:, 62] - found[:, 66], axis=-1)
+    return gap / np.linalg.norm(found[:, 27] - found[:, 8], axis=-1)
 
 
 def encode_mp3(path: Path, minutes: float, rate: int = 48_000) -> Path:
