@@ -4,7 +4,7 @@
 
 Every clip is dubbed three times over its own footage, cut out by the landmarks of the truth and pasted back: with its
 own words, the references being frames of like pose a second or more away so that they cannot tell the answer; with
-another person's words, the references being the frames themselves as in use; and with silence. The bundled face
+another person's words, the references being those of the pipeline; and with silence. The bundled face
 reader, told where the face is, reads mouths off the pasted frames; the real frames are read beside.
 """
 
@@ -27,6 +27,7 @@ from talkface_core.faces.align import FaceCrop, crop_faces
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.paste import paste_faces
 from talkface_core.ladtalk.crops import clip_crop
+from talkface_core.ladtalk.references import beside, choose_references
 from talkface_core.ladtalk.training_repainted import elsewhere
 from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, load_wav2lip, repaint
 from talkface_core.media.audio import analysis_audio
@@ -61,8 +62,8 @@ def main() -> None:
         dubbed = Dubbing(net, clip)
         truth = dubbed.truth
         made = dubbed.speak(sounds[index], dubbed.elsewhere())
-        theirs = dubbed.speak(sounds[other], dubbed.crops)
-        hushed = dubbed.speak(torch.full_like(sounds[index], LogMel.SILENCE), dubbed.crops)
+        theirs = dubbed.speak(sounds[other], dubbed.hushed())
+        hushed = dubbed.speak(torch.full_like(sounds[index], LogMel.SILENCE), dubbed.hushed())
         real, own, new, still = (dubbed.read(reader, frames) for frames in (dubbed.frames, made, theirs, hushed))
         # What the reader says of lips that are shut.
         threshold = float(np.quantile(opening(real)[truth["mouth_open"] <= 0], 0.95))
@@ -108,6 +109,13 @@ class Dubbing:
     def elsewhere(self) -> NDArray[np.uint8]:
         """For each frame the crop of the most alike pose among those a second or more away."""
         return self.crops[elsewhere(self.crop.landmarks.numpy())]
+
+    def hushed(self) -> NDArray[np.uint8]:
+        """For each frame what the pipeline shows beside it: itself with a shut mouth from another moment."""
+        count = len(self.crops)
+        chosen = choose_references(self.crop, np.ones(count, bool), [slice(0, count)])
+        cut = {int(k): self.crops[k] for k in np.unique(chosen)}
+        return beside(self.crops, range(count), self.crop, chosen, cut)
 
     def speak(self, mel: torch.Tensor, references: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Whole frames that say a log-mel."""
