@@ -71,13 +71,13 @@ class SOVQAELoss:
 LOSSES = {
     "tiny": SOVQAELoss(
         **{"codebook": 1.0, "commitment": 0.01, "spread": 10.0, "spread_margin": 0.9},
-        **{"consistency": 0.05, "quantise_from": 250},
-        **{"judge": 0.03, "adaptive": False, "matching": 0.1, "judge_from": 1500},
+        **{"consistency": 0.02, "quantise_from": 250},
+        **{"judge": 0.02, "adaptive": False, "matching": 0.1, "judge_from": 1500},
     ),
     "base": SOVQAELoss(),
 }
 BATCHES = {
-    "tiny": SOVQAETraining(batch_size=8, patch=96, scales=(0.85, 1.6), soft=0.75, colour=0.15),
+    "tiny": SOVQAETraining(batch_size=8, patch=96, scales=(0.85, 1.6), soft=0.75, repainted=0.35, colour=0.15),
     "base": SOVQAETraining(batch_size=32),
 }
 TRAINING = {

@@ -34,7 +34,7 @@ class TextureLoss:
 
     bands: int = 3
     energy: float = 1.0
-    finest: float = 12.0
+    finest: float = 16.0
     structure: float = 0.1
 
     def __call__(self, made: Tensor, real: Tensor) -> Tensor:
