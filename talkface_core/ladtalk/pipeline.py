@@ -133,10 +133,10 @@ class Painter:
         """Whether a strength is still to be found."""
         return self.sovqae is not None and self.strength is None
 
-    def match(self, frames: NDArray[np.uint8], crop: FaceCrop, windows: Tensor | None = None) -> None:
+    def match(self, frames: NDArray[np.uint8], crop: FaceCrop) -> None:
         """Set the strength that makes mouths as sharp as these frames [T,H,W,3]; not if there is one.
 
-        What they say does not matter: the upper halves of the faces are compared. None: nothing.
+        They say nothing, which does not matter: the upper halves of the faces are compared.
         """
         if not self.unmatched or not len(frames):
             return
