@@ -6,17 +6,21 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 
+from talkface_core.media.video import VideoReader
 from workflows.build import FOLDER
 from workflows.graph import NOTE
 
+from ..host.graphs import DTYPE
 from ..host.server import Server
 from .page import Page
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-SPEECH_SECONDS, FOOTAGE_SECONDS = 8.0, 3.0
+SPEECH_SECONDS = 8.0
 QUICK = 1.2
 """Seconds of speech that are spoken here: what is tested is the page."""
 
@@ -59,12 +63,15 @@ def test_it_opens_runs_and_shows_a_video(page: Page, drawn: str, template: str) 
     assert not page.alerts()
     _queues_what_the_prompt_says(page, template)
 
-    speaks = any(node["type"] == "TalkFaceLoadAudio" for node in nodes)
-    draws = any(node["type"] in ("TalkFaceDAEDecode", "TalkFaceTalkingVideo") for node in nodes)
-    seconds = QUICK if speaks else FOOTAGE_SECONDS
-    (sample,) = [player for player in page.media("audio" if speaks else "video") if "%5Bsample%5D" in player["src"]]
-    assert sample["seconds"] == pytest.approx(SPEECH_SECONDS if speaks else FOOTAGE_SECONDS, abs=0.1)
+    tag, samples = ("audio", _given(nodes, "TalkFaceLoadAudio", "audio"))
+    if not samples:
+        tag, samples = ("video", _given(nodes, "TalkFaceLoadVideo", "file"))
+    players = [player["seconds"] for player in page.media(tag) if "%5Bsample%5D" in player["src"]]
+    assert sorted(players) == pytest.approx(sorted(_seconds(sample) for sample in samples), abs=0.1)
+    width, seconds = _expected(nodes)
     page.set("TalkFaceLoadAudio", start=0.4, duration=QUICK)
+    page.set("TalkFaceLoadLaDTalk", dtype=DTYPE)
+    page.set("TalkFaceSOVQAEEnhance", look_at=0)
     for kind in ("TalkFaceDAEDecode", "TalkFaceTalkingVideo"):
         page.set(kind, steps=1, seed=len(drawn))  # a new seed, so that nothing comes from the cache
     ran = page.run()
@@ -75,11 +82,34 @@ def test_it_opens_runs_and_shows_a_video(page: Page, drawn: str, template: str) 
     page.settle(2)
     made = [video for video in page.media("video") if f"filename={template}" in video["src"]]
     assert len(made) == 1, page.media("video")
-    assert made[0]["width"] == (128 if draws else 256)
+    assert made[0]["width"] == width
     assert made[0]["seconds"] == pytest.approx(math.ceil(seconds * 25) / 25, abs=0.1)
     assert max(page.previews(), default=0) >= 128, "no preview is to be seen"
     assert "failed to load" not in page.do("document.body.innerText")
     assert not page.troubles
+
+
+def _expected(nodes: list[dict[str, Any]]) -> tuple[int, float]:
+    """Width and seconds of the video that a graph makes: of its footage, unless a speaker is drawn or speech rules."""
+    kinds = {node["type"] for node in nodes}
+    drawn = kinds & {"TalkFaceDAEDecode", "TalkFaceTalkingVideo"}
+    lasting = "once" in (node["widgets"].get("length") for node in nodes)
+    spoken = "TalkFaceLoadAudio" in kinds and not lasting
+    footage = _given(nodes, "TalkFaceLoadVideo", "file")
+    width = 128 if drawn else VideoReader(footage[0]).width
+    return width, QUICK if spoken else _seconds(footage[0])
+
+
+def _given(nodes: list[dict[str, Any]], kind: str, widget: str) -> list[Path]:
+    """The pack's samples that nodes of a type name."""
+    names = [node["widgets"][widget] for node in nodes if node["type"] == kind]
+    return [FOLDER.parent / "samples" / name.removesuffix(" [sample]") for name in names]
+
+
+def _seconds(sample: Path) -> float:
+    """How long a sample plays."""
+    with av.open(str(sample)) as container:
+        return container.duration / av.time_base
 
 
 def _queues_what_the_prompt_says(page: Page, template: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .client import SUCCESS, Client, Prompt
-from .graphs import AUDIO, DECODE, LOADER, SPEECH, nodes_of, plain, streaming
+from .graphs import AUDIO, DECODE, DETECT, ENHANCE, LADTALK, LIPS, LOADER, SPEECH, dubbing, nodes_of, plain, streaming
 from .media import talk
 
 
@@ -34,6 +34,18 @@ def test_another_seed_of_the_decoder_recomputes_the_frames_alone(client: Client,
     again = client.run(other)
     assert again.status == SUCCESS
     assert again.cached == other.keys()
+
+
+def test_another_strength_restores_the_same_mouths_anew(client: Client, sound: Path) -> None:
+    """And neither looks for the face again nor repaints it."""
+    name = client.upload(sound)
+    first, other = (dubbing(**{AUDIO: {"audio": name}, ENHANCE: {"strength": strength}}) for strength in (0.2, 0.3))
+    assert client.run(first).status == SUCCESS
+    ended = client.run(other)
+    assert ended.status == SUCCESS
+    cached = _kinds(other, ended.cached)
+    assert cached >= {AUDIO, LADTALK, DETECT, LIPS}
+    assert ENHANCE not in cached
 
 
 def test_the_streaming_node_is_cached_too(client: Client, sound: Path) -> None:

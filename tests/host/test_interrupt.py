@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from talkface_core.media.video import VideoWriter
+
 from .client import INTERRUPTED, SUCCESS, Prompt
-from .graphs import AUDIO, DECODE, STREAM, nodes_of, plain, streaming
-from .media import encode_mp3, talk
-from .server import Server
+from .graphs import AUDIO, DECODE, DUB, ENHANCE, FOOTAGE, STREAM, dub_streaming, dubbing, nodes_of, plain, streaming
+from .media import Film, encode_mp3, talk
+from .server import ROOT, Server
 
 SOON = 2.0
 """Seconds from the click to the end."""
@@ -46,14 +48,40 @@ def test_while_a_long_sound_is_read(server: Server, tmp_path: Path, nothing_left
     _stops(server, plain(**{AUDIO: {"audio": name, "start": start}}), AUDIO, wait=0.5)
 
 
+def test_while_a_face_is_followed(server: Server, tmp_path: Path, nothing_left: None) -> None:
+    """Through footage of a minute, which the streaming node looks through first."""
+    frames = Film.read(ROOT / "samples" / "ada.mp4").frames
+    with VideoWriter(tmp_path / "long.mp4", 256, 256, 25) as writer:
+        for _ in range(20):
+            writer.write(frames)
+    name = server.client.upload(talk(tmp_path / "short.wav", 0.5))
+    footage = {FOOTAGE: {"file": server.client.upload(tmp_path / "long.mp4")}, DUB: {"length": "once"}}
+    _stops(server, dub_streaming(**{AUDIO: {"audio": name}}, **footage), DUB, wait=0.5, done=16)
+
+
+def test_while_a_video_is_dubbed(server: Server, tmp_path: Path, nothing_left: None) -> None:
+    name = server.client.upload(talk(tmp_path / "dub.wav", 600))
+    before = server.leftovers()
+    during = _stops(server, dub_streaming(**{AUDIO: {"audio": name}}), DUB, wait=0.5, done=100)
+    assert during > before, "nothing was on the disk yet: the test shows nothing"
+
+
+@pytest.mark.parametrize(("look_at", "done"), [(0, 8), (100, 50)], ids=["texture", "report"])
+def test_while_texture_is_restored(server: Server, tmp_path: Path, nothing_left: None, look_at: int, done: int) -> None:
+    name = server.client.upload(talk(tmp_path / "texture.wav", 2.0))
+    prompt = dubbing(**{AUDIO: {"audio": name}, ENHANCE: {"look_at": look_at}})
+    _stops(server, prompt, ENHANCE, wait=0.0 if look_at == 0 else 1.0, done=done)
+
+
 def test_the_next_prompt_runs(server: Server, tmp_path: Path) -> None:
     """An interrupt leaves no flag behind, and no thread at work."""
     name = server.client.upload(talk(tmp_path / "after.wav", 0.5))
     assert server.client.run(plain(**{AUDIO: {"audio": name}})).status == SUCCESS
 
 
-def _stops(server: Server, prompt: Prompt, kind: str, wait: float) -> set[Path]:
-    """Stops `prompt` `wait` seconds after the node of class `kind` has begun, and looks how long that takes.
+def _stops(server: Server, prompt: Prompt, kind: str, wait: float, done: int = 0) -> set[Path]:
+    """Stops `prompt` `wait` seconds after the node of class `kind` has begun, or has moved its bar as far as `done`,
+    and looks how long that takes.
 
     Returns the files of output and temp at that moment.
     """
@@ -63,6 +91,9 @@ def _stops(server: Server, prompt: Prompt, kind: str, wait: float) -> set[Path]:
         assert isinstance(queued, str), queued.text
         while not any(data.get("node") == node for data in heard.of("executing")):
             assert server.client.ended(queued) is None, "it ended before the node began"
+            time.sleep(0.01)
+        while done and not any(data["node"] == node and data["value"] >= done for data in heard.of("progress")):
+            assert server.client.ended(queued) is None, "it ended before it got so far"
             time.sleep(0.01)
         time.sleep(wait)
         assert server.client.ended(queued) is None, "it was over before it could be stopped"
