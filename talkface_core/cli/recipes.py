@@ -129,6 +129,8 @@ def wav2lip(args: argparse.Namespace) -> Plan:
     data, val = talking(args, config.size, MEL_VERSIONS if batches.augment else 1)
     if args.batch_size:
         batches = replace(batches, windows=args.batch_size, singles=9 * args.batch_size if batches.singles else 0)
+    if args.init:
+        batches = replace(batches, alone=0)  # it can hear
     recipe = Wav2LipRecipe(
         data, expert, config, val, batches, WEIGHTS[preset], EVAL_EVERY[preset], args.init, args.compile, args.seed
     )

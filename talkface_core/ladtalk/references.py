@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..faces.align import FaceCrop, crop_faces
 
-SHUT = 0.2
+SHUT = 0.08
 """Share of a scene's frames that count as its shut mouths."""
 
 MOST = 12
