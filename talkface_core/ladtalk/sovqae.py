@@ -166,11 +166,6 @@ class Decoder(nn.Module):
         self.sharpen = zero_init(ops.Conv2d(3 * patch**2, 3 * patch**2, 3, padding=1)) if config.bypass else None
         out = ops.Conv2d(width, 3 * patch**2, 3, padding=1)
         self.out = nn.Sequential(_norm(width, norm, ops), *([] if norm else [nn.SiLU()]), out)
-        self.low = ops.Conv2d(3 * patch**2, width, 3, padding=1) if config.bypass else None
-        # What a linear filter makes of the low band need not be learnt by the layers in between.
-        self.sharpen = zero_init(ops.Conv2d(3 * patch**2, 3 * patch**2, 3, padding=1)) if config.bypass else None
-        out = ops.Conv2d(width, 3 * patch**2, 3, padding=1)
-        self.out = nn.Sequential(_norm(width, norm, ops), *([] if norm else [nn.SiLU()]), out)
         if config.bypass:
             # What is added to the low band starts small, yet not at nothing: the codes learn from the first step.
             with torch.no_grad():
