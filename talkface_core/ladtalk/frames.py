@@ -18,6 +18,7 @@ from ..faces.track import FaceTrack
 from ..media.audio import AudioSource
 from ..media.playback import frame_order
 from ..media.timebase import frame_count
+from ..media.video import as_bytes
 from .enhance import enhance
 from .model import Lips
 from .pipeline import WINDOW, in_sight, speech_windows
@@ -47,7 +48,7 @@ def repaint_frames(
     check_shape(frames, track.size, len(track))
     crop, visible = align(track, lips.wav2lip.config.size), in_sight(track)
     chosen = choose_references(crop, track.valid.numpy(), track.scenes)
-    cut = cut_references((as_bytes(part).cpu().numpy() for part in frames.split(window)), crop, chosen)
+    cut = cut_references((as_bytes(part) for part in frames.split(window)), crop, chosen)
     windows = speech_windows(lips, source, track.fps)
     for start in range(0, len(order), window):
         now = order[start : start + window]
@@ -56,7 +57,7 @@ def repaint_frames(
         if seen:
             numbers = [now[k] for k in seen]
             shown, place = chunk[seen], crop.at(numbers)
-            faces = as_bytes(crop_faces(shown, place)).cpu().numpy()
+            faces = as_bytes(crop_faces(shown, place))
             made = repaint(lips.wav2lip, faces, heard[seen], beside(faces, numbers, crop, chosen, cut))
             chunk[seen] = paste_faces(shown, made, place)
         yield chunk
@@ -78,8 +79,3 @@ def enhance_track(
     out = frames.clone()
     out[seen] = made
     return out, report, seen
-
-
-def as_bytes(frames: Tensor) -> Tensor:
-    """Frames, uint8 or 0..1, as uint8, rounded."""
-    return frames.float().mul(255).round().clamp(0, 255).byte() if frames.is_floating_point() else frames

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .timebase import Rate, as_rate
-from .video_reader import VideoReader
+from .video import VideoReader, as_bytes
 
 RULES = ("bounce", "stop", "once")
 """Rules of length, see `frame_order`."""
@@ -85,11 +85,11 @@ class FilmBatch:
 
     def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
         for part in self._frames.split(n):
-            yield _bytes(part)
+            yield as_bytes(part)
 
     def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
         for stop in range(len(self._frames), 0, -n):
-            yield _bytes(self._frames[max(0, stop - n) : stop].flip(0))
+            yield as_bytes(self._frames[max(0, stop - n) : stop].flip(0))
 
 
 def frame_order(frames: int, wanted: int, rule: str) -> NDArray[np.int64]:
@@ -140,8 +140,3 @@ def _to_and_fro(film: Film, n: int) -> Iterator[NDArray[np.uint8]]:
         # The turning point was shown by the way there.
         yield from islice(frames, skip, None)
         forward, skip = not forward, 1
-
-
-def _bytes(frames: Tensor) -> NDArray[np.uint8]:
-    whole = frames if not frames.is_floating_point() else frames.float().mul(255).round().clamp(0, 255).byte()
-    return whole.cpu().numpy()

@@ -12,10 +12,11 @@ from talkface_core.faces.align import align
 from talkface_core.faces.paste import frame_mask
 from talkface_core.faces.track import FaceTrack, fill
 from talkface_core.ladtalk.enhance import enhance
-from talkface_core.ladtalk.frames import as_bytes, dubbed_order, enhance_track, repaint_frames
+from talkface_core.ladtalk.frames import dubbed_order, enhance_track, repaint_frames
 from talkface_core.ladtalk.pipeline import Painter, dub
 from talkface_core.media.audio import AudioSource, audio_source
 from talkface_core.media.playback import FilmBatch
+from talkface_core.media.video import as_bytes
 from talkface_core.media.video_reader import VideoReader
 from tests.ladtalk.small_ladtalk import small_lips
 from tests.ladtalk.small_sovqae import sovqae
@@ -47,7 +48,7 @@ def sound(seconds: float) -> AudioSource:
 def test_mouths_are_those_of_a_film(frames: Tensor, length: str) -> None:
     lips, source, track = small_lips(), sound(1.0), tracked()
     order = dubbed_order(track, source, length)
-    whole = as_bytes(frames)
+    whole = torch.from_numpy(as_bytes(frames))
     made = torch.cat(list(repaint_frames(lips, whole, track, source, order, window=5)))
     film = dub(Painter(lips, None), FilmBatch(whole, track.fps), track, source, length)
     assert torch.equal(made, torch.from_numpy(np.concatenate(list(film))))
