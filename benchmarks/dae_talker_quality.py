@@ -23,13 +23,13 @@ from benchmarks.pictures import contact_sheet, timing_plot
 from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
 from talkface_core.dae_talker.model import BUNDLED, DAETalker, load_dae_talker
 from talkface_core.dae_talker.pipeline import Control, idle_motion, speak_to_file
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import StillMask
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, Evaluation, Truth
 from talkface_core.media.audio import AudioSource, audio_source, open_audio
 from talkface_core.media.video import VideoReader
 from talkface_core.parallel import pick_workers
-from talkface_core.training.data import ClipSet
 
 RATE = 16_000
 YAWS = (15.0, -15.0)

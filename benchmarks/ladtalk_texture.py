@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from benchmarks.pictures import contact_sheet
 from benchmarks.wav2lip_quality import Dubbing
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import fine_power_ratio, flicker, psnr, ssim
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import crop_faces
@@ -29,7 +30,6 @@ from talkface_core.ladtalk.model import BUNDLED, load_ladtalk
 from talkface_core.ladtalk.pipeline import MATCHED_ON, speech_windows
 from talkface_core.ladtalk.wav2lip import repaint
 from talkface_core.media.audio import audio_source
-from talkface_core.training.data import ClipSet
 
 AT_ONCE = 16
 TARGETS = {"fine power": (0.8, 1.2), "flicker": (None, 1.1)}

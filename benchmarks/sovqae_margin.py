@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from talkface_core.datasets.aligned_faces import face_crops
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import psnr
-from talkface_core.ladtalk.crops import face_crops
 from talkface_core.ladtalk.degrade import Softness, soften
 from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.patch_discriminator import discriminator_config
@@ -27,7 +28,6 @@ from talkface_core.ladtalk.quantiser import perplexity
 from talkface_core.ladtalk.recipe_sovqae import BATCHES, LOSSES, TRAINING, SOVQAERecipe
 from talkface_core.ladtalk.robustness import certify, same_codes
 from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
-from talkface_core.training.data import ClipSet
 from talkface_core.training.engine import train
 
 LEVELS = (0.5, 1.0, 2.0, 4.0)

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from benchmarks.pictures import contact_sheet
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
+from talkface_core.datasets.aligned_faces import face_crops
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.device import pick_dtype
 from talkface_core.evaluation.metrics import fine_power_ratio, flicker, psnr, ssim
-from talkface_core.ladtalk.crops import face_crops
 from talkface_core.ladtalk.degrade import Softness, soften
 from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.robustness import same_codes
 from talkface_core.ladtalk.sovqae import SOVQAE, load_sovqae
-from talkface_core.training.data import ClipSet
 
 KINDS = {"sharp": None, "96 lines": Softness(), "96 lines, soft": Softness(sigma=0.5, cubic=False)}
 

@@ -22,21 +22,21 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
+from talkface_core.datasets.aligned_faces import clip_crop
+from talkface_core.datasets.clips import Clip, ClipSet
 from talkface_core.evaluation.metrics import landmark_distance, mouth_lag, open_share, pearson, psnr
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import FaceCrop, crop_faces
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.paste import paste_faces
-from talkface_core.ladtalk.crops import clip_crop
 from talkface_core.ladtalk.references import beside, choose_references
 from talkface_core.ladtalk.training_repainted import elsewhere
 from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, load_wav2lip, repaint
 from talkface_core.media.audio import analysis_audio
-from talkface_core.media.features import LogMel
-from talkface_core.media.mel_windows import mel_windows
+from talkface_core.speech.features import LogMel
+from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.score import sync_score
 from talkface_core.sync.syncnet import load_syncnet
-from talkface_core.training.data import Clip, ClipSet
 
 LIPS = slice(48, 68)
 SHOWN = 8  # frames of a clip in the pictures

@@ -20,9 +20,9 @@ from ..talkface_core.dae_talker.model import DAETalker, SpeechModel
 from ..talkface_core.errors import InputError
 from ..talkface_core.faces.head_pose import HeadPose as Pose
 from ..talkface_core.media.audio import audio_source
-from ..talkface_core.media.features import EncodedAudio
 from ..talkface_core.media.timebase import as_rate
 from ..talkface_core.media.video import VideoWriter
+from ..talkface_core.speech.features import EncodedAudio
 from . import host
 from .sockets import DAE, HEAD_POSE, LATENTS, advanced, is_a, schema, seed_input
 from .speaking import Speaking, drawing_inputs, sampling_of, speaking_inputs

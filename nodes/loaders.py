@@ -15,7 +15,7 @@ from ..talkface_core.ladtalk.model import build_lips
 from ..talkface_core.ladtalk.sovqae import COMPONENT as SOVQAE_PART
 from ..talkface_core.ladtalk.sovqae import load_sovqae
 from ..talkface_core.ladtalk.wav2lip import COMPONENT as WAV2LIP_PART
-from ..talkface_core.media.features import mel_filters
+from ..talkface_core.speech.features import mel_filters
 from . import host
 from .sockets import DAE, SOVQAE, SPEECH2LATENT, WAV2LIP, advanced, schema
 

@@ -12,14 +12,16 @@ CORE = ROOT / "talkface_core"
 HOST = {"comfy", "comfy_api", "folder_paths", "nodes", "torchvision", "torchaudio"}
 ROOMS = {
     "media": set(),
+    "speech": {"media"},
     "diffusion": set(),
     "training": {"media"},
-    "evaluation": {"media", "training"},
+    "evaluation": {"media", "training", "datasets"},
     "faces": {"media", "training", "evaluation"},
-    "sync": {"media", "training", "evaluation", "faces"},
-    "footage": {"media", "training", "evaluation", "faces", "sync"},
-    "dae_talker": {"media", "diffusion", "training", "evaluation", "faces"},
-    "ladtalk": {"media", "diffusion", "training", "evaluation", "faces", "sync"},
+    "datasets": {"media", "speech", "training", "faces"},
+    "sync": {"media", "speech", "training", "evaluation", "faces", "datasets"},
+    "footage": {"media", "speech", "training", "evaluation", "faces", "sync", "datasets"},
+    "dae_talker": {"media", "speech", "diffusion", "training", "evaluation", "faces", "datasets"},
+    "ladtalk": {"media", "speech", "diffusion", "training", "evaluation", "faces", "sync", "datasets"},
 }
 """Each room of the core and the rooms below it."""
 
@@ -59,7 +61,7 @@ def state():
 before = state()
 import talkface_core
 for module in pkgutil.walk_packages(talkface_core.__path__, "talkface_core."):
-    if not re.search(r"__main__|recipe|training|augment|speech_data|speech_batches|crops", module.name):
+    if not re.search(r"__main__|recipe|training|augment|datasets|speech_data|speech_batches", module.name):
         importlib.import_module(module.name)
 assert state() == before, (before, state())
 """

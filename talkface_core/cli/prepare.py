@@ -103,7 +103,7 @@ def _speech() -> SpeechFinder:
     from ..checkpoints import CheckpointError, find_checkpoint, read_checkpoint
     from ..dae_talker.model import BUNDLED
     from ..footage.speech import rising
-    from ..media.gate import GateConfig, SilenceGate
+    from ..speech.vad import GateConfig, SilenceGate
 
     try:
         checkpoint = read_checkpoint(find_checkpoint(BUNDLED))

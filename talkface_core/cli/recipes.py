@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..dae_talker.autoencoder import DiffusionAutoencoder
-    from ..sync.training_data import TalkingFaces
+    from ..datasets.clips import ClipSet
+    from ..datasets.talking_faces import TalkingFaces
     from ..training.config import TrainConfig
-    from ..training.data import ClipSet
     from ..training.recipe import Recipe
 
 SPEECH_STEPS = {"tiny": 3000, "base": 100_000}
@@ -143,8 +143,8 @@ def sovqae(args: argparse.Namespace) -> Plan:
     import torch
 
     from ..checkpoints import find_checkpoint, read_checkpoint
+    from ..datasets.aligned_faces import face_crops
     from ..device import pick_dtype
-    from ..ladtalk.crops import face_crops
     from ..ladtalk.lpips import LPIPS, find_vgg
     from ..ladtalk.patch_discriminator import discriminator_config
     from ..ladtalk.recipe_sovqae import BATCHES, LOSSES, OWN_STEPS, STEPS, TRAINING, SOVQAERecipe, own
@@ -191,7 +191,7 @@ RECIPES: dict[str, Callable[[argparse.Namespace], Plan]] = {
 
 def clips(args: argparse.Namespace) -> tuple[ClipSet, ClipSet | None]:
     """The clips to train on and, where the set has one, its `val` split: --data names the set or its `train` folder."""
-    from ..training.data import ClipSet
+    from ..datasets.clips import ClipSet
 
     folder = Path(args.data).absolute()
     if (folder / "train").is_dir():
@@ -203,7 +203,7 @@ def clips(args: argparse.Namespace) -> tuple[ClipSet, ClipSet | None]:
 
 def talking(args: argparse.Namespace, size: int, versions: int) -> tuple[TalkingFaces, TalkingFaces | None]:
     """The aligned faces of the clips with their sound, and those of the `val` split, clean."""
-    from ..ladtalk.crops import talking_faces
+    from ..datasets.aligned_faces import talking_faces
 
     train, val = clips(args)
     data = talking_faces(train, size, cache(args), versions=versions, seed=args.seed, quiet=args.quiet)

@@ -20,9 +20,9 @@ from torch import nn
 from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
 from ..device import pick_device, pick_dtype, pick_layers
 from ..diffusion.blocks import Operations
-from ..media.features import mel_filters
-from ..media.gate import GateConfig, SilenceGate
 from ..media.timebase import as_rate
+from ..speech.features import mel_filters
+from ..speech.vad import GateConfig, SilenceGate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .latents import LatentSpace
 from .speech2latent import Speech2Latent, Speech2LatentConfig

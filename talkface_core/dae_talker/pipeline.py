@@ -18,9 +18,9 @@ from ..diffusion.sampling import Callback
 from ..errors import InputError
 from ..faces.head_pose import ANGLES
 from ..media.audio import AudioSource, analysis_blocks
-from ..media.features import EncodedAudio, FrontEnd, LogMel
 from ..media.timebase import Rate, as_rate, frame_count
 from ..media.video import VideoWriter
+from ..speech.features import EncodedAudio, FrontEnd, LogMel
 from .decode import decode, noise_from_seed
 from .model import DAETalker, SpeechModel
 from .pose import blink_track, pose_degrees, sway_track

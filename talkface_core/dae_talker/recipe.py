@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
+from ..datasets.clips import ClipSet
 from ..diffusion.parameterisation import diffuse, target
 from ..diffusion.sampling import SAMPLERS, shared_noise
 from ..diffusion.schedules import timesteps
 from ..training.config import TrainConfig
-from ..training.data import ClipSet
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .decode import to_pixels
 

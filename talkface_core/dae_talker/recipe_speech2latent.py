@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..errors import InputError
-from ..media.gate import GateConfig, SilenceGate, gate_loss
+from ..speech.vad import GateConfig, SilenceGate, gate_loss
 from ..training.config import TrainConfig
 from .pose import pose_units
 from .recipe import SYSTEM

@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .conformer import Conformer
+from ..speech.conformer import Conformer
 from .pose import PoseAdaptor
 
 

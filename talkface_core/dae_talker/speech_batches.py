@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..media.features import LogMel
-from ..media.gate import SILENCE, GateConfig, open_around
-from ..training.mel_augment import DB_PER_UNIT, MelAugment, smooth_curve
-from ..training.wave_augment import NOISES, noise
+from ..speech.features import LogMel
+from ..speech.mel_augment import DB_PER_UNIT, MelAugment, smooth_curve
+from ..speech.vad import SILENCE, GateConfig, open_around
+from ..speech.wave_augment import NOISES, noise
 from .pose import pose_units
 from .speech2latent import Speech2Latent
 from .speech_data import FPS, IGNORE, VISEMES, SpeechClip

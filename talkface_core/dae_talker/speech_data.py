@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..datasets.clips import Clip, ClipSet
 from ..errors import InputError
 from ..media.audio import analysis_audio, load_audio
-from ..media.features import LogMel
 from ..media.timebase import frame_centre, frame_count
-from ..training.data import Clip, ClipSet
-from ..training.wave_augment import WaveAugment
+from ..speech.features import LogMel
+from ..speech.wave_augment import WaveAugment
 
 FPS = 25
 IGNORE = -100

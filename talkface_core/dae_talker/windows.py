@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..media.gate import SILENCE
 from ..media.timebase import Rate, as_rate, frame_count
+from ..speech.vad import SILENCE
 from .pose import pose_degrees, pose_units
 from .speech2latent import Speech2Latent, Speech2LatentOutput, frame_positions
 

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
+from ..datasets.clips import ClipSet
 from ..training.config import TrainConfig
-from ..training.data import ClipSet
 from ..training.recipe import Batch, Recipe
 from .metrics import pearson
 from .probe import COMPONENT, INNER_LIPS, SYSTEM, LandmarkProbe, ProbeConfig, Reading

@@ -146,7 +146,7 @@ class BundledSync:
     name = SYNC
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        from ..media.features import LogMel
+        from ..speech.features import LogMel
         from ..sync.score import sync_score
         from ..sync.syncnet import load_syncnet
 

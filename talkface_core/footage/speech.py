@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..media.features import LogMel
 from ..media.timebase import frame_centre, step_at
+from ..speech.features import LogMel
 
 SpeechFinder = Callable[[Tensor], Tensor]
 """From log-mel [S,80] to whether somebody speaks at each step, bool [S]."""

@@ -16,8 +16,8 @@ from torch import nn
 
 from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
 from ..device import pick_device, pick_dtype, pick_layers
-from ..media.features import mel_filters
-from ..media.gate import GateConfig, SilenceGate
+from ..speech.features import mel_filters
+from ..speech.vad import GateConfig, SilenceGate
 from .sovqae import COMPONENT as SOVQAE_COMPONENT
 from .sovqae import SOVQAE, load_sovqae
 from .wav2lip import SYSTEM, Wav2Lip, load_wav2lip

@@ -27,13 +27,13 @@ from ..faces.solve_pose import warn_of_yaw
 from ..faces.track import FaceTrack
 from ..faces.tracking import SMOOTHING, track_faces
 from ..media.audio import AudioSource, analysis_blocks
-from ..media.features import LogMel
-from ..media.mel_windows import WINDOW as STEPS
-from ..media.mel_windows import WindowStream
 from ..media.playback import Film, frame_order, played
 from ..media.source import FirstSeconds
 from ..media.timebase import Rate, frame_count
 from ..media.video import VideoWriter
+from ..speech.features import LogMel
+from ..speech.mel_windows import WINDOW as STEPS
+from ..speech.mel_windows import WindowStream
 from .enhance import as_unit, matching_strength, restore
 from .model import Lips
 from .references import beside, choose_references, cut_references

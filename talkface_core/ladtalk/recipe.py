@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
-from ..media.mel_windows import FRAMES
+from ..datasets.talking_faces import TalkingFaces
+from ..speech.mel_windows import FRAMES
 from ..sync.syncnet import SyncNet, lower_half, sync_loss
-from ..sync.training_data import TalkingFaces
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Recipe
 from . import discriminator as quality

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..media.features import LogMel
-from ..media.mel_windows import FRAMES, WINDOW, window_starts
-from ..sync.training_data import FPS, TalkingFaces, lip_shapes, noise_mels
-from ..training.mel_augment import MelAugment
+from ..datasets.talking_faces import FPS, TalkingFaces, lip_shapes, noise_mels
+from ..speech.features import LogMel
+from ..speech.mel_augment import MelAugment
+from ..speech.mel_windows import FRAMES, WINDOW, window_starts
 from ..training.picture_augment import PictureAugment, Placement
 from .lip_augment import disturb_mouths, paint_lips
 from .training_repainted import STEADY

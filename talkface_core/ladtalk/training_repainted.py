@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..media.mel_windows import mel_windows
-from ..sync.training_data import FPS, TalkingFaces
+from ..datasets.talking_faces import FPS, TalkingFaces
+from ..speech.mel_windows import mel_windows
 from .wav2lip import Wav2Lip, repaint
 
 STEADY = (*range(27, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)

@@ -42,7 +42,7 @@ class Wav2LipConfig:
     speech, speech_blocks: as `SpeechEncoder`; decoder, decoder_blocks: from 1x1 up to the full size; out: channels of
     the last convolution but one; blend: the net predicts a mask as well, and where that is 0 the pixels are those
     shown: the face's upper half, the reference's lower half (False: as published); colour: "rgb" or "bgr"; mel_shift:
-    seconds by which a frame's window of sound lies later than media/mel_windows.py has it.
+    seconds by which a frame's window of sound lies later than speech/mel_windows.py has it.
     """
 
     size: int = 96

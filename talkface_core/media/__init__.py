@@ -1,1 +1,1 @@
-"""Sound and pictures in and out: time, audio, speech features, video; all of it streams."""
+"""Sound and pictures in and out, and time; all of it streams."""

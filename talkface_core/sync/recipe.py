@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
-from ..media.mel_windows import FRAMES
+from ..datasets.talking_faces import TalkingFaces, lip_shapes
+from ..speech.mel_windows import FRAMES
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Recipe
 from .score import MAX_SHIFT, cosines, vectors
 from .syncnet import COMPONENT, SYSTEM, SyncNet, SyncNetConfig
 from .training_batches import Sampler, SyncBatches
-from .training_data import TalkingFaces, lip_shapes
 
 
 @dataclass(frozen=True)

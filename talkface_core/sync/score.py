@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..media.mel_windows import FRAMES, mel_windows
+from ..speech.mel_windows import FRAMES, mel_windows
 from .syncnet import SyncNet, lower_half
 
 MAX_SHIFT = 15

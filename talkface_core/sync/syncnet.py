@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..errors import InputError
-from ..media.mel_windows import FRAMES
+from ..speech.mel_windows import FRAMES
 from .blocks import SpeechEncoder, Unit, fold
 
 SYSTEM = "sync"
@@ -37,7 +37,7 @@ class SyncNetConfig:
     of the picture's stages, the last is the vector's length; face_blocks: residual units of each stage but the last
     three; speech, speech_blocks: as `SpeechEncoder`; logistic: the vectors may be negative and the probability is a
     logistic function of the cosine; colour: "rgb" or "bgr"; mel_shift: seconds by which the sound's window lies later
-    than media/mel_windows.py has it.
+    than speech/mel_windows.py has it.
     """
 
     size: int = 96

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..media.features import LogMel
-from ..media.mel_windows import FRAMES, WINDOW, window_starts
-from ..training.mel_augment import MelAugment
+from ..datasets.talking_faces import FPS, TalkingFaces, noise_mels
+from ..speech.features import LogMel
+from ..speech.mel_augment import MelAugment
+from ..speech.mel_windows import FRAMES, WINDOW, window_starts
 from ..training.picture_augment import PictureAugment, Placement
-from .training_data import FPS, TalkingFaces, noise_mels
 
 STRETCH = 200  # frames of a clip that one batch draws from
 _MARGIN = 2 * WINDOW  # mel steps around them

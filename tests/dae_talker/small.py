@@ -10,7 +10,7 @@ from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAut
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.diffusion.schedules import Schedule
 from talkface_core.diffusion.unet import EncoderConfig, UNetConfig
-from talkface_core.media.gate import GateConfig, SilenceGate
+from talkface_core.speech.vad import GateConfig, SilenceGate
 
 SIZE, LATENT = 16, 8
 

@@ -16,9 +16,9 @@ from talkface_core.dae_talker.speech2latent import FrontEndConfig
 from talkface_core.dae_talker.windows import Control
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource, audio_source
-from talkface_core.media.features import EncodedAudio
 from talkface_core.media.timebase import frame_count
 from talkface_core.media.video import VideoReader
+from talkface_core.speech.features import EncodedAudio
 from tests.dae_talker.small import SIZE, save_small_talker, small_speech2latent
 
 

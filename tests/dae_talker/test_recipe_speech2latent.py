@@ -10,10 +10,10 @@ from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentC
 from talkface_core.dae_talker.speech_batches import Speech2LatentTraining
 from talkface_core.dae_talker.speech_data import VISEMES, SpeechClip
 from talkface_core.errors import InputError
-from talkface_core.media.gate import GateConfig, SilenceGate
+from talkface_core.speech.mel_augment import MelAugment
+from talkface_core.speech.vad import GateConfig, SilenceGate
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
-from talkface_core.training.mel_augment import MelAugment
 
 LATENT = 6
 PLAIN = MelAugment(

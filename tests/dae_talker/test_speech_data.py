@@ -18,9 +18,9 @@ from talkface_core.dae_talker.speech_data import (
     read_voices,
     viseme_track,
 )
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.errors import InputError
-from talkface_core.media.features import LogMel
-from talkface_core.training.data import ClipSet
+from talkface_core.speech.features import LogMel
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

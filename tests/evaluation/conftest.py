@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.probe import LandmarkProbe, load_probe
 from talkface_core.evaluation.report import Truth
-from talkface_core.training.data import ClipSet
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

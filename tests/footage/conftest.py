@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.faces.detect import Face
 from talkface_core.media.audio import audio_source
 from talkface_core.media.video import VideoWriter
 from talkface_core.media.video_reader import VideoReader
-from talkface_core.training.data import ClipSet
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 BLOCK, BITS = 8, 10

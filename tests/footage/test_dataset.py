@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.errors import InputError
 from talkface_core.footage.cut import Tools
 from talkface_core.footage.dataset import prepare
@@ -14,7 +15,6 @@ from talkface_core.footage.film import find_films
 from talkface_core.footage.rules import Rules
 from talkface_core.footage.sheet import TILE, load_tiles, save_tiles, write_pages
 from talkface_core.footage.table import table
-from talkface_core.training.data import ClipSet
 
 from .conftest import KnownFaces
 

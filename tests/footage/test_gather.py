@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.footage.cut import Tools
 from talkface_core.footage.film import Film
 from talkface_core.footage.gather import gather
@@ -16,7 +17,6 @@ from talkface_core.footage.rules import Rules
 from talkface_core.media.audio import analysis_audio, audio_source
 from talkface_core.media.timebase import frame_count
 from talkface_core.media.video import VideoWriter
-from talkface_core.training.data import ClipSet
 
 from .conftest import RATE, KnownFaces, numbered, voice
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.datasets.clips import PER_FRAME, ClipSet
 from talkface_core.evaluation.metrics import pearson
 from talkface_core.faces.track import FaceTrack
 from talkface_core.footage.truth import face_truth
-from talkface_core.training.data import PER_FRAME, ClipSet
 
 from .conftest import FIXTURES
 

@@ -8,7 +8,7 @@ from torch import nn
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.ladtalk.model import Lips
 from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, Wav2LipConfig, inference_copy
-from talkface_core.media.gate import GateConfig, SilenceGate
+from talkface_core.speech.vad import GateConfig, SilenceGate
 from tests.ladtalk.small_sovqae import sovqae
 
 SMALL = Wav2LipConfig(

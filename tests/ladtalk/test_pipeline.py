@@ -16,10 +16,10 @@ from talkface_core.faces.track import FaceTrack, fill
 from talkface_core.ladtalk import pipeline
 from talkface_core.ladtalk.pipeline import Painter, dub, dub_to_file, in_sight, needed, speech_windows, track_film
 from talkface_core.media.audio import audio_source, open_audio
-from talkface_core.media.features import LogMel
-from talkface_core.media.mel_windows import mel_windows
 from talkface_core.media.playback import FilmBatch, frame_order
 from talkface_core.media.video_reader import VideoReader
+from talkface_core.speech.features import LogMel
+from talkface_core.speech.mel_windows import mel_windows
 from tests.ladtalk.small_ladtalk import small_gate, small_lips
 from tests.ladtalk.small_sovqae import sovqae
 

@@ -11,8 +11,8 @@ from talkface_core.ladtalk.losses import Weights
 from talkface_core.ladtalk.recipe import BATCHES, TRAINING, WEIGHTS, Wav2LipRecipe
 from talkface_core.ladtalk.training_batches import Sampler, Wav2LipBatches
 from talkface_core.ladtalk.wav2lip import Wav2Lip, Wav2LipConfig
-from talkface_core.media.features import LogMel
-from talkface_core.media.mel_windows import mel_windows
+from talkface_core.speech.features import LogMel
+from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
 from talkface_core.training.engine import train
 from tests.sync.talkers import talkers

@@ -6,11 +6,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import settings
-
-# The same examples in every run, and no deadline: how busy a machine is says nothing about the code.
-settings.register_profile("media", derandomize=True, deadline=None)
-settings.load_profile("media")
 
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 

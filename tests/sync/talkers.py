@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from talkface_core.media.mel_windows import window_starts
-from talkface_core.sync.training_data import TalkingFaces
+from talkface_core.datasets.talking_faces import TalkingFaces
+from talkface_core.speech.mel_windows import window_starts
 
 SIZE, PAD = 96, 12
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from talkface_core.checkpoints import read_checkpoint
+from talkface_core.datasets.clips import ClipSet
+from talkface_core.datasets.talking_faces import TalkingFaces, read_sounds, read_speech
 from talkface_core.errors import InputError
-from talkface_core.media.mel_windows import mel_windows
+from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.recipe import BATCHES, LOSSES, TRAINING, SyncLoss, SyncRecipe, sync_errors
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
 from talkface_core.sync.training_batches import Sampler, SyncBatches
-from talkface_core.sync.training_data import TalkingFaces, read_sounds, read_speech
-from talkface_core.training.data import ClipSet
 from talkface_core.training.engine import train
 from tests.sync.talkers import talkers
 

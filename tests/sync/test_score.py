@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from talkface_core.errors import InputError
-from talkface_core.media.mel_windows import mel_windows
+from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.score import cosines, sync_score, vectors
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
 

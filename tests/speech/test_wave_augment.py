@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.media.features import LogMel
-from talkface_core.training import wave_augment
-from talkface_core.training.mel_augment import (
+from talkface_core.speech import wave_augment
+from talkface_core.speech.features import LogMel
+from talkface_core.speech.mel_augment import (
     MelAugment,
     energy_mel,
     mel_energy,
     reverberate_energy,
     warp_frequencies,
 )
-from talkface_core.training.wave_augment import NOISES, RATE, WaveAugment
+from talkface_core.speech.wave_augment import NOISES, RATE, WaveAugment
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -12,8 +12,8 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from ..media.timebase import Rate, frame_centre, step_at
 from .features import LogMel
-from .timebase import Rate, frame_centre, step_at
 
 WINDOW = 16
 """Mel steps of one window."""

@@ -21,8 +21,8 @@ from ..atomic import whole_file
 from ..errors import InputError
 from ..faces.align import EYE_LEVEL, MARGIN, FaceCrop, align, warp
 from ..faces.track import FaceTrack, smooth
-from ..sync.training_data import TalkingFaces, read_sounds, read_speech
-from ..training.data import Clip, ClipSet
+from .clips import Clip, ClipSet
+from .talking_faces import TalkingFaces, read_sounds, read_speech
 
 SMOOTHING = 0.5
 """Strength of `faces.track.smooth` before the crop is fitted, in training and by default in inference."""

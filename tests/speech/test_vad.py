@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from talkface_core.checkpoints import read_checkpoint, save_checkpoint
-from talkface_core.media.gate import GateConfig, SilenceGate, gate_loss, open_around
+from talkface_core.speech.vad import GateConfig, SilenceGate, gate_loss, open_around
 
 
 @pytest.fixture

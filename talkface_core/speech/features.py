@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .timebase import frame_count
+from ..media.timebase import frame_count
 
 SAMPLE_RATE = 16000
 

@@ -5,8 +5,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from talkface_core.media.features import LogMel
-from talkface_core.media.mel_windows import FRAMES, WINDOW, WindowStream, cut_windows, mel_windows, window_starts
+from talkface_core.speech.features import LogMel
+from talkface_core.speech.mel_windows import FRAMES, WINDOW, WindowStream, cut_windows, mel_windows, window_starts
 
 
 @pytest.fixture

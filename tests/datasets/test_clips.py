@@ -10,9 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from talkface_core.datasets.clips import Clip, ClipSet
 from talkface_core.errors import InputError
-from talkface_core.training import data
-from talkface_core.training.data import ClipSet
 
 
 def grey(clip: int, frame: int) -> int:
@@ -123,7 +122,7 @@ def test_frame_cache(folder: Path, tmp_path: Path) -> None:
 
 def test_frame_cache_resizes_by_area(folder: Path, tmp_path: Path, monkeypatch) -> None:
     board = np.indices((32, 32)).sum(0)[..., None].repeat(3, -1) % 2 * np.uint8(200)
-    monkeypatch.setattr(data.Clip, "decode", lambda clip: iter([board.astype(np.uint8)] * clip.frames))
+    monkeypatch.setattr(Clip, "decode", lambda clip: iter([board.astype(np.uint8)] * clip.frames))
     cache = ClipSet.open(folder).frame_cache(16, tmp_path / "cache", quiet=True)
     assert (np.unique(cache) == [100]).all()
 

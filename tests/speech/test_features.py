@@ -13,8 +13,8 @@ from torch import Tensor
 
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource, analysis_blocks
-from talkface_core.media.features import EncodedAudio, LogMel
 from talkface_core.media.timebase import as_rate, frame_at, seconds_of, step_at
+from talkface_core.speech.features import EncodedAudio, LogMel
 
 
 def speechlike(n: int, seed: int = 0) -> Tensor:

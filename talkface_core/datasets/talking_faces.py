@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..media.audio import analysis_audio
-from ..media.features import LogMel
-from ..training.data import ClipSet
-from ..training.wave_augment import NOISES, WaveAugment, noise
+from ..speech.features import LogMel
+from ..speech.wave_augment import NOISES, WaveAugment, noise
+from .clips import ClipSet
 
 FPS = 25
 

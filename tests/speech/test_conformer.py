@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from talkface_core.dae_talker.conformer import Conformer, ConvModule, RelativeAttention, sinusoids
+from talkface_core.speech.conformer import Conformer, ConvModule, RelativeAttention, sinusoids
 
 
 def test_relative_attention_equals_the_sum_over_pairs():

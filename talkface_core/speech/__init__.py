@@ -1,0 +1,1 @@
+"""Speech as networks hear it: log-mel, encoders, windows, voice activity, sound augmentation, Conformer."""
