@@ -25,11 +25,12 @@ from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import fine_power_ratio, flicker, psnr, ssim
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import crop_faces
-from talkface_core.ladtalk.enhance import as_unit, matching_strength, restore
+from talkface_core.ladtalk.enhance import matching_strength, restore
 from talkface_core.ladtalk.model import BUNDLED, load_ladtalk
 from talkface_core.ladtalk.pipeline import MATCHED_ON, speech_windows
 from talkface_core.ladtalk.wav2lip import repaint
 from talkface_core.media.audio import audio_source
+from talkface_core.pixels import as_byte_array, to_unit
 
 AT_ONCE = 16
 TARGETS = {"fine power": (0.8, 1.2), "flicker": (None, 1.1)}
@@ -55,13 +56,13 @@ def main() -> None:
         seen, sharp = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         real = crop_faces(dubbed.frames, dubbed.crop.resized(seen.shape[1]))
         first = slice(MATCHED_ON)
-        strength = matching_strength(seen[first], sharp[first], as_unit(real[first]))
+        strength = matching_strength(seen[first], sharp[first], to_unit(torch.from_numpy(real[first])))
         kinds = {"Wav2Lip": seen, "SOVQAE": sharp, "SOVQAE, matched": torch.lerp(seen, sharp, strength)}
         found["SOVQAE, matched", "strength"][clip.name] = strength
         for kind, frames in kinds.items():
-            for name, value in numbers(as_bytes(frames), real).items():
+            for name, value in numbers(as_byte_array(frames), real).items():
                 found[kind, name][clip.name] = value
-        for name, frames in zip(sheet, (as_bytes(seen), as_bytes(sharp), real), strict=True):
+        for name, frames in zip(sheet, (as_byte_array(seen), as_byte_array(sharp), real), strict=True):
             sheet[name].append(frames[len(frames) // 3])
     contact_sheet(args.out / "texture.png", {name: np.stack(frames) for name, frames in sheet.items()}, columns=6)
     report = as_report(found, {"model": str(args.model), "data": clips.name})
@@ -79,10 +80,6 @@ def numbers(made: NDArray[np.uint8], real: NDArray[np.uint8]) -> dict[str, float
         "fine power": fine_power_ratio(a, b),
         "flicker": flicker(a) / flicker(b),
     }
-
-
-def as_bytes(frames: torch.Tensor) -> NDArray[np.uint8]:
-    return (frames * 255).round().byte().numpy()
 
 
 def as_report(found: dict[tuple[str, str], dict[str, float]], about: dict[str, str]) -> Report:

@@ -30,6 +30,7 @@ from talkface_core.ladtalk.degrade import Softness, soften
 from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.robustness import same_codes
 from talkface_core.ladtalk.sovqae import SOVQAE, load_sovqae
+from talkface_core.pixels import as_byte_array
 
 KINDS = {"sharp": None, "96 lines": Softness(), "96 lines, soft": Softness(sigma=0.5, cubic=False)}
 
@@ -64,7 +65,7 @@ def main() -> None:
             seconds = (time.perf_counter() - began) / len(soft)
             found.append(numbers(model, soft, made, real) | {"ms a frame": 1000 * seconds})
             if kind == "96 lines, soft":
-                for name, frames in (("soft", soft), ("restored", as_bytes(made)), ("real", real)):
+                for name, frames in (("soft", soft), ("restored", as_byte_array(made)), ("real", real)):
                     sheet[name].append(frames[len(frames) // 2])
         rows[kind] = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
     contact_sheet(args.out / "sheet.png", {name: np.stack(frames) for name, frames in sheet.items()}, columns=6)
@@ -82,7 +83,7 @@ def load(checkpoint: str) -> SOVQAE:
 def numbers(model: SOVQAE, soft: NDArray[np.uint8], made: torch.Tensor, real: NDArray[np.uint8]) -> dict[str, float]:
     """One clip's numbers."""
     middle, side = real.shape[1] // 2, real.shape[2] // 5
-    rounded = as_bytes(made)
+    rounded = as_byte_array(made)
     pixels = [torch.from_numpy(frames[:8]).permute(0, 3, 1, 2).float() / 127.5 - 1 for frames in (soft, real)]
     return {
         "PSNR before": psnr(soft, real).clamp(max=60).mean().item(),
@@ -97,10 +98,6 @@ def numbers(model: SOVQAE, soft: NDArray[np.uint8], made: torch.Tensor, real: ND
         "flicker after": flicker(rounded) / flicker(real),
         "codes as of the sharp frame": same_codes(model, *pixels).float().mean().item(),
     }
-
-
-def as_bytes(frames: torch.Tensor) -> NDArray[np.uint8]:
-    return (frames * 255).round().byte().numpy()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from ..talkface_core.faces.paste import FEATHER, frame_mask, mouth_mask, paste_f
 from ..talkface_core.faces.solve_pose import warn_of_yaw
 from ..talkface_core.faces.track import FaceTrack, smooth
 from ..talkface_core.faces.tracking import track_faces
+from ..talkface_core.pixels import to_bytes
 from . import host
 from .finding import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
 from .sockets import FACE_CROP, FACE_LANDMARKS, FACE_TRACK, advanced, is_a, schema
@@ -240,7 +240,7 @@ def _parts(frames: int) -> Iterator[tuple[int, int]]:
 
 def _bytes(frames: Tensor) -> Iterator[Tensor]:
     for a, b in _parts(len(frames)):
-        yield frames[a:b].mul(255).round().clamp(0, 255).to(torch.uint8)
+        yield to_bytes(frames[a:b])
 
 
 def _drawn(frames: Tensor, track: FaceTrack, shown: list[int]) -> Iterator[Tensor]:

@@ -30,6 +30,7 @@ from ..talkface_core.device import pick_layers
 from ..talkface_core.errors import InputError
 from ..talkface_core.media.source import AudioSource
 from ..talkface_core.parallel import pick_workers
+from ..talkface_core.pixels import to_bytes
 
 log = logging.getLogger(__name__)
 
@@ -243,8 +244,7 @@ def _room(frames: int, shape: tuple[int, ...]) -> Tensor:
 
 def _picture(frame: Frame) -> Image.Image:
     frame = frame if isinstance(frame, Tensor) else torch.from_numpy(np.ascontiguousarray(frame))
-    frame = frame if frame.dtype == torch.uint8 else frame.float().mul(255).round().clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(frame.cpu().numpy())
+    return Image.fromarray(to_bytes(frame).cpu().numpy())
 
 
 class Interruptible(AudioSource):

@@ -19,6 +19,7 @@ from ..diffusion.schedules import timesteps
 from ..errors import InputError
 from ..frugal import Frugal
 from ..parallel import ordered_map
+from ..pixels import signed_to_unit, to_bytes, to_signed
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 
 INVERSION_STEPS = 50
@@ -50,7 +51,7 @@ def noise_from_image(
     size, device = model.config.image_size, model.compute_device
     if image.shape != (size, size, 3):
         raise InputError(f"reference picture of shape {list(image.shape)}: this model needs [{size}, {size}, 3]")
-    x_0 = rearrange(to_pixels(image).to(device), "h w c -> 1 c h w")
+    x_0 = rearrange(to_signed(image).to(device), "h w c -> 1 c h w")
     ts = timesteps(model.config.schedule, steps, model.config.sampling.spacing)
     with torch.no_grad():
         z = model.encode(x_0.to(next(model.encoder.parameters()).dtype))
@@ -63,7 +64,7 @@ def encode(model: DiffusionAutoencoder, frames: Iterable[Tensor]) -> Iterator[Te
     """Semantic latents float32 [n, D] on the CPU of chunks [n, H, W, 3], uint8 or 0..1, of the model's size."""
     device, dtype = model.compute_device, next(model.encoder.parameters()).dtype
     for chunk in frames:
-        pixels = rearrange(to_pixels(chunk), "n h w c -> n c h w")
+        pixels = rearrange(to_signed(chunk), "n h w c -> n c h w")
         yield model.encode(pixels.to(device, dtype)).float().cpu()
 
 
@@ -128,17 +129,12 @@ def sampling(
     return run, timesteps(config.schedule, own.steps if steps is None else steps, own.spacing)
 
 
-def to_pixels(frames: Tensor) -> Tensor:
-    """Frames, uint8 or 0..1, as float32 in -1..1."""
-    return frames.float() / 127.5 - 1 if frames.dtype == torch.uint8 else frames.float() * 2 - 1
-
-
 def to_frames(pixels: Tensor, dtype: torch.dtype = torch.uint8) -> Tensor:
     """Pixels [n, C, H, W] in -1..1 as frames [n, H, W, C]: uint8, rounded, or floats in 0..1."""
     last = rearrange(pixels, "n c h w -> n h w c")
     if dtype == torch.uint8:
-        return last.mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8, memory_format=torch.contiguous_format)
-    return last.mul(0.5).add_(0.5).clamp_(0, 1).to(dtype, memory_format=torch.contiguous_format)
+        return to_bytes(signed_to_unit(last)).contiguous()
+    return signed_to_unit(last).to(dtype, memory_format=torch.contiguous_format)
 
 
 def fit_square(images: Tensor, size: int) -> Tensor:
@@ -146,9 +142,9 @@ def fit_square(images: Tensor, size: int) -> Tensor:
     height, width = images.shape[-3:-1]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = to_pixels(images)[..., top : top + side, left : left + side, :].reshape(-1, side, side, 3)
+    square = to_signed(images)[..., top : top + side, left : left + side, :].reshape(-1, side, side, 3)
     resized = F.interpolate(rearrange(square, "n h w c -> n c h w"), (size, size), mode="bilinear", antialias=True)
-    fitted = rearrange(resized * 0.5 + 0.5, "n c h w -> n h w c").clamp(0, 1)
+    fitted = rearrange(signed_to_unit(resized), "n c h w -> n h w c")
     return fitted.reshape(*images.shape[:-3], size, size, 3)
 
 

@@ -26,9 +26,9 @@ from ..datasets.clips import ClipSet
 from ..diffusion.parameterisation import diffuse, target
 from ..diffusion.sampling import SAMPLERS, shared_noise
 from ..diffusion.schedules import timesteps
+from ..pixels import signed_to_unit, to_bytes, to_signed
 from ..training.config import TrainConfig
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
-from .decode import to_pixels
 
 SYSTEM = "dae_talker"
 EYES, MOUTH = slice(36, 48), slice(48, 68)
@@ -126,7 +126,7 @@ class AutoencoderRecipe:
 
     def loss(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Weighted mean squared error of the prediction, plus the read-out's."""
-        x0, eps = (rearrange(t, "b h w c -> b c h w") for t in (to_pixels(batch["frames"]), batch["eps"]))
+        x0, eps = (rearrange(t, "b h w c -> b c h w") for t in (to_signed(batch["frames"]), batch["eps"]))
         alpha, sigma = self.settings.schedule.alpha_sigma(batch["t"])
         z = self._encode(x0)
         out = self._predict(diffuse(x0, eps, alpha, sigma), batch["t"], z)
@@ -149,14 +149,14 @@ class AutoencoderRecipe:
         model = modules["autoencoder"]
         chosen = np.linspace(0, len(self.frames) - 1, 8).astype(int)
         device = next(model.parameters()).device
-        frames = rearrange(to_pixels(torch.from_numpy(self.frames[chosen]).to(device)), "n h w c -> n c h w")
+        frames = rearrange(to_signed(torch.from_numpy(self.frames[chosen]).to(device)), "n h w c -> n c h w")
         z = model.encode(frames).float()
         sampling, schedule = self.settings.sampling, self.settings.schedule
         x_T = shared_noise(frames.shape[1:], 0, len(frames), device)
         ts = timesteps(schedule, sampling.steps, sampling.spacing)
         made = SAMPLERS[sampling.sampler](model.denoiser(z), x_T.contiguous(), schedule, ts)
         rows = rearrange(torch.stack([frames, made]), "r n c h w -> (r h) (n w) c")
-        return ((rows.float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
+        return to_bytes(signed_to_unit(rows)).cpu().numpy()
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         """The autoencoder alone: stage 2 adds the rest of the system."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from ..errors import InputError
+from ..pixels import to_unit
 
 MOUTH = slice(48, 68)
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
@@ -31,8 +32,7 @@ def as_pictures(frames: ArrayLike | Tensor) -> Tensor:
     tensor = torch.as_tensor(frames)
     if tensor.ndim != 4 or tensor.shape[-1] != 3:
         raise InputError(f"frames of shape {list(tensor.shape)}; measuring needs RGB frames of shape [T, H, W, 3].")
-    scale = 1.0 if tensor.is_floating_point() else 255.0
-    return rearrange(tensor, "t h w c -> t c h w").to(torch.float32).contiguous() / scale
+    return rearrange(to_unit(tensor), "t h w c -> t c h w").contiguous()
 
 
 def _pair(generated: ArrayLike | Tensor, real: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:

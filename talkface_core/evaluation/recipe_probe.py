@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..datasets.clips import ClipSet
+from ..pixels import to_signed
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Recipe
 from .metrics import pearson
@@ -69,7 +70,7 @@ def augment(
     if rng.random() < 0.3:
         _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 96))])
         image = cv2.imdecode(code, cv2.IMREAD_COLOR)
-    pixels = image.astype(np.float32) / 127.5 - 1
+    pixels = to_signed(image)
     pixels = (pixels + rng.normal(0, 0.06)) * rng.uniform(0.85, 1.15) + rng.normal(0, 0.03, 3)
     if rng.random() < 0.5:
         pixels += rng.normal(0, rng.uniform(0, 0.06), pixels.shape)

@@ -16,6 +16,7 @@ from ..checkpoints import find_checkpoint, read_checkpoint
 from ..device import pick_dtype
 from ..errors import InputError
 from ..evaluation.shapes import rotation
+from ..pixels import to_bytes, to_signed
 from .align import as_frames, warp
 from .detect import Face, best_first
 from .net import FaceFinder, FaceNetConfig, FaceReader
@@ -135,7 +136,7 @@ class BundledDetector:
         """uint8 [B,H,W,3] -> [B,3,H,W] in -1..1 on the nets' device and in their dtype."""
         weight = self.reader.heat.weight
         x = torch.from_numpy(pictures).to(weight.device).permute(0, 3, 1, 2)
-        return (x.float() / 127.5 - 1).to(weight.dtype)
+        return to_signed(x).to(weight.dtype)
 
 
 def load_bundled(
@@ -173,7 +174,5 @@ def _pictures(frames: Any) -> list[NDArray[np.uint8]]:
     shape = tuple(frames.shape)
     if len(shape) != 4 or shape[3] != 3 or min(shape[1:3]) < 1:
         raise InputError(f"frames of shape {list(shape)}; give RGB frames [frames, height, width, 3].")
-    array = as_frames(frames, shape[1:3], shape[0])
-    if array.dtype != np.uint8:
-        array = (array.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    array = to_bytes(as_frames(frames, shape[1:3], shape[0]))
     return [np.ascontiguousarray(picture) for picture in array]

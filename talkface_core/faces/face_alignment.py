@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..pixels import to_bytes
 from .align import as_frames
 from .detect import Face, best_first
 
@@ -73,9 +74,7 @@ class FaceAlignment:
         shape = tuple(frames.shape)
         if len(shape) != 4 or shape[3] != 3:
             raise InputError(f"frames of shape {list(shape)}; give RGB frames [frames, height, width, 3].")
-        pictures = as_frames(frames, shape[1:3], shape[0])
-        if pictures.dtype != np.uint8:
-            pictures = (pictures.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        pictures = to_bytes(as_frames(frames, shape[1:3], shape[0]))
         return [self._faces(np.ascontiguousarray(picture)) for picture in pictures]
 
     def _faces(self, picture: np.ndarray) -> list[Face]:

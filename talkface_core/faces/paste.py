@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..pixels import to_bytes, to_unit
 from .align import FaceCrop, as_frames, like, pixel_matrix, warp
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
@@ -76,7 +77,7 @@ def paste_faces(
     place = crop.resized(side)
     out = np.array(pictures)
     for frame, face, weight, matrix in zip(out, made, masks, place.matrices.numpy(), strict=True):
-        _paste(frame, as_unit(face), weight, matrix, match_colour)
+        _paste(frame, to_unit(face), weight, matrix, match_colour)
     return like(out, frames)
 
 
@@ -89,11 +90,6 @@ def frame_mask(crop: FaceCrop, mask: Tensor | None = None) -> Tensor:
         if region is not None:
             area[region] = _back(weight, matrix, region, linear=True)
     return torch.from_numpy(out)
-
-
-def as_unit(picture: NDArray[np.generic]) -> NDArray[np.float32]:
-    """uint8 or float32 as float32 0..1."""
-    return picture.astype(np.float32) / 255 if picture.dtype == np.uint8 else picture
 
 
 def _masks(mask: Tensor | None, crop: FaceCrop, side: int) -> NDArray[np.float32]:
@@ -126,8 +122,8 @@ def _paste(
     if region is None:
         return
     weight = _back(mask, matrix, region, linear=True)
-    part = as_unit(frame[region])
-    before = as_unit(warp(frame, matrix, len(face)))
+    part = to_unit(frame[region])
+    before = to_unit(warp(frame, matrix, len(face)))
     if match_colour:
         face = face + colour_shift(before, face, mask)
     change = cv2.GaussianBlur(np.abs(face - before).max(2), (0, 0), max(0.01 * len(face), 0.5))
@@ -136,9 +132,8 @@ def _paste(
     new += (part - _back(before, matrix, region)) * _back(kept, matrix, region, linear=True)[..., None]
     mixed = part + weight[..., None] * (new.clip(0, 1) - part)
     inside = weight > 0
-    if frame.dtype == np.uint8:
-        mixed = np.rint(mixed * 255).clip(0, 255)
-    frame[region][inside] = mixed[inside].astype(frame.dtype)
+    mixed = mixed[inside]
+    frame[region][inside] = to_bytes(mixed) if frame.dtype == np.uint8 else mixed
 
 
 def colour_shift(

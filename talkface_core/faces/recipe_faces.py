@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
+from ..pixels import to_signed
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Recipe
 from .net import FaceFinder, FaceNetConfig, FaceReader
@@ -130,7 +131,7 @@ class FaceRecipe(Recipe):
 
 def as_input(pictures: Tensor) -> Tensor:
     """uint8 [B,H,W,3] -> float32 [B,3,H,W] in -1..1, channels last in memory."""
-    return rearrange(pictures.float() / 127.5 - 1, "b h w c -> b c h w")
+    return rearrange(to_signed(pictures), "b h w c -> b c h w")
 
 
 def focal(logits: Tensor, heat: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pixels import to_unit
+
 _GRID = (18, 32)  # rows and columns of the small picture that is compared
 _LEAST = 0.10  # mean difference (of 1) below which nothing is a cut: hands, turns and light stay below it
 _TIMES = 4.0  # by how much a cut surpasses the differences just before it
@@ -41,5 +43,5 @@ def thumbnail(frame: NDArray[np.generic]) -> NDArray[np.float32]:
     # OpenCV sets an environment variable when imported, which a host must not see.
     import cv2
 
-    small = cv2.resize(np.ascontiguousarray(frame), _GRID[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-    return small / 255 if frame.dtype == np.uint8 else small
+    small = cv2.resize(np.ascontiguousarray(frame), _GRID[::-1], interpolation=cv2.INTER_AREA)
+    return to_unit(small)

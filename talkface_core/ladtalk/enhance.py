@@ -24,6 +24,7 @@ from ..faces.detect import Detector, Face
 from ..faces.paste import paste_faces
 from ..faces.track import FaceTrack
 from ..frugal import Frugal
+from ..pixels import as_unit_tensor, to_bytes
 from .robustness import Check, go_on
 from .robustness_report import RobustnessReport, look
 from .sovqae import SOVQAE
@@ -86,7 +87,7 @@ def enhance(
             out[part] = done if mask is None else _masked(frames[part], done, mask, part)
         if landmarks is not None:
             after = out[part] if now is None else crop_faces(out[part], now)
-            moved += mouth_moved(landmarks, as_unit(faces), as_unit(after))
+            moved += mouth_moved(landmarks, as_unit_tensor(faces), as_unit_tensor(after))
         if callback:
             callback(min(start + window, len(frames)), len(frames))
     report = look(model, len(frames), chosen, shown, tuple(moved) if landmarks else None, check)
@@ -103,7 +104,7 @@ def restore(model: SOVQAE, faces: Tensor | NDArray[np.generic], strength: float 
     model. This is what a pipeline lays into its frames with faces.paste.
     """
     device = model.quantiser.usage.device
-    seen = _fitted(rearrange(as_unit(faces).to(device), "t h w c -> t c h w"), model)
+    seen = _fitted(rearrange(as_unit_tensor(faces).to(device), "t h w c -> t c h w"), model)
     made = seen
     if strength:
         pixels = (seen * 2 - 1).contiguous(memory_format=torch.channels_last)
@@ -175,13 +176,6 @@ def landmarks_by(detector: Detector) -> Landmarks:
     return read
 
 
-def as_unit(frames: Tensor | NDArray[np.generic]) -> Tensor:
-    """Frames, uint8 or floating 0..1, as float32 0..1."""
-    if isinstance(frames, np.ndarray):
-        frames = torch.from_numpy(frames if frames.flags.writeable else frames.copy())
-    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
-
-
 def _fitted(pictures: Tensor, model: SOVQAE) -> Tensor:
     """[T,3,H,W] with the shorter side of the model's size, both sides multiples of its factor."""
     height, width = pictures.shape[-2:]
@@ -197,7 +191,7 @@ def _resized(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def _back(frames: Frames, seen: Tensor, made: Tensor) -> Frames:
     """The change at the frames' own size: what is finer than the model sees stays."""
-    whole = as_unit(frames)
+    whole = as_unit_tensor(frames)
     change = rearrange((made - seen).to(whole.device), "t h w c -> t c h w")
     if change.shape[-2:] != whole.shape[1:3]:
         change = F.interpolate(change, tuple(whole.shape[1:3]), mode="bicubic", align_corners=False, antialias=True)
@@ -220,7 +214,7 @@ def face_mask(size: int) -> Tensor:
 
 def _masked(frames: Frames, done: Frames, mask: Tensor, part: slice) -> Frames:
     weight = (mask if mask.ndim == 2 else mask[part]).float().cpu()[..., None]
-    old, new = as_unit(frames).cpu(), as_unit(done).cpu()
+    old, new = as_unit_tensor(frames).cpu(), as_unit_tensor(done).cpu()
     mixed = _as(frames, torch.lerp(old, new, weight.clamp(0, 1)))
     untouched = (weight <= 0).expand(old.shape)
     if isinstance(frames, Tensor):
@@ -232,9 +226,9 @@ def _as(frames: Frames, pictures: Tensor) -> Frames:
     """float32 0..1 pictures as the kind, dtype and device of `frames`."""
     if isinstance(frames, Tensor):
         byte = frames.dtype == torch.uint8
-        return (pictures.mul(255).round() if byte else pictures).to(frames.device, frames.dtype)
+        return (to_bytes(pictures) if byte else pictures).to(frames.device, frames.dtype)
     byte = frames.dtype == np.uint8
-    return (pictures.mul(255).round() if byte else pictures).cpu().numpy().astype(frames.dtype)
+    return (to_bytes(pictures) if byte else pictures).cpu().numpy().astype(frames.dtype)
 
 
 def _check(

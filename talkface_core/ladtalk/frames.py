@@ -18,7 +18,7 @@ from ..faces.track import FaceTrack
 from ..media.audio import AudioSource
 from ..media.playback import frame_order
 from ..media.timebase import frame_count
-from ..media.video import as_bytes
+from ..pixels import as_byte_array
 from .enhance import enhance
 from .model import Lips
 from .pipeline import WINDOW, in_sight, speech_windows
@@ -48,7 +48,7 @@ def repaint_frames(
     check_shape(frames, track.size, len(track))
     crop, visible = align(track, lips.wav2lip.config.size), in_sight(track)
     chosen = choose_references(crop, track.valid.numpy(), track.scenes)
-    cut = cut_references((as_bytes(part) for part in frames.split(window)), crop, chosen)
+    cut = cut_references((as_byte_array(part) for part in frames.split(window)), crop, chosen)
     windows = speech_windows(lips, source, track.fps)
     for start in range(0, len(order), window):
         now = order[start : start + window]
@@ -57,7 +57,7 @@ def repaint_frames(
         if seen:
             numbers = [now[k] for k in seen]
             shown, place = chunk[seen], crop.at(numbers)
-            faces = as_bytes(crop_faces(shown, place))
+            faces = as_byte_array(crop_faces(shown, place))
             made = repaint(lips.wav2lip, faces, heard[seen], beside(faces, numbers, crop, chosen, cut))
             chunk[seen] = paste_faces(shown, made, place)
         yield chunk

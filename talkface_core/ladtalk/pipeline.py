@@ -31,10 +31,11 @@ from ..media.playback import Film, frame_order, played
 from ..media.source import FirstSeconds
 from ..media.timebase import Rate, frame_count
 from ..media.video import VideoWriter
+from ..pixels import as_unit_tensor
 from ..speech.features import LogMel
 from ..speech.mel_windows import WINDOW as STEPS
 from ..speech.mel_windows import WindowStream
-from .enhance import as_unit, matching_strength, restore
+from .enhance import matching_strength, restore
 from .model import Lips
 from .references import beside, choose_references, cut_references
 from .sovqae import SOVQAE
@@ -146,7 +147,7 @@ class Painter:
             made = repaint(self.lips.wav2lip, crop_faces(frames, crop.resized(size)), silence)
         with self.clock.part(TEXTURE):
             seen, sharp = restore(self.sovqae, made)
-            real = as_unit(crop_faces(frames, crop.resized(seen.shape[1])))
+            real = as_unit_tensor(crop_faces(frames, crop.resized(seen.shape[1])))
             self.strength = matching_strength(seen.cpu(), sharp.cpu(), real)
 
     def _restored(self, made: NDArray[np.uint8]) -> NDArray[np.uint8] | Tensor:

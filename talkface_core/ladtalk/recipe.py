@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ..datasets.talking_faces import TalkingFaces
+from ..pixels import to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
 from ..sync.syncnet import SyncNet, lower_half, sync_loss
 from ..training.config import TrainConfig
@@ -213,8 +214,8 @@ class Wav2LipRecipe(Recipe):
 
 def _pixels(frames: Tensor) -> Tensor:
     """uint8 [N,H,W,3] -> float [N,3,H,W] in 0..1."""
-    return rearrange(frames, "n h w c -> n c h w").float() / 255
+    return rearrange(to_unit(frames), "n h w c -> n c h w")
 
 
 def _bytes(pixels: Tensor) -> Tensor:
-    return rearrange((pixels.float().clamp(0, 1) * 255).round().byte(), "n c h w -> n h w c")
+    return rearrange(to_bytes(pixels), "n c h w -> n h w c")

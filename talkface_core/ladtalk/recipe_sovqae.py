@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ..errors import InputError
+from ..pixels import signed_to_unit, to_bytes
 from ..training.config import TrainConfig
 from .degrade import Softness, soften
 from .patch_discriminator import DiscriminatorConfig, PatchDiscriminator
@@ -228,7 +229,7 @@ class SOVQAERecipe:
         seen = np.stack([soften(frame, Softness(sigma=0.5)) for frame in real])
         device = next(modules["sovqae"].parameters()).device
         made = modules["sovqae"](to_pixels(torch.from_numpy(seen).to(device))).frames.float().cpu()
-        made = rearrange(((made.clamp(-1, 1) + 1) * 127.5).round().byte(), "n c h w -> n h w c").numpy()
+        made = rearrange(to_bytes(signed_to_unit(made)), "n c h w -> n h w c").numpy()
         return rearrange(np.stack([seen, made, real]), "r n h w c -> (r h) (n w) c")
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:

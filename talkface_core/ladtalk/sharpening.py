@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from ..pixels import to_signed
 from .sovqae import DETAIL, SOVQAE
 
 
@@ -36,4 +37,4 @@ def fit_sharpening(net: SOVQAE, pairs: Iterable[tuple[Tensor, Tensor]], ridge: f
 
 def to_pixels(frames: Tensor) -> Tensor:
     """Frames uint8 [B, H, W, 3] as float32 [B, 3, H, W] in -1..1."""
-    return rearrange(frames, "b h w c -> b c h w").float() / 127.5 - 1
+    return rearrange(to_signed(frames), "b h w c -> b c h w")

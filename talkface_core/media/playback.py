@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..pixels import as_byte_array
 from .timebase import Rate, as_rate
-from .video import VideoReader, as_bytes
+from .video_reader import VideoReader
 
 RULES = ("bounce", "stop", "once")
 """Rules of length, see `frame_order`."""
@@ -85,11 +86,11 @@ class FilmBatch:
 
     def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
         for part in self._frames.split(n):
-            yield as_bytes(part)
+            yield as_byte_array(part)
 
     def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
         for stop in range(len(self._frames), 0, -n):
-            yield as_bytes(self._frames[max(0, stop - n) : stop].flip(0))
+            yield as_byte_array(self._frames[max(0, stop - n) : stop].flip(0))
 
 
 def frame_order(frames: int, wanted: int, rule: str) -> NDArray[np.int64]:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..datasets.talking_faces import TalkingFaces, lip_shapes
+from ..pixels import signed_to_unit, to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Recipe
@@ -119,7 +120,7 @@ class SyncRecipe(Recipe):
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Cross-entropy of pairs and InfoNCE; `right` is the share of pairs told apart."""
         clips, windows, sounds = batch["times"].shape
-        faces = rearrange(batch["faces"], "c k t h w p -> (c k) t p h w").float() / 255
+        faces = rearrange(to_unit(batch["faces"]), "c k t h w p -> (c k) t p h w")
         # (c k s): the sounds of one window lie side by side, its own first.
         a = self._face_vectors(faces).unflatten(0, (clips, windows))
         b = self._speech_vectors(batch["windows"].flatten(0, 2)[:, None]).unflatten(0, (clips, windows, sounds))
@@ -183,7 +184,7 @@ class SyncRecipe(Recipe):
         panels = []
         for clip in range(min(4, len(data.lengths))):
             found = cosines(*vectors(net, data.inner(data.clip(clip)), data.mels[clip][0]))[:200]
-            grey = ((found.clamp(-1, 1) + 1) * 127.5).byte().numpy()
+            grey = to_bytes(signed_to_unit(found)).numpy()
             panels.append(cv2.copyMakeBorder(grey, 0, 200 - len(grey), 0, 4, cv2.BORDER_CONSTANT))
         picture = cv2.resize(np.concatenate(panels, 1), None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
         return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)

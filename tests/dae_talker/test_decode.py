@@ -16,9 +16,9 @@ from talkface_core.dae_talker.decode import (
     noise_from_seed,
     sampling,
     to_frames,
-    to_pixels,
 )
 from talkface_core.errors import InputError
+from talkface_core.pixels import to_signed
 from tests.dae_talker.small import LATENT, SIZE, small_autoencoder
 
 
@@ -100,7 +100,7 @@ def test_a_seed_gives_the_same_noise_and_another_seed_another(model):
 def test_noise_inverted_from_a_picture_gives_the_picture_back(model):
     torch.manual_seed(0)
     picture = F.interpolate(torch.rand(1, 3, 4, 4), SIZE, mode="bilinear")[0].permute(1, 2, 0)
-    z = model.encode(rearrange(to_pixels(picture), "h w c -> 1 c h w"))
+    z = model.encode(rearrange(to_signed(picture), "h w c -> 1 c h w"))
     inverted = noise_from_image(model, picture, steps=50, standardise=False)
 
     def error(noise: torch.Tensor) -> float:
@@ -194,7 +194,7 @@ def test_the_models_own_sampling_is_the_default(model):
 
 def test_pixels_and_frames_are_inverse():
     frames = torch.arange(256, dtype=torch.uint8).expand(3, 256)[None, :, :, None].expand(1, 3, 256, 3)
-    pixels = rearrange(to_pixels(frames), "n h w c -> n c h w")
+    pixels = rearrange(to_signed(frames), "n h w c -> n c h w")
     assert (pixels.min(), pixels.max()) == (-1, 1)
     assert torch.equal(to_frames(pixels), frames)
     assert torch.equal(to_frames(1.5 * pixels)[0, 0, ::255, 0], torch.tensor([0, 255], dtype=torch.uint8))  # clipped

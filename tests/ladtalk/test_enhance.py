@@ -15,7 +15,6 @@ from talkface_core.faces.detect import Face
 from talkface_core.faces.paste import frame_mask
 from talkface_core.faces.track import FaceTrack
 from talkface_core.ladtalk.enhance import (
-    as_unit,
     enhance,
     face_mask,
     landmarks_by,
@@ -25,6 +24,7 @@ from talkface_core.ladtalk.enhance import (
 )
 from talkface_core.ladtalk.robustness_report import NOISE_LEVELS, SAME_MOUTH
 from talkface_core.ladtalk.sovqae import SOVQAE
+from talkface_core.pixels import as_unit_tensor
 from tests.ladtalk.small_sovqae import SMALL, pictures, sovqae
 
 
@@ -78,12 +78,12 @@ def test_kind_and_dtype_stay(model: SOVQAE, faces: Tensor, kind: str) -> None:
         "numpy": faces.numpy(),
         "numpy float": faces.numpy().astype(np.float32) / 255,
     }[kind]
-    before = as_unit(given).clone()
+    before = as_unit_tensor(given).clone()
     out, _ = enhance(model, given, look_at=0)
     assert type(out) is type(given)
     assert out.dtype == given.dtype
-    assert torch.equal(as_unit(given), before)
-    assert (as_unit(out) - as_unit(enhance(model, faces.float() / 255, look_at=0)[0])).abs().max() < 0.02
+    assert torch.equal(as_unit_tensor(given), before)
+    assert (as_unit_tensor(out) - as_unit_tensor(enhance(model, faces.float() / 255, look_at=0)[0])).abs().max() < 0.02
 
 
 def test_strength_goes_from_nothing_to_all(model: SOVQAE, faces: Tensor) -> None:
@@ -187,7 +187,7 @@ def test_the_guard_looks_at_the_face_that_is_restored(model: SOVQAE) -> None:
     where = track(4, (80, 96))
     out, _ = enhance(model, frames, where, landmarks=read, window=4, look_at=0)
     for got, wanted in zip(seen, (frames, out), strict=True):
-        assert torch.equal(got, as_unit(crop_faces(wanted, align(where, 32))))
+        assert torch.equal(got, as_unit_tensor(crop_faces(wanted, align(where, 32))))
 
 
 def test_out_of_memory_halves_the_window(model: SOVQAE, faces: Tensor, monkeypatch, caplog) -> None:
@@ -275,7 +275,7 @@ def test_a_detector_is_the_guards_eye(model: SOVQAE, faces: Tensor) -> None:
         name, threshold = "blink", 0.5
 
         def detect(self, frames: Tensor) -> list[list[Face]]:
-            blank = (as_unit(faces[1]), as_unit(made[1]))
+            blank = (as_unit_tensor(faces[1]), as_unit_tensor(made[1]))
             return [[] if any(torch.equal(f, b) for b in blank) else [Face.of(points, 0.9)] for f in frames]
 
     made, _ = enhance(model, faces, window=5, look_at=0)

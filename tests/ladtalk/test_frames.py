@@ -16,8 +16,8 @@ from talkface_core.ladtalk.frames import dubbed_order, enhance_track, repaint_fr
 from talkface_core.ladtalk.pipeline import Painter, dub
 from talkface_core.media.audio import AudioSource, audio_source
 from talkface_core.media.playback import FilmBatch
-from talkface_core.media.video import as_bytes
 from talkface_core.media.video_reader import VideoReader
+from talkface_core.pixels import as_byte_array
 from tests.ladtalk.small_ladtalk import small_lips
 from tests.ladtalk.small_sovqae import sovqae
 
@@ -48,7 +48,7 @@ def sound(seconds: float) -> AudioSource:
 def test_mouths_are_those_of_a_film(frames: Tensor, length: str) -> None:
     lips, source, track = small_lips(), sound(1.0), tracked()
     order = dubbed_order(track, source, length)
-    whole = torch.from_numpy(as_bytes(frames))
+    whole = torch.from_numpy(as_byte_array(frames))
     made = torch.cat(list(repaint_frames(lips, whole, track, source, order, window=5)))
     film = dub(Painter(lips, None), FilmBatch(whole, track.fps), track, source, length)
     assert torch.equal(made, torch.from_numpy(np.concatenate(list(film))))
