@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from ..talkface_core.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
+from ..talkface_core.checkpoints import CheckpointError, list_checkpoints, read_header
 from ..talkface_core.device import pick_layers
 from ..talkface_core.errors import InputError
 from ..talkface_core.media.source import AudioSource
@@ -103,7 +103,7 @@ def checkpoint_path(name: str, system: str) -> Path:
 
 def _may_be(path: str | os.PathLike[str], system: str, default: bool) -> bool:
     try:
-        return read_checkpoint(path).system == system
+        return read_header(path).system == system
     except CheckpointError:
         return default  # a damaged file stays in the list: choosing it tells what is wrong with it
 

@@ -7,7 +7,8 @@ maps the file instead of copying it, and refuses whatever is not exactly what wa
 
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .atomic import whole_file
+from .config import Settings
 from .errors import InputError
 
 FORMAT = "talkface"
@@ -37,13 +39,32 @@ class CheckpointError(InputError):
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint as read: `states[component][key]` are tensors mapped from the file, in the stored dtype."""
+class Header:
+    """What a checkpoint says of itself, with none of its weights: `shapes[component][key]` are theirs."""
 
     path: Path
     system: str
     configs: dict[str, dict[str, Any]]
     provenance: dict[str, Any]
+    shapes: dict[str, dict[str, tuple[int, ...]]]
+
+    def config(self, component: str, kind: type[Settings]) -> Settings:
+        """The settings of a component. Raises CheckpointError, naming the key, where they are none of this kind."""
+        if component not in self.configs:
+            raise CheckpointError(f"{self.path}: holds no {component!r}, only {', '.join(self.configs)}.")
+        try:
+            return kind.from_dict(self.configs[component])
+        except InputError as error:
+            raise CheckpointError(
+                f"{self.path}: found unreadable settings of {component!r} ({error}); expected those that this version "
+                "of TalkFace knows."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Checkpoint(Header):
+    """A checkpoint as read: `states[component][key]` are tensors mapped from the file, in the stored dtype."""
+
     states: dict[str, dict[str, Tensor]]
 
     def load_into(self, module: Module, component: str, like: nn.Module | None = None) -> Module:
@@ -118,13 +139,12 @@ def save_checkpoint(
         save_file(tensors, part, metadata)
 
 
-def read_checkpoint(path: str | Path, system: str | None = None) -> Checkpoint:
-    """Open a checkpoint without copying its weights. `system`: the one it must hold; None takes any.
-
-    Raises CheckpointError for a missing, empty, cut-off, pickled or foreign file, another system, a newer format.
-    """
+def read_header(path: str | Path, system: str | None = None) -> Header:
+    """What a checkpoint says of itself, for lists: quick, as no weight is touched. `system` and errors as below."""
     path = Path(path)
-    metadata = _metadata(path)
+    stored = _stored_shapes(path)
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
         _refuse(path, "a safetensors file of another program (its metadata does not name TalkFace)", _EXPECTED)
     version = metadata.get("format_version", "")
@@ -135,17 +155,27 @@ def read_checkpoint(path: str | Path, system: str | None = None) -> Checkpoint:
     if not found or (system is not None and found != system):
         _refuse(path, f"a checkpoint of the system {found!r}", f"the system {system!r}" if system else "a named system")
     configs, provenance = (_mapping(path, metadata, name) for name in ("configs", "provenance"))
-    states: dict[str, dict[str, Tensor]] = {component: {} for component in configs}
-    try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (not a mapping)
-                component, _, key = name.partition(".")
-                if component not in states:
-                    _refuse(path, f"weights {name!r} of no component", f"keys that begin with {_names(configs)}")
-                states[component][key] = file.get_tensor(name)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: found a damaged file ({error}); expected {_EXPECTED}.") from error
-    return Checkpoint(path, found, configs, provenance, states)
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {component: {} for component in configs}
+    for name, shape in stored.items():
+        component, _, key = name.partition(".")
+        if component not in shapes:
+            _refuse(path, f"weights {name!r} of no component", f"keys that begin with {_names(configs)}")
+        shapes[component][key] = shape
+    return Header(path, found, configs, provenance, shapes)
+
+
+def read_checkpoint(path: str | Path, system: str | None = None) -> Checkpoint:
+    """Open a checkpoint without copying its weights. `system`: the one it must hold; None takes any.
+
+    Raises CheckpointError for a missing, empty, cut-off, pickled or foreign file, another system, a newer format.
+    """
+    header = read_header(path, system)
+    with _opened(header.path) as file:
+        states = {
+            component: {key: file.get_tensor(f"{component}.{key}") for key in keys}
+            for component, keys in header.shapes.items()
+        }
+    return Checkpoint(header.path, header.system, header.configs, header.provenance, header.shapes, states)
 
 
 def list_checkpoints(folders: Iterable[str | Path] = ()) -> dict[str, Path]:
@@ -168,8 +198,18 @@ def find_checkpoint(name_or_path: str | Path, folders: Iterable[str | Path] = ()
     return path
 
 
-def _metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, after checks that tell a user what a file that is none of them is."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file as the format's own reader opens it, which checks the header's every entry."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: found a damaged file ({error}); expected {_EXPECTED}.") from error
+
+
+def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes in a safetensors file, after checks that tell a user what a file that is none of them is."""
     if not path.is_file():
         _refuse(path, "a folder" if path.is_dir() else "no such file", _EXPECTED)
     size = path.stat().st_size
@@ -193,14 +233,15 @@ def _metadata(path: Path) -> dict[str, str]:
             )
         try:
             header = json.loads(opening + file.read(length - 1))
-            metadata = header.pop("__metadata__", {})
+            header.pop("__metadata__", None)
             end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+            shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             _refuse(path, "a damaged header", _EXPECTED)
     if size != end:
         what = "a cut-off file" if size < end else "bytes after the end"
         _refuse(path, f"{what}: {size} bytes, its header says {end}", "the whole file; copy it again")
-    return metadata
+    return shapes
 
 
 def _mapping(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from talkface_core.checkpoints import (
     find_checkpoint,
     list_checkpoints,
     read_checkpoint,
+    read_header,
     save_checkpoint,
 )
+from talkface_core.config import Config
 from talkface_core.errors import InputError
 
 
@@ -43,9 +46,13 @@ def saved(tmp_path: Path, nets: dict[str, nn.Module]) -> Path:
 
 
 def refused(path: Path, *words: str, system: str | None = None) -> None:
+    """By the reader of the whole file and by that of its header, in the same words."""
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(path, system)
     assert_one_line(caught, path, *words)
+    with pytest.raises(CheckpointError) as listed:
+        read_header(path, system)
+    assert str(listed.value) == str(caught.value)
 
 
 def assert_one_line(caught: pytest.ExceptionInfo, path: Path, *words: str) -> None:
@@ -160,6 +167,30 @@ def test_foreign_safetensors(tmp_path: Path) -> None:
     refused(path, "another program")
     save_file({"w": torch.zeros(2)}, path, {"format": "pt"})
     refused(path, "another program")
+
+
+def test_the_header_tells_all_but_the_weights(saved: Path) -> None:
+    checkpoint = read_checkpoint(saved, "toy")
+    header = read_header(saved, "toy")
+    assert (header.system, header.configs, header.provenance) == ("toy", checkpoint.configs, checkpoint.provenance)
+    assert header.shapes == {
+        name: {key: tuple(t.shape) for key, t in s.items()} for name, s in checkpoint.states.items()
+    }
+    assert header.shapes["unet"]["conv.weight"] == (3, 2, 3, 3)
+
+
+def test_settings_are_refused_by_file_component_and_key(saved: Path) -> None:
+    @dataclass(frozen=True)
+    class Width(Config):
+        width: int = 2
+
+    rewrite(saved, configs=json.dumps({"unet": {"width": 3}, "encoder": {"height": 3}}))
+    header = read_header(saved)
+    assert header.config("unet", Width) == Width(3)
+    with pytest.raises(CheckpointError, match=r"net\.safetensors: found unreadable settings of 'encoder' \(height is"):
+        header.config("encoder", Width)
+    with pytest.raises(CheckpointError, match=r"net\.safetensors: holds no 'gate', only unet, encoder"):
+        header.config("gate", Width)
 
 
 def test_wrong_system(saved: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from ..errors import InputError
 from .common import add_common, report
 
 if TYPE_CHECKING:
-    from ..checkpoints import Checkpoint
+    from ..checkpoints import Header
 
 
 def add_command(commands: Any) -> None:
@@ -31,17 +32,17 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List, describe or convert."""
-    from ..checkpoints import find_checkpoint, list_checkpoints, read_checkpoint
+    from ..checkpoints import find_checkpoint, list_checkpoints, read_header
 
     if args.convert is not None:
         return _convert(args)
     if args.output is not None:
         raise InputError("-o belongs to --convert; name the file to convert")
     if args.model is not None:
-        found = _described(read_checkpoint(find_checkpoint(args.model)))
+        found = _described(read_header(find_checkpoint(args.model)))
         _show(args, found, json.dumps(found, indent=2))
         return 0
-    models = [_described(read_checkpoint(path)) for path in list_checkpoints().values()]
+    models = [_described(read_header(path)) for path in list_checkpoints().values()]
     lines = [f"{m['name']:<24} {m['system']:<16} {m['parameters'] / 1e6:7.1f} M  {_origin(m)}" for m in models]
     _show(args, {"models": models}, "\n".join(lines) or "no bundled models")
     return 0
@@ -54,20 +55,20 @@ def _convert(args: argparse.Namespace) -> int:
         raise InputError("--convert needs -o OUT.safetensors, where the converted model goes")
     if not Path(args.output).parent.is_dir():
         raise InputError(f"output folder {Path(args.output).parent} does not exist; create it first or choose another")
-    from ..checkpoints import read_checkpoint
+    from ..checkpoints import read_header
     from ..dae_talker.convert import convert_diffae
     from ..ladtalk.convert import convert_wav2lip, recognises
 
     convert = convert_wav2lip if recognises(args.convert) else convert_diffae
     path = convert(args.convert, args.output)
-    made = _described(read_checkpoint(path))
+    made = _described(read_header(path))
     licence = made["provenance"].get("licence", "unknown")
     report(args, {"output": str(path), **made}, f"{path}: written; licence of the weights: {licence}")
     return 0
 
 
-def _described(checkpoint: Checkpoint) -> dict[str, Any]:
-    counts = {name: sum(t.numel() for t in state.values()) for name, state in checkpoint.states.items()}
+def _described(checkpoint: Header) -> dict[str, Any]:
+    counts = {name: sum(map(math.prod, shapes.values())) for name, shapes in checkpoint.shapes.items()}
     return {
         "name": checkpoint.path.stem,
         "path": str(checkpoint.path),

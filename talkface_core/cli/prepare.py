@@ -107,7 +107,7 @@ def _speech() -> SpeechFinder:
 
     try:
         checkpoint = read_checkpoint(find_checkpoint(BUNDLED))
-        gate = SilenceGate(GateConfig.from_dict(checkpoint.configs["gate"]))
+        gate = SilenceGate(checkpoint.config("gate", GateConfig))
         checkpoint.load_into(gate, "gate").float().eval().requires_grad_(False)
     except (CheckpointError, KeyError):
         return rising

@@ -36,12 +36,12 @@ class Plan:
 
 def dae_talker_autoencoder(args: argparse.Namespace) -> Plan:
     """DAE-Talker, stage 1: the diffusion autoencoder on single frames."""
-    from ..dae_talker.autoencoder import autoencoder_config
+    from ..dae_talker.autoencoder import AutoencoderConfig
     from ..dae_talker.recipe import BATCH_SIZE, LOSSES, STEPS, TRAINING, AutoencoderRecipe
 
     refuse(args, "autoencoder", "voices", "expert")
     preset = args.preset or "tiny"
-    config = autoencoder_config(preset)
+    config = AutoencoderConfig.preset(preset)
     batch = args.batch_size or BATCH_SIZE[preset]
     recipe = AutoencoderRecipe(
         *(clips(args)[0], config, cache(args), batch, LOSSES[preset]), compile=args.compile, quiet=args.quiet
@@ -146,7 +146,7 @@ def sovqae(args: argparse.Namespace) -> Plan:
     from ..datasets.aligned_faces import face_crops
     from ..device import pick_dtype
     from ..ladtalk.lpips import LPIPS, find_vgg
-    from ..ladtalk.patch_discriminator import discriminator_config
+    from ..ladtalk.patch_discriminator import DiscriminatorConfig
     from ..ladtalk.recipe_sovqae import BATCHES, LOSSES, OWN_STEPS, STEPS, TRAINING, SOVQAERecipe, own
     from ..ladtalk.sovqae import SOVQAEConfig
     from ..ladtalk.training_repainted import repaint_set
@@ -167,7 +167,7 @@ def sovqae(args: argparse.Namespace) -> Plan:
         face_crops(train, config.image_size, cache(args), quiet=args.quiet).frames,
         train.name,
         config,
-        discriminator_config(preset),
+        DiscriminatorConfig.preset(preset),
         own(loss) if args.init else loss,
         batches,
         LPIPS.load(vgg) if vgg else None,

@@ -112,8 +112,8 @@ def read_whole(name_or_path: str | Path) -> Checkpoint:
             f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
             "too: train the second stage on this autoencoder, then speak with its checkpoint."
         )
-    shown = _config(checkpoint, "autoencoder", AutoencoderConfig.from_dict).latent_dim
-    spoken = _config(checkpoint, "speech2latent", Speech2LatentConfig.from_dict).latent_dim
+    shown = checkpoint.config("autoencoder", AutoencoderConfig).latent_dim
+    spoken = checkpoint.config("speech2latent", Speech2LatentConfig).latent_dim
     if spoken != shown:
         raise CheckpointError(f"{checkpoint.path}: found latents of {spoken} values for a decoder that reads {shown}.")
     return checkpoint
@@ -121,17 +121,17 @@ def read_whole(name_or_path: str | Path) -> Checkpoint:
 
 def build_autoencoder(checkpoint: Checkpoint, operations: Operations = nn) -> DiffusionAutoencoder:
     """The autoencoder with its weights, in float32 on the CPU. Raises CheckpointError."""
-    config = _config(checkpoint, "autoencoder", AutoencoderConfig.from_dict)
+    config = checkpoint.config("autoencoder", AutoencoderConfig)
     return _loaded(checkpoint, "autoencoder", lambda layers: DiffusionAutoencoder(config, layers), operations)
 
 
 def build_speech(checkpoint: Checkpoint) -> SpeechModel:
     """The speech side with its weights, in float32 on the CPU. Raises CheckpointError."""
-    config = _config(checkpoint, "speech2latent", Speech2LatentConfig.from_dict)
+    config = checkpoint.config("speech2latent", Speech2LatentConfig)
     speech2latent = _loaded(checkpoint, "speech2latent", lambda layers: Speech2Latent(config, layers))
     gate = None
     if "gate" in checkpoint.configs:
-        settings = _config(checkpoint, "gate", GateConfig.from_dict)
+        settings = checkpoint.config("gate", GateConfig)
         gate = _loaded(checkpoint, "gate", lambda layers: SilenceGate(settings, layers))
     return SpeechModel(speech2latent, gate).eval()
 
@@ -146,7 +146,7 @@ def latent_space(checkpoint: Checkpoint) -> LatentSpace:
     for key in sorted(key for key in state if key.startswith("encoder.")):
         digest.update(key.encode())
         digest.update(state[key].half().contiguous().numpy().tobytes())
-    dim = _config(checkpoint, "autoencoder", AutoencoderConfig.from_dict).latent_dim
+    dim = checkpoint.config("autoencoder", AutoencoderConfig).latent_dim
     return LatentSpace(checkpoint.path.stem, digest.hexdigest()[:12], dim)
 
 
@@ -164,10 +164,3 @@ def _loaded(
     with torch.device("meta"):
         twin = build(nn)
     return checkpoint.load_into(build(operations), component, twin).eval().requires_grad_(False)
-
-
-def _config(checkpoint: Checkpoint, component: str, read: Callable[[dict[str, Any]], Any]) -> Any:
-    try:
-        return read(checkpoint.configs[component])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint.path}: found unreadable settings of {component!r} ({error}).") from error

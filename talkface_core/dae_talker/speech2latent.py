@@ -7,7 +7,7 @@ blocks -> pose adaptor -> N Conformer blocks -> linear. `base` has the widths of
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from types import ModuleType
 
@@ -16,13 +16,14 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..config import Config
 from ..errors import InputError
 from ..speech.conformer import Conformer
 from .pose import PoseAdaptor
 
 
 @dataclass(frozen=True)
-class FrontEndConfig:
+class FrontEndConfig(Config):
     """One kind of speech features: values per step, steps per second, time of step 0 in seconds."""
 
     dim: int = 80
@@ -39,7 +40,7 @@ WAV2VEC2 = FrontEndConfig(dim=768, rate="50", offset="399/32000")
 
 
 @dataclass(frozen=True)
-class Speech2LatentConfig:
+class Speech2LatentConfig(Config):
     """Sizes of the net; `preset` gives `tiny` (bundled) and `base` (the published layout)."""
 
     latent_dim: int = 512
@@ -64,41 +65,23 @@ class Speech2LatentConfig:
     eyes: bool = False
 
     @classmethod
-    def preset(cls, name: str, **changes) -> Speech2LatentConfig:
-        """The named sizes with some fields changed, e.g. `preset("tiny", latent_dim=64)`."""
-        if name not in PRESETS:
-            raise InputError(f"no speech2latent preset named {name!r}: choose from {', '.join(PRESETS)}")
-        return replace(PRESETS[name], **changes)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> Speech2LatentConfig:
-        """The inverse of `to_dict` (the config of a checkpoint)."""
-        values = dict(values)
-        fronts = {name: FrontEndConfig(**front) for name, front in values.pop("fronts").items()}
-        return cls(fronts=fronts, **values)
-
-    def to_dict(self) -> dict:
-        """Plain JSON-ready values."""
-        return asdict(self)
-
-
-PRESETS = {
-    "tiny": Speech2LatentConfig(
-        latent_dim=128,
-        front_width=64,
-        width=128,
-        heads=2,
-        ff=128,
-        encoder_blocks=2,
-        decoder_blocks=2,
-        dropout=0.1,
-        pre_norm=True,
-        pose_hidden=32,
-        pose_layers=1,
-        eyes=True,
-    ),
-    "base": Speech2LatentConfig(fronts={"mel": MEL, "wav2vec2": WAV2VEC2}),
-}
+    def presets(cls) -> dict[str, Speech2LatentConfig]:
+        """ "tiny" (bundled) and "base", the published layout."""
+        tiny = cls(
+            latent_dim=128,
+            front_width=64,
+            width=128,
+            heads=2,
+            ff=128,
+            encoder_blocks=2,
+            decoder_blocks=2,
+            dropout=0.1,
+            pre_norm=True,
+            pose_hidden=32,
+            pose_layers=1,
+            eyes=True,
+        )
+        return {"tiny": tiny, "base": cls(fronts={"mel": MEL, "wav2vec2": WAV2VEC2})}
 
 
 def frame_positions(

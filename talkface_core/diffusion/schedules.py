@@ -6,15 +6,16 @@ are flawed"), algorithm 1 and table 2.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, overload
+from typing import overload
 
 import torch
 from torch import Tensor
 
+from ..config import Config
 from ..errors import InputError
 
 MAX_BETA = 0.999
@@ -56,7 +57,7 @@ def _zero_terminal(alphas_cumprod: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Config):
     """A variance-preserving schedule: x_t = alpha_t x_0 + sigma_t eps, with alpha^2 + sigma^2 = 1.
 
     `name` is one of SCHEDULES, `steps` the number T of training steps, t = 0 .. T-1 (0 is nearly clean). Two schedules
@@ -114,23 +115,6 @@ class Schedule:
         if alpha == 0:
             return -math.inf
         return math.inf if sigma == 0 else math.log(alpha / sigma)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings, ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> "Schedule":
-        """The schedule that `to_dict` described. Raises InputError for settings it does not know."""
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(config) - known):
-            raise InputError(f"unknown schedule settings {', '.join(unknown)}: known are {', '.join(sorted(known))}")
-        return cls(**config)
-
-
-def make_schedule(name: str, steps: int = 1000, zero_terminal_snr: bool = False) -> Schedule:
-    """The schedule called `name` ("linear", "cosine", "scaled_linear") with T = `steps`."""
-    return Schedule(name, steps, zero_terminal_snr)
 
 
 def timesteps(schedule: Schedule, n: int, spacing: str = "trailing") -> list[int]:

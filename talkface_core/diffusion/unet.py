@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config import Config
 from .blocks import (
     Operations,
     ResBlock,
@@ -26,7 +27,7 @@ from .blocks import (
 
 
 @dataclass(frozen=True)
-class UNetConfig:
+class UNetConfig(Config):
     """Sizes of a U-Net. ``channels`` and ``attention`` (True/False) have one entry a level, finest first."""
 
     image_size: int
@@ -118,7 +119,7 @@ class UNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(Config):
     """Sizes of an image encoder (the first half of a U-Net, no time). ``attention`` has one entry a level."""
 
     image_size: int

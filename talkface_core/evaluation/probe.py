@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint
+from ..config import Config
 from ..errors import InputError
 from .metrics import as_pictures
 
@@ -28,7 +29,7 @@ EYES = slice(36, 48)
 
 
 @dataclass(frozen=True)
-class ProbeConfig:
+class ProbeConfig(Config):
     """Sizes of a `LandmarkProbe`: side of the square frames in pixels, stem patch, channels and landmarks."""
 
     size: int = 128
@@ -171,5 +172,5 @@ class LandmarkProbe(nn.Module):
 def load_probe(name_or_path: str | Path = BUNDLED) -> LandmarkProbe:
     """The bundled probe, or the one of a checkpoint file, in float32 and ready to read. Raises CheckpointError."""
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
-    probe = LandmarkProbe(ProbeConfig(**checkpoint.configs[COMPONENT]))
+    probe = LandmarkProbe(checkpoint.config(COMPONENT, ProbeConfig))
     return checkpoint.load_into(probe, COMPONENT).eval().requires_grad_(False).to(memory_format=torch.channels_last)

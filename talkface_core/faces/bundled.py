@@ -148,8 +148,8 @@ def load_bundled(
     """The bundled detector, or that of a checkpoint file. Raises CheckpointError."""
     device = torch.device(device)
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
-    finder = FaceFinder(FaceNetConfig.from_dict(checkpoint.configs["finder"]), operations)
-    reader = FaceReader(FaceNetConfig.from_dict(checkpoint.configs["reader"]), operations)
+    finder = FaceFinder(checkpoint.config("finder", FaceNetConfig), operations)
+    reader = FaceReader(checkpoint.config("reader", FaceNetConfig), operations)
     for component, net in (("finder", finder), ("reader", reader)):
         checkpoint.load_into(net, component)
         net.eval().requires_grad_(False).to(device, dtype or pick_dtype(device), memory_format=torch.channels_last)

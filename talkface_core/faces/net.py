@@ -8,8 +8,7 @@ defines: the mean face in that square. Sizes are small enough to be bundled and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..config import Config
 from .track import POINTS
 
 STRIDE = 8
@@ -31,19 +31,12 @@ POSE_UNIT = 20.0
 
 
 @dataclass(frozen=True)
-class FaceNetConfig:
+class FaceNetConfig(Config):
     """Channels of the finder at strides 4 to 64, of the reader at strides 4, 8 and 16, and the reader's crop side."""
 
     finder: tuple[int, ...] = (32, 48, 64, 64, 64)
     reader: tuple[int, ...] = (64, 72, 80)
     size: int = 128
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> FaceNetConfig:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in config.items()})
 
 
 class Residual(nn.Module):

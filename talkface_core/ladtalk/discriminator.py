@@ -6,21 +6,20 @@ It sees the lower half of one crop at a time: it judges pictures, not motion. No
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..config import Config
 from ..sync.syncnet import lower_half
 
 COMPONENT = "discriminator"
 
 
 @dataclass(frozen=True)
-class DiscriminatorConfig:
+class DiscriminatorConfig(Config):
     """size: side of the crops; patch: pixels are unshuffled by so much; channels of the stages; wide: how many stages
     after the first have kernels of five instead of three."""
 
@@ -30,17 +29,9 @@ class DiscriminatorConfig:
     wide: int = 1
 
     @classmethod
-    def preset(cls, name: str) -> DiscriminatorConfig:
-        """ "tiny" or "base", the published size."""
-        if name == "tiny":
-            return cls()
-        if name == "base":
-            return cls(patch=1, channels=(32, 64, 128, 256, 512, 512, 512), wide=3)
-        raise InputError(f"a discriminator of preset {name!r} is unknown; choose tiny or base.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+    def presets(cls) -> dict[str, DiscriminatorConfig]:
+        """ "tiny" and "base", the published size."""
+        return {"tiny": cls(), "base": cls(patch=1, channels=(32, 64, 128, 256, 512, 512, 512), wide=3)}
 
 
 class QualityDiscriminator(nn.Module):

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
+from ..checkpoints import Checkpoint, find_checkpoint, read_checkpoint
 from ..device import pick_device, pick_dtype, pick_layers
 from ..speech.features import mel_filters
 from ..speech.vad import GateConfig, SilenceGate
@@ -91,8 +91,5 @@ def build_gate(checkpoint: Checkpoint) -> SilenceGate | None:
     """The silence gate of a checkpoint, None where it has none. Raises CheckpointError."""
     if GATE_COMPONENT not in checkpoint.configs:
         return None
-    try:
-        config = GateConfig.from_dict(checkpoint.configs[GATE_COMPONENT])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint.path}: found unreadable settings of 'gate' ({error}).") from error
+    config = checkpoint.config(GATE_COMPONENT, GateConfig)
     return checkpoint.load_into(SilenceGate(config), GATE_COMPONENT).eval().requires_grad_(False)

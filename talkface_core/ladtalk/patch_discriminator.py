@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..config import Config
 
 
 @dataclass(frozen=True)
-class DiscriminatorConfig:
+class DiscriminatorConfig(Config):
     """`channels` of the convolutions, all but the last with stride 2, after folding `patch` x `patch` pixels.
 
     `norm`: batch normalisation between the first and the last, as published.
@@ -22,22 +21,10 @@ class DiscriminatorConfig:
     channels: tuple[int, ...] = (64, 128, 256, 512, 512)
     norm: bool = True
 
-    def to_dict(self) -> dict[str, Any]:
-        """The settings, ready for JSON."""
-        return asdict(self)
-
-
-PRESETS = {
-    "base": DiscriminatorConfig(),
-    "tiny": DiscriminatorConfig(patch=2, channels=(64, 96, 128), norm=False),
-}
-
-
-def discriminator_config(preset: str) -> DiscriminatorConfig:
-    """The config of a preset. Raises InputError for an unknown name."""
-    if preset not in PRESETS:
-        raise InputError(f"unknown preset {preset!r} of the discriminator: choose one of {', '.join(PRESETS)}")
-    return PRESETS[preset]
+    @classmethod
+    def presets(cls) -> dict[str, DiscriminatorConfig]:
+        """ "base", as published, and "tiny"."""
+        return {"base": cls(), "tiny": cls(patch=2, channels=(64, 96, 128), norm=False)}
 
 
 class PatchDiscriminator(nn.Module):

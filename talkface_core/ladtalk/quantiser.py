@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..config import Config
 from ..errors import InputError
 
 _COMPARED_AT_ONCE = 1024  # encodings with all codes
 
 
 @dataclass(frozen=True)
-class CodebookConfig:
+class CodebookConfig(Config):
     """Sizes and upkeep of a codebook.
 
     `codes` vectors of `dim` numbers. `update`: "gradient" (a weight, trained by the codebook loss) or "ema" (a buffer,

@@ -1,4 +1,4 @@
-"""SOVQAE: the vector-quantised auto-encoder that restores a face's texture (LaDTalk, Zhang et al. 2024, v3).
+"""SOVQAE: the vector-quantised auto-encoder that restores a face's texture (LaDTalk, Yang et al. 2024, v3).
 
 Nearest-code quantisation is the denoiser: noise on the input below the margin of a position leaves its code, and what
 the decoder draws, unchanged (robustness.py). The paper does not tell its network. `base` is the first stage of
@@ -12,15 +12,15 @@ resampling change the low band little; all fine texture still has to pass the co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import Checkpoint, CheckpointError
+from ..checkpoints import Checkpoint
+from ..config import Config
 from ..diffusion.blocks import Operations, SelfAttention2d, group_norm, zero_init
 from ..errors import InputError
 from .low_band import low_band
@@ -36,7 +36,7 @@ GAIN = 4.0
 
 
 @dataclass(frozen=True)
-class SOVQAEConfig:
+class SOVQAEConfig(Config):
     """Sizes.
 
     `channels` at each scale, halving from one to the next, after folding `patch` x `patch` pixels into channels;
@@ -69,42 +69,22 @@ class SOVQAEConfig:
         """Pixels along a side of one code."""
         return self.patch * 2 ** (len(self.channels) - 1)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The settings, ready for JSON."""
-        return asdict(self)
-
     @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> SOVQAEConfig:
-        """The config that `to_dict` described. Raises InputError for settings it does not know."""
-        try:
-            plain = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
-            return cls(**{**plain, "codebook": CodebookConfig(**config["codebook"])})
-        except (KeyError, TypeError) as error:
-            raise InputError(f"not the settings of a SOVQAE: {error}") from error
-
-    @classmethod
-    def preset(cls, name: str) -> SOVQAEConfig:
-        """`tiny` or `base`. Raises InputError for another name."""
-        if name not in PRESETS:
-            raise InputError(f"unknown preset {name!r} of the SOVQAE: choose one of {', '.join(PRESETS)}")
-        return PRESETS[name]
-
-
-PRESETS = {
-    "base": SOVQAEConfig(),
-    "tiny": SOVQAEConfig(
-        image_size=256,
-        patch=4,
-        channels=(96, 144),
-        blocks=3,
-        attention=(False, False),
-        middle=False,
-        norm=False,
-        bypass=96,
-        unseen=32,
-        codebook=CodebookConfig(codes=1024, dim=8, sphere=True, whiten=True),
-    ),
-}
+    def presets(cls) -> dict[str, SOVQAEConfig]:
+        """ "base", of the standard's size, and "tiny" (bundled)."""
+        tiny = cls(
+            image_size=256,
+            patch=4,
+            channels=(96, 144),
+            blocks=3,
+            attention=(False, False),
+            middle=False,
+            norm=False,
+            bypass=96,
+            unseen=32,
+            codebook=CodebookConfig(codes=1024, dim=8, sphere=True, whiten=True),
+        )
+        return {"base": cls(), "tiny": tiny}
 
 
 class ResBlock(nn.Module):
@@ -243,9 +223,7 @@ class SOVQAE(nn.Module):
 
 def load_sovqae(checkpoint: Checkpoint, operations: Operations = nn) -> SOVQAE:
     """The auto-encoder of a LaDTalk checkpoint for inference, float32 on the CPU. Raises CheckpointError."""
-    if COMPONENT not in checkpoint.configs:
-        raise CheckpointError(f"{checkpoint.path}: holds no {COMPONENT!r}, only {', '.join(checkpoint.configs)}.")
-    config = SOVQAEConfig.from_dict(checkpoint.configs[COMPONENT])
+    config = checkpoint.config(COMPONENT, SOVQAEConfig)
     with torch.device("meta"):
         twin = SOVQAE(config)
     return checkpoint.load_into(SOVQAE(config, operations), COMPONENT, twin).eval().requires_grad_(False)

@@ -13,7 +13,7 @@ BatchNorm is for training; `inference_copy` folds it away, so that only layers r
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoints import Checkpoint, CheckpointError
+from ..checkpoints import Checkpoint
+from ..config import Config
 from ..errors import InputError
 from ..sync.blocks import SpeechEncoder, Unit, chain, fold
 
@@ -34,7 +35,7 @@ _LIVE_MAPS = 4  # of the size of the widest one, at the peak: 3.1 and 3.3 were m
 
 
 @dataclass(frozen=True)
-class Wav2LipConfig:
+class Wav2LipConfig(Config):
     """Sizes of a `Wav2Lip`.
 
     size: side of the crops in pixels; patch: pixels are unshuffled by so much (1: as published); face: channels of the
@@ -73,32 +74,20 @@ class Wav2LipConfig:
             )
 
     @classmethod
-    def preset(cls, name: str) -> Wav2LipConfig:
-        """ "tiny" (bundled) or "base", the published size."""
-        if name == "tiny":
-            return cls()
-        if name == "base":
-            return cls(
-                patch=1,
-                face=(16, 32, 64, 128, 256, 512, 512),
-                face_blocks=(0, 2, 3, 2, 2, 1),
-                speech=(32, 64, 128, 256, 512),
-                speech_blocks=(2, 2, 2, 1),
-                decoder=(512, 512, 512, 384, 256, 128, 64),
-                decoder_blocks=(0, 1, 2, 2, 2, 2, 2),
-                out=32,
-                blend=False,
-            )
-        raise InputError(f"a Wav2Lip of preset {name!r} is unknown; choose tiny or base.")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Wav2LipConfig:
-        """The inverse of `to_dict` (the config of a checkpoint)."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+    def presets(cls) -> dict[str, Wav2LipConfig]:
+        """ "tiny" (bundled) and "base", the published size."""
+        base = cls(
+            patch=1,
+            face=(16, 32, 64, 128, 256, 512, 512),
+            face_blocks=(0, 2, 3, 2, 2, 1),
+            speech=(32, 64, 128, 256, 512),
+            speech_blocks=(2, 2, 2, 1),
+            decoder=(512, 512, 512, 384, 256, 128, 64),
+            decoder_blocks=(0, 1, 2, 2, 2, 2, 2),
+            out=32,
+            blend=False,
+        )
+        return {"tiny": cls(), "base": base}
 
 
 class Wav2Lip(nn.Module):
@@ -176,9 +165,7 @@ def load_wav2lip(checkpoint: Checkpoint, operations: ModuleType = nn) -> Wav2Lip
 
     Raises CheckpointError for a checkpoint without one.
     """
-    if COMPONENT not in checkpoint.configs:
-        raise CheckpointError(f"{checkpoint.path}: holds no {COMPONENT!r}, only {', '.join(checkpoint.configs)}.")
-    net = Wav2Lip(Wav2LipConfig.from_dict(checkpoint.configs[COMPONENT]))
+    net = Wav2Lip(checkpoint.config(COMPONENT, Wav2LipConfig))
     checkpoint.load_into(net, COMPONENT)
     return inference_copy(net, operations)
 

@@ -12,19 +12,21 @@ a bounded look-ahead and a stream gives the very result of the whole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config import Config
+
 SILENCE = -4.0
 _SMOOTH = 5
 
 
 @dataclass(frozen=True)
-class GateConfig:
+class GateConfig(Config):
     """Sizes of the net and times of the gate, in mel steps (80 per second).
 
     memory: the noise floor of a step is the lowest mel within so many steps before and after it;
@@ -44,15 +46,6 @@ class GateConfig:
     lead: int = 12
     hang: int = 10
     fade: int = 7
-
-    @classmethod
-    def from_dict(cls, values: dict) -> GateConfig:
-        """The inverse of `to_dict` (the config of a checkpoint)."""
-        return cls(**{**values, "dilations": tuple(values["dilations"])})
-
-    def to_dict(self) -> dict:
-        """Plain JSON-ready values."""
-        return asdict(self)
 
 
 class DilatedBlock(nn.Module):

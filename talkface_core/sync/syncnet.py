@@ -10,10 +10,9 @@ Pixels: the lower half of five aligned crops, 0..1, RGB, or BGR where weights we
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint
+from ..config import Config
 from ..errors import InputError
 from ..speech.mel_windows import FRAMES
 from .blocks import SpeechEncoder, Unit, fold
@@ -30,7 +30,7 @@ COMPONENT = "syncnet"
 
 
 @dataclass(frozen=True)
-class SyncNetConfig:
+class SyncNetConfig(Config):
     """Sizes of a `SyncNet`.
 
     size: side of the aligned crops in pixels; patch: pixels are unshuffled by so much (1: as published); face: channels
@@ -59,29 +59,17 @@ class SyncNetConfig:
             raise InputError(f"a SyncNet's vectors need one length, not {self.face[-1]} and {self.speech[-1]}.")
 
     @classmethod
-    def preset(cls, name: str) -> SyncNetConfig:
-        """ "tiny" (bundled) or "base", the published size."""
-        if name == "tiny":
-            return cls()
-        if name == "base":
-            return cls(
-                patch=1,
-                face=(32, 64, 128, 256, 512, 512, 512),
-                face_blocks=(0, 2, 3, 2, 2, 0),
-                speech=(32, 64, 128, 256, 512),
-                speech_blocks=(2, 2, 2, 2),
-                logistic=False,
-            )
-        raise InputError(f"a SyncNet of preset {name!r} is unknown; choose tiny or base.")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> SyncNetConfig:
-        """The inverse of `to_dict` (the config of a checkpoint)."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+    def presets(cls) -> dict[str, SyncNetConfig]:
+        """ "tiny" (bundled) and "base", the published size."""
+        base = cls(
+            patch=1,
+            face=(32, 64, 128, 256, 512, 512, 512),
+            face_blocks=(0, 2, 3, 2, 2, 0),
+            speech=(32, 64, 128, 256, 512),
+            speech_blocks=(2, 2, 2, 2),
+            logistic=False,
+        )
+        return {"tiny": cls(), "base": base}
 
 
 class SyncNet(nn.Module):
@@ -140,7 +128,7 @@ def load_syncnet(model: str | Path, operations: ModuleType = nn) -> SyncNet:
     Raises CheckpointError for a file that is none.
     """
     checkpoint = read_checkpoint(find_checkpoint(model), SYSTEM)
-    trained = SyncNet(SyncNetConfig.from_dict(checkpoint.configs[COMPONENT]))
+    trained = SyncNet(checkpoint.config(COMPONENT, SyncNetConfig))
     checkpoint.load_into(trained, COMPONENT)
     net = SyncNet(trained.config, norm=False, operations=operations)
     net.load_state_dict(fold(trained))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from talkface_core.checkpoints import read_checkpoint
-from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder, autoencoder_config
+from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from talkface_core.dae_talker.convert import convert_diffae, read_diffae
 from talkface_core.diffusion.sampling import get_sampler
 from talkface_core.diffusion.schedules import timesteps
@@ -115,7 +115,7 @@ def test_the_ffhq256_layout_is_base(tmp_path: Path, golden: dict[str, Any]) -> N
     state = {key: torch.zeros(()).expand(shape) for key, shape in golden["ffhq256"].items()}
     path = lightning(tmp_path / "last.ckpt", state, torch.zeros(()).expand(32, 3, 256, 256), hyper_parameters={})
     config, converted, _ = read_diffae(path)
-    assert config == autoencoder_config("base")
+    assert config == AutoencoderConfig.preset("base")
     assert len(converted) == len(state) == 706
     assert sum(tensor.numel() for tensor in converted.values()) == 168_492_291
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
-from talkface_core.dae_talker.autoencoder import DiffusionAutoencoder, autoencoder_config
+from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from talkface_core.dae_talker.decode import (
     decode,
     decode_memory,
@@ -85,7 +85,7 @@ def test_several_workers_change_no_frame_and_no_order(model):
 def test_large_models_decode_fewer_frames_at_a_time(model):
     assert default_window(model) == 16
     with torch.device("meta"):
-        tiny, base = (DiffusionAutoencoder(autoencoder_config(preset)) for preset in ("tiny", "base"))
+        tiny, base = (DiffusionAutoencoder(AutoencoderConfig.preset(preset)) for preset in ("tiny", "base"))
     assert default_window(tiny) == 16
     assert default_window(base) == 1
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from talkface_core.diffusion.sampling import denoiser, noise, sample_ddim, seeded, shared_noise
-from talkface_core.diffusion.schedules import make_schedule, timesteps
+from talkface_core.diffusion.schedules import Schedule, timesteps
 from talkface_core.errors import InputError
 
 SHAPE = (3, 4, 4)
-COSINE = make_schedule("cosine")
+COSINE = Schedule("cosine")
 MODEL = denoiser(lambda x, t: torch.tanh(x), "v", COSINE)
 
 

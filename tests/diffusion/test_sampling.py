@@ -18,13 +18,13 @@ from talkface_core.diffusion.sampling import (
     sample_dpmpp_2m,
     seeded,
 )
-from talkface_core.diffusion.schedules import SCHEDULES, Schedule, make_schedule, timesteps
+from talkface_core.diffusion.schedules import SCHEDULES, Schedule, timesteps
 
 SHAPE = (1, 2, 2)
 MU = torch.tensor([0.3, -0.6, 0.0, 0.9], dtype=torch.float64).reshape(SHAPE)
 STD = torch.tensor([0.5, 0.2, 1.0, 1.5], dtype=torch.float64).reshape(SHAPE)
-FINE = make_schedule("linear", 20000)
-COSINE = make_schedule("cosine")
+FINE = Schedule("linear", 20000)
+COSINE = Schedule("cosine")
 EVERY = pytest.mark.parametrize(
     "schedule", [Schedule(name, 1000, zero) for name in SCHEDULES for zero in (False, True)]
 )
@@ -93,7 +93,7 @@ def test_converges_at_its_order(name, expected):
 )
 def test_converges_at_its_order_from_zero_terminal_snr(name, schedule_name, expected):
     """Where alpha leaves 0 in a straight line (cosine), the steps in lambda behave as 1/k: the error is log(n)/n^2."""
-    schedule = make_schedule(schedule_name, 20000, zero_terminal_snr=True)
+    schedule = Schedule(schedule_name, 20000, zero_terminal_snr=True)
     first, last = 19999, 1500
     model = Gaussian(schedule)
     exact = model(model.flow(start(), first, last), last)[0]
@@ -154,7 +154,7 @@ def test_second_order_pays_at_few_steps(n):
 
 def test_second_step_from_zero_terminal_snr_is_first_order():
     """After lambda = -inf there is no finite history to extrapolate from."""
-    schedule = make_schedule("linear", zero_terminal_snr=True)
+    schedule = Schedule("linear", zero_terminal_snr=True)
     plain, second = Gaussian(schedule), Gaussian(schedule)
     sample_ddim(plain, start(), schedule, [999, 800, 600, 400, 200])
     sample_dpmpp_2m(second, start(), schedule, [999, 800, 600, 400, 200])
@@ -202,7 +202,7 @@ def test_ancestral_sampling_has_the_mean_and_variance_of_the_data():
 
 def test_ancestral_sampling_is_ddpm():
     """eta = 1 over all steps: the posterior mean and variance of Ho et al. 2020, eq. 7, from betas alone."""
-    schedule = make_schedule("linear", 50)
+    schedule = Schedule("linear", 50)
     model = Gaussian(schedule)
     image = sample_ddim(model, start(), schedule, list(range(49, -1, -1)), eta=1.0, generator=seeded(3))
     generator, x, bar = seeded(3), start(), [*schedule.alphas_cumprod.tolist(), 1.0]

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from talkface_core.diffusion.parameterisation import KINDS
 from talkface_core.diffusion.sampling import SAMPLERS, denoiser, get_sampler, invert_ddim, noise, sample_ddim, seeded
-from talkface_core.diffusion.schedules import make_schedule, timesteps
+from talkface_core.diffusion.schedules import Schedule, timesteps
 from talkface_core.errors import InputError
 
 SHAPE = (1, 2, 2)
-COSINE = make_schedule("cosine")
+COSINE = Schedule("cosine")
 EACH_SAMPLER = pytest.mark.parametrize("name", SAMPLERS)
 
 
@@ -31,7 +31,7 @@ def start(n: int = 5) -> Tensor:
 @pytest.mark.parametrize("kind", ["v", "x0"])
 @EACH_SAMPLER
 def test_networks_start_from_pure_noise(name, kind):
-    schedule = make_schedule("linear", zero_terminal_snr=True)
+    schedule = Schedule("linear", zero_terminal_snr=True)
     image = SAMPLERS[name](denoiser(lambda x, t: 0.5 * x, kind, schedule), start(), schedule, timesteps(schedule, 4))
     assert torch.isfinite(image).all()
     assert image.abs().max() > 0.01
@@ -39,7 +39,7 @@ def test_networks_start_from_pure_noise(name, kind):
 
 def test_eps_does_not_fit_zero_terminal_snr():
     with pytest.raises(InputError, match=r"eps.*zero_terminal_snr.*use v or x0"):
-        denoiser(lambda x, t: x, "eps", make_schedule("linear", zero_terminal_snr=True))
+        denoiser(lambda x, t: x, "eps", Schedule("linear", zero_terminal_snr=True))
 
 
 def test_unknown_prediction_lists_the_choices():

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from talkface_core.checkpoints import save_checkpoint
-from talkface_core.dae_talker.autoencoder import DiffusionAutoencoder, autoencoder_config
+from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 
 from .client import SUCCESS, Client
@@ -36,7 +36,7 @@ def server(host: Host, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def large(server: Server) -> Iterator[Path]:
     """A checkpoint of the published size with random weights in the host's folder: 0.4 GB."""
-    config = autoencoder_config("base")
+    config = AutoencoderConfig.preset("base")
     with torch.device("meta"):
         made = {
             "autoencoder": DiffusionAutoencoder(config),

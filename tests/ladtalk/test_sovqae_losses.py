@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from talkface_core.ladtalk.patch_discriminator import DiscriminatorConfig, PatchDiscriminator, discriminator_config
+from talkface_core.ladtalk.patch_discriminator import DiscriminatorConfig, PatchDiscriminator
 from talkface_core.ladtalk.sovqae_losses import (
     TextureLoss,
     adaptive_weight,
@@ -144,6 +144,6 @@ def test_the_adaptive_weight_balances_gradients(real: Tensor) -> None:
 
 def test_the_published_discriminators_size() -> None:
     with torch.device("meta"):
-        judge = PatchDiscriminator(discriminator_config("base"))
+        judge = PatchDiscriminator(DiscriminatorConfig.preset("base"))
         assert sum(p.numel() for p in judge.parameters()) == pytest.approx(7.0e6, rel=0.01)
         assert judge(torch.empty(1, 3, 512, 512))[-1].shape == (1, 1, 30, 30)

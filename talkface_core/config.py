@@ -1,0 +1,97 @@
+"""Settings of networks: frozen dataclasses with named presets that go to JSON and come back checked, key by key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from .errors import InputError
+
+Settings = TypeVar("Settings", bound="Config")
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every class of settings can do; subclass it as a frozen dataclass.
+
+    Fields are bool, int, float, str, other settings, and tuples, dicts by name and optional ones of these. A field with
+    a default may be missing in what is read, so that old files load after a field was added. `__post_init__` raises
+    InputError for values that do not fit together.
+    """
+
+    @classmethod
+    def presets(cls: type[Settings]) -> dict[str, Settings]:
+        """The named sizes."""
+        return {}
+
+    @classmethod
+    def preset(cls: type[Settings], name: str, **changes: Any) -> Settings:
+        """A named size, with some fields changed: `preset("tiny", dropout=0.0)`. Raises InputError for another name."""
+        known = cls.presets()
+        if name not in known:
+            raise InputError(f"preset {name!r} of {cls.__name__} is unknown: choose one of {', '.join(known)}")
+        return replace(known[name], **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON has them: nested ones as mappings, tuples as lists."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
+        """The settings that `to_dict` described.
+
+        Raises InputError, naming the key, for one that is unknown or missing, for a value of another kind, and for
+        values that the class refuses.
+        """
+        return _settings(cls, values, "")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Config):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, tuple | list) else value
+
+
+def _settings(cls: type[Settings], values: Any, key: str) -> Settings:
+    if not isinstance(values, Mapping):
+        raise InputError(f"{key or cls.__name__} is {values!r}, not an object with the settings of {cls.__name__}")
+    known, inside = {field.name: field for field in fields(cls)}, f"{key}." if key else ""
+    if unknown := sorted(str(name) for name in values.keys() - known.keys()):
+        raise InputError(f"{inside}{unknown[0]} is unknown; {cls.__name__} has {', '.join(known)}")
+    required = [name for name, field in known.items() if field.default is field.default_factory is MISSING]
+    if missing := [name for name in required if name not in values]:
+        raise InputError(f"{inside}{missing[0]} is missing; {cls.__name__} needs {', '.join(required)}")
+    hints = get_type_hints(cls)
+    read = {name: _value(hints[name], value, inside + name) for name, value in values.items()}
+    try:
+        return cls(**read)
+    except (ValueError, ArithmeticError, LookupError) as error:
+        raise InputError(f"{key or cls.__name__} does not fit together: {error}") from error
+
+
+def _value(hint: Any, value: Any, key: str) -> Any:
+    """The value of a field of type `hint`."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind in (Union, UnionType):
+        return None if value is None else _value(next(one for one in inner if one is not NoneType), value, key)
+    if kind is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{key} is {value!r}, not a list")
+        return tuple(_value(inner[0], entry, f"{key}[{n}]") for n, entry in enumerate(value))
+    if kind is dict:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{key} is {value!r}, not an object")
+        return {name: _value(inner[1], entry, f"{key}.{name}") for name, entry in value.items()}
+    if is_dataclass(hint):
+        return _settings(hint, value, key)
+    fits = type(value) is hint or (hint is float and type(value) is int)
+    if not fits or (hint is float and not math.isfinite(value)):
+        raise InputError(f"{key} is {value!r}, not {_KINDS[hint]}")
+    return float(value) if hint is float else value
