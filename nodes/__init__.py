@@ -1,7 +1,10 @@
 """The nodes of the pack, one file per system, and the entry point that hands them to the host."""
 
+import logging
+
 from comfy_api.latest import ComfyExtension, io
 
+from ..talkface_core.installed import opencv_warning
 from . import audio, dae_talker, dubbing, faces, host, ladtalk, loaders, pose, video
 
 NODES = [
@@ -22,6 +25,8 @@ class TalkFace(ComfyExtension):
 
 async def comfy_entrypoint() -> TalkFace:
     """Called once by the host when it starts."""
+    if told := opencv_warning():
+        logging.getLogger(__name__).warning("TalkFace: %s", told)
     host.register_models_folder()
     host.serve_samples()
     return TalkFace()

@@ -12,6 +12,7 @@ from types import FrameType
 
 from .. import __version__
 from ..errors import InputError
+from ..installed import opencv_warning
 from . import dub, models, prepare, speak, train
 from .common import PROGRAM, WRONG_INPUT, Parser, first_line
 
@@ -22,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, 2 for wrong input, 130 after Ctrl-C; SIGTERM ends in SystemExit(143)."""
     args = make_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     logging.basicConfig(format="%(message)s", level=logging.ERROR if args.quiet else logging.WARNING)
+    if told := opencv_warning():
+        logging.warning("talkface: %s", told)
     try:
         with _orderly_end():
             return args.run(args)

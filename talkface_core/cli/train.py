@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..installed import require_training
 from .common import add_common, peak_rss_mb, report
 from .recipes import RECIPES
 
@@ -47,6 +48,7 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train to the end, or for the time given."""
+    require_training()
     for flag in ("steps", "batch_size", "lr", "max_minutes"):
         value = getattr(args, flag)
         if value is not None and not 0 < value < float("inf"):

@@ -1,6 +1,7 @@
 """`train`: two steps of a recipe on the fixture clip, and what is refused before any work."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,17 @@ def test_wrong_input_is_one_line_and_no_run(talkface, tmp_path, flags, message):
     assert ended.err.count("\n") == 1
     assert not ended.out
     assert not (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_missing_packages_are_named_with_the_command_that_brings_them(talkface, tmp_path, monkeypatch):
+    for name in ("accelerate", "torchmetrics"):
+        monkeypatch.setitem(sys.modules, name, None)  # as where it is not installed
+    ended = talkface("train", "sync", "--data", CLIPS, "--out", tmp_path / "run")
+    assert ended.status == 2
+    assert ended.err == (
+        "talkface: training needs packages that are not installed (accelerate, torchmetrics): "
+        "python -m pip install -r requirements-train.txt\n"
+    )
 
 
 def test_unknown_recipes_and_flags_of_another_recipe(talkface, tmp_path):

@@ -1,0 +1,67 @@
+"""Which packages are installed beside the pack, by their metadata alone: none of them is imported for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from importlib.util import find_spec
+
+from .errors import InputError
+
+OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+"""All four install into the one folder cv2, each over the files of the others."""
+TRAINING = ("accelerate", "scipy", "torchmetrics")
+"""What requirements-train.txt names."""
+
+
+def opencv_packages(path: Sequence[str] | None = None) -> dict[str, str]:
+    """Name and version of every OpenCV package in the folders of `path`, by default sys.path.
+
+    What conda installed is left out: it names its one OpenCV twice, for pip's sake, and pip cannot mend it.
+    """
+    found = {}
+    for name in OPENCV:
+        for package in metadata.distributions(name=name, path=list(sys.path if path is None else path)):
+            installer = (package.read_text("INSTALLER") or "").strip()
+            if package.read_text("METADATA") and installer != "conda":
+                found.setdefault(name, package.version)
+    return found
+
+
+def opencv_to_keep(found: dict[str, str]) -> str:
+    """The one of several that can do most: with the contrib modules, then headless, which loads without a display."""
+    return max(found, key=lambda name: ("contrib" in name, "headless" in name))
+
+
+def opencv_repair(found: dict[str, str]) -> list[list[str]]:
+    """pip's arguments, call after call, that leave the best of several OpenCV packages, whole and in its version.
+
+    All must go first: removing one of them alone takes files of the other along.
+    """
+    keep = opencv_to_keep(found)
+    return [["uninstall", "-y", *found], ["install", "--no-deps", f"{keep}=={found[keep]}"]]
+
+
+def opencv_warning(path: Sequence[str] | None = None) -> str | None:
+    """What to tell the user where two OpenCV packages are installed, with the command that mends it; else None."""
+    found = opencv_packages(path)
+    if len(found) < 2:
+        return None
+    python = subprocess.list2cmdline([sys.executable])
+    commands = " && ".join(f"{python} -m pip {' '.join(call)}" for call in opencv_repair(found))
+    return (
+        f"{' and '.join(found)} are installed side by side: they overwrite each other's files, "
+        f"and functions of cv2 are missing without a word. To mend it: {commands}"
+    )
+
+
+def require_training() -> None:
+    """Raises InputError where a package that training needs, and nothing else, is not installed."""
+    missing = [name for name in TRAINING if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"training needs packages that are not installed ({', '.join(missing)}): "
+            "python -m pip install -r requirements-train.txt"
+        )
