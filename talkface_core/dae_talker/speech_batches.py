@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..sequences import sample_at
 from ..speech.features import LogMel
 from ..speech.mel_augment import DB_PER_UNIT, MelAugment, smooth_curve
 from ..speech.vad import SILENCE, GateConfig, open_around
@@ -121,11 +122,11 @@ class SpeechBatches:
         def padded(track: Tensor | None, fill: float, shape: tuple[int, ...] = (), nearest: bool = False) -> Tensor:
             out = torch.full((frames, *shape), fill, dtype=torch.float32)
             if track is not None:
-                out[:real] = at(track, at_frame.round() if nearest else at_frame)
+                out[:real] = sample_at(track, at_frame.round() if nearest else at_frame)
             return out
 
         mel = torch.full((steps, LogMel.dim), SILENCE)
-        mel[: len(at_step)] = at(clip.mels[rng.integers(0, len(clip.mels))], at_step)
+        mel[: len(at_step)] = sample_at(clip.mels[rng.integers(0, len(clip.mels))], at_step)
         on = (torch.arange(frames) < real).float()
         moved = None if clip.pose is None else clip.pose - clip.pose.mean(0)
         item = {
@@ -198,14 +199,6 @@ class SpeechBatches:
             "gate_mel": torch.where(alone[:, None, None], noises, heard),
             "gate_speech": labels & ~alone[:, None],
         }
-
-
-def at(track: Tensor, positions: Tensor) -> Tensor:
-    """Rows of a track [N, ...] at fractional positions [P], linear between rows, float32 [P, ...]; the ends hold."""
-    positions = positions.clamp(0, len(track) - 1)
-    low = positions.floor().long()
-    weight = (positions - low).reshape(-1, *[1] * (track.ndim - 1))
-    return torch.lerp(track[low].float(), track[(low + 1).clamp_max(len(track) - 1)].float(), weight)
 
 
 def noise_bank(seed: int, count: int, seconds: float) -> Tensor:

@@ -1,7 +1,7 @@
-"""Speech2latent on recordings of any length: windows that overlap and fade into each other, and other frame rates.
+"""Speech2latent on recordings of any length and at any frame rate, steered by the user.
 
-Source: ours (DAE-Talker trains and shows clips of about ten seconds). The model runs at its own 25 frames per second;
-other output rates interpolate latents and pose at the centres of the output's frames. Memory holds one window.
+Source: ours (DAE-Talker trains and shows clips of about ten seconds). The model runs at its own 25 frames per second,
+in windows; other output rates interpolate latents and pose. Memory holds one window.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..media.timebase import Rate, as_rate, frame_count
+from ..sequences import StreamBuffer, retime, windowed
 from ..speech.vad import SILENCE
 from .pose import pose_degrees, pose_units
 from .speech2latent import Speech2Latent, Speech2LatentOutput, frame_positions
@@ -103,7 +104,7 @@ def speech_to_latents(
 ) -> Iterator[LatentChunk]:
     """Latents and pose of a recording, chunk by chunk.
 
-    `features` are blocks [s, dim] of the front end (already gated, see `gate.SilenceGate.stream`) of a recording of
+    `features` are blocks [s, dim] of the front end (already gated, see `vad.SilenceGate.stream`) of a recording of
     `samples` at `sample_rate`; the chunks together have exactly ceil(samples / sample_rate * fps) frames. `fps` is the
     output's rate (None: the model's). `window` and `overlap` count frames of the model. A recording that fits one
     window gives what one call of the model gives.
@@ -114,101 +115,17 @@ def speech_to_latents(
     control = (control or Control()).checked(shown)
     if rate != own:
         control = control.retimed(rate, own, total)
-    chunks = _windows(model, features, total, front, control, window, overlap)
-    if rate == own:
-        yield from chunks
-        return
-    rows = retime((torch.cat([c.latents, c.pose], dim=1) for c in chunks), own, rate, shown)
+    stream = StreamBuffer(features)
+    rows = windowed(lambda first, stop: _one_window(model, stream, first, stop, front, control), total, window, overlap)
+    if rate != own:
+        rows = retime(rows, own, rate, shown)
     for row in rows:
         yield LatentChunk(row[:, :-3], row[:, -3:])
 
 
-def retime(blocks: Iterable[Tensor], source: Rate, target: Rate, frames: int) -> Iterator[Tensor]:
-    """Interpolate a track from one frame rate to another, linearly, at the centres of the frames.
-
-    blocks [n, ...] at `source` frames per second -> blocks at `target`, `frames` rows in all; before the first centre
-    and after the last the end values hold.
-    """
-    ratio = as_rate(source) / as_rate(target)
-    done, start, held = 0, 0, None
-
-    def rows(first: int, stop: int) -> Tensor:
-        # Frame k of the target lies at (k + 1/2) * ratio - 1/2 of the source.
-        numerator = (2 * torch.arange(first, stop) + 1) * ratio.numerator - ratio.denominator
-        position = numerator.double() / (2 * ratio.denominator) - start
-        position = position.clamp(0, len(held) - 1).to(held.device)
-        low = position.floor().long()
-        weight = (position - low).to(held).reshape(-1, *[1] * (held.ndim - 1))
-        return torch.lerp(held[low], held[(low + 1).clamp_max(len(held) - 1)], weight)
-
-    for block in blocks:
-        held = block if held is None else torch.cat([held, block])
-        # All frames k whose upper neighbour has come: (k + 1/2) * ratio - 1/2 <= start + len(held) - 1.
-        stop = min(frames, int((Fraction(start + len(held)) - Fraction(1, 2)) / ratio - Fraction(1, 2)) + 1)
-        if stop > done:
-            yield rows(done, stop)
-            done = stop
-            keep = max(0, int((done + Fraction(1, 2)) * ratio - Fraction(1, 2)) - start)
-            held, start = held[min(keep, len(held) - 1) :], start + min(keep, len(held) - 1)
-    if held is not None and done < frames:
-        yield rows(done, frames)
-
-
-class _Features:
-    """The stretch of a feature stream that the next windows may need."""
-
-    def __init__(self, blocks: Iterable[Tensor]):
-        self.blocks, self.start, self.held = iter(blocks), 0, None
-
-    def read(self, low: int, high: int) -> tuple[Tensor, int]:
-        """Steps low ... high-1 as far as they exist, and the number of the first. Steps below `low` are forgotten."""
-        low = max(low, 0)
-        while self.held is None or self.start + len(self.held) < high:
-            block = next(self.blocks, None)
-            if block is None:
-                break
-            self.held = block if self.held is None else torch.cat([self.held, block])
-        if self.held is None or not len(self.held):
-            raise InputError("no speech features at all: the audio is empty; give at least one sample")
-        drop = min(max(low - self.start, 0), len(self.held) - 1)
-        self.held, self.start = self.held[drop:], self.start + drop
-        return self.held[: max(high - self.start, 1)], self.start
-
-
-def _windows(
-    model: Speech2Latent,
-    blocks: Iterable[Tensor],
-    total: int,
-    front: str,
-    control: Control,
-    window: int,
-    overlap: int,
-) -> Iterator[LatentChunk]:
-    if not 0 < overlap <= window // 2:
-        raise InputError(f"overlap of {overlap} frames does not fit windows of {window}: give 1 to {window // 2}")
-    features, held, first, begin = _Features(blocks), None, 0, 0
-    ramp = (torch.arange(overlap) + 0.5) / overlap
-    while first < total:
-        stop = min(first + window, total)
-        rows = _one_window(model, features, first, stop, front, control)
-        done = begin
-        if held is not None:
-            weight = ramp.to(rows)[:, None]
-            fresh = rows[done - first : done - first + overlap]
-            rows = torch.cat([torch.lerp(held, fresh, weight), rows[done - first + overlap :]])
-        last = stop == total
-        ready = len(rows) if last else len(rows) - overlap
-        yield LatentChunk(rows[:ready, :-3], rows[:ready, -3:])
-        held, begin = rows[ready:], done + ready
-        if last:
-            return
-        # The last window moves back so that it too has its full length of context.
-        first = min(begin, max(total - window, 0))
-
-
 @torch.no_grad()
 def _one_window(
-    model: Speech2Latent, features: _Features, first: int, stop: int, front: str, control: Control
+    model: Speech2Latent, stream: StreamBuffer, first: int, stop: int, front: str, control: Control
 ) -> Tensor:
     """Latents (the autoencoder's scale) and pose in degrees of frames first ... stop-1: [frames, latent_dim + 3]."""
     net = model.front(front)
@@ -216,7 +133,9 @@ def _one_window(
     if control.expression != 1.0 and front != "mel":
         raise InputError("expression other than 1 needs the model's own log-mel: only there is silence known")
     below, _ = frame_positions(stop - first, kind.exact_rate, model.config.fps, Fraction(kind.offset), first)
-    block, step = features.read(int(below[0]) - net.reach, int(below[-1]) + net.reach + 2)
+    block, step = stream.read(int(below[0]) - net.reach, int(below[-1]) + net.reach + 2)
+    if block is None:
+        raise InputError("no speech features at all: the audio is empty; give at least one sample")
     weight = model.out.weight
     options = {"device": weight.device, "dtype": weight.dtype}
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..media.timebase import Rate, frame_centre, step_at
+from ..sequences import StreamBuffer
 from .features import LogMel
 
 WINDOW = 16
@@ -51,21 +52,13 @@ class WindowStream:
     """The windows of frame after frame, of a log-mel that comes in blocks [s,80]; only what is still needed is held."""
 
     def __init__(self, blocks: Iterable[Tensor], fps: Rate, shift: Fraction | float = 0) -> None:
-        self._blocks, self._fps, self._shift = iter(blocks), fps, shift
-        self._held = torch.zeros(0, LogMel.dim)
-        self._first = 0  # the step that `_held` begins with
+        self._stream, self._fps, self._shift = StreamBuffer(blocks), fps, shift
         self._frame = 0
 
     def take(self, count: int) -> Tensor:
         """The windows of the next frames [count,1,80,16], equal to those of `mel_windows`; silence after the end."""
         starts = window_starts(range(self._frame, self._frame + count + 1), self._fps, self._shift)
         self._frame += count
-        while self._first + len(self._held) < starts[-1] + WINDOW:
-            block = next(self._blocks, None)
-            if block is None:
-                break
-            self._held = torch.cat([self._held.to(block), block])
-        windows = cut_windows(self._held, torch.tensor(starts[:count], dtype=torch.long) - self._first)
-        past = min(max(starts[count] - self._first, 0), len(self._held))
-        self._held, self._first = self._held[past:], self._first + past
-        return windows
+        mel, first = self._stream.read(starts[0], starts[-1] + WINDOW)
+        mel = torch.zeros(0, LogMel.dim) if mel is None else mel
+        return cut_windows(mel, torch.tensor(starts[:count], dtype=torch.long) - first)

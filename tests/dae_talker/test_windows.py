@@ -8,7 +8,7 @@ import torch
 
 from talkface_core.dae_talker.pose import pose_units
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
-from talkface_core.dae_talker.windows import Control, retime, speech_to_latents
+from talkface_core.dae_talker.windows import Control, speech_to_latents
 from talkface_core.errors import InputError
 
 
@@ -101,17 +101,6 @@ def test_given_pose_and_eyes_reach_the_model_at_every_rate(net):
     held = run(net, mel, samples, control=Control(pose=torch.tensor([15.0, 0.0, 0.0])))
     wanted = net(mel[None], 125, pose=pose_units(torch.tensor([15.0, 0.0, 0.0])).expand(1, 125, 3)).latents[0]
     torch.testing.assert_close(held[0], net.denormalise(wanted), rtol=1e-4, atol=1e-4)
-
-
-def test_retime_is_exact_on_a_straight_line_and_the_same_in_blocks():
-    track = torch.arange(200.0)[:, None] * torch.tensor([1.0, -2.0])
-    for source, target in ((25, 30), (30, 25), (25, "30000/1001"), (25, 12), (25, 60)):
-        frames = ceil(8 * Fraction(target) * 25 / source)
-        whole = torch.cat(list(retime([track], source, target, frames)))
-        parts = torch.cat(list(retime(track.split(7), source, target, frames)))
-        torch.testing.assert_close(parts, whole)
-        wanted = (torch.arange(frames) + 0.5) * (source / float(Fraction(target))) - 0.5
-        torch.testing.assert_close(whole[:, 0], wanted.clamp(0, 199), rtol=0, atol=1e-3)
 
 
 def test_wrong_controls_are_refused(net):

@@ -65,5 +65,5 @@ def test_a_stream_gives_the_windows_of_the_whole(counted, fps, shift):
     while sum(map(len, made)) < total:
         count = min(sizes[len(made) % 5], total - sum(map(len, made)))
         made.append(stream.take(count))
-        assert len(stream._held) < 17 + 80 / float(fps) * 32 + 2 * WINDOW
+        assert len(stream._stream._rows) < 17 + 80 / float(fps) * 32 + 2 * WINDOW
     assert torch.equal(torch.cat(made), whole)
