@@ -1,14 +1,14 @@
 """A film played for as long as a sound lasts: stopped, played to and fro, or played once, in bounded memory always.
 
 Playing backwards needs frames that are long gone. They are decoded again, one stretch between two key frames after the
-other, from the last to the first, and of each stretch only as many frames are held as are handed on at once.
+other, from the last to the first; of each stretch as many frames are held as fit into a fixed number of bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..pixels import as_byte_array
 from .timebase import Rate, as_rate
-from .video_reader import VideoReader
+from .video_reader import VideoReader, stacked
 
 RULES = ("bounce", "stop", "once")
 """Rules of length, see `frame_order`."""
@@ -50,29 +50,22 @@ class FilmFile:
     def __init__(self, reader: VideoReader, begin: Fraction | None = None, end: Fraction | None = None) -> None:
         self.reader, self._begin, self._end = reader, begin, end
         self.fps, self.width, self.height = reader.fps, reader.width, reader.height
+        self._keys: list[Fraction] | None = None
 
     def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
         return self.reader.chunks(n, self._begin, self._end)
 
     def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
         """Raises InputError for a file whose frames have no times, which cannot be sought in."""
-        keys = self.reader.key_times()
+        if self._keys is None:
+            self._keys = self.reader.key_times()
+        keys = self._keys
         if self._begin is not None:
             inside = (key for key in keys if key > self._begin and (self._end is None or key < self._end))
             keys = [self._begin, *inside]
         ends = [*keys[1:], self._end]
-        held: list[NDArray[np.uint8]] = []
-        for begin, end in zip(reversed(keys), reversed(ends), strict=True):
-            stop = self.reader.count_between(begin, end)
-            while stop > 0:
-                start = max(0, stop - n)
-                held = [*held, *self.reader.between(begin, end, start, stop)[::-1]]
-                while len(held) >= n:
-                    yield np.stack(held[:n])
-                    held = held[n:]
-                stop = start
-        if held:
-            yield np.stack(held)
+        stretches = zip(reversed(keys), reversed(ends), strict=True)
+        return stacked(chain.from_iterable(self.reader.backwards(*stretch) for stretch in stretches), n)
 
 
 class FilmBatch:
@@ -118,19 +111,10 @@ def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iter
     """
     left = len(frame_order(frames, wanted, rule))
     if frames == 1:
-        picture = next(film.forwards(1))
-        for start in range(0, left, n):
-            yield np.repeat(picture, min(n, left - start), axis=0)
+        yield from stacked(repeat(next(film.forwards(1))[0], left), n)
         return
     # Chunks of one size also across turning points: what works on them then asks for the same memory each time.
-    held: list[NDArray[np.uint8]] = []
-    for frame in islice(_to_and_fro(film, n), left):
-        held.append(frame)
-        if len(held) == n:
-            yield np.stack(held)
-            held = []
-    if held:
-        yield np.stack(held)
+    yield from stacked(islice(_to_and_fro(film, n), left), n)
 
 
 def _to_and_fro(film: Film, n: int) -> Iterator[NDArray[np.uint8]]:

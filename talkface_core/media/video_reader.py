@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +21,9 @@ _COLOURS = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9:
 _FULL_RANGE = 2
 # libswscale's BILINEAR | ACCURATE_RND | FULL_CHR_H_INT: its default is a level too dark.
 _UNBIASED = 0x2 | 0x40000 | 0x2000
+# Bytes of decoded frames that are held for playing backwards, at the most; and of those handed on at once.
+_HELD_BYTES = 256 * 2**20
+_CHUNK_BYTES = 128 * 2**20
 # Seconds that one picture may stay. A slide in a lecture stays for minutes; a day is a broken clock.
 _LONGEST = 3600
 
@@ -53,19 +57,13 @@ class VideoReader:
         self.height, self.width = _Picture(*self._size)(first).shape[:2]
 
     def chunks(self, n: int = 32, begin: Fraction | None = None, end: Fraction | None = None) -> Iterator[np.ndarray]:
-        """Frames from the beginning, RGB uint8 [<= n, H, W, 3], n at a time; the last chunk may be shorter.
+        """Frames from the beginning, RGB uint8 [<= n, H, W, 3], n at a time, fewer where they are very large.
 
         With `begin`, and with `end`, those that are shown from one time on the file's clock until before the other.
         """
-        held: list[np.ndarray] = []
         picture = _Picture(*self._size)
-        for frame in self._all() if begin is None else self._between(begin, end):
-            held.append(picture(frame))
-            if len(held) == n:
-                yield np.stack(held)
-                held = []
-        if held:
-            yield np.stack(held)
+        frames = self._all() if begin is None else self._between(begin, end)
+        return stacked(map(picture, frames), n)
 
     def steady(self, fps: Rate, n: int = 32) -> Iterator[np.ndarray]:
         """The same at a constant rate, by the file's time stamps: frame k is what is on screen at (k + 1/2) / fps.
@@ -73,8 +71,9 @@ class VideoReader:
         Times count from the first frame, which need not be the file's zero. A rate that varies, frames that were left
         out and other rates than `fps` thus keep in step with the sound. Raises InputError for a broken clock.
         """
-        rate = as_rate(fps)
-        held: list[np.ndarray] = []
+        return stacked(self._steady(as_rate(fps)), n)
+
+    def _steady(self, rate: Fraction) -> Iterator[np.ndarray]:
         picture = _Picture(*self._size)
         count = 0
         with self._opened() as container:
@@ -82,13 +81,8 @@ class VideoReader:
                 drawn = None
                 while frame_centre(count, rate) < end:
                     drawn = picture(frame) if drawn is None else drawn
-                    held.append(drawn)
+                    yield drawn
                     count += 1
-                    if len(held) == n:
-                        yield np.stack(held)
-                        held = []
-        if held:
-            yield np.stack(held)
 
     def key_times(self) -> list[Fraction]:
         """Times of the key frames in seconds on the file's clock, rising: where decoding can begin."""
@@ -106,14 +100,34 @@ class VideoReader:
         # What lies before the first key frame, if anything, is decoded with it.
         return [min(times[0], self.start), *sorted(times[1:])]
 
-    def count_between(self, begin: Fraction, end: Fraction | None) -> int:
-        """Frames shown from `begin`, best a key frame's time, until before `end` (None: to the last)."""
-        return sum(1 for _ in self._between(begin, end))
+    def backwards(self, begin: Fraction, end: Fraction | None) -> Iterator[np.ndarray]:
+        """Frames shown from `begin`, best a key frame's time, until before `end` (None: to the last), the last first.
 
-    def between(self, begin: Fraction, end: Fraction | None, start: int, stop: int) -> list[np.ndarray]:
-        """Of the frames that `count_between` counts, those from `start` to `stop` - 1, RGB uint8 [H, W, 3] each."""
+        RGB uint8 [H, W, 3] each. They are decoded from `begin` on, and of the last as many are held as fit into a fixed
+        number of bytes: only a stretch that is longer than that is gone through again.
+        """
         picture = _Picture(*self._size)
-        return [picture(frame) for k, frame in enumerate(self._between(begin, end, stop)) if k >= start]
+        stop: int | None = None
+        while stop is None or stop > 0:
+            held, stop = self._last(begin, end, stop)
+            while held:
+                self._check()
+                yield picture(held.pop())
+
+    def _last(self, begin: Fraction, end: Fraction | None, stop: int | None) -> tuple[deque[av.VideoFrame], int]:
+        """The last frames of `_between` before the one numbered `stop`, as many as may be held, and the first's number.
+
+        Frames are held as they were decoded, which is half the size of RGB.
+        """
+        held: deque[av.VideoFrame] = deque()
+        bytes_held, count = 0, 0
+        for frame in self._between(begin, end, stop):
+            held.append(frame)
+            bytes_held += _size_of(frame)
+            count += 1
+            while bytes_held > _HELD_BYTES and len(held) > 1:
+                bytes_held -= _size_of(held.popleft())
+        return held, count - len(held)
 
     def _all(self) -> Iterator[av.VideoFrame]:
         with self._opened() as container:
@@ -192,8 +206,24 @@ class VideoReader:
             log.warning("%s is damaged: %d packets did not decode and were left out", self.path.name, damaged)
 
 
+def stacked(frames: Iterable[np.ndarray], n: int) -> Iterator[np.ndarray]:
+    """Pictures [H, W, 3] as chunks [<= n, H, W, 3]: n at a time, or as many large ones as may be handed on at once."""
+    held: list[np.ndarray] = []
+    for frame in frames:
+        held.append(frame)
+        if len(held) == n or (len(held) + 1) * frame.nbytes > _CHUNK_BYTES:
+            yield np.stack(held)
+            held = []
+    if held:
+        yield np.stack(held)
+
+
 def _go_on() -> None:
     pass
+
+
+def _size_of(frame: av.VideoFrame) -> int:
+    return sum(plane.buffer_size for plane in frame.planes)
 
 
 def _seconds(frame: av.VideoFrame) -> Fraction | None:

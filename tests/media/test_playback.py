@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from talkface_core.errors import InputError
+from talkface_core.media import video_reader
 from talkface_core.media.playback import FilmBatch, FilmFile, frame_order, played
 from talkface_core.media.video_reader import VideoReader
 
@@ -45,6 +46,43 @@ def test_backwards_gives_every_frame_once(video):
     chunks = list(FilmFile(VideoReader(video)).backwards(8))
     assert [len(chunk) for chunk in chunks] == [8] * 6 + [5]
     assert numbers(chunks) == list(range(FRAMES))[::-1]
+
+
+def test_backwards_decodes_each_frame_about_once(video, monkeypatch):
+    """However few frames are asked for at a time, and however long a group of pictures is."""
+    decoded = []
+    real = VideoReader._decoded
+    monkeypatch.setattr(VideoReader, "_decoded", lambda *a: (decoded.append(1) or f for f in real(*a)))
+    film = FilmFile(VideoReader(video))
+    decoded.clear()
+    assert numbers(film.backwards(1)) == list(range(FRAMES))[::-1]
+    assert len(decoded) <= 2 * FRAMES  # a seek may end a group of pictures early
+
+
+@pytest.mark.parametrize("frames_held", [0.5, 1, 7, 20])
+def test_frames_are_held_up_to_so_many_bytes(video, monkeypatch, frames_held):
+    sizes = []
+    real = VideoReader._last
+
+    def last(*arguments):
+        held, stop = real(*arguments)
+        sizes.append(len(held))
+        return held, stop
+
+    monkeypatch.setattr(VideoReader, "_last", last)
+    frame = next(VideoReader(video)._all())
+    monkeypatch.setattr(video_reader, "_HELD_BYTES", int(frames_held * video_reader._size_of(frame)))
+    assert numbers(FilmFile(VideoReader(video)).backwards(8)) == list(range(FRAMES))[::-1]
+    assert max(sizes) <= max(1, frames_held)
+    assert sum(sizes) == FRAMES
+
+
+def test_large_frames_are_handed_on_fewer_at_a_time(video, monkeypatch):
+    monkeypatch.setattr(video_reader, "_CHUNK_BYTES", 3 * 48 * 64 * 3)
+    film = FilmFile(VideoReader(video))
+    for chunks in (film.forwards(8), film.backwards(8), played(film, FRAMES, FRAMES, "bounce", 8)):
+        assert [len(chunk) for chunk in chunks] == [3] * 17 + [2]
+    assert [len(chunk) for chunk in played(film, 1, 5, "bounce", 8)] == [3, 2]
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 10, FRAMES, FRAMES + 1, 2 * FRAMES, 5 * FRAMES + 3])
