@@ -26,7 +26,6 @@ from .rules import FPS, Span
 from .sheet import Picture, thumbnail, tile
 from .sound import ClockedSound, SampleReader, mono_blocks
 from .speech import SpeechFinder, rising, speech_frames
-from .survey import frames_at_once
 from .truth import face_truth
 
 SAMPLES = ANALYSIS_RATE // FPS
@@ -131,7 +130,7 @@ def _write_frames(
 
 def _numbered(reader: VideoReader) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     number = 0
-    for chunk in reader.steady(FPS, frames_at_once(reader)):
+    for chunk in reader.steady(FPS):
         for frame in chunk:
             yield number, frame
             number += 1

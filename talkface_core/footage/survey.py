@@ -19,8 +19,6 @@ from .rules import FPS, Measured
 from .scenes import Signatures, find_scenes, join_signatures, signature
 from .sound import ClockedSound, loudness, mono_blocks
 
-_CHUNK = 2**26  # bytes of frames that are looked at together
-
 
 @dataclass(frozen=True)
 class Survey:
@@ -77,7 +75,7 @@ class _Looker:
         self.ended = False
 
     def chunks(self) -> Iterator[NDArray[np.uint8]]:
-        for chunk in self._reader.steady(FPS, frames_at_once(self._reader)):
+        for chunk in self._reader.steady(FPS):
             self._made += [signature(frame) for frame in chunk]
             yield chunk
             if self._progress:
@@ -86,8 +84,3 @@ class _Looker:
 
     def signatures(self) -> Signatures:
         return join_signatures(self._made)
-
-
-def frames_at_once(reader: VideoReader) -> int:
-    """Frames of a film that are held together: 1 to 32, about 64 MiB."""
-    return min(max(_CHUNK // (3 * reader.width * reader.height), 1), 32)

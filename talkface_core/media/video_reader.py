@@ -23,7 +23,7 @@ _FULL_RANGE = 2
 _UNBIASED = 0x2 | 0x40000 | 0x2000
 # Bytes of decoded frames that are held for playing backwards, at the most; and of those handed on at once.
 _HELD_BYTES = 256 * 2**20
-_CHUNK_BYTES = 128 * 2**20
+_CHUNK_BYTES = 64 * 2**20
 # Seconds that one picture may stay. A slide in a lecture stays for minutes; a day is a broken clock.
 _LONGEST = 3600
 
