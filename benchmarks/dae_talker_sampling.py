@@ -21,8 +21,9 @@ import torch
 from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
 from talkface_core.dae_talker.model import BUNDLED, load_dae_talker
 from talkface_core.datasets.clips import ClipSet
-from talkface_core.evaluation.metrics import MOUTH, psnr, sharpness_ratio, ssim
+from talkface_core.evaluation.metrics import psnr, sharpness_ratio, ssim
 from talkface_core.evaluation.report import CROPS, crops
+from talkface_core.faces.landmarks import MOUTH
 
 STEPS = (1, 2, 3, 4, 6, 8, 10)
 REFERENCE = ("ddim", 100)

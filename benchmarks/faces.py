@@ -23,8 +23,10 @@ import torch
 from numpy.typing import NDArray
 
 from talkface_core.errors import InputError
-from talkface_core.faces.detect import Detector, Face, find_detector
+from talkface_core.faces.detect import find_detector
+from talkface_core.faces.face import Detector, Face
 from talkface_core.faces.given import to_ibug
+from talkface_core.faces.landmarks import OUTER_EYE_CORNERS, inner_lip_gap
 from talkface_core.faces.solve_pose import solve
 from talkface_core.faces.tracking import track_faces
 from talkface_core.media.video_reader import VideoReader
@@ -243,13 +245,18 @@ def dist(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def nme(found: NDArray[np.float64], true: NDArray[np.float64]) -> float:
-    return dist(found, true) / float(np.linalg.norm(true[45] - true[36]))
+    return dist(found, true) / eye_corners(true)
+
+
+def eye_corners(points: NDArray[np.float64]) -> float:
+    """Distance of the outer corners of the eyes."""
+    right, left = OUTER_EYE_CORNERS
+    return float(np.linalg.norm(points[left] - points[right]))
 
 
 def opening(points: NDArray[np.float64]) -> float:
     """Gap of the inner lips by the distance of the eyes' outer corners."""
-    gap = np.mean([np.linalg.norm(points[a] - points[b]) for a, b in ((61, 67), (62, 66), (63, 65))])
-    return float(gap / np.linalg.norm(points[45] - points[36]))
+    return float(inner_lip_gap(points)) / eye_corners(points)
 
 
 def jitter(points: dict[int, NDArray[np.float64]], frames: list[int]) -> float | None:
@@ -257,9 +264,7 @@ def jitter(points: dict[int, NDArray[np.float64]], frames: list[int]) -> float |
     runs = [k for k in frames if k - 1 in points and k + 1 in points]
     if not runs:
         return None
-    seconds = [
-        dist(points[k - 1] + points[k + 1], 2 * points[k]) / np.linalg.norm(points[k][45] - points[k][36]) for k in runs
-    ]
+    seconds = [dist(points[k - 1] + points[k + 1], 2 * points[k]) / eye_corners(points[k]) for k in runs]
     return round(1000 * float(np.mean(seconds)), 2)
 
 

@@ -24,10 +24,11 @@ from tqdm import tqdm
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.datasets.aligned_faces import clip_crop
 from talkface_core.datasets.clips import Clip, ClipSet
-from talkface_core.evaluation.metrics import landmark_distance, mouth_lag, open_share, pearson, psnr
+from talkface_core.evaluation.metrics import mouth_lag, open_share, pearson, psnr
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import FaceCrop, crop_faces
 from talkface_core.faces.bundled import BundledDetector, load_bundled
+from talkface_core.faces.landmarks import MOUTH, landmark_distance, mouth_opening
 from talkface_core.faces.paste import paste_faces
 from talkface_core.ladtalk.references import beside, choose_references
 from talkface_core.ladtalk.training_repainted import elsewhere
@@ -38,7 +39,6 @@ from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.score import sync_score
 from talkface_core.sync.syncnet import load_syncnet
 
-LIPS = slice(48, 68)
 SHOWN = 8  # frames of a clip in the pictures
 
 
@@ -68,7 +68,7 @@ def main() -> None:
         real, own, new, still = (dubbed.read(reader, frames) for frames in (dubbed.frames, made, theirs, hushed))
         # A quarter of the way from shut lips to speaking ones, as the reader sees them in the real frames.
         shut = truth["mouth_open"] <= 0
-        threshold = float(0.75 * opening(real)[shut].mean() + 0.25 * opening(real)[~shut].mean())
+        threshold = float(0.75 * mouth_opening(real)[shut].mean() + 0.25 * mouth_opening(real)[~shut].mean())
         found = {
             "own words": {
                 **mouth_errors(own, real, truth, dubbed.closed()),
@@ -76,16 +76,16 @@ def main() -> None:
                 **sync(expert, dubbed, made, sounds[index]),
             },
             "other words": {
-                "opening": pearson(*equal(opening(new), chosen[other].truth()["mouth_open"])),
-                "lag": float(mouth_lag(*equal(opening(new), chosen[other].truth()["mouth_open"]))[0]),
-                "opening of the footage": pearson(opening(new), truth["mouth_open"]),
+                "opening": pearson(*equal(mouth_opening(new), chosen[other].truth()["mouth_open"])),
+                "lag": float(mouth_lag(*equal(mouth_opening(new), chosen[other].truth()["mouth_open"]))[0]),
+                "opening of the footage": pearson(mouth_opening(new), truth["mouth_open"]),
                 **sync(expert, dubbed, theirs, sounds[other]),
             },
-            "silence": {"open": open_share(opening(still), threshold=threshold)},
+            "silence": {"open": open_share(mouth_opening(still), threshold=threshold)},
             "real": {
-                "opening": pearson(opening(real), truth["mouth_open"]),
+                "opening": pearson(mouth_opening(real), truth["mouth_open"]),
                 "mouth error": float(landmark_distance(real, truth["landmarks"]).mean()),
-                "open": open_share(opening(real), threshold=threshold),
+                "open": open_share(mouth_opening(real), threshold=threshold),
                 **sync(expert, dubbed, dubbed.frames, sounds[index]),
             },
         }
@@ -127,7 +127,7 @@ class Dubbing:
     def closed(self) -> NDArray[np.float32]:
         """The landmarks [T,68,2] in pixels of somebody who never opens the mouth: the baseline."""
         points, shut = self.crop.landmarks.numpy().copy(), self.truth["mouth_open"] <= 0
-        points[:, LIPS] = points[shut if shut.any() else slice(None), LIPS].mean(0)
+        points[:, MOUTH] = points[shut if shut.any() else slice(None), MOUTH].mean(0)
         back = self.crop.inverse().numpy()
         return np.einsum("tij,tnj->tni", back[:, :, :2], points) + back[:, None, :, 2]
 
@@ -148,12 +148,6 @@ class Dubbing:
         return np.concatenate([np.concatenate(list(crop_faces(frames[at], large)), 1) for frames in rows])
 
 
-def opening(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Gap of the inner lips [T] by the face's height from brow to chin, of landmarks [T,68,2]."""
-    gaps = [np.linalg.norm(landmarks[:, a] - landmarks[:, b], axis=-1) for a, b in ((61, 67), (62, 66), (63, 65))]
-    return np.mean(gaps, axis=0) / np.linalg.norm(landmarks[:, 27] - landmarks[:, 8], axis=-1)
-
-
 def mouth_errors(
     read: NDArray[np.float32], real: NDArray[np.float32], truth: dict, closed: NDArray[np.float32]
 ) -> dict[str, float]:
@@ -165,8 +159,8 @@ def mouth_errors(
     error = landmark_distance(read, real).mean()
     baseline = landmark_distance(closed, truth["landmarks"]).mean()
     return {
-        "opening": pearson(opening(read), truth["mouth_open"]),
-        "lag": float(mouth_lag(opening(read), truth["mouth_open"])[0]),
+        "opening": pearson(mouth_opening(read), truth["mouth_open"]),
+        "lag": float(mouth_lag(mouth_opening(read), truth["mouth_open"])[0]),
         "mouth error": float(error),
         "of the shut mouth's": float(error / baseline),
     }

@@ -15,7 +15,7 @@ from comfy_api.latest import InputImpl, io
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..talkface_core.faces.detect import Detector
+from ..talkface_core.faces.face import Detector
 from ..talkface_core.ladtalk.enhance import enhance_memory
 from ..talkface_core.ladtalk.frames import dubbed_order
 from ..talkface_core.ladtalk.pipeline import Painter, dub, needed, track_film
@@ -148,7 +148,7 @@ class _Shown:
         self.fps, self.width, self.height = film.fps, film.width, film.height
         self.newest: NDArray[np.uint8] | None = None
         # One that cannot follow a face takes long for a frame, and no less where it is given several.
-        self._most = AT_ONCE if hasattr(detector, "follow") else 1
+        self._most = AT_ONCE if detector.follows else 1
 
     def forwards(self, n: int = AT_ONCE) -> Iterator[NDArray[np.uint8]]:
         for chunk in self.film.forwards(min(n, self._most)):

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from ..talkface_core.faces.bundled import THRESHOLD, BundledDetector
 from ..talkface_core.faces.choose import CHOICES, FaceChoice
-from ..talkface_core.faces.detect import DETECTORS, Detector, find_detector
+from ..talkface_core.faces.detect import DETECTORS, find_detector
+from ..talkface_core.faces.face import Detector
 from ..talkface_core.faces.tracking import SMOOTHING
 from . import host
 from .sockets import advanced

@@ -26,12 +26,12 @@ from ..datasets.clips import ClipSet
 from ..diffusion.parameterisation import diffuse, target
 from ..diffusion.sampling import SAMPLERS, shared_noise
 from ..diffusion.schedules import timesteps
+from ..faces.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
 from ..pixels import signed_to_unit, to_bytes, to_signed
 from ..training.config import TrainConfig
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 
 SYSTEM = "dae_talker"
-EYES, MOUTH = slice(36, 48), slice(48, 68)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def region_map(landmarks: Tensor, size: int) -> Tensor:
     """
     grid = (torch.arange(size, device=landmarks.device, dtype=landmarks.dtype) + 0.5) / size
     total = torch.zeros(len(landmarks), size, size, device=landmarks.device, dtype=landmarks.dtype)
-    for points, height in ((MOUTH, 1.0), (slice(36, 42), 0.5), (slice(42, 48), 0.5)):
+    for points, height in ((MOUTH, 1.0), (RIGHT_EYE, 0.5), (LEFT_EYE, 0.5)):
         region = landmarks[:, points]
         centre, spread = region.mean(1), (region.amax(1) - region.amin(1))[:, :1] / 2
         dx = (grid[None] - centre[:, :1]) / spread

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..datasets.clips import Clip, ClipSet
 from ..errors import InputError
+from ..faces.landmarks import MOUTH, face_height, mouth_opening
 from ..media.audio import analysis_audio, load_audio
 from ..media.timebase import frame_centre, frame_count
 from ..speech.features import LogMel
@@ -73,10 +74,9 @@ def mouth_targets(truth: Mapping[str, Any]) -> NDArray[np.float32] | None:
             return np.concatenate([chosen, truth["mouth_open"][:, None]], axis=1).astype(np.float32)
     if "landmarks" in truth:
         points = np.asarray(truth["landmarks"], np.float32)
-        height = np.linalg.norm(points[:, 8] - points[:, 27], axis=1)[:, None, None]
-        lips = (points[:, 48:68] - points[:, 48:68].mean(1, keepdims=True)) / height
-        gap = np.linalg.norm(lips[:, [13, 14, 15]] - lips[:, [19, 18, 17]], axis=2).mean(1)
-        return np.concatenate([lips.reshape(len(lips), -1), gap[:, None]], axis=1).astype(np.float32)
+        lips = points[:, MOUTH]
+        lips = (lips - lips.mean(1, keepdims=True)) / face_height(points)[:, None, None]
+        return np.concatenate([lips.reshape(len(lips), -1), mouth_opening(points)[:, None]], axis=1).astype(np.float32)
     return None
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..faces.landmarks import LIP_CENTRES, MOUTH_CORNERS, inner_lip_gap
 from ..media.audio import analysis_audio
 from ..speech.features import LogMel
 from ..speech.wave_augment import NOISES, WaveAugment, noise
@@ -64,9 +65,8 @@ def lip_shapes(data: TalkingFaces) -> NDArray[np.float32]:
     So that a person's own lips, which no sound tells of, do not count.
     """
     points = data.landmarks
-    gap = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in ((61, 67), (62, 66), (63, 65))], 0)
-    height, width = (np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in ((51, 57), (48, 54)))
-    shapes = np.stack([gap, height, width], 1)
+    height, width = (np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in (LIP_CENTRES, MOUTH_CORNERS))
+    shapes = np.stack([inner_lip_gap(points), height, width], 1)
     for clip in range(len(data.lengths)):
         own = shapes[data.clip(clip)]
         shapes[data.clip(clip)] = (own - own.mean(0)) / (own.std(0) + 1e-2)

@@ -1,4 +1,4 @@
-"""Numbers about pictures and sequences: PSNR, SSIM, flicker, sharpness, correlation, lag, landmark distance.
+"""Numbers about pictures and sequences: PSNR, SSIM, flicker, sharpness, correlation, lag.
 
 Pictures are frames [T,H,W,3], RGB, uint8 or float 0..1, numpy or torch. PSNR and SSIM are torchmetrics' own
 (data range 1; SSIM of Wang et al., 2004, on RGB with an 11 px Gaussian window of sigma 1.5), taken for each frame and
@@ -17,9 +17,6 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from ..errors import InputError
 from ..pixels import to_unit
-
-MOUTH = slice(48, 68)
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 OPEN = 0.02
 """A mouth counts as open above this `mouth_open`: 1.3 px where the face is 65 px from brow to chin."""
@@ -132,23 +129,6 @@ def open_share(mouth_open: ArrayLike, where: ArrayLike | None = None, threshold:
     mouth_open = np.asarray(mouth_open)
     chosen = mouth_open if where is None else mouth_open[np.asarray(where, bool)]
     return float((chosen > threshold).mean()) if len(chosen) else float("nan")
-
-
-def eye_distance(landmarks: ArrayLike) -> NDArray[np.float64]:
-    """Distance [T] between the centres of the two eyes (six points each) of landmarks [T,68,D], in their unit."""
-    points = np.asarray(landmarks, np.float64)
-    return np.linalg.norm(points[:, RIGHT_EYE].mean(1) - points[:, LEFT_EYE].mean(1), axis=-1)
-
-
-def landmark_distance(generated: ArrayLike, truth: ArrayLike, points: slice = MOUTH) -> NDArray[np.float64]:
-    """LMD of each frame [T]: mean Euclidean distance of the `points` of two [T,68,2], by the truth's eye distance.
-
-    Nothing is aligned here: see `shapes.in_head_frame`.
-    """
-    a, b = np.asarray(generated, np.float64), np.asarray(truth, np.float64)
-    if a.shape != b.shape or a.ndim != 3 or a.shape[1] != 68:
-        raise InputError(f"landmarks of shapes {a.shape} and {b.shape}; LMD needs two of shape [T, 68, 2].")
-    return np.linalg.norm(a[:, points] - b[:, points], axis=-1).mean(1) / eye_distance(b)
 
 
 @dataclass

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..config import Config
 from ..errors import InputError
+from ..faces.landmarks import EYES, INNER_LIPS
+from ..faces.net import Residual, soft_argmax
 from .metrics import as_pictures
 
 SYSTEM = "landmark-probe"
 COMPONENT = "probe"
 BUNDLED = "landmark_probe"
-INNER_LIPS = slice(60, 68)
-EYES = slice(36, 48)
 
 
 @dataclass(frozen=True)
@@ -64,20 +64,6 @@ class Reading:
         return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
 
 
-class Residual(nn.Module):
-    """x + conv(silu(conv(silu(x)))), the last convolution starting at zero."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.a = nn.Conv2d(width, width, 3, padding=1)
-        self.b = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.b.weight)
-        nn.init.zeros_(self.b.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.b(F.silu(self.a(F.silu(x))))
-
-
 def head(inputs: int, outputs: int, hidden: int = 64) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
@@ -86,7 +72,7 @@ class LandmarkProbe(nn.Module):
     """Frames [B,3,128,128] in -1..1 -> a dict: landmarks [B,68,2] in 0..1, mouth_open [B] (below zero: firmly closed),
     eye_open [B], pose [B,3] in degrees.
 
-    The buffer `face` [68,3] is the mean face of the training set in the head's frame (cm; see `shapes.mean_face`).
+    The buffer `face` [68,3] is the mean face of the training set in the head's frame, cm (`faces.geometry.mean_face`).
     """
 
     # What one unit of a head's output means, near the spread of the footage: all heads then learn at one rate.
@@ -118,9 +104,8 @@ class LandmarkProbe(nn.Module):
         features = F.silu(self.join(F.silu(fine + up)))
 
         with torch.autocast(x.device.type, enabled=False):
-            maps = self._maps(features)
+            points, maps = soft_argmax(self.heat(features.float()))
             features = rearrange(features.float(), "b c h w -> b (h w) c")
-            points = maps @ self._grid(x)
             mouth = self._under(maps, points, features, INNER_LIPS)
             eyes = self._under(maps, points, features, EYES)
             centred = points - points.mean(1, keepdim=True)
@@ -131,17 +116,6 @@ class LandmarkProbe(nn.Module):
                 "eye_open": self.OPEN_UNIT * self.eyes(eyes).squeeze(1),
                 "pose": self.POSE_UNIT * self.pose(pose),
             }
-
-    def _maps(self, features: Tensor) -> Tensor:
-        """Heat maps [B,68,h*w], each summing to one."""
-        return rearrange(self.heat(features.float()), "b p h w -> b p (h w)").softmax(-1)
-
-    def _grid(self, x: Tensor) -> Tensor:
-        """Centres of the heat maps' cells [h*w,2] (x, y) in 0..1."""
-        side = self.config.size // self.config.patch
-        centres = (torch.arange(side, device=x.device, dtype=torch.float32) + 0.5) / side
-        y, grid_x = torch.meshgrid(centres, centres, indexing="ij")
-        return torch.stack([grid_x.flatten(), y.flatten()], -1)
 
     @staticmethod
     def _under(maps: Tensor, points: Tensor, features: Tensor, part: slice) -> Tensor:

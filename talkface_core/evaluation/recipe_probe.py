@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..datasets.clips import ClipSet
+from ..faces.geometry import mean_face
+from ..faces.landmarks import INNER_LIPS, MOUTH
 from ..pixels import to_signed
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Recipe
 from .metrics import pearson
-from .probe import COMPONENT, INNER_LIPS, SYSTEM, LandmarkProbe, ProbeConfig, Reading
-from .shapes import mean_face
+from .probe import COMPONENT, SYSTEM, LandmarkProbe, ProbeConfig, Reading
 
 BATCH = 32
 STEPS = 2400
@@ -89,7 +90,7 @@ def probe_errors(reading: Reading, clips: ClipSet) -> dict[str, float]:
     follows = [pearson(reading.mouth_open[s], opening[s]) for s in own]
     errors = {
         "landmarks_px": pixels.mean(),
-        "mouth_px": pixels[:, 48:].mean(),
+        "mouth_px": pixels[:, MOUTH].mean(),
         "mouth_open_mae": np.abs(reading.mouth_open - opening).mean(),
         "mouth_open_pearson_mean": np.mean(follows),
         "mouth_open_pearson_min": np.min(follows),
@@ -123,7 +124,7 @@ class ProbeRecipe(Recipe):
         probe.face.copy_(torch.from_numpy(mean_face(clips.truth("landmarks_3d"), self._truth["pose"])))
         self.modules: dict[str, nn.Module] = {COMPONENT: probe.to(memory_format=torch.channels_last)}
         weights = torch.ones(probe.config.points)
-        weights[48:], weights[INNER_LIPS] = 2, 3
+        weights[MOUTH], weights[INNER_LIPS] = 2, 3
         self._weights = weights / weights.mean()
 
     def prepare(self, device: torch.device) -> None:

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..faces.geometry import in_head_frame
+from ..faces.landmarks import EYES, MOUTH, landmark_distance
 from . import metrics
-from .probe import EYES, LandmarkProbe, Reading
-from .shapes import in_head_frame
+from .probe import LandmarkProbe, Reading
 from .table import Report, Row
 
 OWN_VOICE, OTHER_VOICES = "voice of the set", "other voices"
@@ -24,7 +25,7 @@ OWN_VOICE, OTHER_VOICES = "voice of the set", "other voices"
 PAUSE = 5
 """Frames from any speech at which a pause begins: the mouth closes after the last sound and opens before the first."""
 
-CROPS = {"mouth": (metrics.MOUTH, 0.28), "eyes": (EYES, 0.36)}
+CROPS = {"mouth": (MOUTH, 0.28), "eyes": (EYES, 0.36)}
 """Where sharpness is compared: landmarks in the middle, side of the square as a share of the frame."""
 
 PROTOCOL = {
@@ -98,8 +99,8 @@ def mouth_measures(reading: Reading, truth: Truth, face: ArrayLike) -> dict[str,
     return {
         "correlation": metrics.pearson(reading.mouth_open, truth.mouth_open),
         "lag": float(metrics.mouth_lag(reading.mouth_open, truth.mouth_open)[0]),
-        "error": float(metrics.landmark_distance(seen, true).mean()),
-        "baseline": float(metrics.landmark_distance(mean_mouth, true).mean()),
+        "error": float(landmark_distance(seen, true).mean()),
+        "baseline": float(landmark_distance(mean_mouth, true).mean()),
         "open_pauses": metrics.open_share(reading.mouth_open, pauses(truth.speech)),
     }
 

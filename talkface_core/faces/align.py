@@ -1,6 +1,6 @@
 """From a frame to a square crop of the face, and the transform that leads back.
 
-One similarity transform per frame (Umeyama, IEEE PAMI 1991, in two dimensions a complex regression), fitted on the
+One similarity transform per frame, fitted on the `STABLE`
 points that neither speech nor a blink moves: the corners of the eyes, the ridge and the base of the nose. So the crop
 does not jump with the mouth. The same constants hold in training and in inference.
 """
@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from .track import POINTS, FaceTrack
+from .geometry import fit_similarity, transform
+from .landmarks import POINTS, STABLE
+from .track import FaceTrack
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
-
-STABLE = (*range(27, 36), 36, 39, 42, 45)
-"""The points that the crop is fitted on: ridge and base of the nose, corners of the eyes."""
 
 MARGIN = 0.54
 """Height from the mean face's eyes to its chin, by the crop's side: the one constant that says how tight a crop is."""
@@ -99,26 +98,6 @@ def align(track: FaceTrack, size: int) -> FaceCrop:
     matrices = fit_similarity(points[:, list(STABLE)], size * template())
     moved = transform(matrices, points)
     return FaceCrop(matrices.float(), int(size), track.size, moved.float())
-
-
-def fit_similarity(points: Tensor, target: Tensor) -> Tensor:
-    """Similarities [T,2,3] float64 that take points [T,N,2] nearest to target [N,2] or [T,N,2] (least squares)."""
-    moving, fixed = (torch.view_as_complex(p.double().contiguous()) for p in (points, target.expand_as(points)))
-    centre, goal = moving.mean(1, keepdim=True), fixed.mean(1, keepdim=True)
-    a, b = moving - centre, fixed - goal
-    spread = a.abs().square().sum(1)
-    if (spread <= 1e-9).any():
-        raise InputError("the points to align by coincide; the landmarks are not those of a face.")
-    turn = (a.conj() * b).sum(1) / spread
-    shift = goal[:, 0] - turn * centre[:, 0]
-    rows = [turn.real, -turn.imag, shift.real, turn.imag, turn.real, shift.imag]
-    return torch.stack(rows, -1).reshape(-1, 2, 3)
-
-
-def transform(matrices: Tensor, points: Tensor) -> Tensor:
-    """points [T,N,2] through matrices [T,2,3]."""
-    matrices = matrices.to(points.dtype)
-    return points @ matrices[:, :, :2].transpose(1, 2) + matrices[:, None, :, 2]
 
 
 def crop_faces(frames: Frames, crop: FaceCrop) -> Frames:

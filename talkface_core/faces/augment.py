@@ -9,20 +9,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .landmarks import (
+    BROWS,
+    JAW,
+    LEFT_EYE,
+    NOSE_BASE,
+    OUTER_EYE_CORNERS,
+    OUTER_LIPS,
+    POINTS,
+    RIGHT_EYE,
+    UPPER_LIP,
+    mirror,
+)
+
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float32]
-
-# Partner of each of the 68 points when left and right are swapped.
-MIRROR = np.array(
-    [
-        *range(16, -1, -1),
-        *range(26, 16, -1),
-        *range(27, 31),
-        *range(35, 30, -1),
-        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-        *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65),
-    ]
-)
 
 
 def colour(rng: np.random.Generator) -> tuple[int, int, int]:
@@ -100,14 +101,13 @@ def shape(picture: Picture, rng: np.random.Generator, centre: NDArray[np.floatin
 
 def mirrored(picture: NDArray[np.uint8], points: Points) -> tuple[NDArray[np.uint8], Points]:
     """Left and right swapped, points [68,2] (pixels) renamed with them."""
-    moved = points[MIRROR].copy()
-    moved[:, 0] = picture.shape[1] - moved[:, 0]
-    return np.ascontiguousarray(picture[:, ::-1]), moved
+    return np.ascontiguousarray(picture[:, ::-1]), mirror(points, picture.shape[1])
 
 
 def dress(picture: Picture, points: Points, rng: np.random.Generator) -> None:
     """What the rendered people lack, drawn onto the face in place: glasses, beards, strands, things in front of it."""
-    unit = float(np.linalg.norm(points[45] - points[36]))
+    right, left = OUTER_EYE_CORNERS
+    unit = float(np.linalg.norm(points[left] - points[right]))
     if unit < 4:
         return
     if rng.random() < 0.25:
@@ -118,14 +118,14 @@ def dress(picture: Picture, points: Points, rng: np.random.Generator) -> None:
         _strands(picture, points, unit, rng)
     if rng.random() < 0.25:
         for _ in range(rng.integers(1, 4)):
-            middle = points[rng.integers(0, 68)] + rng.normal(0, 0.4 * unit, 2)
+            middle = points[rng.integers(0, POINTS)] + rng.normal(0, 0.4 * unit, 2)
             shape(picture, rng, middle, unit * rng.uniform(0.1, 0.7))
 
 
 def _glasses(picture: Picture, points: Points, unit: float, rng: np.random.Generator) -> None:
     rim = colour(rng) if rng.random() < 0.4 else (int(rng.integers(0, 70)),) * 3
     width = max(1, int(unit * rng.uniform(0.01, 0.07)))
-    eyes = [points[36:42].mean(0), points[42:48].mean(0)]
+    eyes = [points[RIGHT_EYE].mean(0), points[LEFT_EYE].mean(0)]
     along = (eyes[1] - eyes[0]) / max(float(np.linalg.norm(eyes[1] - eyes[0])), 1e-3)
     turn = float(np.degrees(np.arctan2(along[1], along[0])))
     reach = 0.5 * float(np.linalg.norm(eyes[1] - eyes[0]))
@@ -147,7 +147,7 @@ def _glasses(picture: Picture, points: Points, unit: float, rng: np.random.Gener
                 picture[:] = cv2.addWeighted(picture, seen, before, 1 - seen, 0)
     bridge = [(eyes[0] + along * wide).astype(int), (eyes[1] - along * wide).astype(int)]
     cv2.line(picture, tuple(map(int, bridge[0])), tuple(map(int, bridge[1])), rim, width, cv2.LINE_AA)
-    for eye, ear, sign in ((eyes[0], points[0], -1), (eyes[1], points[16], 1)):
+    for eye, ear, sign in ((eyes[0], points[JAW][0], -1), (eyes[1], points[JAW][-1], 1)):
         start = (eye + sign * along * wide).astype(int)
         cv2.line(picture, tuple(map(int, start)), tuple(map(int, ear)), rim, width, cv2.LINE_AA)
     if rng.random() < 0.3:
@@ -156,14 +156,14 @@ def _glasses(picture: Picture, points: Points, unit: float, rng: np.random.Gener
 
 
 def _beard(picture: Picture, points: Points, unit: float, rng: np.random.Generator) -> None:
-    chin = points[3:14] + np.float32([0, rng.uniform(0, 0.15) * unit])
-    upper = points[[54, 53, 52, 51, 50, 49, 48]] - np.float32([0, rng.uniform(0.02, 0.1) * unit])
+    chin = points[JAW][3:-3] + np.float32([0, rng.uniform(0, 0.15) * unit])
+    upper = points[UPPER_LIP][::-1] - np.float32([0, rng.uniform(0.02, 0.1) * unit])
     mask = np.zeros(picture.shape[:2], np.uint8)
     if rng.random() < 0.8:
         cv2.fillPoly(mask, [np.concatenate([chin, upper]).astype(np.int32)], 255)
-        cv2.fillPoly(mask, [points[48:60].astype(np.int32)], 0)
+        cv2.fillPoly(mask, [points[OUTER_LIPS].astype(np.int32)], 0)
     else:
-        lip = np.concatenate([points[48:55], points[[35, 33, 31]]])
+        lip = np.concatenate([points[UPPER_LIP], points[NOSE_BASE][::-2]])
         cv2.fillPoly(mask, [lip.astype(np.int32)], 255)
     x, y, width, height = cv2.boundingRect(mask)
     if not width:
@@ -178,7 +178,7 @@ def _beard(picture: Picture, points: Points, unit: float, rng: np.random.Generat
 
 def _strands(picture: Picture, points: Points, unit: float, rng: np.random.Generator) -> None:
     paint = tuple(int(v * rng.uniform(0.05, 0.7)) for v in (230, 190, 140))
-    top = points[17:27].mean(0) - np.float32([0, 0.6 * unit])
+    top = points[BROWS].mean(0) - np.float32([0, 0.6 * unit])
     for _ in range(rng.integers(3, 40)):
         start = top + rng.normal(0, 0.5 * unit, 2) * (1, 0.3)
         bend = start + np.float32([rng.normal(0, 0.3), rng.uniform(0.2, 0.9)]) * unit

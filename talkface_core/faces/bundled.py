@@ -15,12 +15,12 @@ from torch import Tensor
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..device import pick_dtype
 from ..errors import InputError
-from ..evaluation.shapes import rotation
 from ..pixels import to_bytes, to_signed
 from .align import as_frames, warp
-from .detect import Face, best_first
+from .face import Detector, Face, best_first
+from .geometry import rotation, turns
 from .net import FaceFinder, FaceNetConfig, FaceReader
-from .square import SYSTEM, Square, turns
+from .square import SYSTEM, Square
 
 BUNDLED = "face_tiny"
 
@@ -49,10 +49,11 @@ class _Reading:
     pose: NDArray[np.float64]
 
 
-class BundledDetector:
+class BundledDetector(Detector):
     """Detects and follows faces with the bundled nets. `threshold`: see `THRESHOLD`."""
 
     name = "bundled"
+    follows = True
 
     def __init__(self, finder: FaceFinder, reader: FaceReader, threshold: float = THRESHOLD) -> None:
         self.finder, self.reader, self.threshold = finder, reader, threshold
@@ -77,7 +78,7 @@ class BundledDetector:
         return [best_first(faces) for faces in found]
 
     def follow(self, frames: Any, landmarks: Tensor) -> list[Face]:
-        """See `Follower.follow`."""
+        """See `Detector.follow`."""
         pictures = _pictures(frames)
         points = torch.as_tensor(landmarks, dtype=torch.float32)
         each = points if points.ndim == 3 else points.expand(len(pictures), -1, -1)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from .detect import Face
+from .face import Face
 
 CHOICES = ("largest", "leftmost", "index", "point", "mask")
 

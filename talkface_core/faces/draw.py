@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .align import FaceCrop, as_frames, like
+from .landmarks import MOUTH
 from .square import Square
 from .track import FaceTrack
 
@@ -30,7 +31,7 @@ def draw_track(frames: Frames, track: FaceTrack, crop: FaceCrop | None = None) -
     for k, picture in enumerate(out):
         radius = max(round(heights[k] / 110), 1)
         for number, (x, y) in enumerate(track.landmarks[k].tolist()):
-            colour = (LIPS if number >= 48 else SEEN) if track.valid[k] else HELD
+            colour = (LIPS if number >= MOUTH.start else SEEN) if track.valid[k] else HELD
             # OpenCV counts from the first pixel's centre.
             at = (round(16 * (x - 0.5)), round(16 * (y - 0.5)))
             cv2.circle(picture, at, radius * 16, [c * unit for c in colour], -1, cv2.LINE_AA, 4)

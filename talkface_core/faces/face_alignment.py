@@ -18,7 +18,7 @@ import torch
 from ..errors import InputError
 from ..pixels import to_bytes
 from .align import as_frames
-from .detect import Face, best_first
+from .face import Detector, Face, best_first
 
 NEEDED = ("s3fd*", "2DFAN4*")
 """The weights, as patterns of file names: the face detector's and the landmark network's."""
@@ -47,7 +47,7 @@ def weights_folder() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-class FaceAlignment:
+class FaceAlignment(Detector):
     """See `Detector`. Raises InputError when the library or its weights cannot be loaded."""
 
     name = "face-alignment"

@@ -8,6 +8,7 @@ defines: the mean face in that square. Sizes are small enough to be bundled and 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import Config
-from .track import POINTS
+from .landmarks import POINTS
 
 STRIDE = 8
 """Pixels between two cells of the finder's map."""
@@ -126,23 +127,33 @@ class FaceReader(nn.Module):
         heat = self.heat(F.silu(self.join(F.silu(fine))))
         seen = F.silu(coarse).mean((2, 3))
         with torch.autocast(x.device.type, enabled=False):
-            points, spread = self._places(heat.float())
+            points, maps = soft_argmax(heat.float())
+            width = spread(maps, points)
         shape = (points - points.mean(1, keepdim=True)).flatten(1).to(seen.dtype)
         return {
             "landmarks": points,
             # Where no face is, the maps have no peaks: that holds for pictures of any kind.
-            "score": self.verdict(torch.cat([seen, spread.detach().to(seen.dtype)], 1)).squeeze(1).float(),
+            "score": self.verdict(torch.cat([seen, width.detach().to(seen.dtype)], 1)).squeeze(1).float(),
             "pose": POSE_UNIT * self.pose(torch.cat([seen, 5 * shape], 1)).float(),
         }
 
-    @staticmethod
-    def _places(heat: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean place [B,68,2] of each map's mass, as shares of the crop, and how far it spreads [B,68] (logarithm)."""
-        maps = rearrange(heat, "b p h w -> b p (h w)").softmax(-1)
-        side = heat.shape[-1]
-        centres = (torch.arange(side, device=heat.device, dtype=torch.float32) + 0.5) / side
-        y, x = torch.meshgrid(centres, centres, indexing="ij")
-        grid = torch.stack([x.flatten(), y.flatten()], -1)
-        places = maps @ grid
-        spread = (maps @ grid.square() - places.square()).sum(-1)
-        return places, (spread.clamp(min=1e-5).log() + 6) / 2
+
+def soft_argmax(heat: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean place [B,P,2] (x, y as shares of the picture) of the mass of heat maps' logits [B,P,S,S]; the maps [B,P,S*S]
+    themselves, each of which sums to one (integral regression, Sun et al., ECCV 2018)."""
+    maps = rearrange(heat, "b p h w -> b p (h w)").softmax(-1)
+    return maps @ cell_centres(heat.shape[-1], heat.device), maps
+
+
+def cell_centres(side: int, device: torch.device) -> Tensor:
+    """Centres of a square map's cells [side*side,2]: x, y in 0..1."""
+    centres = (torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], -1)
+
+
+def spread(maps: Tensor, places: Tensor) -> Tensor:
+    """How far maps [B,P,S*S] reach around their mean places [B,P,2]: the variance's logarithm [B,P], near -1 to 3."""
+    squares = cell_centres(math.isqrt(maps.shape[-1]), maps.device).square()
+    variance = (maps @ squares - places.square()).sum(-1)
+    return (variance.clamp(min=1e-5).log() + 6) / 2

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..pixels import to_bytes, to_unit
 from .align import FaceCrop, as_frames, like, pixel_matrix, warp
+from .landmarks import JAW, LIP_CENTRES, NOSE_BASE, NOSE_BASE_CENTRE, OUTER_LIPS
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
 
@@ -42,13 +43,13 @@ def mouth_mask(crop: FaceCrop, feather: float = FEATHER) -> Tensor:
 def _mask(points: NDArray[np.float32], size: int, feather: float) -> NDArray[np.float32]:
     import cv2
 
-    jaw, nose = points[2:15], points[31:36]
-    middle = points[48:60].mean(0)
+    jaw, nose, lips = points[JAW][2:-2], points[NOSE_BASE], points[OUTER_LIPS]
+    middle = lips.mean(0)
     outline = middle + (jaw - middle) * _GROW
     # The upper edge runs below the nostrils and rises to the cheeks.
-    upper = nose[::-1] + 0.15 * (points[51] - points[33])
+    upper = nose[::-1] + 0.15 * (points[LIP_CENTRES[0]] - points[NOSE_BASE_CENTRE])
     area = np.zeros((size, size), np.uint8)
-    around = cv2.convexHull(np.concatenate([outline[1:-1], upper, points[48:60]]).astype(np.float32))
+    around = cv2.convexHull(np.concatenate([outline[1:-1], upper, lips]).astype(np.float32))
     cv2.fillPoly(area, [np.round(around * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
     area[[0, -1]] = 0
     area[:, [0, -1]] = 0

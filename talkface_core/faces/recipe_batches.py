@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..evaluation.shapes import rotation
-from .align import fit_similarity, pixel_matrix, transform
-from .augment import MIRROR, Picture, Points, dress, mirrored, photograph, texture
+from .align import pixel_matrix
+from .augment import Picture, Points, dress, mirrored, photograph, texture
+from .geometry import fit_similarity, rotation, transform, turns
+from .landmarks import LEFT_EYE, RIGHT_EYE, mirror
 from .net import STRIDE, UNIT
 from .recipe_data import FacePictures
-from .square import Square, turns
+from .square import Square
 
 CANVAS = 256
 """Side of the finder's pictures, pixels."""
@@ -177,10 +178,10 @@ def mean_crop(landmarks: NDArray[np.float32], pose: NDArray[np.float32]) -> Tens
     mean = chosen[0]
     for _ in range(4):
         mean = transform(fit_similarity(chosen, mean), chosen).mean(0)
-        flipped = (mean[torch.from_numpy(MIRROR)] * torch.tensor([-1.0, 1.0], dtype=torch.float64))[None]
+        flipped = mirror(mean, 0)[None]
         mean = (mean + transform(fit_similarity(flipped, mean), flipped)[0]) / 2
     low, high = mean.amin(0), mean.amax(0)
-    eyes = mean[42:48].mean(0) - mean[36:42].mean(0)
+    eyes = mean[LEFT_EYE].mean(0) - mean[RIGHT_EYE].mean(0)
     turn = torch.atan2(eyes[1], eyes[0])
     upright = torch.stack([torch.stack([turn.cos(), turn.sin()]), torch.stack([-turn.sin(), turn.cos()])])
     mean = (mean - (low + high) / 2) @ upright.T

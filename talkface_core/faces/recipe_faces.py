@@ -24,6 +24,7 @@ from ..checkpoints import save_checkpoint
 from ..pixels import to_signed
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Recipe
+from .landmarks import EYES, INNER_LIPS, JAW, POINTS
 from .net import FaceFinder, FaceNetConfig, FaceReader
 from .recipe_batches import FaceSamples, mean_crop
 from .recipe_data import FacePictures
@@ -61,8 +62,8 @@ class FaceRecipe(Recipe):
         self._samples = FaceSamples(pictures, reader.face.numpy().copy(), self._net.size)
         self._finder = torch.compile(finder) if compile else finder
         self._reader = torch.compile(reader) if compile else reader
-        weights = torch.ones(68)
-        weights[17:], weights[36:48], weights[60:] = 1.3, 1.8, 1.8
+        weights = torch.ones(POINTS)
+        weights[JAW.stop :], weights[EYES], weights[INNER_LIPS] = 1.3, 1.8, 1.8
         self._weights = weights / weights.mean()
 
     def prepare(self, device: torch.device) -> None:

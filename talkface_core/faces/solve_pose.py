@@ -14,15 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .face_shape import GENERIC_FACE
+from .geometry import GENERIC_FACE, turns
 from .head_pose import HeadPose
-from .square import turns
+from .landmarks import RIGID
 from .track import FaceTrack
 
 log = logging.getLogger(__name__)
-
-RIGID = (0, 1, 2, 3, 13, 14, 15, 16, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45)
-"""The points that are used: upper jaw, ridge and base of the nose, corners of the eyes."""
 
 DISTANCE = 110.0
 """From the camera to the face, cm."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from .align import fit_similarity
+from .geometry import fit_similarity
 from .net import STRIDE, UNIT
 
 SYSTEM = "faces"
@@ -68,11 +68,3 @@ class Square:
         matrix, _ = self.matrix(1)
         unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
         return np.linalg.solve(matrix[:, :2], (unit - matrix[:, 2]).T).T
-
-
-def turns(rotation: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """Yaw, pitch, roll in degrees of a head [3,3] (Ry Rx Rz) whose picture is turned clockwise by `angle` radians."""
-    c, s = np.cos(-angle), np.sin(-angle)
-    r = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]) @ rotation
-    pitch, yaw = np.arcsin(np.clip(-r[1, 2], -1, 1)), np.arctan2(r[0, 2], r[2, 2])
-    return np.degrees([yaw, pitch, np.arctan2(r[1, 0], r[1, 1])])

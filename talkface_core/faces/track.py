@@ -17,8 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..media.timebase import Rate, as_rate
-
-POINTS = 68
+from .landmarks import OUTER_EYE_CORNERS, POINTS
 
 # Frames of deviation of the Gaussian at strength 1: wide enough to still a jittery detector at 25 frames per second,
 # narrow enough that a nod survives. Strength scales it.
@@ -101,8 +100,9 @@ class FaceTrack:
         return y.amax(1) - y.amin(1)
 
     def eye_distances(self) -> Tensor:
-        """Distance of the outer corners of the eyes (points 36 and 45), pixels [T]: the unit of landmark errors."""
-        return (self.landmarks[:, 45] - self.landmarks[:, 36]).norm(dim=-1)
+        """Distance of the outer corners of the eyes, pixels [T]: the unit of landmark errors."""
+        right, left = OUTER_EYE_CORNERS
+        return (self.landmarks[:, left] - self.landmarks[:, right]).norm(dim=-1)
 
 
 def fill(landmarks: Tensor, valid: Tensor, size: tuple[int, int], fps: Rate, cuts: Sequence[int] = ()) -> FaceTrack:

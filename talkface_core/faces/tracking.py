@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
 from ..media.timebase import Rate, as_rate
+from ..pixels import to_unit
 from .choose import FaceChoice
-from .detect import Detector, Face, overlap
-from .scenes import CutFinder
-from .track import POINTS, FaceTrack, fill, smooth
+from .face import Detector, Face, overlap
+from .landmarks import POINTS
+from .track import FaceTrack, fill, smooth
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +29,11 @@ SMOOTHING = 0.3
 _BLOCK = 8  # frames read at once around the face's last place: a face moves little in a third of a second
 _SAME = 0.25  # overlap of boxes from which on two faces, frame to frame, are one person's
 _FORGET = 1.0  # seconds without the face after which the choice is made anew
+
+_GRID = (18, 32)  # rows and columns of the small picture that is compared
+_LEAST = 0.10  # mean difference (of 1) below which nothing is a cut: hands, turns and light stay below it
+_TIMES = 4.0  # by how much a cut surpasses the differences just before it
+_MEMORY = 12
 
 
 def track_faces(
@@ -64,7 +72,6 @@ class _Tracker:
 
     def __init__(self, detector: Detector, choice: FaceChoice, rate: float) -> None:
         self.detector, self.choice = detector, choice
-        self.follow = getattr(detector, "follow", None)
         self.patience = max(round(_FORGET * rate), 1)
         self.size: tuple[int, int] | None = None
         self.landmarks: list[Tensor] = []
@@ -103,12 +110,12 @@ class _Tracker:
         """Frames without a cut among them."""
         start = 0
         while start < len(frames):
-            if self.last is None or self.missing or self.follow is None:
+            if self.last is None or self.missing or not self.detector.follows:
                 self.search(frames[start : start + 1])
                 start += 1
                 continue
             block = frames[start : start + _BLOCK]
-            for face in self.follow(block, self.last.landmarks):
+            for face in self.detector.follow(block, self.last.landmarks):
                 if face.score < self.detector.threshold or overlap(face.box, self.last.box) < _SAME:
                     self.search(frames[start : start + 1])
                     start += 1
@@ -159,3 +166,35 @@ class _Tracker:
                 least,
             )
         return fill(torch.stack(self.landmarks), torch.tensor(self.valid), self.size, fps, self.cuts)
+
+
+class CutFinder:
+    """Call it with each frame [H,W,3] (uint8 or float 0..1) in turn: True where a new scene begins."""
+
+    def __init__(self) -> None:
+        self._last: NDArray[np.float32] | None = None
+        self._lately: deque[float] = deque(maxlen=_MEMORY)
+
+    def __call__(self, frame: NDArray[np.generic]) -> bool:
+        small = thumbnail(frame)
+        if self._last is None:
+            self._last = small
+            return False
+        change = float(np.abs(small - self._last).mean())
+        usual = float(np.median(self._lately)) if self._lately else 0.0
+        cut = change > max(_LEAST, _TIMES * usual)
+        self._last = small
+        if cut:
+            self._lately.clear()
+        else:
+            self._lately.append(change)
+        return cut
+
+
+def thumbnail(frame: NDArray[np.generic]) -> NDArray[np.float32]:
+    """A frame as 18 x 32 means of its parts, float32 0..1."""
+    # OpenCV sets an environment variable when imported, which a host must not see.
+    import cv2
+
+    small = cv2.resize(np.ascontiguousarray(frame), _GRID[::-1], interpolation=cv2.INTER_AREA)
+    return to_unit(small)

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..faces.align import FaceCrop, align, transform
+from ..faces.align import FaceCrop, align
+from ..faces.geometry import transform
 from ..faces.track import FaceTrack, smooth
 from .rules import Rules, Span
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..faces.align import FaceCrop, warp
 from ..faces.choose import FaceChoice
-from ..faces.detect import Detector
+from ..faces.face import Detector
 from ..faces.track import FaceTrack
 from ..media.audio import ANALYSIS_RATE, audio_source
 from ..media.video import VideoWriter

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..faces.choose import FaceChoice
-from ..faces.detect import Detector
+from ..faces.face import Detector
 from ..faces.solve_pose import head_pose
 from ..faces.track import FaceTrack, smooth
 from ..faces.tracking import SMOOTHING, track_faces

@@ -1,6 +1,6 @@
 """What the npz of a clip says of each frame, all of it read off the landmarks and the sound.
 
-Mouth and eyes are measured in the head's own frame (evaluation/shapes.py), as the studio measures its rendered
+Mouth and eyes are measured in the head's own frame (faces/geometry.py), as the studio measures its rendered
 people: the mean gap of the inner-lip pairs by the height from brows to chin of the face with its mouth shut, and the
 gap of the lids by the eye's width. From the studio's landmarks alone both follow its truth with a correlation of 0.999.
 """
@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.shapes import in_head_frame
-from ..faces.face_shape import GENERIC_FACE
+from ..faces.geometry import GENERIC_FACE, in_head_frame
+from ..faces.landmarks import CHIN, INNER_BROWS, INNER_LIP_PAIRS, LEFT_EYE, RIGHT_EYE
 from ..faces.solve_pose import head_pose
 from ..faces.track import FaceTrack
 
-_INNER_LIPS = ((61, 67), (62, 66), (63, 65))
-_BROWS, _CHIN = (21, 22), 8
-_EYES = (36, 42)  # first point of each; the subject's right eye, on the left of the picture, comes first
 _SHUT = 30  # percentile of the lips' gap up to which the mouth counts as shut
 
 
@@ -48,13 +45,14 @@ def openings(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Of the mouth [T], at least 0, and of both eyes [T,2]; landmarks [T,68,2] with y down, pose [T,3] in degrees."""
     face = in_head_frame(points, pose, GENERIC_FACE)
-    upper, lower = (list(side) for side in zip(*_INNER_LIPS, strict=True))
+    upper, lower = (list(side) for side in zip(*INNER_LIP_PAIRS, strict=True))
     gap = (face[:, upper, 1] - face[:, lower, 1]).mean(1).clip(min=0)
-    tall = face[:, _BROWS, 1].mean(1) - face[:, _CHIN, 1]
+    tall = face[:, INNER_BROWS, 1].mean(1) - face[:, CHIN, 1]
     shut = gap <= np.percentile(gap, _SHUT)
     eyes = []
-    for first in _EYES:
-        lids = [np.linalg.norm(face[:, first + a] - face[:, first + b], axis=1) for a, b in ((1, 5), (2, 4))]
-        width = np.linalg.norm(face[:, first] - face[:, first + 3], axis=1)
+    for part in (RIGHT_EYE, LEFT_EYE):
+        eye = face[:, part]
+        lids = [np.linalg.norm(eye[:, a] - eye[:, b], axis=1) for a, b in ((1, 5), (2, 4))]
+        width = np.linalg.norm(eye[:, 0] - eye[:, 3], axis=1)
         eyes.append(np.mean(lids, 0) / np.maximum(width, 1e-6))
     return (gap / max(float(np.median(tall[shut])), 1e-6)).astype(np.float32), np.stack(eyes, 1).astype(np.float32)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..evaluation.metrics import landmark_distance
 from ..faces.align import FaceCrop, align, crop_faces
-from ..faces.detect import Detector, Face
+from ..faces.face import Detector, Face
+from ..faces.landmarks import MOUTH, POINTS, landmark_distance
 from ..faces.paste import paste_faces
 from ..faces.track import FaceTrack
 from ..frugal import Frugal
@@ -146,7 +146,7 @@ def mouth_moved(landmarks: Landmarks, before: Tensor, after: Tensor) -> list[flo
     The mouth's centre is aligned, so that only its shape counts. NaN where no face is found.
     """
     old, new = (landmarks(frames).double().cpu() for frames in (before, after))
-    new = new + (old[:, 48:] - new[:, 48:]).mean(1, keepdim=True)
+    new = new + (old[:, MOUTH] - new[:, MOUTH]).mean(1, keepdim=True)
     return landmark_distance(new.numpy(), old.numpy()).tolist()
 
 
@@ -165,11 +165,10 @@ def landmarks_by(detector: Detector) -> Landmarks:
         found = []
         if last is None and (first := searched(frames[:1])) is not None:
             last = first.landmarks
-        follows = last is not None and hasattr(detector, "follow")
-        for k, near in enumerate(detector.follow(frames, last) if follows else [None] * len(frames)):
+        for k, near in enumerate([None] * len(frames) if last is None else detector.follow(frames, last)):
             sure = near is not None and near.score >= detector.threshold
             face = near if sure else searched(frames[k : k + 1])
-            found.append(torch.full((68, 2), float("nan")) if face is None else face.landmarks)
+            found.append(torch.full((POINTS, 2), float("nan")) if face is None else face.landmarks)
             last = last if face is None else face.landmarks
         return torch.stack(found)
 

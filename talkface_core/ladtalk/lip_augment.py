@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..faces.landmarks import INNER_LIPS, OUTER_LIPS
+
 Pictures = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
-OUTER, INNER = slice(48, 60), slice(60, 68)
 _FINE = 4  # bits of the subpixels that OpenCV draws with
 
 # Teeth, the dark between the lips, tongue and gums, lips: RGB, and how far each may stray.
@@ -28,7 +29,7 @@ def paint_lips(pictures: Pictures, landmarks: Points, rng: np.random.Generator) 
     out = pictures.copy()
     for picture, points in zip(out, landmarks, strict=True):
         mask = np.zeros(picture.shape[:2], np.uint8)
-        for part, value in ((OUTER, 255), (INNER, 0)):
+        for part, value in ((OUTER_LIPS, 255), (INNER_LIPS, 0)):
             cv2.fillPoly(mask, [_fixed(points[part])], value, cv2.LINE_8, _FINE)
         alpha = opacity * cv2.GaussianBlur(mask, (0, 0), 0.7).astype(np.float32)[..., None] / 255
         # The lips' own light and shade stay.
@@ -47,7 +48,7 @@ def disturb_mouths(pictures: Pictures, landmarks: Points, rng: np.random.Generat
         place, span = rng.uniform(-0.35, 0.35, 2), (rng.uniform(0.25, 0.75), rng.uniform(0.08, 0.4))
         draws.append((colour, place, span, rng.uniform(-20, 20), rng.uniform(0.5, 1.0), rng.uniform(0.6, 1.8)))
     for picture, points in zip(out, landmarks, strict=True):
-        lips = points[OUTER]
+        lips = points[OUTER_LIPS]
         middle, width = lips.mean(0), max(float(np.ptp(lips[:, 0])), size / 12)
         for colour, place, span, angle, opacity, blur in draws:
             mask = np.zeros((size, size), np.uint8)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-MOUTH = slice(48, 68)
+from ..faces.landmarks import MOUTH
 
 
 @dataclass(frozen=True)

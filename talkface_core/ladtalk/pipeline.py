@@ -21,7 +21,7 @@ from ..clock import Clock
 from ..errors import InputError
 from ..faces.align import FaceCrop, align, crop_faces
 from ..faces.choose import FaceChoice
-from ..faces.detect import Detector
+from ..faces.face import Detector
 from ..faces.paste import paste_faces
 from ..faces.solve_pose import warn_of_yaw
 from ..faces.track import FaceTrack

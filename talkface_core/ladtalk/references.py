@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..faces.align import FaceCrop, crop_faces
+from ..faces.landmarks import NOSE_BASE, OUTER_LIPS, UPPER_FACE, inner_lip_gap
 
 SHUT = 0.08
 """Share of a scene's frames that count as its shut mouths."""
@@ -21,12 +22,9 @@ MOST = 12
 """References of a scene, as different in pose as can be."""
 
 FAR = 0.08
-"""Mean distance of the steady points, by the crop's side, from which on a reference does not fit any more."""
+"""Mean distance of the `UPPER_FACE` points, by the crop's side, from which on a reference does not fit any more."""
 
-_BASE, _LIPS = slice(31, 36), slice(48, 60)
 _REACH = 0.04  # how far beyond the lips their surroundings come along, by the crop's side
-_INNER = ((61, 67), (62, 66), (63, 65))
-_STEADY = (*range(17, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
 
 
 def choose_references(crop: FaceCrop, usable: NDArray[np.bool_], scenes: Iterable[slice]) -> NDArray[np.int64]:
@@ -35,8 +33,7 @@ def choose_references(crop: FaceCrop, usable: NDArray[np.bool_], scenes: Iterabl
     References are taken within a scene alone: another has other light, or another person.
     """
     points = crop.landmarks.numpy() / crop.size
-    gaps = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in _INNER], axis=0)
-    pose = points[:, _STEADY]
+    gaps, pose = inner_lip_gap(points), points[:, UPPER_FACE]
     chosen = np.arange(len(points))
     for scene in scenes:
         own = chosen[scene][usable[scene]]
@@ -114,9 +111,9 @@ def with_mouth(
     import cv2
 
     size = len(face)
-    shift = points[_BASE].mean(0) - others[_BASE].mean(0)
+    shift = points[NOSE_BASE].mean(0) - others[NOSE_BASE].mean(0)
     moved = cv2.warpAffine(other, np.hstack([np.eye(2), shift[:, None]]), (size, size), borderMode=cv2.BORDER_REPLICATE)
-    lips = np.concatenate([points[_LIPS], others[_LIPS] + shift])
+    lips = np.concatenate([points[OUTER_LIPS], others[OUTER_LIPS] + shift])
     mask = np.zeros((size, size), np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 255)
     reach = max(round(_REACH * size), 1)

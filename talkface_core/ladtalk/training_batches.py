@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.talking_faces import FPS, TalkingFaces, lip_shapes, noise_mels
+from ..faces.landmarks import POSE, inner_lip_gap
+from ..faces.placement import Placement
 from ..speech.features import LogMel
 from ..speech.mel_augment import MelAugment
 from ..speech.mel_windows import FRAMES, WINDOW, window_starts
-from ..training.picture_augment import PictureAugment, Placement
+from ..training.picture_augment import PictureAugment
 from .lip_augment import disturb_mouths, paint_lips
-from .training_repainted import STEADY
 
 _BEFORE, _STEPS = 40, 96  # mel steps that are augmented together: before the window, for echoes, and in all
 _NOISES = 24
 _LISTEN, _SPREAD = 16, 60  # frames heard of a clip, and the stretch that they are drawn from
 _LONG = _BEFORE + int(3.2 * _SPREAD) + 2 * WINDOW
-_INNER = ((61, 67), (62, 66), (63, 65))
 
 LOOKS = PictureAugment(noise=5.0, noise_probability=0.2, blur=0.9, blur_probability=0.25, resample_probability=0.15)
 """Milder than the expert's: what the generator is shown it also has to paint."""
@@ -85,10 +85,9 @@ class Sampler:
         self.sound = replace(MelAugment(), reverb=(0.1, 0.5))
         self.noises = noise_mels(_NOISES, _LONG, seed) if settings.augment else None
         self._lips = lip_shapes(data) if settings.listen else None
-        gaps = [np.linalg.norm(data.landmarks[:, a] - data.landmarks[:, b], axis=-1) for a, b in _INNER]
-        self._gap = np.mean(gaps, axis=0) / data.size
+        self._gap = inner_lip_gap(data.landmarks) / data.size
         self._shut = self._gap < 0.012
-        self._pose = data.landmarks[:, STEADY].reshape(len(data.landmarks), -1)
+        self._pose = data.landmarks[:, POSE].reshape(len(data.landmarks), -1)
         self._usable = np.flatnonzero(data.lengths >= FRAMES + 2 * settings.away)
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..datasets.talking_faces import FPS, TalkingFaces
+from ..faces.landmarks import POSE
 from ..speech.mel_windows import mel_windows
 from .wav2lip import Wav2Lip, repaint
-
-STEADY = (*range(27, 36), *range(0, 3), *range(14, 17), 36, 39, 42, 45)
-"""Landmarks that tell the pose: nose, ends of the jaw, corners of the eyes."""
 
 AWAY = 25  # frames between a face and its reference: its mouth must not tell the answer
 _AT_ONCE = 32
@@ -48,7 +46,7 @@ def repaint_set(net: Wav2Lip, data: TalkingFaces, every: int = 7, quiet: bool = 
 
 def elsewhere(landmarks: NDArray[np.float32]) -> NDArray[np.int64]:
     """For each frame of a clip [T,68,2] the one of most alike pose among those `AWAY` frames or more from it."""
-    points = torch.from_numpy(np.ascontiguousarray(landmarks[:, STEADY])).flatten(1)
+    points = torch.from_numpy(np.ascontiguousarray(landmarks[:, POSE])).flatten(1)
     far = torch.cdist(points, points)
     frames = torch.arange(len(points))
     far[(frames[:, None] - frames).abs() < AWAY] = torch.inf

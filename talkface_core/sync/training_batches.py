@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.talking_faces import FPS, TalkingFaces, noise_mels
+from ..faces.placement import Placement
 from ..speech.features import LogMel
 from ..speech.mel_augment import MelAugment
 from ..speech.mel_windows import FRAMES, WINDOW, window_starts
-from ..training.picture_augment import PictureAugment, Placement
+from ..training.picture_augment import PictureAugment
 
 STRETCH = 200  # frames of a clip that one batch draws from
 _MARGIN = 2 * WINDOW  # mel steps around them

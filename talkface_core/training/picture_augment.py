@@ -1,8 +1,7 @@
 """Other cameras, lights and codecs for a few frames of a face: nets trained on rendered people then read real ones.
 
 One look is drawn for all frames of a sample, as one camera would give them: colour, light, blur, resampling and
-compression; only noise differs from frame to frame. Where the face lies is `Placement`'s business: a small move,
-turn, scaling or mirroring, as the alignment of an imperfect landmark detector would leave it.
+compression; only noise differs from frame to frame.
 """
 
 from __future__ import annotations
@@ -18,19 +17,6 @@ Pictures = NDArray[np.uint8]
 Look = Callable[[Pictures], Pictures]
 
 _GREY = np.float32([0.299, 0.587, 0.114])
-
-# iBUG's points in a mirror: the jaw, brows, nose, eyes and lips change sides.
-MIRRORED = np.array(
-    [
-        *range(16, -1, -1),
-        *range(26, 16, -1),
-        *range(27, 31),
-        *range(35, 30, -1),
-        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-        *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
-        *(64, 63, 62, 61, 60, 67, 66, 65),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -100,58 +86,6 @@ class PictureAugment:
             return cv2.LUT(cv2.transform(tall, matrix), table).reshape(pictures.shape)
 
         return apply
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a sample's faces lie: frame pixels -> crop pixels, one move for all frames of a sample."""
-
-    matrix: NDArray[np.float64]
-    size: int
-    mirrored: bool
-
-    @classmethod
-    def draw(
-        cls,
-        rng: np.random.Generator,
-        size: int,
-        pad: int,
-        shift: float = 0.025,
-        scale: float = 0.05,
-        degrees: float = 4.0,
-        mirror: float = 0.5,
-    ) -> Placement:
-        """A random one for crops `size` px square that have a margin of `pad`; shift is a share of the size."""
-        turn, zoom = np.radians(rng.uniform(-degrees, degrees)), np.exp(rng.uniform(-scale, scale))
-        move = rng.uniform(-shift, shift, 2) * size
-        mirrored = bool(rng.random() < mirror)
-        cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
-        linear = np.array([[cos, -sin], [sin, cos]])
-        if mirrored:
-            linear = linear @ np.diag([-1.0, 1.0])
-        middle = size / 2 + pad
-        return cls(np.c_[linear, size / 2 + move - linear @ [middle, middle]], size, mirrored)
-
-    @classmethod
-    def plain(cls, size: int, pad: int) -> Placement:
-        """The crop as it was cut."""
-        return cls(np.array([[1.0, 0, -pad], [0, 1.0, -pad]]), size, False)
-
-    def pictures(self, frames: Pictures, top: int = 0) -> Pictures:
-        """Cut uint8 [T,S,S,3] with margin to [T,size - top,size,3]; `top` rows are left out."""
-        # OpenCV counts from the centre of the first pixel.
-        matrix = self.matrix.copy()
-        matrix[:, 2] += 0.5 * matrix[:, :2].sum(1) - 0.5 - np.array([0, top])
-        shape = (self.size, self.size - top)
-        cut = [
-            cv2.warpAffine(f, matrix, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for f in frames
-        ]
-        return np.stack(cut)
-
-    def points(self, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Landmarks [T,68,2] of those frames, moved along; mirrored ones change their numbers."""
-        moved = landmarks @ self.matrix[:, :2].T + self.matrix[:, 2]
-        return (moved[:, MIRRORED] if self.mirrored else moved).astype(np.float32)
 
 
 def _lit(pictures: Pictures, angle: float, share: float) -> Pictures:

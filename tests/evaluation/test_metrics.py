@@ -96,18 +96,6 @@ def test_open_share():
     assert math.isnan(metrics.open_share(opening, [False] * 4))
 
 
-def test_landmark_distance_is_counted_in_eye_distances():
-    truth = np.zeros((2, 68, 2))
-    truth[:, 42:48, 0] = 10.0
-    moved = truth.copy()
-    moved[1, 48:68] += (3.0, 4.0)
-    assert metrics.eye_distance(truth).tolist() == [10.0, 10.0]
-    assert metrics.landmark_distance(moved, truth).tolist() == pytest.approx([0.0, 0.5])
-    assert metrics.landmark_distance(moved, truth, slice(0, 68))[1] == pytest.approx(0.5 * 20 / 68)
-    with pytest.raises(InputError, match="LMD"):
-        metrics.landmark_distance(moved[:, :60], truth[:, :60])
-
-
 def half_moving(frames: int = 6, size: int = 16) -> np.ndarray:
     """Left half even, right half switching by ten levels from frame to frame."""
     clip = np.full((frames, size, size, 3), 100, np.uint8)

@@ -10,7 +10,7 @@ import torch
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.evaluation.probe import LandmarkProbe, ProbeConfig, Reading, load_probe
 from talkface_core.evaluation.recipe_probe import ProbeRecipe, augment, probe_errors
-from talkface_core.evaluation.shapes import mean_face
+from talkface_core.faces.geometry import mean_face
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import torch
 
 from talkface_core.errors import InputError
 from talkface_core.evaluation import report as module
-from talkface_core.evaluation.metrics import StillMask, eye_distance, landmark_distance
+from talkface_core.evaluation.metrics import StillMask
 from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, Evaluation, Truth, crops, mouth_measures, pauses
-from talkface_core.evaluation.shapes import STABLE, in_head_frame, rotation
+from talkface_core.faces.geometry import in_head_frame, rotation
+from talkface_core.faces.landmarks import STABLE, eye_distance, landmark_distance
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,13 @@ import torch
 from talkface_core.errors import InputError
 from talkface_core.faces.align import (
     EYE_LEVEL,
-    STABLE,
     FaceCrop,
     align,
     crop_faces,
-    fit_similarity,
     template,
-    transform,
 )
+from talkface_core.faces.geometry import fit_similarity, transform
+from talkface_core.faces.landmarks import STABLE
 from talkface_core.faces.track import FaceTrack
 
 

@@ -5,7 +5,8 @@ import torch
 
 from talkface_core.errors import InputError
 from talkface_core.faces.choose import FaceChoice
-from talkface_core.faces.detect import Face, best_first, find_detector, overlap
+from talkface_core.faces.detect import find_detector
+from talkface_core.faces.face import Face, best_first, overlap
 
 
 def face_at(x: float, y: float, side: float, score: float = 0.9) -> Face:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.faces.align import align, transform
+from talkface_core.faces.align import align
 from talkface_core.faces.draw import CROP, HELD, LIPS, SEEN, draw_track
+from talkface_core.faces.geometry import transform
 from talkface_core.faces.track import FaceTrack
 
 

@@ -104,7 +104,7 @@ def test_what_is_missing_is_said(monkeypatch, library):
 def test_auto_falls_back_on_the_bundled_net(library, caplog, monkeypatch):
     caplog.set_level("INFO")
     made = object.__new__(BundledDetector)
-    monkeypatch.setattr("talkface_core.faces.bundled.load_bundled", lambda **_: made)
+    monkeypatch.setattr("talkface_core.faces.detect.load_bundled", lambda **_: made)
     assert find_detector("auto") is made
     assert "bundled net (its weights" in caplog.text
 

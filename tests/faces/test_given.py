@@ -6,8 +6,7 @@ import torch
 
 from talkface_core.errors import InputError
 from talkface_core.faces.choose import FaceChoice
-from talkface_core.faces.given import given_track, to_ibug
-from talkface_core.faces.mesh_points import VERTICES, WEIGHTS
+from talkface_core.faces.given import VERTICES, WEIGHTS, given_track, to_ibug
 from talkface_core.faces.track import FaceTrack
 
 

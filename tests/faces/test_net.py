@@ -6,10 +6,10 @@ import torch
 
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.errors import InputError
-from talkface_core.faces.align import transform
 from talkface_core.faces.bundled import BundledDetector, load_bundled
-from talkface_core.faces.net import STRIDE, FaceFinder, FaceNetConfig, FaceReader
-from talkface_core.faces.square import SYSTEM, Square, turns
+from talkface_core.faces.geometry import transform, turns
+from talkface_core.faces.net import STRIDE, FaceFinder, FaceNetConfig, FaceReader, soft_argmax, spread
+from talkface_core.faces.square import SYSTEM, Square
 
 SMALL = FaceNetConfig((8, 8, 8, 8, 8), (8, 8, 8), 64)
 
@@ -35,10 +35,11 @@ def test_shapes_and_size(face):
 def test_landmarks_are_where_the_heat_is():
     heat = torch.full((1, 68, 16, 16), -50.0)
     heat[:, :, 3, 12] = 50
-    places, spread = FaceReader._places(heat)
+    places, maps = soft_argmax(heat)
     assert torch.allclose(places, torch.tensor([12.5, 3.5]) / 16)
-    _, wide = FaceReader._places(torch.zeros(1, 68, 16, 16))
-    assert (wide > spread + 1).all()
+    middle, even = soft_argmax(torch.zeros(1, 68, 16, 16))
+    assert torch.allclose(middle, torch.tensor(0.5))
+    assert (spread(even, middle) > spread(maps, places) + 1).all()
 
 
 @pytest.mark.parametrize(("side", "degrees"), [(40, 0), (200, 30), (90, -170)])

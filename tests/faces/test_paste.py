@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from talkface_core.errors import InputError
-from talkface_core.faces.align import FaceCrop, align, crop_faces, transform
+from talkface_core.faces.align import FaceCrop, align, crop_faces
+from talkface_core.faces.geometry import transform
 from talkface_core.faces.paste import colour_shift, frame_mask, mouth_mask, paste_faces
 from talkface_core.faces.track import FaceTrack
 

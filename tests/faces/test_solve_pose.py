@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.evaluation.shapes import rotation
-from talkface_core.faces.face_shape import GENERIC_FACE
+from talkface_core.faces.geometry import GENERIC_FACE, rotation, turns
 from talkface_core.faces.solve_pose import head_pose, solve, warn_of_yaw
-from talkface_core.faces.square import turns
 from talkface_core.faces.track import FaceTrack
 
 

@@ -8,14 +8,13 @@ import torch
 
 from talkface_core.errors import InputError
 from talkface_core.faces.choose import FaceChoice
-from talkface_core.faces.detect import Face
-from talkface_core.faces.scenes import CutFinder
-from talkface_core.faces.tracking import track_faces, track_image
+from talkface_core.faces.face import Detector, Face
+from talkface_core.faces.tracking import CutFinder, track_faces, track_image
 
 SIZE = (60, 80)
 
 
-class Seer:
+class Seer(Detector):
     """Finds squares of one brightness: a face is where the picture says so. Counts how often it is asked."""
 
     name, threshold = "seer", 0.5
@@ -38,6 +37,8 @@ class Seer:
 
 
 class FollowingSeer(Seer):
+    follows = True
+
     def follow(self, frames, landmarks):
         self.followed += len(frames)
         x, y = landmarks.mean(0).tolist()

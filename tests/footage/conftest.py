@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from talkface_core.datasets.clips import ClipSet
-from talkface_core.faces.detect import Face
+from talkface_core.faces.face import Detector, Face
 from talkface_core.media.audio import audio_source
 from talkface_core.media.video import VideoWriter
 from talkface_core.media.video_reader import VideoReader
@@ -39,7 +39,7 @@ def number_of(frame: np.ndarray) -> int:
 
 
 @dataclass
-class KnownFaces:
+class KnownFaces(Detector):
     """The landmarks [68,2] of the faces of each numbered frame; none where there is none."""
 
     faces: dict[int, list[np.ndarray]]

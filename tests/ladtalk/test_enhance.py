@@ -11,7 +11,8 @@ from torch import Tensor
 
 from talkface_core.errors import InputError
 from talkface_core.faces.align import align, crop_faces, template
-from talkface_core.faces.detect import Face
+from talkface_core.faces.face import Detector, Face
+from talkface_core.faces.landmarks import STABLE
 from talkface_core.faces.paste import frame_mask
 from talkface_core.faces.track import FaceTrack
 from talkface_core.ladtalk.enhance import (
@@ -44,8 +45,7 @@ def track(frames: int, size: tuple[int, int]) -> FaceTrack:
     jaw = torch.linspace(0, math.pi, 17)
     points[:17] = torch.stack([0.5 - 0.3 * jaw.cos(), 0.45 + 0.42 * jaw.sin()], 1)
     points[17:27] = torch.stack([torch.linspace(0.25, 0.75, 10), torch.full((10,), 0.3)], 1)
-    places = [*range(27, 36), 36, 39, 42, 45]
-    points[places] = template().float()
+    points[list(STABLE)] = template().float()
     points[[37, 38, 40, 41]] = points[36] + torch.tensor([0.05, 0.0])
     points[[43, 44, 46, 47]] = points[45] - torch.tensor([0.05, 0.0])
     angle = torch.linspace(0, 2 * math.pi, 21)[:20]
@@ -269,7 +269,7 @@ def test_the_guard_tells_when_the_mouth_changes(model: SOVQAE, faces: Tensor, ca
 def test_a_detector_is_the_guards_eye(model: SOVQAE, faces: Tensor) -> None:
     points = track(1, (32, 32)).landmarks[0]
 
-    class Blink:
+    class Blink(Detector):
         """Sees no face in the second frame."""
 
         name, threshold = "blink", 0.5
@@ -290,8 +290,8 @@ def test_a_detector_that_can_follow_need_not_search() -> None:
     """But where the face is not where it was."""
     points, searches, follows = track(1, (32, 32)).landmarks[0], [], []
 
-    class Follower:
-        name, threshold = "follower", 0.5
+    class Follower(Detector):
+        name, threshold, follows = "follower", 0.5, True
 
         def detect(self, frames: Tensor) -> list[list[Face]]:
             searches.append(len(frames))

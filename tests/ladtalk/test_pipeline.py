@@ -10,7 +10,7 @@ import torch
 
 from talkface_core.errors import InputError
 from talkface_core.faces.align import align
-from talkface_core.faces.detect import Face
+from talkface_core.faces.face import Detector, Face
 from talkface_core.faces.paste import frame_mask, mouth_mask
 from talkface_core.faces.track import FaceTrack, fill
 from talkface_core.ladtalk import pipeline
@@ -53,7 +53,7 @@ def sound(seconds: float, rate: int = RATE, volume: float = 0.1):
     return audio_source({"waveform": noise, "sample_rate": rate})
 
 
-class Seer:
+class Seer(Detector):
     """Knows where the face is; counts the frames that it is shown."""
 
     name, threshold = "seer", 0.5
