@@ -18,7 +18,8 @@ def whole_file(target: str | Path) -> Iterator[Path]:
     until the new file is whole and on the disk (fsync, then `os.replace`). A process killed in the middle leaves its
     temporary folder; the next write to the same target clears it.
     """
-    target = Path(target)
+    # What a link points to is written, not the link.
+    target = Path(os.path.realpath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_orphans(target)
     # A folder, because some libraries (safetensors) put temporary files of their own beside what they write.

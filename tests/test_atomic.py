@@ -21,6 +21,17 @@ def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
     assert [file.name for file in target.parent.iterdir()] == ["a.bin"]
 
 
+def test_what_a_link_points_to_is_written(tmp_path: Path) -> None:
+    target, link = tmp_path / "there" / "a.bin", tmp_path / "link.bin"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    with whole_file(link) as part:
+        part.write_bytes(b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
 def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "a.bin"
     target.write_bytes(b"old")

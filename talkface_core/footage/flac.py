@@ -8,6 +8,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from ..media.container import address
+
 _FULL = 2**15
 
 
@@ -16,7 +18,7 @@ def write_flac(path: Path, wave: NDArray[np.float32], rate: int) -> None:
     samples = (wave * _FULL).round().clip(-_FULL, _FULL - 1).astype(np.int16)
     frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
     frame.sample_rate, frame.pts = rate, 0
-    with av.open(str(path), "w", format="flac") as container:
+    with av.open(address(path), "w", format="flac") as container:
         stream = container.add_stream("flac", rate=rate, layout="mono")
         stream.codec_context.format = "s16"
         stream.codec_context.open()

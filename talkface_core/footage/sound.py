@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..media.audio import ANALYSIS_RATE, analysis_blocks
+from ..media.container import open_input
 from ..media.source import AudioSource, block_size, checked, interleaved, reblock
 from ..media.timebase import step_at
 
@@ -84,11 +85,7 @@ class ClockedSound(AudioSource):
                 stamp = None
 
     def _frames(self) -> Iterator[av.AudioFrame]:
-        try:
-            container = av.open(str(self.path))
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(f"{self.name} cannot be read ({error.strerror or type(error).__name__}).") from error
-        with container:
+        with open_input(self.path, "audio") as container:
             if not container.streams.audio:
                 return
             packets = container.demux(container.streams.audio[0])

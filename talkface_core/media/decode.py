@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .container import open_input
 from .source import AudioSource, block_size, checked, interleaved, reblock, to_float
 from .timebase import step_at
 
@@ -46,10 +47,6 @@ class FileAudio(AudioSource):
     ) -> None:
         self.path = Path(path)
         self.name = self.path.name
-        if not self.path.exists():
-            raise InputError(f"audio file {self.path} does not exist; check the name and the folder")
-        if self.path.is_dir():
-            raise InputError(f"{self.path} is a folder; give an audio file")
         if not (math.isfinite(start) and start >= 0):
             raise InputError(f"start of {start} s: audio starts at 0; give zero or more seconds")
         if duration is not None and not (math.isfinite(duration) and duration > 0):
@@ -171,11 +168,7 @@ class _Converter:
 
 
 def _opened(path: Path) -> av.container.InputContainer:
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        why = error.strerror or type(error).__name__
-        raise InputError(f"{path.name} cannot be read as audio ({why}): is it empty, cut off or not audio?") from error
+    container = open_input(path, "audio")
     if not container.streams.audio:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
         container.close()

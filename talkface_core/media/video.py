@@ -17,6 +17,7 @@ from torch import Tensor
 from ..atomic import whole_file
 from ..errors import InputError
 from ..pixels import as_byte_array
+from .container import address
 from .soundtrack import Soundtrack, check_soundtrack
 from .source import AudioSource
 from .timebase import Rate, as_rate, frame_samples
@@ -45,10 +46,11 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
         raise InputError(f"output {target} must end in .mp4, for example {target.stem or 'video'}.mp4")
     if target.is_dir():
         raise InputError(f"output {target} is a folder; give the name of a file in it")
-    if not target.parent.is_dir():
-        raise InputError(f"output folder {target.parent} does not exist; create it first or choose another")
-    if not os.access(target.parent, os.W_OK):
-        raise InputError(f"output folder {target.parent} cannot be written to; choose another")
+    folder = Path(os.path.realpath(target)).parent
+    if not folder.is_dir():
+        raise InputError(f"output folder {folder} does not exist; create it first or choose another")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"output folder {folder} cannot be written to; choose another")
     for source in inputs:
         if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
             raise InputError(f"output {target} is also an input and would be overwritten; give it another name")
@@ -99,7 +101,7 @@ class VideoWriter:
             if self._audio is not None:
                 # The edit list counts in this unit; milliseconds, its default, would cut the sound to a whole number.
                 options["movie_timescale"] = str(self._audio.sample_rate)
-            self._container = av.open(str(part), "w", format="mp4", options=options)
+            self._container = av.open(address(part), "w", format="mp4", options=options)
             stack.callback(self._abandon)
             self._container.metadata.update(self._metadata)
             self._stream = self._video_stream()

@@ -12,6 +12,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from ..errors import InputError
+from .container import open_input
 from .timebase import Rate, as_rate, frame_centre
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,6 @@ class VideoReader:
 
     def __init__(self, path: str | os.PathLike[str], check: Callable[[], None] | None = None) -> None:
         self.path, self._check = Path(path), check or _go_on
-        if not self.path.is_file():
-            raise InputError(f"video file {self.path} does not exist; check the name and the folder")
         with self._opened() as container:
             stream = container.streams.video[0]
             first = next(self._decoded(container), None)
@@ -171,13 +170,7 @@ class VideoReader:
             yield last, before[1] + length
 
     def _opened(self) -> av.container.InputContainer:
-        try:
-            container = av.open(str(self.path))
-        except (av.FFmpegError, OSError) as error:
-            why = error.strerror or type(error).__name__
-            raise InputError(
-                f"{self.path.name} cannot be read as video ({why}): is it empty, cut off or not video?"
-            ) from error
+        container = open_input(self.path, "video")
         if not container.streams.video:
             container.close()
             raise InputError(f"{self.path.name} has no pictures; give a video file")

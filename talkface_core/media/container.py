@@ -1,0 +1,108 @@
+"""Files of sound and pictures opened through PyAV so that FFmpeg reads that one file and nothing else.
+
+FFmpeg takes names for addresses and opens what playlists and scripts point to. Here a name is always a file's, and only
+formats that hold their own sound and pictures are read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import av
+
+from ..errors import InputError
+
+FORMATS = [
+    "mov",
+    "matroska",
+    "webm",
+    "avi",
+    "asf",
+    "flv",
+    "mpegts",
+    "mpeg",
+    "mpegvideo",
+    "mxf",
+    "nut",
+    "dv",
+    "ivf",
+    "obu",
+    "rm",
+    "h264",
+    "hevc",
+    "m4v",
+    "vc1",
+    "av1",
+    "vvc",
+    "gif",
+    "apng",
+    "webp",
+    "webp_pipe",
+    "png_pipe",
+    "jpeg_pipe",
+    "mjpeg",
+    "ogg",
+    "wav",
+    "w64",
+    "flac",
+    "mp3",
+    "aac",
+    "aiff",
+    "au",
+    "caf",
+    "ac3",
+    "eac3",
+    "dts",
+    "truehd",
+    "amr",
+    "amrnb",
+    "amrwb",
+    "ape",
+    "wv",
+    "tta",
+    "voc",
+    "loas",
+    "mpc",
+    "mpc8",
+    "dsf",
+]
+"""FFmpeg's names of the formats that are read. Playlists, scripts, patterns of names and devices are none of them."""
+
+
+def regular_file(path: str | os.PathLike[str], what: str) -> Path:
+    """The path of a file that can be read again and again. Raises InputError that calls it `what`."""
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what} file {path} does not exist; check the name and the folder") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a folder; give one {what} file in it")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is a pipe or a device, which can be read only once; save it to a file first")
+    return path
+
+
+def address(path: str | os.PathLike[str]) -> str:
+    """What FFmpeg is to be told so that it takes any name, with colons and dashes, for that of a file."""
+    return f"file:{os.path.abspath(path)}"
+
+
+def open_input(path: str | os.PathLike[str], what: str) -> av.container.InputContainer:
+    """Open a file for reading; `what` ("video", "audio") names its kind in errors. Raises InputError."""
+    path = regular_file(path, what)
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+    try:
+        return av.open(address(path), options=options, metadata_errors="ignore")
+    except av.error.ArgumentError as error:
+        raise InputError(
+            f"{path.name} cannot be read as {what}: playlists, scripts and raw samples are refused; "
+            "give a file that holds the sound or pictures itself, such as .mp4 or .wav"
+        ) from error
+    except (av.FFmpegError, OSError, NotImplementedError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise InputError(
+            f"{path.name} cannot be read as {what} ({why}): is it empty, cut off or not {what}?"
+        ) from error
