@@ -14,60 +14,11 @@ import av
 
 from ..errors import InputError
 
-FORMATS = [
-    "mov",
-    "matroska",
-    "webm",
-    "avi",
-    "asf",
-    "flv",
-    "mpegts",
-    "mpeg",
-    "mpegvideo",
-    "mxf",
-    "nut",
-    "dv",
-    "ivf",
-    "obu",
-    "rm",
-    "h264",
-    "hevc",
-    "m4v",
-    "vc1",
-    "av1",
-    "vvc",
-    "gif",
-    "apng",
-    "webp",
-    "webp_pipe",
-    "png_pipe",
-    "jpeg_pipe",
-    "mjpeg",
-    "ogg",
-    "wav",
-    "w64",
-    "flac",
-    "mp3",
-    "aac",
-    "aiff",
-    "au",
-    "caf",
-    "ac3",
-    "eac3",
-    "dts",
-    "truehd",
-    "amr",
-    "amrnb",
-    "amrwb",
-    "ape",
-    "wv",
-    "tta",
-    "voc",
-    "loas",
-    "mpc",
-    "mpc8",
-    "dsf",
-]
+FORMATS = (
+    "mov,matroska,webm,avi,asf,flv,mpegts,mpeg,mpegvideo,mxf,nut,dv,ivf,obu,rm,h264,hevc,m4v,vc1,av1,vvc,"
+    "gif,apng,webp,webp_pipe,png_pipe,jpeg_pipe,mjpeg,"
+    "ogg,wav,w64,flac,mp3,aac,aiff,au,caf,ac3,eac3,dts,truehd,amr,amrnb,amrwb,ape,wv,tta,voc,loas,mpc,mpc8,dsf"
+)
 """FFmpeg's names of the formats that are read. Playlists, scripts, patterns of names and devices are none of them."""
 
 
@@ -93,7 +44,7 @@ def address(path: str | os.PathLike[str]) -> str:
 def open_input(path: str | os.PathLike[str], what: str) -> av.container.InputContainer:
     """Open a file for reading; `what` ("video", "audio") names its kind in errors. Raises InputError."""
     path = regular_file(path, what)
-    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     try:
         return av.open(address(path), options=options, metadata_errors="ignore")
     except av.error.ArgumentError as error:
