@@ -1,1 +1,1 @@
-"""What the diffusion systems share: schedules, parameterisations, samplers, U-Net blocks."""
+"""What the diffusion systems share: schedules, parameterisations, samplers, guidance, U-Net blocks."""

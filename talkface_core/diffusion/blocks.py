@@ -1,8 +1,9 @@
-"""Blocks of the U-Nets: time embedding, adaptive group norm, residual block, self-attention, resampling.
+"""Blocks of the U-Nets: time embedding, adaptive group norm, residual block, self- and cross-attention, resampling.
 
 Source: Dhariwal & Nichol 2021 (residual up/down sampling, zero-initialised last convolution) and the conditioning of
 diffusion autoencoders (Preechakul et al. 2022, section 3.1), in the form their published networks use:
-``(GN(h) * (1 + t_scale) + t_shift) * (1 + z_scale)``, before the second activation.
+``(GN(h) * (1 + t_scale) + t_shift) * (1 + z_scale)``, before the second activation. Cross-attention to context tokens
+is that of latent diffusion (Rombach et al. 2022, section 3.3).
 Layers come from ``operations`` (``torch.nn`` by default), so that a host's casting layers fit.
 """
 
@@ -95,8 +96,15 @@ class ResBlock(nn.Module):
             self.conv_out = zero_init(ops.Conv2d(out_channels, out_channels, 3, padding=1))
         self.skip = ops.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
-    def forward(self, x: Tensor, time: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        """x [B, in, H, W]; time [B, time_dim]; cond [B, cond_dim]."""
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor | None = None,
+        cond: Tensor | None = None,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+    ) -> Tensor:
+        """x [B, in, H, W]; time [B, time_dim]; cond [B, cond_dim]; context is ignored: all blocks are called alike."""
         h = self.conv_in(self.resample(_silu(self.norm_in(x))))
         if self.time is not None:
             scale, shift = self._affine(time, cond)
@@ -123,11 +131,42 @@ class SelfAttention2d(nn.Module):
         self.qkv = operations.Conv1d(channels, 3 * channels, 1)
         self.proj = zero_init(operations.Conv1d(channels, channels, 1))
 
-    def forward(self, x: Tensor, time: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        """x [B, C, H, W]; the conditions are ignored, so that all blocks are called alike."""
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] -> [B, C, H, W]."""
         height = x.shape[2]
         tokens = rearrange(self.norm(x), "b c h w -> b c (h w)")
         q, k, v = rearrange(self.qkv(tokens), "b (n three d) l -> three b n l d", n=self.heads, three=3)
         attended = F.scaled_dot_product_attention(q, k, v)
         out = self.proj(rearrange(attended, "b n l d -> b (n d) l"))
         return x + rearrange(out, "b c (h w) -> b c h w", h=height)
+
+
+class CrossAttention2d(nn.Module):
+    """Residual attention of all positions of [B, C, H, W] to context tokens [B, N, context_dim].
+
+    The output is initialised with zeros, so that a network that is given the context later starts as it was.
+    """
+
+    def __init__(self, channels: int, context_dim: int, heads: int = 1, operations: Operations = nn) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = group_norm(channels, operations)
+        self.to_q = operations.Linear(channels, channels, bias=False)
+        self.to_k = operations.Linear(context_dim, channels, bias=False)
+        self.to_v = operations.Linear(context_dim, channels, bias=False)
+        self.to_out = zero_init(operations.Linear(channels, channels))
+
+    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """x [B, C, H, W]; context [B, N, context_dim], None: x itself; mask bool [B, N] hides tokens where False."""
+        if context is None:
+            return x
+        height = x.shape[2]
+        q = self.to_q(rearrange(self.norm(x), "b c h w -> b (h w) c"))
+        q, k, v = (
+            rearrange(tokens, "b l (n d) -> b n l d", n=self.heads)
+            for tokens in (q, self.to_k(context), self.to_v(context))
+        )
+        visible = None if mask is None else mask[:, None, None, :]
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
+        out = self.to_out(rearrange(attended, "b n l d -> b l (n d)"))
+        return x + rearrange(out, "b (h w) c -> b c h w", h=height)

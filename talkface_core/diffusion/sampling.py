@@ -63,13 +63,11 @@ def denoiser(
 ) -> Denoise:
     """A model for the samplers from `net(x [B, ...], t int64 [B])`, whose output means `kind`.
 
-    `clip` holds the clean image within -clip .. clip (pixels: 1.0) and keeps eps consistent with it.
+    `clip` (pixels: 1.0): see `clipped`.
     `dtype` is what the net is fed; the sampler's own state keeps its precision.
     Raises InputError for an unknown kind, clip <= 0, and eps with a zero-terminal-SNR schedule.
     """
     check_kind(kind)
-    if clip is not None and not clip > 0:
-        raise InputError(f"clip is the largest pixel value, above 0 (1.0 for pixels in -1 .. 1), not {clip}")
     if kind == "eps" and schedule.zero_terminal_snr:
         raise InputError(
             "an eps-predicting network does not fit a schedule with zero_terminal_snr: at the last step there is only "
@@ -80,13 +78,24 @@ def denoiser(
         alpha, sigma = schedule.alpha_sigma(t)
         steps = torch.full((x_t.shape[0],), t, dtype=torch.int64, device=x_t.device)
         out = net(x_t if dtype is None else x_t.to(dtype), steps).to(x_t.dtype)
-        x0, eps = to_x0_eps(kind, out, x_t, alpha, sigma)
-        if clip is None:
-            return x0, eps
-        x0 = x0.clamp(-clip, clip)
-        return x0, eps_from_x0(x0, x_t, alpha, sigma)
+        return to_x0_eps(kind, out, x_t, alpha, sigma)
 
-    return denoise
+    return denoise if clip is None else clipped(denoise, schedule, clip)
+
+
+def clipped(denoise: Denoise, schedule: Schedule, clip: float) -> Denoise:
+    """The same model with the clean image held within -clip .. clip, and eps consistent with it.
+
+    Raises InputError for clip <= 0.
+    """
+    if not clip > 0:
+        raise InputError(f"clip is the largest pixel value, above 0 (1.0 for pixels in -1 .. 1), not {clip}")
+
+    def denoise_clipped(x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        x0 = denoise(x_t, t)[0].clamp(-clip, clip)
+        return x0, eps_from_x0(x0, x_t, *schedule.alpha_sigma(t))
+
+    return denoise_clipped
 
 
 def _checked(schedule: Schedule, ts: Sequence[int]) -> list[int]:

@@ -5,18 +5,23 @@ up/down sampling, self-attention at chosen resolutions and in the middle, skips 
 For a CPU, ``patch`` > 1 folds pixels into channels first (pixel-unshuffle), which puts the compute where matrix units
 are busy and activations small; ``learned_position`` adds one learned map at that resolution, since a latent vector
 alone does not say where in the picture a feature belongs.
+Conditions come as a vector (``cond``), as tokens that every attention looks at (``context``; Rombach et al. 2022), and
+as a map of the picture's size that is concatenated to it (``spatial``; Saharia et al. 2022, "Palette").
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Config
+from ..errors import InputError
 from .blocks import (
+    CrossAttention2d,
     Operations,
     ResBlock,
     SelfAttention2d,
@@ -28,7 +33,11 @@ from .blocks import (
 
 @dataclass(frozen=True)
 class UNetConfig(Config):
-    """Sizes of a U-Net. ``channels`` and ``attention`` (True/False) have one entry a level, finest first."""
+    """Sizes of a U-Net. ``channels`` and ``attention`` (True/False) have one entry a level, finest first.
+
+    cond_dim: length of the vector that scales every block; context_dim: width of the tokens that are attended to,
+    beside every self-attention; spatial_channels: channels of the map that is concatenated to x_t. None and 0: without.
+    """
 
     image_size: int
     in_channels: int
@@ -44,10 +53,12 @@ class UNetConfig(Config):
     heads: int = 1
     patch: int = 1
     learned_position: bool = False
+    context_dim: int | None = None
+    spatial_channels: int = 0
 
 
 class UNet(nn.Module):
-    """x_t [B, C_in, H, W], t [B] integer steps, cond [B, cond_dim] or None -> [B, C_out, H, W]."""
+    """x_t [B, C_in, H, W], t [B] integer steps and the conditions of the config -> [B, C_out, H, W]."""
 
     def __init__(self, config: UNetConfig, operations: Operations = nn) -> None:
         super().__init__()
@@ -58,29 +69,32 @@ class UNet(nn.Module):
             "dropout": config.dropout,
             "operations": ops,
         }
+        attending = {"heads": config.heads, "context_dim": config.context_dim}
         self.time_embed = nn.Sequential(
             ops.Linear(config.time_frequencies, config.time_dim),
             nn.SiLU(),
             ops.Linear(config.time_dim, config.time_dim),
         )
         first, last = config.channels[0], config.channels[-1]
-        self.stem = Stem(config.in_channels, first, config.image_size, config.patch, config.learned_position, ops)
+        channels_in = config.in_channels + config.spatial_channels
+        self.stem = Stem(channels_in, first, config.image_size, config.patch, config.learned_position, ops)
 
         skips, width = [[first]], first
         self.down = nn.ModuleList()
         for level, channels in enumerate(config.channels):
             stage = nn.ModuleList()
             if level > 0:
-                stage.append(_block(width, width, False, config.heads, resample="down", **kwargs))
+                stage.append(_block(width, width, resample="down", **kwargs))
                 skips.append([width])
             for _ in range(config.blocks_down):
-                stage.append(_block(width, channels, config.attention[level], config.heads, **kwargs))
+                stage.append(_block(width, channels, config.attention[level], **attending, **kwargs))
                 skips[level].append(width := channels)
             self.down.append(stage)
 
         self.middle = nn.ModuleList(
             [ResBlock(last, last, **kwargs), SelfAttention2d(last, config.heads, ops), ResBlock(last, last, **kwargs)]
         )
+        self.middle_cross = _cross(last, config.heads, config.context_dim, ops)
 
         self.up = nn.ModuleList()
         for level in reversed(range(len(config.channels))):
@@ -88,34 +102,59 @@ class UNet(nn.Module):
             for _ in range(config.blocks_up):
                 # A level may have more blocks on the way up than skips: the surplus blocks go without.
                 skip = skips[level].pop() if skips[level] else 0
-                stage.append(_block(width + skip, channels, config.attention[level], config.heads, **kwargs))
+                stage.append(_block(width + skip, channels, config.attention[level], **attending, **kwargs))
                 width = channels
             if level > 0:
-                stage.append(_block(width, width, False, config.heads, resample="up", **kwargs))
+                stage.append(_block(width, width, resample="up", **kwargs))
             self.up.append(stage)
 
         self.norm_out = group_norm(first, ops)
         self.conv_out = zero_init(ops.Conv2d(first, config.out_channels * config.patch**2, 3, padding=1))
 
-    def forward(self, x: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
-        time = self.time_embed(timestep_embedding(t, self.config.time_frequencies).to(x.dtype))
-        h = self.stem(x)
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        cond: Tensor | None = None,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        spatial: Tensor | None = None,
+    ) -> Tensor:
+        """cond [B, cond_dim]; context [B, N, context_dim], context_mask bool [B, N], False where there is no token;
+        spatial [B, spatial_channels, H, W]. Without cond or context the blocks go without.
+
+        Raises InputError for a context or a map that the config does not have, and for a map that is missing.
+        """
+        self._check(context, spatial)
+        conditions = (self.time_embed(timestep_embedding(t, self.config.time_frequencies).to(x.dtype)), cond)
+        tokens = (context, context_mask)
+        h = self.stem(x if spatial is None else torch.cat([x, spatial], dim=1))
         skips = [[h]]
         for level, stage in enumerate(self.down):
             if level > 0:
                 skips.append([])
             for block in stage:
-                h = block(h, time, cond)
+                h = block(h, *conditions, *tokens)
                 skips[level].append(h)
-        for block in self.middle:
-            h = block(h, time, cond)
+        before, attention, after = self.middle
+        h = attention(before(h, *conditions))
+        h = h if self.middle_cross is None else self.middle_cross(h, *tokens)
+        h = after(h, *conditions)
         for level, stage in zip(reversed(range(len(self.down))), self.up, strict=True):
             for index, block in enumerate(stage):
                 if index < self.config.blocks_up and skips[level]:
                     h = torch.cat([h, skips[level].pop()], dim=1)
-                h = block(h, time, cond)
+                h = block(h, *conditions, *tokens)
         out = self.conv_out(F.silu(self.norm_out(h)))
         return F.pixel_shuffle(out, self.config.patch) if self.config.patch > 1 else out
+
+    def _check(self, context: Tensor | None, spatial: Tensor | None) -> None:
+        width, channels = self.config.context_dim, self.config.spatial_channels
+        if context is not None and context.shape[-1] != width:
+            raise InputError(f"context tokens of width {context.shape[-1]} for a U-Net with context_dim {width}")
+        found = 0 if spatial is None else spatial.shape[1]
+        if found != channels:
+            raise InputError(f"a spatial condition of {found} channels for a U-Net with spatial_channels {channels}")
 
 
 @dataclass(frozen=True)
@@ -144,7 +183,7 @@ class ImageEncoder(nn.Module):
         self.down = nn.ModuleList()
         for level, channels in enumerate(config.channels):
             if level > 0:
-                self.down.append(_block(width, width, False, config.heads, resample="down", operations=ops))
+                self.down.append(_block(width, width, resample="down", operations=ops))
             for _ in range(config.blocks):
                 self.down.append(_block(width, channels, config.attention[level], config.heads, operations=ops))
                 width = channels
@@ -185,18 +224,39 @@ class Stem(nn.Module):
 
 
 class _WithAttention(nn.Module):
-    """A residual block followed by self-attention at the same resolution."""
+    """A residual block followed by self-attention at the same resolution, and by cross-attention where there is any."""
 
-    def __init__(self, block: ResBlock, attention: SelfAttention2d) -> None:
+    def __init__(self, block: ResBlock, attention: SelfAttention2d, cross: CrossAttention2d | None) -> None:
         super().__init__()
-        self.block, self.attention = block, attention
+        self.block, self.attention, self.cross = block, attention, cross
 
-    def forward(self, x: Tensor, time: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
-        return self.attention(self.block(x, time, cond))
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor | None = None,
+        cond: Tensor | None = None,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+    ) -> Tensor:
+        h = self.attention(self.block(x, time, cond))
+        return h if self.cross is None else self.cross(h, context, context_mask)
 
 
-def _block(in_channels: int, out_channels: int, attention: bool, heads: int, **kwargs) -> nn.Module:
-    block = ResBlock(in_channels, out_channels, **kwargs)
+def _block(
+    in_channels: int,
+    out_channels: int,
+    attention: bool = False,
+    heads: int = 1,
+    context_dim: int | None = None,
+    operations: Operations = nn,
+    **kwargs: Any,
+) -> nn.Module:
+    block = ResBlock(in_channels, out_channels, operations=operations, **kwargs)
     if not attention:
         return block
-    return _WithAttention(block, SelfAttention2d(out_channels, heads, kwargs["operations"]))
+    cross = _cross(out_channels, heads, context_dim, operations)
+    return _WithAttention(block, SelfAttention2d(out_channels, heads, operations), cross)
+
+
+def _cross(channels: int, heads: int, context_dim: int | None, ops: Operations) -> CrossAttention2d | None:
+    return None if context_dim is None else CrossAttention2d(channels, context_dim, heads, ops)
