@@ -37,6 +37,11 @@ def pick_layers(device: torch.device, dtype: torch.dtype) -> Any:
     return HALF_ON_CPU if device.type == "cpu" and dtype != torch.float32 else nn
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor that the host made, on a device: on CUDA, which has an order of its own, without waiting for it."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
 class SmallMapGroupNorm(nn.GroupNorm):
     """GroupNorm whose small half-precision maps pass through float32.
 

@@ -99,25 +99,30 @@ class AutoencoderRecipe:
         self.modules: dict[str, nn.Module] = {"autoencoder": self.autoencoder}
         if self.weights.readout_weight:
             self.modules["readout"] = nn.Linear(config.latent_dim, self.landmarks[0].size)
-            self._landmark_mean = self.landmarks.mean(0)
-            self._landmark_scale = self.landmarks.std(0).mean()
+            self._landmark_mean = torch.from_numpy(self.landmarks.mean(0))
+            self._landmark_scale = float(self.landmarks.std(0).mean())
         self._encode, self._predict = self.autoencoder.encoder, self.autoencoder.unet
 
     def prepare(self, device: torch.device) -> None:
-        """Compiles the networks, where asked to."""
+        """Moves the read-out's normaliser to the device and compiles the networks, where asked to."""
+        if self.weights.readout_weight:
+            self._landmark_mean = self._landmark_mean.to(device)
         if self._compile:
             self._encode = torch.compile(self.autoencoder.encoder, dynamic=False)
             self._predict = torch.compile(self.autoencoder.unet, dynamic=False)
 
     def batch(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Frames uint8 [B, H, W, 3], time steps [B], noise [B, 3, H, W] and, where needed, landmarks [B, 68, 2]."""
+        """Frames uint8 [B, H, W, 3], time steps [B] with their alpha and sigma, noise [B, H, W, 3] and, where needed,
+        landmarks [B, 68, 2]."""
         size, steps = self.settings.image_size, self.settings.schedule.steps
         chosen = np.sort(rng.integers(0, len(self.frames), self.batch_size))
         # The inverse of the cumulative density u^(p+1) draws from t^p.
         share = rng.random(self.batch_size) ** (1 / (1 + self.weights.noise_bias))
+        t = torch.from_numpy(np.minimum(share * steps, steps - 1).astype(np.int64))
+        alpha, sigma = self.settings.schedule.alpha_sigma(t)
         batch = {
             "frames": torch.from_numpy(self.frames[chosen]),
-            "t": torch.from_numpy(np.minimum(share * steps, steps - 1).astype(np.int64)),
+            **{"t": t, "alpha": alpha, "sigma": sigma},
             "eps": torch.from_numpy(rng.standard_normal((self.batch_size, size, size, 3), dtype=np.float32)),
         }
         if self.landmarks is not None:
@@ -127,7 +132,7 @@ class AutoencoderRecipe:
     def loss(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Weighted mean squared error of the prediction, plus the read-out's."""
         x0, eps = (rearrange(t, "b h w c -> b c h w") for t in (to_signed(batch["frames"]), batch["eps"]))
-        alpha, sigma = self.settings.schedule.alpha_sigma(batch["t"])
+        alpha, sigma = batch["alpha"], batch["sigma"]
         z = self._encode(x0)
         out = self._predict(diffuse(x0, eps, alpha, sigma), batch["t"], z)
         error = (out.float() - target(self.settings.prediction, x0, eps, alpha, sigma)) ** 2
@@ -137,9 +142,9 @@ class AutoencoderRecipe:
             weight = 1 + self.weights.region_weight * region_map(batch["landmarks"], self.settings.image_size)
             losses["loss"] = losses["weighted"] = (weight * error).mean()
         if self.weights.readout_weight:
-            wanted = (batch["landmarks"] - torch.as_tensor(self._landmark_mean)) / float(self._landmark_scale)
+            wanted = (batch["landmarks"] - self._landmark_mean) / self._landmark_scale
             read = self.modules["readout"](z).float()
-            losses["readout"] = F.mse_loss(read, wanted.flatten(1).to(read.device))
+            losses["readout"] = F.mse_loss(read, wanted.flatten(1))
             losses["loss"] = losses["loss"] + self.weights.readout_weight * losses["readout"]
         return losses
 

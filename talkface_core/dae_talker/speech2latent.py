@@ -17,6 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import Config
+from ..device import to_device
 from ..errors import InputError
 from ..speech.conformer import Conformer
 from .pose import PoseAdaptor
@@ -149,12 +150,12 @@ class FrameFront(nn.Module):
         self.enter = operations.Conv1d(channels if planes else config.dim, channels, kernel, **options)
         self.mix = operations.Conv1d(channels, channels, kernel, **options)
         self.join = operations.Linear(taps * channels, width)
-        self.register_buffer("offsets", torch.arange(taps) - (taps - 1) / 2, persistent=False)
+        self.taps = taps
 
     @property
     def reach(self) -> int:
         """Steps on each side of a frame's centre that its vector depends on."""
-        return len(self.offsets) // 2 + 1 + 2 * (self.enter.kernel_size[0] // 2) + (2 if self.bands else 0)
+        return self.taps // 2 + 1 + 2 * (self.enter.kernel_size[0] // 2) + (2 if self.bands else 0)
 
     def forward(self, features: Tensor, frames: int, first_frame: int = 0, first_step: int = 0) -> Tensor:
         """features [B, S, dim] from step `first_step` on -> [B, frames, width] for frames `first_frame`... ."""
@@ -164,10 +165,9 @@ class FrameFront(nn.Module):
         x = (x + F.gelu(self.mix(x))).transpose(1, 2)
         rate, offset = self.config.exact_rate, Fraction(self.config.offset)
         below, fraction = frame_positions(frames, rate, self.fps, offset, first_frame, first_step)
-        position = below[:, None] + fraction[:, None] + self.offsets.cpu()
+        position = below[:, None] + fraction[:, None] + (torch.arange(self.taps) - (self.taps - 1) / 2)
         low = position.floor()
-        weight = (position - low)[..., None].to(x)
-        low = low.long().to(x.device)
+        weight, low = to_device((position - low)[..., None].to(x.dtype), x.device), to_device(low.long(), x.device)
         last = x.shape[1] - 1
         taps = torch.lerp(x[:, low.clamp(0, last)], x[:, (low + 1).clamp(0, last)], weight)
         return self.join(rearrange(taps, "b t k c -> b t (k c)"))

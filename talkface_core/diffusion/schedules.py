@@ -95,7 +95,8 @@ class Schedule(Config):
     def alpha_sigma(self, t):
         """sqrt(abar_t) and sqrt(1 - abar_t); t = -1 is the clean image, (1, 0).
 
-        An int gives two floats; an integer tensor gives two float32 tensors of its shape on its device.
+        An int gives two floats; an integer tensor gives two float32 tensors of its shape on its device. The values are
+        looked at, so a tensor elsewhere than on the CPU makes the host wait: look levels up where steps are drawn.
         Raises InputError outside -1 .. T-1.
         """
         if isinstance(t, Tensor):

@@ -101,19 +101,17 @@ class FaceRecipe(Recipe):
         """Crops with the landmarks read (green) on the truth (red), then canvases with the squares found."""
         rng = np.random.default_rng(7)
         batch = self.batch(0, rng)
-        crops = batch["crops"][:18]
-        found = modules["reader"](as_input(crops))
+        crops, device = batch["crops"][:18], next(modules["reader"].parameters()).device
+        found = modules["reader"](as_input(crops.to(device)))["landmarks"].float().cpu()
         panels = []
-        for crop, points, truth, there in zip(
-            crops, found["landmarks"], batch["landmarks"][:18], batch["there"][:18], strict=True
-        ):
+        for crop, points, truth, there in zip(crops, found, batch["landmarks"][:18], batch["there"][:18], strict=True):
             panel = cv2.resize(crop.numpy(), (256, 256), interpolation=cv2.INTER_LINEAR)
             for group, paint in ((truth, (255, 0, 0)), (points, (0, 255, 0))):
                 for x, y in group.numpy() * 256 if there else []:
                     cv2.circle(panel, (int(x), int(y)), 1, paint, -1)
             panels.append(panel)
         canvases = batch["canvases"][:6]
-        maps = modules["finder"](as_input(canvases)).float()
+        maps = modules["finder"](as_input(canvases.to(device))).float().cpu()
         for canvas, out in zip(canvases, maps, strict=True):
             panel = canvas.numpy().copy()
             heat = out[0].sigmoid()
@@ -138,6 +136,6 @@ def as_input(pictures: Tensor) -> Tensor:
 def focal(logits: Tensor, heat: Tensor) -> Tensor:
     """CenterNet's focal loss (equation 1) of maps [B,h,w], by the number of faces."""
     chance, at = logits.sigmoid().clamp(1e-4, 1 - 1e-4), heat == 1
-    hits = ((1 - chance).square() * chance.log())[at].sum()
-    misses = ((1 - heat) ** 4 * chance.square() * (1 - chance).log())[~at].sum()
-    return -(hits + misses) / at.sum().clamp(min=1)
+    hits = (1 - chance).square() * chance.log()
+    misses = (1 - heat) ** 4 * chance.square() * (1 - chance).log()
+    return -torch.where(at, hits, misses).sum() / at.sum().clamp(min=1)

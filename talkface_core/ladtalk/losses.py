@@ -91,5 +91,5 @@ def adversarial(discriminator: nn.Module, made: Tensor) -> Tensor:
 def judging(discriminator: nn.Module, made: Tensor, real: Tensor) -> Tensor:
     """L_disc: binary cross-entropy on real pictures plus that on made ones; none for the generator."""
     logits = discriminator(torch.cat([real, made.detach()]))
-    labels = torch.cat([torch.ones(len(real)), torch.zeros(len(made))]).to(logits)
+    labels = torch.cat([logits.new_ones(len(real)), logits.new_zeros(len(made))])
     return 2 * F.binary_cross_entropy_with_logits(logits, labels)

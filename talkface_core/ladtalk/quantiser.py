@@ -96,7 +96,9 @@ class Whitening(nn.Module):
         """The matrix [D, D] that whitens; a little of an even covariance keeps faint numbers from being blown up."""
         even = self.SHRINK * covariance.diagonal().mean() + 1e-8
         identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-        factor = torch.linalg.cholesky(covariance + even * identity)
+        # In training a failure shows as a loss that is not a number: to look at once would wait for the device.
+        factor, failed = torch.linalg.cholesky_ex(covariance + even * identity, check_errors=not self.training)
+        factor = factor.where(failed == 0, torch.nan)
         return torch.linalg.solve_triangular(factor, identity, upper=False)
 
 
@@ -148,7 +150,7 @@ class Quantiser(nn.Module):
             if self.training:
                 self._revive(flat)
             codes = self.nearest(z.detach())
-            counts = _summed(torch.bincount(codes.flatten(), minlength=self.config.codes).float())
+            counts = _summed(usage_counts(codes.flatten(), self.config.codes))
             chosen = self.lookup(codes)
             quantised = Quantised(
                 z=z,
@@ -164,9 +166,8 @@ class Quantiser(nn.Module):
 
     @torch.no_grad()
     def _revive(self, flat: Tensor) -> None:
-        dead = self.usage < self.config.revive_below
-        if not self.config.revive_below and not self.usage.any():
-            dead = torch.ones_like(dead)  # a new codebook is set up even where later none is revived
+        # A new codebook is set up even where later none is revived.
+        dead = (self.usage < self.config.revive_below) | (self.usage == 0).all()
         picks = flat[torch.randint(len(flat), (self.config.codes,), device=flat.device)]
         _from_first(picks)
         picks = picks.to(self.embedding.dtype)
@@ -195,6 +196,12 @@ def nearest_code(z: Tensor, vectors: Tensor) -> Tensor:
     flat = z.reshape(-1, z.shape[-1])
     parts = flat.split(_COMPARED_AT_ONCE if z.device.type == "cpu" else max(len(flat), 1))
     return torch.cat([(part @ vectors.T - half).max(-1).indices for part in parts]).view(z.shape[:-1])
+
+
+def usage_counts(codes: Tensor, size: int) -> Tensor:
+    """How often each of `size` codes is among codes [N]: float32 [size]. Unlike bincount it waits for no device."""
+    counts = torch.zeros(size, device=codes.device)
+    return counts.index_add_(0, codes, torch.ones(len(codes), device=codes.device))
 
 
 def perplexity(counts: Tensor) -> Tensor:

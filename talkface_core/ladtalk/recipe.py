@@ -107,6 +107,7 @@ class Wav2LipRecipe(Recipe):
             "init": Path(init).stem if init is not None else None,
         }
         self.schedule = Schedule()
+        self._sync_counts: bool | None = None
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net, "schedule": self.schedule}
         if self.weights.gan:
             preset = quality.DiscriminatorConfig.preset("base" if config.patch == 1 else "tiny")
@@ -124,6 +125,7 @@ class Wav2LipRecipe(Recipe):
         if self.expert is not None:
             self.expert.to(device, memory_format=torch.channels_last)
         self._held = {name: value.to(device) for name, value in self._held.items()}
+        self._sync_counts = None
         if self._compile:
             self._generate = torch.compile(self.net, dynamic=False)
             self._hear = torch.compile(self.net.speech_encoder, dynamic=False)
@@ -159,7 +161,7 @@ class Wav2LipRecipe(Recipe):
         losses = {"l1": l1, "sync": zero, "gan": zero}
         share = weights.sync * self.schedule.sync_on.to(l1.device)
         if self.expert is not None and self.settings.windows:
-            with torch.set_grad_enabled(bool(self.schedule.sync_on > 0)):
+            with torch.set_grad_enabled(self._counts(step)):
                 losses["sync"] = self._sync(made, batch["sync"])
         if weights.gan:
             losses["gan"] = adversarial(self.judge, made)
@@ -172,6 +174,13 @@ class Wav2LipRecipe(Recipe):
             losses["judge"] = judging(self.judge, made, real)
             total = total + losses["judge"]
         return {"loss": total, **losses, "sync_weight": share}
+
+    def _counts(self, step: int) -> bool:
+        """Whether the sync loss counts: looked up when it was measured and once in a sitting, since that waits for the
+        device."""
+        if self._sync_counts is None or step % self.eval_every == 0:
+            self._sync_counts = bool(self.schedule.sync_on > 0)
+        return self._sync_counts
 
     def _heard(self, batch: Batch) -> Tensor:
         vectors = self._hear(batch["heard"]).flatten(1)
@@ -192,8 +201,7 @@ class Wav2LipRecipe(Recipe):
         self.net.train(training)
         loss = self._sync(made.float(), held["sync"]).float()
         self.schedule.measured.copy_(loss)
-        if loss < self.weights.threshold:
-            self.schedule.sync_on.fill_(1.0)
+        self.schedule.sync_on.clamp_(min=(loss < self.weights.threshold).to(loss.dtype))
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:

@@ -211,7 +211,7 @@ class SOVQAERecipe:
         maps = judged(self.judge, made)
         losses["judge"] = generator_hinge(maps[-1])
         losses["judge_own"] = judge_hinge(on_real[-1], on_made[-1])
-        weight = torch.tensor(w.judge, device=made.device)
+        weight: float | Tensor = w.judge
         if w.adaptive:
             weight = weight * adaptive_weight(picture, losses["judge"], self.sovqae.decoder.last.weight)
         total = weight * losses["judge"] + losses["judge_own"]

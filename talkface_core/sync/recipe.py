@@ -170,7 +170,7 @@ class SyncRecipe(Recipe):
         """The same among all clips of the batch."""
         clips, windows = times.shape
         logits = self.net.scale.exp() * a.flatten(0, 1) @ b.flatten(0, 1).T
-        clip = torch.arange(clips, device=a.device).repeat_interleave(windows)
+        clip = torch.arange(clips * windows, device=a.device) // windows
         times = times.flatten()
         near = (clip[:, None] == clip) & ((times[:, None] - times).abs() < self.weights.apart)
         logits = logits.masked_fill(near & ~torch.eye(len(times), dtype=torch.bool, device=a.device), -1e4)
@@ -214,7 +214,7 @@ def sync_errors(net: SyncNet, data: TalkingFaces, nearest: int = 5) -> dict[str,
         speech = torch.ones(len(found), dtype=torch.bool)
         if data.speech is not None:
             speech = torch.from_numpy(data.speech[data.clip(clip)][2:-2])
-        logits = net.logits(found[speech])
+        logits = net.logits(found[speech].to(next(net.parameters()).device)).cpu()
         true, others = logits[:, [MAX_SHIFT]], logits[:, shifts.abs() >= nearest]
         right.append((((true > 0).float().mean() + (others <= 0).float().mean()) / 2).item())
         ranked.append((true > others).float().mean().item())
