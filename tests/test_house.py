@@ -1,6 +1,7 @@
 """The house: who may import whom, what importing changes, and what never enters the repository."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -43,6 +44,11 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def modules() -> dict[str, Path]:
+    """The files of the core by the names of their modules."""
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in CORE.rglob("*.py")}
+
+
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda p: str(p.relative_to(CORE)))
 def test_data_flows_downwards(path):
     names = imported(path)
@@ -55,9 +61,24 @@ def test_data_flows_downwards(path):
 
 def test_no_circle_between_modules():
     """Not even of imports within functions: each module can be read after those that it stands on."""
-    paths = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in CORE.rglob("*.py")}
+    paths = modules()
     below = {name: imported(path) & paths.keys() - {name} for name, path in paths.items()}
     tuple(TopologicalSorter(below).static_order())
+
+
+def test_inference_needs_nothing_of_training():
+    """What speaking, dubbing and the nodes reach imports no package that measures or trains, not even in a function."""
+    names = {name: imported(path) for name, path in modules().items()}
+    reached: set[str] = set()
+    coming = {"talkface_core.cli.speak", "talkface_core.cli.dub", "talkface_core.cli.pose"}
+    coming |= set().union(*(imported(path) for path in (ROOT / "nodes").glob("*.py"))) & names.keys()
+    while coming:
+        reached |= coming
+        coming = set().union(*(names[name] for name in coming)) & names.keys() - reached
+    assert "talkface_core.faces.landmarks" in reached
+    heavy = {"accelerate", "torchmetrics", "scipy"}
+    assert not {name for name in reached if {used.split(".")[0] for used in names[name]} & heavy}
+    assert not {name for name in reached if re.search(r"\.(training|evaluation)\b|recipe|_losses|_batches", name)}
 
 
 def test_importing_changes_nothing():

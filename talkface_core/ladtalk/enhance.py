@@ -25,10 +25,10 @@ from ..faces.paste import paste_faces
 from ..faces.track import FaceTrack
 from ..frugal import Frugal
 from ..pixels import as_unit_tensor, to_bytes
+from .bands import sharpest
 from .robustness import Check, go_on
 from .robustness_report import RobustnessReport, look
 from .sovqae import SOVQAE
-from .sovqae_losses import sharpest
 
 log = logging.getLogger(__name__)
 

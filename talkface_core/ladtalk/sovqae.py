@@ -23,7 +23,7 @@ from ..checkpoints import Checkpoint
 from ..config import Config
 from ..diffusion.blocks import Operations, SelfAttention2d, group_norm, zero_init
 from ..errors import InputError
-from .low_band import low_band
+from .bands import low_band
 from .quantiser import CodebookConfig, Quantised, Quantiser
 
 COMPONENT = "sovqae"

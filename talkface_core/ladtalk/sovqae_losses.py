@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from .bands import sharpest
+
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """A distance of two batches of frames [B, 3, H, W] in -1..1, made and real: a scalar."""
 
@@ -59,17 +61,6 @@ def laplacian_pyramid(frames: Tensor, bands: int) -> list[Tensor]:
         found.append(low - up)
         low = smooth
     return found
-
-
-def sharpest(frames: Tensor) -> Tensor:
-    """What a binomial blur (1, 2, 1) takes away, twice: [B, C, H, W] -> [B, C, H - 4, W - 4].
-
-    Along one axis a quarter is left at half Nyquist's 0.25 cycles a pixel, four fifths at 0.4, a hundredth at 0.1.
-    """
-    for _ in range(2):
-        blurred = F.avg_pool2d(F.avg_pool2d(frames, 2, 1), 2, 1)
-        frames = frames[..., 1:-1, 1:-1] - blurred
-    return frames
 
 
 def contrast(band: Tensor, side: int = 8) -> Tensor:

@@ -9,7 +9,8 @@ from torch import nn
 
 from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.sovqae import COMPONENT, SOVQAE, SOVQAEConfig, load_sovqae, low_band
+from talkface_core.ladtalk.bands import low_band
+from talkface_core.ladtalk.sovqae import COMPONENT, SOVQAE, SOVQAEConfig, load_sovqae
 from tests.ladtalk.small_sovqae import PLAIN, SMALL, frames, sovqae
 
 
@@ -83,18 +84,6 @@ def test_without_a_bypass_equal_codes_are_equal_frames() -> None:
     codes = net.codes(frames(2))
     assert not torch.equal(net.decode(codes)[0], net.decode(codes)[1])
     torch.testing.assert_close(net.decode(codes[:1]), net.decode(codes)[:1])
-
-
-def test_the_low_band_is_an_orthogonal_projection() -> None:
-    x = torch.randn(2, 3, 24, 16, dtype=torch.float64)
-    low = low_band(x, 0.5)
-    assert torch.allclose(low_band(low, 0.5), low)
-    assert (low * (x - low)).sum().abs() < 1e-9
-    assert torch.allclose(low_band(x, 1.0), x)
-    n = torch.arange(16, dtype=torch.float64)
-    for wave, kept in ((7, True), (8, False)):
-        cosine = torch.cos(torch.pi / 16 * (n + 0.5) * wave).expand(1, 1, 24, 16)
-        assert low_band(cosine, 0.5).norm() == pytest.approx(cosine.norm().item() if kept else 0.0, abs=1e-9)
 
 
 def test_in_half_precision_the_low_band_is_exact() -> None:

@@ -15,7 +15,6 @@ from talkface_core.ladtalk.sovqae_losses import (
     judge_hinge,
     judged,
     laplacian_pyramid,
-    sharpest,
     spread,
     structural_similarity,
 )
@@ -72,11 +71,8 @@ def test_energy_asks_for_texture_wherever_its_phase(real: Tensor) -> None:
     assert textured(other, wanted) < textured(nothing, wanted)
 
 
-@pytest.mark.parametrize(("cycles", "left"), [(0.1, 0.009), (0.25, 0.25), (0.4, 0.818)])
-def test_the_sharpest_is_what_lies_around_nyquist(cycles: float, left: float) -> None:
-    wave = torch.cos(2 * torch.pi * cycles * torch.arange(200.0)).expand(1, 3, 20, 200)
-    ratio = sharpest(wave).std() / wave.std()
-    assert ratio.item() == pytest.approx(left, rel=0.03)
+def test_texture_around_nyquist_is_asked_for() -> None:
+    wave = torch.cos(0.8 * torch.pi * torch.arange(200.0)).expand(1, 3, 20, 200)
     assert TextureLoss(energy=0.0, structure=0.0)(0 * wave, wave) > TextureLoss(0, 0.0, 0.0, 0.0)(0 * wave, wave)
 
 

@@ -1,4 +1,7 @@
-"""The low band of a picture: an orthogonal projection onto the lowest cosines (DCT-II), so that edges need no care."""
+"""Bands of a picture: its lowest cosines, and what lies around Nyquist.
+
+The low band is an orthogonal projection (DCT-II), so that edges need no care.
+"""
 
 from __future__ import annotations
 
@@ -35,3 +38,14 @@ def _projection(size: int, lines: int, device: torch.device, dtype: torch.dtype)
             _PROJECTIONS.clear()
         _PROJECTIONS[key] = (cosines.T @ cosines).to(device, dtype)
     return _PROJECTIONS[key]
+
+
+def sharpest(frames: Tensor) -> Tensor:
+    """What a binomial blur (1, 2, 1) takes away, twice: [B, C, H, W] -> [B, C, H - 4, W - 4].
+
+    Along one axis a quarter is left at half Nyquist's 0.25 cycles a pixel, four fifths at 0.4, a hundredth at 0.1.
+    """
+    for _ in range(2):
+        blurred = F.avg_pool2d(F.avg_pool2d(frames, 2, 1), 2, 1)
+        frames = frames[..., 1:-1, 1:-1] - blurred
+    return frames
