@@ -9,6 +9,7 @@ Stage 2, speech to latents, is in recipe_speech2latent.py.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,13 +23,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
-from ..datasets.clips import ClipSet
+from ..datasets.clips import ClipSet, open_splits
 from ..diffusion.parameterisation import diffuse, target
 from ..diffusion.sampling import SAMPLERS, shared_noise
 from ..diffusion.schedules import timesteps
 from ..faces.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
 from ..pixels import signed_to_unit, to_bytes, to_signed
+from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
+from ..training.recipe import Batch, Plan, Recipe
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 
 SYSTEM = "dae_talker"
@@ -68,7 +71,7 @@ BATCH_SIZE = {"tiny": 16, "base": 64}
 STEPS = {"tiny": 7000, "base": 1_000_000}
 
 
-class AutoencoderRecipe:
+class AutoencoderRecipe(Recipe):
     """Trains the diffusion autoencoder on all frames of a clip set, shown at the model's size."""
 
     name = "dae-talker-autoencoder"
@@ -103,6 +106,20 @@ class AutoencoderRecipe:
             self._landmark_scale = float(self.landmarks.std(0).mean())
         self._encode, self._predict = self.autoencoder.encoder, self.autoencoder.unet
 
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_preset(parser)
+        add_batch_size(parser)
+        add_compile(parser)
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        preset, (clips, _) = args.preset, open_splits(args.data)
+        batch_size = args.batch_size or BATCH_SIZE[preset]
+        config = AutoencoderConfig.preset(preset)
+        recipe = cls(clips, config, args.cache, batch_size, LOSSES[preset], compile=args.compile, quiet=args.quiet)
+        return Plan(recipe, TRAINING[preset], STEPS[preset])
+
     def prepare(self, device: torch.device) -> None:
         """Moves the read-out's normaliser to the device and compiles the networks, where asked to."""
         if self.weights.readout_weight:
@@ -111,7 +128,7 @@ class AutoencoderRecipe:
             self._encode = torch.compile(self.autoencoder.encoder, dynamic=False)
             self._predict = torch.compile(self.autoencoder.unet, dynamic=False)
 
-    def batch(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """Frames uint8 [B, H, W, 3], time steps [B] with their alpha and sigma, noise [B, H, W, 3] and, where needed,
         landmarks [B, 68, 2]."""
         size, steps = self.settings.image_size, self.settings.schedule.steps
@@ -129,7 +146,7 @@ class AutoencoderRecipe:
             batch["landmarks"] = torch.from_numpy(self.landmarks[chosen])
         return batch
 
-    def loss(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Weighted mean squared error of the prediction, plus the read-out's."""
         x0, eps = (rearrange(t, "b h w c -> b c h w") for t in (to_signed(batch["frames"]), batch["eps"]))
         alpha, sigma = batch["alpha"], batch["sigma"]

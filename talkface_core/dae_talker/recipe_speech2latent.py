@@ -7,6 +7,7 @@ are cut into the clips. The gate learns beside it, on the same clips with more n
 
 from __future__ import annotations
 
+import argparse
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,16 +19,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from ..checkpoints import save_checkpoint
+from ..datasets.clips import ClipSet, open_splits
+from ..datasets.talking_faces import SOUND_VERSIONS
 from ..errors import InputError
 from ..speech.vad import GateConfig, SilenceGate, gate_loss
+from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
+from ..training.recipe import Batch, Plan, Recipe
+from .autoencoder import DiffusionAutoencoder
+from .decode import encode
+from .model import load_autoencoder
 from .pose import pose_units
 from .recipe import SYSTEM
 from .speech2latent import Speech2Latent, Speech2LatentConfig
 from .speech_batches import Speech2LatentTraining, SpeechBatches
-from .speech_data import VISEMES, SpeechClip
+from .speech_data import VISEMES, SpeechClip, read_clips, read_voices
 from .speech_loss import (
     MouthReadout,
     Speech2LatentLossWeights,
@@ -48,9 +57,11 @@ TRAINING = {
     ),
     "base": TrainConfig(lr=1e-4, optimiser="adam", ema_decay=0.999, precision="bf16"),
 }
+STEPS = {"tiny": 3000, "base": 100_000}
+_ENCODED_AT_ONCE = 64
 
 
-class Speech2LatentRecipe:
+class Speech2LatentRecipe(Recipe):
     """Trains `Speech2Latent` and, where the clips tell speech from silence, `SilenceGate`."""
 
     name = "dae-talker"
@@ -106,6 +117,38 @@ class Speech2LatentRecipe:
             "voices": len(self.voices),
         }
 
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_preset(parser)
+        add_batch_size(parser)
+        parser.add_argument("--autoencoder", metavar="NAME|FILE", help="the trained autoencoder of stage 1")
+        parser.add_argument("--voices", metavar="DIR", action="append", help="other voices with truth; repeatable")
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        if args.autoencoder is None:
+            raise InputError(
+                "dae-talker needs --autoencoder: the checkpoint that dae-talker-autoencoder made of this face"
+            )
+        (clips, _), settings = open_splits(args.data), Speech2LatentTraining()
+        autoencoder = load_autoencoder(args.autoencoder, args.device, torch.float32)
+        folders = [Path(folder).absolute() for folder in args.voices or ()]
+        voices = [
+            voice for n, folder in enumerate(folders, 1) for voice in read_voices(folder, SOUND_VERSIONS, args.seed + n)
+        ]
+        own, others = args.batch_size or settings.own, args.batch_size or settings.voices
+        latents = latents_of(autoencoder, clips, args.cache, args.quiet)
+        recipe = cls(
+            read_clips(clips, latents, SOUND_VERSIONS, args.seed),
+            Speech2LatentConfig.preset(args.preset, latent_dim=autoencoder.config.latent_dim),
+            voices,
+            replace(settings, seed=args.seed, own=own, voices=others),
+            frozen={"autoencoder": autoencoder.cpu()},
+            frozen_configs={"autoencoder": autoencoder.config.to_dict()},
+            data=", ".join([clips.name, *(f"{folder.parent.name}/{folder.name}" for folder in folders)]),
+        )
+        return Plan(recipe, TRAINING[args.preset], STEPS[args.preset])
+
     @property
     def weights(self) -> Speech2LatentLossWeights:
         """The loss weights of the settings."""
@@ -113,13 +156,7 @@ class Speech2LatentRecipe:
 
     def _fit(self) -> None:
         """Normalisers and the read-out of the mouth, from all own clips."""
-        latents = torch.cat([clip.latents for clip in self.clips])
-        poses = [c.pose for c in self.clips if c.pose is not None] or [torch.zeros(1, 3)]
-        pose = pose_units(torch.cat(poses))
-        moves = torch.cat([pose_units(p) - pose_units(p).mean(0) for p in poses])
-        motion = moves.std(0, correction=0)
-        self.model.set_statistics(latents, pose if len(pose) > 1 else torch.zeros(2, 3), motion)
-        self.motion_std = motion.clamp_min(0.5 / 90)
+        self.motion_std = self._normalise().clamp_min(0.5 / 90)
         seen = [c for c in self.clips if c.mouth is not None]
         if not seen:
             self.readout = MouthReadout(self.model.config.latent_dim, 1)
@@ -131,16 +168,28 @@ class Speech2LatentRecipe:
         silent = torch.cat([well_inside_silence(c) for c in seen])
         self.readout = MouthReadout.fit(normal, torch.cat([c.mouth for c in seen]), others, silent)
 
+    def _normalise(self) -> Tensor:
+        """Set the model's normalisers from all own clips; gives the pose's deviation within a clip [3]."""
+        latents = torch.cat([clip.latents for clip in self.clips])
+        poses = [c.pose for c in self.clips if c.pose is not None] or [torch.zeros(1, 3)]
+        pose = pose_units(torch.cat(poses))
+        motion = torch.cat([pose_units(p) - pose_units(p).mean(0) for p in poses]).std(0, correction=0)
+        self.model.set_statistics(latents, pose if len(pose) > 1 else torch.zeros(2, 3), motion)
+        return motion
+
     def prepare(self, device: torch.device) -> None:
-        """Copies the read-out to the device; the batches go on with their own."""
+        """Copies the read-out to the device; the batches go on with their own. What the model learns is said in these
+        clips' units, whoever's weights it begins with.
+        """
+        self._normalise()
         self._judge = copy.deepcopy(self.readout).to(device)
         self.motion_std = self.motion_std.to(device)
 
-    def batch(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """See `SpeechBatches.draw`."""
         return self.batches.draw(rng)
 
-    def loss(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms of `speech2latent_loss` and the gate's."""
         frames = batch["latents"].shape[1]
         output = self.model(batch["mel"], frames, pose=batch["pose"], eyes=batch["eyes"])
@@ -171,6 +220,16 @@ class Speech2LatentRecipe:
         trained = {name: ema_modules[name] for name in ("speech2latent", "gate") if name in ema_modules}
         configs = {name: module.config.to_dict() for name, module in trained.items()}
         save_checkpoint(path, SYSTEM, {**self.frozen, **trained}, {**self.frozen_configs, **configs}, provenance)
+
+
+def latents_of(
+    autoencoder: DiffusionAutoencoder, clips: ClipSet, cache_dir: Path, quiet: bool = False
+) -> NDArray[np.float32]:
+    """The latents [N, D] of all frames of the clips."""
+    frames = clips.frame_cache(autoencoder.config.image_size, cache_dir, quiet)
+    starts = tqdm(range(0, len(frames), _ENCODED_AT_ONCE), desc="latents", disable=quiet)
+    chunks = (torch.from_numpy(frames[start : start + _ENCODED_AT_ONCE].copy()) for start in starts)
+    return torch.cat(list(encode(autoencoder, chunks))).numpy()
 
 
 def well_inside_silence(clip: SpeechClip, margin: int = 10) -> Tensor:

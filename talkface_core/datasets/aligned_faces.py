@@ -21,7 +21,7 @@ from ..atomic import whole_file
 from ..errors import InputError
 from ..faces.align import EYE_LEVEL, MARGIN, FaceCrop, align, warp
 from ..faces.track import FaceTrack, smooth
-from .clips import Clip, ClipSet
+from .clips import Clip, ClipSet, open_splits
 from .talking_faces import TalkingFaces, read_sounds, read_speech
 
 SMOOTHING = 0.5
@@ -104,6 +104,15 @@ def talking_faces(
     with np.load(target, allow_pickle=False) as file:
         sounds = torch.from_numpy(file["mels"]).split(file["steps"].tolist(), 1)
     return TalkingFaces(clips.name, crops.frames, crops.landmarks, size, pad, clips.starts, sounds, read_speech(clips))
+
+
+def open_talking_faces(
+    folder: str | Path, size: int, cache_dir: str | Path, versions: int = 1, seed: int = 0, quiet: bool = False
+) -> tuple[TalkingFaces, TalkingFaces | None]:
+    """Those of the set in `folder` to train on, their sound `versions` times each, and of its `val` split, clean."""
+    train, val = open_splits(folder)
+    data = talking_faces(train, size, cache_dir, versions=versions, seed=seed, quiet=quiet)
+    return data, talking_faces(val, size, cache_dir, quiet=quiet) if val else None
 
 
 def clip_crop(clip: Clip, size: int, pad: int = 0) -> FaceCrop:

@@ -196,6 +196,16 @@ class ClipSet:
             del cache
 
 
+def open_splits(folder: str | Path) -> tuple[ClipSet, ClipSet | None]:
+    """The clips to train on and, where the set has one, its `val` split: `folder` is the set or its `train` folder."""
+    folder = Path(folder).absolute()
+    if (folder / "train").is_dir():
+        folder = folder / "train"
+    beside = folder.parent / "val"
+    val = ClipSet.open(beside) if folder.name == "train" and beside.is_dir() else None
+    return ClipSet.open(folder), val
+
+
 def _read_clip(video: Path) -> Clip:
     reader = VideoReader(video)
     # A header without a count (a fragmented mp4) costs one pass over the frames.

@@ -20,6 +20,8 @@ from ..speech.wave_augment import NOISES, WaveAugment, noise
 from .clips import ClipSet
 
 FPS = 25
+SOUND_VERSIONS = 3
+"""Of each clip's sound where training varies it: as recorded, and with noises and rooms."""
 
 
 @dataclass(frozen=True)

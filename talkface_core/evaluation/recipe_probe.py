@@ -6,6 +6,7 @@ Frames are moved, scaled, blurred, resampled, compressed, tinted and made noisy 
 reads slightly soft generated frames as well as clean ones.
 """
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
-from ..datasets.clips import ClipSet
+from ..datasets.clips import ClipSet, open_splits
 from ..faces.geometry import mean_face
 from ..faces.landmarks import INNER_LIPS, MOUTH
 from ..pixels import to_signed
 from ..training.config import TrainConfig
-from ..training.recipe import Batch, Recipe
+from ..training.recipe import Batch, Plan, Recipe
 from .metrics import pearson
 from .probe import COMPONENT, SYSTEM, LandmarkProbe, ProbeConfig, Reading
 
@@ -126,6 +127,11 @@ class ProbeRecipe(Recipe):
         weights = torch.ones(probe.config.points)
         weights[MOUTH], weights[INNER_LIPS] = 2, 3
         self._weights = weights / weights.mean()
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        train, val = open_splits(args.data)
+        return Plan(cls(train, args.cache, val, quiet=args.quiet), TRAIN, STEPS)
 
     def prepare(self, device: torch.device) -> None:
         self._weights = self._weights.to(device)

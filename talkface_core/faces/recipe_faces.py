@@ -8,6 +8,7 @@ SET is a folder with truth, or holds such folders. So that the nets work on phot
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..pixels import to_signed
+from ..training.arguments import add_compile
 from ..training.config import TrainConfig
-from ..training.recipe import Batch, Recipe
+from ..training.recipe import Batch, Plan, Recipe
 from .landmarks import EYES, INNER_LIPS, JAW, POINTS
 from .net import FaceFinder, FaceNetConfig, FaceReader
 from .recipe_batches import FaceSamples, mean_crop
@@ -65,6 +67,15 @@ class FaceRecipe(Recipe):
         weights = torch.ones(POINTS)
         weights[JAW.stop :], weights[EYES], weights[INNER_LIPS] = 1.3, 1.8, 1.8
         self._weights = weights / weights.mean()
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_compile(parser)
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        pictures = FacePictures.open(args.data, args.cache, quiet=args.quiet)
+        return Plan(cls(pictures, compile=args.compile), TRAIN, STEPS)
 
     def prepare(self, device: torch.device) -> None:
         self._weights = self._weights.to(device)

@@ -12,8 +12,9 @@ the texture afterwards.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,15 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
-from ..datasets.talking_faces import TalkingFaces
+from ..checkpoints import save_checkpoint
+from ..datasets.aligned_faces import open_talking_faces
+from ..datasets.talking_faces import SOUND_VERSIONS, TalkingFaces
 from ..pixels import to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
-from ..sync.syncnet import SyncNet, lower_half, sync_loss
+from ..sync.syncnet import SyncNet, load_syncnet, lower_half, sync_loss
+from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
-from ..training.recipe import Batch, Recipe
+from ..training.recipe import Batch, Plan, Recipe
 from . import discriminator as quality
 from .losses import Weights, adversarial, combined, judging, reconstruction, region_weights
 from .training_batches import Sampler, Wav2LipBatches
@@ -71,8 +74,7 @@ class Schedule(nn.Module):
 class Wav2LipRecipe(Recipe):
     """Train a `Wav2Lip` on faces that talk against a frozen `expert` (None: without the sync loss).
 
-    `init` is the checkpoint to begin from, None for random weights. `val` are other people: they decide when the sync
-    loss begins to count, and are drawn in the samples.
+    `val` are other people: they decide when the sync loss begins to count, and are drawn in the samples.
     """
 
     name = "wav2lip"
@@ -86,15 +88,12 @@ class Wav2LipRecipe(Recipe):
         batches: Wav2LipBatches | None = None,
         weights: Weights | None = None,
         eval_every: int = 200,
-        init: str | Path | None = None,
         compile: bool = False,
         seed: int = 0,
     ) -> None:
         self.settings, self.weights = batches or Wav2LipBatches(), weights or WEIGHTS["tiny"]
         self.net = Wav2Lip(config).to(memory_format=torch.channels_last)
         config = self.net.config
-        if init is not None:
-            read_checkpoint(find_checkpoint(init), SYSTEM).load_into(self.net, COMPONENT)
         self.data, self.eval_every, self._compile = data.name, eval_every, compile
         self.expert = expert.eval().requires_grad_(False) if expert is not None else None
         shift = expert.config.mel_shift if expert is not None else 0.0
@@ -104,7 +103,6 @@ class Wav2LipRecipe(Recipe):
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "eval_every": eval_every,
-            "init": Path(init).stem if init is not None else None,
         }
         self.schedule = Schedule()
         self._sync_counts: bool | None = None
@@ -119,6 +117,28 @@ class Wav2LipRecipe(Recipe):
         held = Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, 0, augment=False)
         self._held = Sampler(val or data, held, config.mel_shift, shift).batch(np.random.default_rng(0))
         self._generate, self._hear = self.net, self.net.speech_encoder
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_preset(parser)
+        add_batch_size(parser)
+        add_compile(parser)
+        parser.add_argument("--expert", metavar="NAME|FILE", default="sync_tiny", help="default: sync_tiny")
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        preset = args.preset
+        config, batches = Wav2LipConfig.preset(preset), BATCHES[preset]
+        expert = load_syncnet(args.expert)
+        versions = SOUND_VERSIONS if batches.augment else 1
+        data, val = open_talking_faces(args.data, config.size, args.cache, versions, args.seed, args.quiet)
+        if args.batch_size:
+            batches = replace(batches, windows=args.batch_size, singles=9 * args.batch_size if batches.singles else 0)
+        if args.init:
+            batches = replace(batches, alone=0)  # it can hear
+        weights, every = WEIGHTS[preset], EVAL_EVERY[preset]
+        recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed)
+        return Plan(recipe, TRAINING[preset], STEPS[preset])
 
     def prepare(self, device: torch.device) -> None:
         """Moves the expert and the held-out batch to the device and compiles the generator, where asked to."""

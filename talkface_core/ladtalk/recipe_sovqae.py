@@ -7,6 +7,7 @@ from whole ones: they have no attention and no normalisation.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,10 +22,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
+from ..datasets.aligned_faces import face_crops, open_talking_faces
+from ..datasets.clips import open_splits
+from ..device import pick_dtype
 from ..errors import InputError
 from ..pixels import signed_to_unit, to_bytes
+from ..training.arguments import add_batch_size, add_compile, add_preset, share
 from ..training.config import TrainConfig
+from ..training.recipe import Batch, Plan, Recipe
 from .degrade import Softness, soften
+from .lpips import LPIPS, find_vgg
 from .patch_discriminator import DiscriminatorConfig, PatchDiscriminator
 from .sharpening import fit_sharpening, to_pixels
 from .sovqae import COMPONENT, SOVQAE, SOVQAEConfig
@@ -39,8 +46,8 @@ from .sovqae_losses import (
     spread,
 )
 from .training_patches import PatchSampler, SOVQAETraining
-from .training_repainted import Repainted
-from .wav2lip import SYSTEM
+from .training_repainted import Repainted, repaint_set
+from .wav2lip import SYSTEM, load_wav2lip
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ FITTED = 96
 """Patches that the decoder's linear layer is fitted to before the first step."""
 
 
-class SOVQAERecipe:
+class SOVQAERecipe(Recipe):
     """Trains the SOVQAE on aligned crops, uint8 [N, S, S, 3], S not below the model's size nor the largest patch's."""
 
     name = "sovqae"
@@ -111,13 +118,13 @@ class SOVQAERecipe:
         loss: SOVQAELoss | None = None,
         training: SOVQAETraining | None = None,
         perceptual: Perceptual | None = None,
-        init: str | Path | None = None,
         repainted: Repainted | None = None,
         compile: bool = False,
+        fit: bool = True,
     ) -> None:
-        """`data` names the set. `init` is a checkpoint to begin with, for one person's own. `perceptual` takes the
-        place of `TextureLoss`. `repainted` are some of the crops as Wav2Lip paints them. `compile` fuses the networks
-        with torch.compile.
+        """`data` names the set. `perceptual` takes the place of `TextureLoss`. `repainted` are some of the crops as
+        Wav2Lip paints them. `compile` fuses the networks with torch.compile. `fit` begins with the decoder's linear
+        layer at its best for these crops: in vain where weights are loaded afterwards.
         """
         self.data, self.settings = data, config
         self.weights, self.training = loss or SOVQAELoss(), training or SOVQAETraining()
@@ -132,19 +139,52 @@ class SOVQAERecipe:
             "loss": asdict(self.weights),
             "training": asdict(self.training),
             "perceptual": {type(self.perceptual).__name__: settings_of(self.perceptual)},
-            "init": Path(init).stem if init else None,
             "repainted": len(repainted.index) if repainted else 0,
         }
         self.sovqae = SOVQAE(config).to(memory_format=torch.channels_last)
         self.judge = PatchDiscriminator(judge).to(memory_format=torch.channels_last)
-        if init:
-            load_sovqae_into(self.sovqae, init)
-        elif config.bypass:
+        if fit and config.bypass:
             chance = np.random.default_rng(0)
             fitted = [self.batch(n, chance) for n in range(FITTED // self.training.batch_size + 1)]
             fit_sharpening(self.sovqae, [(to_pixels(b["seen"]), to_pixels(b["real"])) for b in fitted])
         self.modules: dict[str, nn.Module] = {"sovqae": self.sovqae, "judge": self.judge}
         self._encode, self._decode = self.sovqae.encoder, self.sovqae.decoder
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_preset(parser)
+        add_batch_size(parser)
+        add_compile(parser)
+        parser.add_argument("--wav2lip", metavar="NAME|FILE", help="half of the inputs are painted by this Wav2Lip")
+        parser.add_argument("--soft", type=share, metavar="SHARE", help="share of inputs made soft, 0 to 1")
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        preset, (clips, _) = args.preset, open_splits(args.data)
+        config, batches, loss = SOVQAEConfig.preset(preset), BATCHES[preset], LOSSES[preset]
+        batches = replace(batches, batch_size=args.batch_size or batches.batch_size)
+        if args.soft is not None:
+            batches = replace(batches, soft=args.soft)
+        vgg = find_vgg() if preset == "base" else None
+        repainted = None
+        if args.wav2lip:
+            net = load_wav2lip(read_checkpoint(find_checkpoint(args.wav2lip), SYSTEM))
+            net.to(pick_dtype(torch.device("cpu")), memory_format=torch.channels_last)
+            data, _ = open_talking_faces(args.data, net.config.size, args.cache, seed=args.seed, quiet=args.quiet)
+            repainted = repaint_set(net, data, quiet=args.quiet)
+        recipe = cls(
+            face_crops(clips, config.image_size, args.cache, quiet=args.quiet).frames,
+            clips.name,
+            config,
+            DiscriminatorConfig.preset(preset),
+            own(loss) if args.init else loss,
+            batches,
+            LPIPS.load(vgg) if vgg else None,
+            repainted,
+            args.compile,
+            fit=not args.init,
+        )
+        return Plan(recipe, TRAINING[preset], (OWN_STEPS if args.init else STEPS)[preset])
 
     def _check(self) -> None:
         found, factor = self.crops.shape, self.settings.factor
@@ -164,10 +204,10 @@ class SOVQAERecipe:
             self._encode = torch.compile(self.sovqae.encoder, dynamic=False)
             self._decode = torch.compile(self.sovqae.decoder, dynamic=False)
 
-    def batch(self, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
         return self.patches.batch(rng)
 
-    def loss(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The auto-encoder's losses and, from `judge_from` on, the judge's own, which reach the judge alone."""
         w, net = self.weights, self.sovqae
         real, seen = (to_pixels(batch[name]) for name in ("real", "seen"))
@@ -242,11 +282,6 @@ class SOVQAERecipe:
 def own(loss: SOVQAELoss) -> SOVQAELoss:
     """The weights for going on from a trained model, say to one person's own: everything counts from the first step."""
     return replace(loss, quantise_from=0, judge_from=0)
-
-
-def load_sovqae_into(net: SOVQAE, source: str | Path) -> SOVQAE:
-    """A checkpoint's weights, by name or path, in `net`. Raises CheckpointError where they do not fit."""
-    return read_checkpoint(find_checkpoint(source), SYSTEM).load_into(net, COMPONENT)
 
 
 def settings_of(perceptual: Perceptual) -> dict[str, Any]:

@@ -13,8 +13,9 @@ generator's loss.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
-from ..datasets.talking_faces import TalkingFaces, lip_shapes
+from ..datasets.aligned_faces import open_talking_faces
+from ..datasets.talking_faces import SOUND_VERSIONS, TalkingFaces, lip_shapes
 from ..pixels import signed_to_unit, to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
+from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
-from ..training.recipe import Batch, Recipe
+from ..training.recipe import Batch, Plan, Recipe
 from .score import MAX_SHIFT, cosines, vectors
 from .syncnet import COMPONENT, SYSTEM, SyncNet, SyncNetConfig
 from .training_batches import Sampler, SyncBatches
@@ -103,6 +106,22 @@ class SyncRecipe(Recipe):
             self.modules["readout"] = nn.ModuleDict({name: nn.Linear(length, told) for name in ("faces", "speech")})
         self.sampler = Sampler(data, self.settings, self.net.config.mel_shift, seed)
         self._face_vectors, self._speech_vectors, self._compile = self.net.faces, self.net.speech, compile
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_preset(parser)
+        add_batch_size(parser)
+        add_compile(parser)
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        preset = args.preset
+        config, batches = SyncNetConfig.preset(preset), BATCHES[preset]
+        versions = SOUND_VERSIONS if batches.augment else 1
+        data, val = open_talking_faces(args.data, config.size, args.cache, versions, args.seed, args.quiet)
+        batches = replace(batches, clips=args.batch_size or batches.clips)
+        recipe = cls(data, config, val, batches, LOSSES[preset], args.compile, args.seed)
+        return Plan(recipe, TRAINING[preset], STEPS[preset])
 
     def prepare(self, device: torch.device) -> None:
         """Compiles the networks, where asked to."""

@@ -27,7 +27,7 @@ from .gradients import clip_gradients
 from .log import CsvLog
 from .meter import Meter
 from .recipe import Batch, Recipe
-from .setup import former_progress, make_accelerator, make_optimiser
+from .setup import former_progress, load_init, make_accelerator, make_optimiser
 from .signals import StopSignals
 from .state import STATE, load_state, save_state, trained
 
@@ -57,6 +57,7 @@ def train(
     steps: int,
     config: TrainConfig | None = None,
     *,
+    init: str | Path | None = None,
     save_every: int = 1000,
     sample_every: int = 1000,
     log_every: int = 50,
@@ -70,15 +71,16 @@ def train(
     """Train until `steps` steps are done in all, or `max_seconds` of this call are over, and write the checkpoint.
 
     `save_every`, `sample_every` and `log_every` count steps; 0: no pictures, no log, a state at the ends only.
+    `init` is a checkpoint, by name or path, to begin with: the components that it holds and the recipe trains.
     `resume` goes on from the run's state: on the CPU the weights come out bit for bit as if it had never stopped.
     Settings other than the run's are an error unless `allow_changes`; `steps` may grow (the cosine then stretches).
     `device` is "auto", "cpu" or "cuda". `prefetch` makes batches in a background thread. The first Ctrl-C or SIGTERM
     saves the state after the step at hand and ends the process; a second one ends it at once.
 
-    Raises InputError for a folder that holds a run already, one without a run to resume, other settings; and
-    DivergedError when the loss or the gradient is not finite: the state saved last stays.
+    Raises InputError for a folder that holds a run already, one without a run to resume, other settings, an `init` that
+    does not fit; and DivergedError when the loss or the gradient is not finite: the state saved last stays.
     """
-    run = _Run(recipe, Path(run_dir), steps, config or TrainConfig(), device, resume, allow_changes)
+    run = _Run(recipe, Path(run_dir), steps, config or TrainConfig(), init, device, resume, allow_changes)
     devices = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices), StopSignals() as signals:
         why = run.go(signals, save_every, sample_every, log_every, max_seconds, prefetch, quiet)
@@ -110,6 +112,7 @@ class _Run:
         run_dir: Path,
         steps: int,
         config: TrainConfig,
+        init: str | Path | None,
         device: str,
         resume: bool,
         allow_changes: bool,
@@ -120,7 +123,7 @@ class _Run:
         settings = {
             "recipe": recipe.name,
             "data": recipe.data,
-            "config": dict(recipe.config),
+            "config": {**recipe.config, **({"init": Path(init).stem} if init else {})},
             "train": asdict(config),
             "processes": self.accelerator.num_processes,
         }
@@ -129,6 +132,8 @@ class _Run:
         former = former_progress(run_dir, self.settings, resume, allow_changes)
 
         objective = _Objective(recipe).to(self.device).train()
+        if init and not former:
+            load_init(recipe, init)
         recipe.prepare(self.device)
         self.weights = list(trained(recipe.modules).values())
         self.optimiser = make_optimiser(self.weights, config, self.device)

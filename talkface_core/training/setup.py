@@ -1,4 +1,4 @@
-"""What a run begins with: the device, the optimiser, and the progress of an earlier sitting."""
+"""What a run begins with: the device, weights of another run, the optimiser, and the progress of an earlier sitting."""
 
 import sys
 from collections.abc import Mapping
@@ -10,8 +10,10 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
+from ..checkpoints import find_checkpoint, read_checkpoint
 from ..errors import InputError
 from .config import TrainConfig, differences
+from .recipe import Recipe
 from .state import STATE, read_progress
 
 
@@ -23,6 +25,22 @@ def make_accelerator(device: str) -> Accelerator:
         raise InputError("device 'cuda': torch finds no CUDA GPU here; choose auto or cpu.")
     # Accelerate fixes its precision once for a whole process, two stages may differ: autocast is the loop's own.
     return Accelerator(cpu=device == "cpu", mixed_precision="no")
+
+
+def load_init(recipe: Recipe, source: str | Path) -> None:
+    """Put the weights of a checkpoint, by name or path, into those networks of the recipe whose components it holds.
+
+    Raises InputError where it holds none of them, CheckpointError where one is of another size or not finite.
+    """
+    checkpoint = read_checkpoint(find_checkpoint(source))
+    held = [name for name in recipe.modules if name in checkpoint.states]
+    if not held:
+        raise InputError(
+            f"{checkpoint.path}: holds {', '.join(checkpoint.states)} of {checkpoint.system}, and {recipe.name} trains "
+            f"{', '.join(recipe.modules)}; begin with a checkpoint that holds one of those."
+        )
+    for name in held:
+        checkpoint.load_into(recipe.modules[name], name)
 
 
 def make_optimiser(weights: list[nn.Parameter], config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:

@@ -37,7 +37,7 @@ def test_a_run_ends_in_a_checkpoint_and_goes_on_later(talkface, tmp_path):
     ("flags", "message"),
     [
         ("--steps 0", "--steps 0: give a number above zero"),
-        ("--batch-size -1", "--batch-size -1"),
+        ("--batch-size -1", "--batch-size: -1: give a number above zero"),
         ("--lr nan", "--lr nan"),
         ("--max-minutes 0", "--max-minutes 0.0"),
         ("--seed -1", "--seed -1: give zero or more"),

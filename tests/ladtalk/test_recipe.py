@@ -15,6 +15,7 @@ from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
 from talkface_core.training.engine import train
+from talkface_core.training.setup import load_init
 from tests.sync.talkers import talkers
 
 FEW = Wav2LipBatches(windows=1, singles=3, listen=2, alone=0)
@@ -183,7 +184,8 @@ def test_a_run_learns_resumes_and_saves(data, expert, tmp_path):
     net = Wav2Lip(Wav2LipConfig.from_dict(checkpoint.configs["wav2lip"]))
     checkpoint.load_into(net, "wav2lip")
     assert checkpoint.provenance["measured"]["sync_loss"] > 0
-    begun = Wav2LipRecipe(data, None, SMALL, data, FEW, WEIGHTS["tiny"], init=result.checkpoint)
+    begun = Wav2LipRecipe(data, None, SMALL, data, FEW, WEIGHTS["tiny"])
+    load_init(begun, result.checkpoint)
     torch.testing.assert_close(begun.net.state_dict(), net.state_dict())
     assert recipe().sample({"wav2lip": net.eval()}).shape == (3 * 96, 8 * 96, 3)
 

@@ -20,12 +20,12 @@ from talkface_core.ladtalk.recipe_sovqae import (
     SOVQAELoss,
     SOVQAERecipe,
     SOVQAETraining,
-    load_sovqae_into,
 )
 from talkface_core.ladtalk.sharpening import fit_sharpening, to_pixels
 from talkface_core.ladtalk.sovqae import DETAIL, SOVQAE, SOVQAEConfig
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
+from talkface_core.training.setup import load_init
 from tests.ladtalk.small_sovqae import PLAIN, SMALL, pictures
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -157,10 +157,10 @@ def test_training_teaches_codes_and_the_checkpoint_begins_another_run(tmp_path) 
     found = read_checkpoint(result.checkpoint, "ladtalk")
     assert found.provenance["data"] == "toys/train"
     net = SOVQAE(SOVQAEConfig.from_dict(found.configs["sovqae"])).eval()
-    load_sovqae_into(net, result.checkpoint)
-    second = recipe(init=result.checkpoint)
+    found.load_into(net, "sovqae")
+    second = recipe(fit=False)
+    load_init(second, result.checkpoint)
     assert torch.equal(second.sovqae.encoder.layers[-1].weight, net.encoder.layers[-1].weight)
-    assert second.config["init"] == "sovqae"
 
 
 def test_crops_that_do_not_fit_are_refused() -> None:
@@ -189,5 +189,6 @@ def test_the_command_line_trains_and_goes_on_to_one_person(tmp_path, capfd) -> N
     assert recipe["init"] == "sovqae"
     assert recipe["training"]["soft"] == 0
     assert recipe["loss"]["judge_from"] == 0
-    assert run("wrong", "--soft", 1.5) == 2
-    assert "--soft 1.5" in capfd.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        run("wrong", "--soft", 1.5)
+    assert "--soft: 1.5: give a share between 0 and 1" in capfd.readouterr().err

@@ -12,7 +12,7 @@ from talkface_core.checkpoints import save_checkpoint
 from talkface_core.training.batches import step_seed
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
-from talkface_core.training.recipe import Batch, Recipe
+from talkface_core.training.recipe import Batch, Plan, Recipe
 
 CONFIG = TrainConfig(lr=1e-2, seed=3)
 
@@ -27,6 +27,10 @@ class Linear(Recipe):
         self.modules = {"net": nn.Linear(4, 2)}
         self.config = {}
         self.processes = processes
+
+    @classmethod
+    def from_args(cls, args: Any) -> Plan:
+        return Plan(cls(), CONFIG, 15)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         if self.processes == 1:

@@ -17,7 +17,7 @@ from talkface_core.checkpoints import save_checkpoint
 from talkface_core.training import state
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
-from talkface_core.training.recipe import Batch, Recipe
+from talkface_core.training.recipe import Batch, Plan, Recipe
 
 CONFIG = TrainConfig(lr=1e-2, schedule="cosine", warmup=3, weight_decay=0.1, ema_decay=0.9, seed=5)
 
@@ -34,6 +34,10 @@ class Toy(Recipe):
         self.config = {"width": 4, "sizes": (8, 8)}
         self.events = events
         self.seen: list[str] = []
+
+    @classmethod
+    def from_args(cls, args: Any) -> Plan:
+        return Plan(cls(), CONFIG, 12)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         return {"x": torch.from_numpy(rng.standard_normal((4, 3, 8, 8), dtype=np.float32))}

@@ -1,0 +1,66 @@
+"""The recipes by name. A recipe's module, and torch with it, is imported when the recipe is chosen."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .training.recipe import Plan, Recipe
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a recipe's class stands (module of this package, class), and what it trains in a few words."""
+
+    module: str
+    cls: str
+    about: str
+
+
+RECIPES = {
+    "dae-talker-autoencoder": Entry(
+        *("dae_talker.recipe", "AutoencoderRecipe"),
+        "DAE-Talker, stage 1: the diffusion autoencoder on single frames of one speaker",
+    ),
+    "dae-talker": Entry(
+        *("dae_talker.recipe_speech2latent", "Speech2LatentRecipe"),
+        "DAE-Talker, stage 2: speech to the latents of a trained autoencoder, and the silence gate",
+    ),
+    "landmark-probe": Entry(
+        *("evaluation.recipe_probe", "ProbeRecipe"),
+        "the measuring instrument: landmarks, mouth, eyes and pose off a frame",
+    ),
+    "faces": Entry(
+        *("faces.recipe_faces", "FaceRecipe"),
+        "the bundled face nets: where faces are, their landmarks and the head's pose",
+    ),
+    "sync": Entry("sync.recipe", "SyncRecipe", "the lip expert: are lips and sound in step?"),
+    "wav2lip": Entry("ladtalk.recipe", "Wav2LipRecipe", "Wav2Lip's generator against a trained lip expert"),
+    "sovqae": Entry(
+        *("ladtalk.recipe_sovqae", "SOVQAERecipe"),
+        "SOVQAE, the VQ auto-encoder that restores texture: of many people, or with --init of one",
+    ),
+}
+
+
+def recipe_class(name: str) -> type[Recipe]:
+    """A recipe's class by the recipe's name. Raises InputError for a name that is none."""
+    if name not in RECIPES:
+        raise InputError(f"recipe {name!r} is unknown; choose one of {', '.join(RECIPES)}.")
+    entry = RECIPES[name]
+    return getattr(import_module(f".{entry.module}", __package__), entry.cls)
+
+
+def make_plan(name: str, args: argparse.Namespace) -> Plan:
+    """What the arguments ask of a recipe (see `Recipe.from_args`); the same seed gives the same first weights."""
+    import torch
+
+    chosen = recipe_class(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(args.seed)
+        return chosen.from_args(args)
