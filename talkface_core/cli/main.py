@@ -21,11 +21,11 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, 2 for wrong input, 130 after Ctrl-C; SIGTERM ends in SystemExit(143)."""
-    args = make_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
-    logging.basicConfig(format="%(message)s", level=logging.ERROR if args.quiet else logging.WARNING)
-    if told := opencv_warning():
-        logging.warning("talkface: %s", told)
     try:
+        args = make_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+        logging.basicConfig(format="%(message)s", level=logging.ERROR if args.quiet else logging.WARNING)
+        if told := opencv_warning():
+            logging.warning("talkface: %s", told)
         with _orderly_end():
             return args.run(args)
     except KeyboardInterrupt:

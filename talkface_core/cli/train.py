@@ -24,6 +24,7 @@ class RecipeParser(Parser):
         self, args: Any = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         if not self._whole:
+            require_training()
             recipe_class(self.recipe).add_arguments(self)
             self._whole = True
         found, unknown = super().parse_known_args(args, namespace)
@@ -69,7 +70,6 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train to the end, or for the time given."""
-    require_training()
     for flag in ("steps", "lr", "max_minutes"):
         value = getattr(args, flag)
         if value is not None and not 0 < value < float("inf"):
