@@ -24,10 +24,10 @@ from talkface_core.evaluation.metrics import psnr
 from talkface_core.ladtalk.degrade import Softness, soften
 from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.patch_discriminator import DiscriminatorConfig
-from talkface_core.ladtalk.quantiser import perplexity
 from talkface_core.ladtalk.recipe_sovqae import BATCHES, LOSSES, TRAINING, SOVQAERecipe
 from talkface_core.ladtalk.robustness import certify, same_codes
 from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
+from talkface_core.quantisation.quantiser import perplexity
 from talkface_core.training.engine import train
 
 LEVELS = (0.5, 1.0, 2.0, 4.0)

@@ -17,13 +17,14 @@ ROOMS = {
     "sequences": {"media"},
     "speech": {"media", "sequences"},
     "diffusion": set(),
+    "quantisation": set(),
     "training": {"media"},
     "faces": {"media", "training"},
     "datasets": {"media", "speech", "training", "faces"},
     "sync": {"media", "speech", "training", "faces", "datasets"},
     "footage": {"media", "speech", "training", "faces", "sync", "datasets"},
     "dae_talker": {"media", "sequences", "speech", "diffusion", "training", "faces", "datasets"},
-    "ladtalk": {"media", "speech", "diffusion", "training", "faces", "sync", "datasets"},
+    "ladtalk": {"media", "speech", "diffusion", "quantisation", "training", "faces", "sync", "datasets"},
     "evaluation": {"media", "speech", "training", "faces", "sync", "datasets"},
 }
 """Each room of the core, a folder or a file, and the rooms below it. Nothing but `cli` stands on `evaluation`."""

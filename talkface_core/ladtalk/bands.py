@@ -5,7 +5,7 @@ The low band is an orthogonal projection (DCT-II), so that edges need no care.
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import torch
 import torch.nn.functional as F
@@ -17,27 +17,25 @@ def low_band(frames: Tensor, share: float) -> Tensor:
 
     A projection: what has no finer detail passes unchanged, doing it twice changes nothing, no difference grows.
     """
-    rows, columns = (_projection(n, round(share * n), frames.device, frames.dtype) for n in frames.shape[-2:])
-    if not torch.is_autocast_enabled(frames.device.type):
-        return rows @ frames @ columns
+    height, width = frames.shape[-2:]
     # Rounding to bfloat16 would be seen: this band goes to the picture as it is.
     with torch.autocast(frames.device.type, enabled=False):
-        return rows @ frames @ columns
+        rows = _cosines(height, round(share * height), frames)
+        columns = rows if width == height else _cosines(width, round(share * width), frames)
+        return rows.T @ (rows @ frames @ columns.T) @ columns
 
 
-_PROJECTIONS: dict[tuple[Any, ...], Tensor] = {}
+def _cosines(size: int, lines: int, like: Tensor) -> Tensor:
+    """The lowest cosines [lines, size], of unit norm.
 
-
-def _projection(size: int, lines: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    key = (size, lines, device, dtype)
-    if key not in _PROJECTIONS:
-        n = torch.arange(size, dtype=torch.float64)
-        cosines = torch.cos(torch.pi / size * (n + 0.5) * torch.arange(lines, dtype=torch.float64)[:, None])
-        cosines = F.normalize(cosines, dim=1)
-        if len(_PROJECTIONS) > 16:
-            _PROJECTIONS.clear()
-        _PROJECTIONS[key] = (cosines.T @ cosines).to(device, dtype)
-    return _PROJECTIONS[key]
+    They are made anew for each picture, which takes next to no time; a tensor that is kept from one use to the next
+    would carry a host's inference mode into a training.
+    """
+    n, line = (torch.arange(count, device=like.device) for count in (size, lines))
+    # A cosine repeats: whole numbers tell exactly where in its period a place lies, whatever the dtype.
+    places = (2 * n + 1) * line[:, None] % (4 * size)
+    cosines = torch.cos(places.to(like.dtype) * (math.pi / (2 * size))) * math.sqrt(2 / size)
+    return torch.cat([cosines[:1] * math.sqrt(1 / 2), cosines[1:]])
 
 
 def sharpest(frames: Tensor) -> Tensor:

@@ -211,7 +211,8 @@ class SOVQAERecipe(Recipe):
         """The auto-encoder's losses and, from `judge_from` on, the judge's own, which reach the judge alone."""
         w, net = self.weights, self.sovqae
         real, seen = (to_pixels(batch[name]) for name in ("real", "seen"))
-        quantised = net.quantiser(self._encode(net.view(torch.cat([seen, real]) if w.consistency else seen)))
+        encodings = self._encode(net.view(torch.cat([seen, real]) if w.consistency else seen))
+        quantised = net.quantiser(rearrange(encodings, "b d h w -> b h w d"))
         z, z_q, low = quantised.z, quantised.z_q, net.low(seen)
         losses = {}
         if w.consistency:
@@ -222,12 +223,12 @@ class SOVQAERecipe(Recipe):
             z, z_q = z[source], z_q[source]
         if step < w.quantise_from:
             z_q = torch.where((batch["early"] > step / w.quantise_from)[:, None, None, None], z.to(z_q.dtype), z_q)
-        made = self._decode(z_q, low).float()
+        made = self._decode(rearrange(z_q, "b h w d -> b d h w"), low).float()
         losses |= {
             "l1": (made - real).abs().mean(),
             "perceptual": self.perceptual(made, real),
-            "codebook": quantised.codebook,
-            "commitment": quantised.commitment,
+            "codebook": quantised.losses.codebook,
+            "commitment": quantised.losses.commitment,
         }
         if w.spread and net.config.codebook.update == "gradient":
             losses["spread"] = spread(net.quantiser.vectors, net.quantiser.used, w.spread_margin)
@@ -243,7 +244,7 @@ class SOVQAERecipe(Recipe):
         elif w.judge:
             # It takes part in every loss, as the engine asks, and learns nothing yet.
             total = total + 0 * sum(weight.sum() for weight in self.judge.parameters())
-        return {"loss": total, **losses, "perplexity": quantised.perplexity}
+        return {"loss": total, **losses, "perplexity": quantised.losses.perplexity}
 
     def _judged(self, made: Tensor, real: Tensor, picture: Tensor, losses: dict[str, Tensor]) -> Tensor:
         w = self.weights

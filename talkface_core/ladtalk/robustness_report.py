@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from .quantiser import perplexity
+from ..quantisation.quantiser import perplexity
 from .robustness import Certificate, Check, certify, exact_encoder, go_on, likely_survival, noise_gain, same_codes
 from .sovqae import SOVQAE
 
@@ -26,8 +26,8 @@ class RobustnessReport:
 
     `margin`: mean distance of the encodings from the walls of their cells; `lipschitz`: the largest local constant of
     the encoder among the frames looked at; `bound`: the median of m / K over positions, an L2 norm in frames of -1..1.
-    `certified`: noise deviation in grey levels of 255 -> share of positions that the bound keeps (`kind` tells what the
-    constant, and so the certificate, is worth: "local" holds to first order and is no proof for noise of finite size);
+    `certified`: noise deviation in grey levels of 255 -> share of positions that the bound keeps (to first order: it is
+    no proof for noise of finite size);
     `likely`: the share that Gaussian noise of that deviation should leave on average, to first order;
     `surviving`: the same noises, one drawing each -> share whose code in fact stayed; `blur`: the share that a blur of
     half a pixel leaves. `perplexity`: how many codes were in even use. `looked_at`: the frames of all this.
@@ -37,7 +37,6 @@ class RobustnessReport:
 
     frames: int
     looked_at: tuple[int, ...]
-    kind: str
     margin: float
     lipschitz: float
     bound: float
@@ -64,7 +63,7 @@ class RobustnessReport:
                 for level in NOISE_LEVELS
             ]
             told = [
-                f"Margin {self.margin:.3f}, encoder's {self.kind} Lipschitz constant {self.lipschitz:.3g}: the median "
+                f"Margin {self.margin:.3f}, encoder's local Lipschitz constant {self.lipschitz:.3g}: the median "
                 f"code keeps its place under noise of norm {self.bound:.3g}.",
                 "Codes that stay under noise of so many grey levels, by the bound for the worst noise, as expected of "
                 "Gaussian noise, and when tried: " + "; ".join(pairs) + ".",
@@ -104,14 +103,12 @@ def look(
     """
     if not chosen:
         nothing = float("nan")
-        return RobustnessReport(count, (), "local", nothing, nothing, nothing, {}, {}, {}, nothing, nothing, moved)
+        return RobustnessReport(count, (), nothing, nothing, nothing, {}, {}, {}, nothing, nothing, moved)
     pixels = rearrange(torch.stack(shown), "t h w c -> t c h w") * 2 - 1
     found: list[Certificate] = [
         certify(model, one[None], iterations=8, check=check) for one in pixels
     ]  # one at a time: memory
-    together = Certificate(
-        torch.cat([c.margins for c in found]), torch.cat([c.lipschitz for c in found]), found[0].kind
-    )
+    together = Certificate(torch.cat([c.margins for c in found]), torch.cat([c.lipschitz for c in found]))
     encode, _ = exact_encoder(model, pixels.dtype)
     gain = torch.cat([noise_gain(encode, one[None], check=check) for one in pixels])
     codebook = model.config.codebook
@@ -125,7 +122,6 @@ def look(
     return RobustnessReport(
         frames=count,
         looked_at=tuple(chosen),
-        kind=together.kind,
         margin=together.margins.mean().item(),
         lipschitz=together.lipschitz.max().item(),
         bound=together.bounds.median().item(),

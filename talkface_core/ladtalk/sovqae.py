@@ -17,14 +17,15 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from ..checkpoints import Checkpoint
 from ..config import Config
 from ..diffusion.blocks import Operations, SelfAttention2d, group_norm, zero_init
 from ..errors import InputError
+from ..quantisation.quantiser import CodebookConfig, Quantised, Quantiser
 from .bands import low_band
-from .quantiser import CodebookConfig, Quantised, Quantiser
 
 COMPONENT = "sovqae"
 
@@ -194,8 +195,8 @@ class SOVQAE(nn.Module):
         return frames.to(self.dtype)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Encodings [B, D, h, w] as the codebook compares them, float32 or float64."""
-        return self.quantiser.project(self.encoder(self.view(frames)))
+        """Encodings [B, h, w, D] as the codebook compares them, float32 or float64."""
+        return self.quantiser.project(_channels_last(self.encoder(self.view(frames))))
 
     def codes(self, frames: Tensor) -> Tensor:
         """The codes [B, h, w] of frames."""
@@ -209,7 +210,7 @@ class SOVQAE(nn.Module):
 
     def decode(self, codes: Tensor, low: Tensor | None = None) -> Tensor:
         """Frames [B, 3, H, W] of codes [B, h, w] and the low band."""
-        return self.decoder(self.quantiser.lookup(codes).to(self.dtype), low)
+        return self.decoder(_channels_first(self.quantiser.lookup(codes)).to(self.dtype), low)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -217,8 +218,8 @@ class SOVQAE(nn.Module):
         return next(self.encoder.parameters()).dtype
 
     def forward(self, frames: Tensor) -> SOVQAEOutput:
-        quantised = self.quantiser(self.encoder(self.view(frames)))
-        return SOVQAEOutput(self.decoder(quantised.z_q.to(self.dtype), self.low(frames)), quantised)
+        quantised = self.quantiser(_channels_last(self.encoder(self.view(frames))))
+        return SOVQAEOutput(self.decoder(_channels_first(quantised.z_q).to(self.dtype), self.low(frames)), quantised)
 
 
 def load_sovqae(checkpoint: Checkpoint, operations: Operations = nn) -> SOVQAE:
@@ -227,6 +228,14 @@ def load_sovqae(checkpoint: Checkpoint, operations: Operations = nn) -> SOVQAE:
     with torch.device("meta"):
         twin = SOVQAE(config)
     return checkpoint.load_into(SOVQAE(config, operations), COMPONENT, twin).eval().requires_grad_(False)
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    return rearrange(maps, "b d h w -> b h w d")
+
+
+def _channels_first(vectors: Tensor) -> Tensor:
+    return rearrange(vectors, "b h w d -> b d h w")
 
 
 def _norm(channels: int, norm: bool, ops: Operations) -> nn.Module:

@@ -10,7 +10,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
@@ -86,21 +88,20 @@ class LogMel(FrontEnd):
         """Samples [(s - 1) * hop + n_fft] to features [s, 80]."""
         window = torch.hann_window(self.N_FFT, device=emphasised.device)
         spectrum = torch.stft(emphasised, self.N_FFT, self.HOP, window=window, center=False, return_complex=True)
-        mel = mel_filters().to(emphasised.device) @ spectrum.abs()
+        mel = torch.from_numpy(mel_filters()).to(emphasised.device) @ spectrum.abs()
         decibels = 20 * torch.log10(mel.clamp_min(10 ** (self.FLOOR_DB / 20))) - self.REF_DB
         scaled = 2 * self.LIMIT * (decibels - self.FLOOR_DB) / -self.FLOOR_DB - self.LIMIT
         return scaled.clamp(-self.LIMIT, self.LIMIT).T.contiguous()
 
 
 @lru_cache(maxsize=1)
-def mel_filters() -> Tensor:
+def mel_filters() -> NDArray[np.float32]:
     """librosa's Slaney-normalised filter bank for LogMel, float32 [80, 401]."""
     import librosa.filters  # here, because librosa brings numba and takes longer to import than torch
 
-    bank = librosa.filters.mel(
-        sr=SAMPLE_RATE, n_fft=LogMel.N_FFT, n_mels=LogMel.dim, fmin=LogMel.F_MIN, fmax=LogMel.F_MAX
+    return librosa.filters.mel(
+        sr=SAMPLE_RATE, n_fft=LogMel.N_FFT, n_mels=LogMel.dim, fmin=LogMel.F_MIN, fmax=LogMel.F_MAX, dtype=np.float32
     )
-    return torch.from_numpy(bank).float()
 
 
 class EncodedAudio(FrontEnd):

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from talkface_core.ladtalk.quantiser import CodebookConfig
 from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
+from talkface_core.quantisation.quantiser import CodebookConfig
 
 SMALL = SOVQAEConfig(
     image_size=32,

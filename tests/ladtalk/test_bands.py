@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from talkface_core.ladtalk.bands import low_band, sharpest
+from tests.ladtalk.small_sovqae import SMALL, frames, sovqae
 
 
 def test_the_low_band_is_an_orthogonal_projection() -> None:
@@ -16,6 +17,23 @@ def test_the_low_band_is_an_orthogonal_projection() -> None:
     for wave, kept in ((7, True), (8, False)):
         cosine = torch.cos(torch.pi / 16 * (n + 0.5) * wave).expand(1, 1, 24, 16)
         assert low_band(cosine, 0.5).norm() == pytest.approx(cosine.norm().item() if kept else 0.0, abs=1e-9)
+
+
+def test_single_precision_is_near_double() -> None:
+    x = torch.rand(1, 3, 256, 192, dtype=torch.float64) * 2 - 1
+    assert (low_band(x.float(), 0.375) - low_band(x, 0.375)).abs().max() < 1e-5
+
+
+def test_a_training_goes_on_after_a_host_that_infers() -> None:
+    net, x = sovqae(SMALL), frames(2)
+    with torch.inference_mode():
+        net(x)
+        seen = net.low(x)
+    x = x.clone().requires_grad_()
+    low = net.low(x)
+    assert torch.equal(low, seen)
+    low.square().sum().backward()
+    torch.testing.assert_close(x.grad, 2 * low_band(low.detach(), SMALL.bypass / SMALL.image_size))
 
 
 @pytest.mark.parametrize(("cycles", "left"), [(0.1, 0.009), (0.25, 0.25), (0.4, 0.818)])

@@ -228,7 +228,6 @@ def test_the_report_can_be_stopped(model: SOVQAE, faces: Tensor) -> None:
 def test_the_report_speaks_of_what_was_seen(model: SOVQAE, faces: Tensor) -> None:
     _, report = enhance(model, faces, look_at=3)
     assert report.looked_at == (0, 2, 4)
-    assert report.kind == "local"
     assert report.margin > 0
     assert report.bound > 0
     shares = [report.certified[level] for level in NOISE_LEVELS]

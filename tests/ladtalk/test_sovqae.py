@@ -45,7 +45,7 @@ def test_shapes(preset: str) -> None:
     side, grid = net.config.image_size, net.config.image_size // net.config.factor
     x = torch.zeros(2, 3, side, side, device=net.quantiser.usage.device)
     codes = net.codes(x)
-    assert net.encode(x).shape == (2, net.config.codebook.dim, grid, grid)
+    assert net.encode(x).shape == (2, grid, grid, net.config.codebook.dim)
     assert codes.shape == (2, grid, grid)
     assert net.decode(codes, net.low(x)).shape == x.shape
 

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.quantiser import CodebookConfig, Quantiser, nearest_code, perplexity
+from talkface_core.quantisation.quantiser import CodebookConfig, Quantiser, nearest_code, perplexity
 
 
 def quantiser(**settings: object) -> Quantiser:
@@ -15,15 +14,15 @@ def quantiser(**settings: object) -> Quantiser:
 
 
 def clusters(centres: Tensor, count: int = 64, spread: float = 0.01, seed: int = 0) -> Tensor:
-    """Encodings [1, D, 1, count * centres] around centres [N, D]."""
+    """Encodings [count * centres, D] around centres [N, D]."""
     generator = torch.Generator().manual_seed(seed)
     points = centres.repeat(count, 1)
-    return (points + spread * torch.randn(points.shape, generator=generator)).T[None, :, None]
+    return points + spread * torch.randn(points.shape, generator=generator)
 
 
 def nearest_distance(vectors: Tensor, z: Tensor) -> Tensor:
-    """How far each code [N, D] is from the nearest encoding of [1, D, h, w]."""
-    return (vectors[:, None] - z[0].flatten(1).T[None]).norm(dim=-1).amin(1)
+    """How far each code [N, D] is from the nearest encoding of [..., D]."""
+    return (vectors[:, None] - z.flatten(0, -2)[None]).norm(dim=-1).amin(1)
 
 
 def test_the_nearest_code_is_the_nearest() -> None:
@@ -35,7 +34,7 @@ def test_the_nearest_code_is_the_nearest() -> None:
 
 def test_quantised_encodings_are_codes_and_the_gradient_goes_straight_through() -> None:
     net = quantiser().train()
-    z = torch.randn(2, 3, 4, 5, requires_grad=True)
+    z = torch.randn(2, 4, 5, 3, requires_grad=True)
     out = net(z)
     assert torch.allclose(out.z_q, net.lookup(out.codes), atol=1e-6)
     weights = torch.randn_like(z)
@@ -45,9 +44,9 @@ def test_quantised_encodings_are_codes_and_the_gradient_goes_straight_through() 
 
 
 def test_each_loss_moves_its_own_side() -> None:
-    net = quantiser().eval()
-    z = torch.randn(1, 3, 4, 4, requires_grad=True)
-    out = net(z)
+    net = quantiser().train()
+    z = torch.randn(1, 4, 4, 3, requires_grad=True)
+    out = net(z).losses
     assert out.codebook.item() == pytest.approx(out.commitment.item())
     out.codebook.backward(retain_graph=True)
     assert z.grad is None
@@ -68,7 +67,7 @@ def test_codes_move_to_where_encodings_are(update: str, sphere: bool) -> None:
     drift = 0.3 * centres.roll(1, 0)
     for step in range(60):
         moved = centres + drift * min(1.0, step / 40)
-        out = net(clusters(moved, seed=step))
+        out = net(clusters(moved, seed=step)).losses
         if optimiser:
             optimiser.zero_grad()
             out.codebook.backward()
@@ -83,7 +82,7 @@ def test_ema_is_the_average_of_what_chose_the_code() -> None:
     net.embedding.copy_(torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]))
     net.total.copy_(net.embedding)
     net.usage.fill_(1.0)
-    z = torch.tensor([[3.0, 0, 0], [3.0, 0, 0], [-1.0, 0, 0], [-1.0, 0, 0]]).T[None, :, None]
+    z = torch.tensor([[3.0, 0, 0], [3.0, 0, 0], [-1.0, 0, 0], [-1.0, 0, 0]])
     net(z)
     assert torch.allclose(net.vectors[0], torch.tensor([2.0, 0, 0]))
     assert torch.allclose(net.vectors[1], torch.tensor([-1.0, 0, 0]))
@@ -96,7 +95,7 @@ def test_dead_codes_are_revived_among_the_encodings(update: str) -> None:
         net.embedding.fill_(100.0)
         net.embedding[0] = 0.0
         net.usage.fill_(1.0)
-    z = torch.randn(1, 3, 16, 16)
+    z = torch.randn(1, 16, 16, 3)
     used = [net(z).codes.unique().numel() for _ in range(40)]
     assert used[0] == 1
     assert used[-1] > 10
@@ -106,8 +105,8 @@ def test_dead_codes_are_revived_among_the_encodings(update: str) -> None:
 def test_a_new_codebook_is_set_up_by_its_first_batch_and_evaluation_changes_nothing() -> None:
     net = quantiser(revive_below=0.0).eval()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    z = torch.randn(1, 3, 8, 8) * 5 + 3
-    net(z)
+    z = torch.randn(1, 8, 8, 3) * 5 + 3
+    assert net(z).losses is None
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     net.train()(z)
     assert nearest_distance(net.vectors, z).max() < 1e-5
@@ -115,7 +114,7 @@ def test_a_new_codebook_is_set_up_by_its_first_batch_and_evaluation_changes_noth
 
 def test_on_the_sphere_gain_does_not_matter() -> None:
     net = quantiser(sphere=True).eval()
-    z = torch.randn(2, 3, 4, 4)
+    z = torch.randn(2, 4, 4, 3)
     assert torch.allclose(net.vectors.norm(dim=-1), torch.ones(16))
     assert torch.equal(net(z).codes, net(100 * z).codes)
 
@@ -123,17 +122,17 @@ def test_on_the_sphere_gain_does_not_matter() -> None:
 def test_whitened_encodings_cannot_fall_together() -> None:
     torch.manual_seed(0)
     net = quantiser(whiten=True, dim=4).train()
-    mixed = torch.einsum("de,behw->bdhw", torch.randn(4, 4), torch.randn(4, 4, 16, 16)) + 5
+    mixed = torch.einsum("de,bne->bnd", torch.randn(4, 4), torch.randn(4, 256, 4)) + 5
     for _ in range(200):
-        z = rearrange(net(mixed).z, "b d h w -> d (b h w)")
-    assert torch.allclose(z.mean(1), torch.zeros(4), atol=1e-3)
-    assert torch.allclose(z @ z.T / z.shape[1], torch.eye(4), atol=0.05)
-    assert torch.allclose(net.eval()(mixed).z, rearrange(z, "d (b h w) -> b d h w", b=4, h=16), atol=0.01)
+        z = net(mixed).z.flatten(0, -2)
+    assert torch.allclose(z.mean(0), torch.zeros(4), atol=1e-3)
+    assert torch.allclose(z.T @ z / len(z), torch.eye(4), atol=0.05)
+    assert torch.allclose(net.eval()(mixed).z, z.view(4, 256, 4), atol=0.01)
 
 
 def test_arithmetic_is_exact_under_autocast() -> None:
     net = quantiser().eval()
-    z = torch.randn(2, 3, 16, 16)
+    z = torch.randn(2, 16, 16, 3)
     with torch.autocast("cpu", torch.bfloat16):
         codes = net(z).codes
     assert torch.equal(codes, net(z).codes)

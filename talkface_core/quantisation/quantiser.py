@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import Config
@@ -51,24 +50,30 @@ class CodebookConfig(Config):
 
 @dataclass(frozen=True)
 class Quantised:
-    """What quantising encodings [B, D, H, W] gave.
+    """What quantising encodings [..., D] gave.
 
     `z` are the encodings as they were compared (on the sphere, where the codebook is) and `z_q` the chosen codes with
-    the straight-through gradient, both [B, D, H, W]; `codes` [B, H, W] are their numbers. The losses are scalars:
-    `codebook` moves the codes to the encodings (0 for "ema"), `commitment` the encodings to their codes.
-    `perplexity` (1..codes) is the number of codes that were in even use.
+    the straight-through gradient, both [..., D]; `codes` [...] are their numbers. `losses` are there in training only.
     """
 
     z: Tensor
     z_q: Tensor
     codes: Tensor
+    losses: QuantiserLosses | None = None
+
+
+@dataclass(frozen=True)
+class QuantiserLosses:
+    """Scalars: `codebook` moves the codes to the encodings (0 for "ema"), `commitment` the encodings to their codes;
+    `perplexity` (1..codes), which is no loss, is the number of codes that were in even use in all processes."""
+
     codebook: Tensor
     commitment: Tensor
     perplexity: Tensor
 
 
 class Whitening(nn.Module):
-    """Encodings [B, D, h, w] to mean 0 and unit covariance over the footage (Huang et al. 2018, by Cholesky's factor).
+    """Encodings [..., D] to mean 0 and unit covariance over the footage (Huang et al. 2018, by Cholesky's factor).
 
     So no two numbers say the same and encodings cannot fall together on a few codes: left to themselves, all numbers
     follow whatever the decoder can use first. In training the batch's statistics count, later their running averages.
@@ -84,13 +89,13 @@ class Whitening(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         mean, covariance = self.mean.to(z.dtype), self.covariance.to(z.dtype)
         if self.training:
-            mean = z.mean((0, 2, 3))
-            flat = rearrange(z, "b d h w -> d (b h w)") - mean[:, None]
-            covariance = flat @ flat.T / flat.shape[1]
+            flat = z.flatten(0, -2)
+            mean = flat.mean(0)
+            covariance = (flat - mean).T @ (flat - mean) / len(flat)
             with torch.no_grad():
                 self.mean.lerp_(mean.to(self.mean.dtype), self.MOMENTUM)
                 self.covariance.lerp_(covariance.to(self.covariance.dtype), self.MOMENTUM)
-        return torch.einsum("de,behw->bdhw", self.filter(covariance), z - mean[:, None, None])
+        return (z - mean) @ self.filter(covariance).T
 
     def filter(self, covariance: Tensor) -> Tensor:
         """The matrix [D, D] that whitens; a little of an even covariance keeps faint numbers from being blown up."""
@@ -103,7 +108,10 @@ class Whitening(nn.Module):
 
 
 class Quantiser(nn.Module):
-    """Encodings [B, D, H, W] to their nearest codes, in float32 whatever the network's dtype."""
+    """Encodings [..., D] to their nearest codes, in float32 or float64 whatever the network's dtype.
+
+    Weights and buffers have to stay float32 in a network that is cast: a codebook in half precision is another one.
+    """
 
     def __init__(self, config: CodebookConfig) -> None:
         super().__init__()
@@ -130,39 +138,36 @@ class Quantiser(nn.Module):
         return self.usage > max(self.config.revive_below, 1e-3)
 
     def project(self, z: Tensor) -> Tensor:
-        """Encodings [B, D, H, W] as they are compared: float32 or float64, on the sphere where the codebook is."""
+        """Encodings [..., D] as they are compared: float32 or float64, on the sphere where the codebook is."""
         z = self.white(z if z.dtype == torch.float64 else z.float())
-        return F.normalize(z, dim=1) if self.config.sphere else z
+        return F.normalize(z, dim=-1) if self.config.sphere else z
 
     def nearest(self, z: Tensor) -> Tensor:
-        """The number of the nearest code [B, H, W] of projected encodings [B, D, H, W]; among equals the first."""
-        return nearest_code(rearrange(z, "b d h w -> b h w d"), self.vectors)
+        """The number of the nearest code [...] of projected encodings [..., D]; among equals the first."""
+        return nearest_code(z, self.vectors)
 
     def lookup(self, codes: Tensor) -> Tensor:
-        """The vectors [B, D, H, W] of codes [B, H, W]."""
-        return rearrange(self.vectors[codes], "b h w d -> b d h w")
+        """The vectors [..., D] of codes [...]."""
+        return self.vectors[codes]
 
     def forward(self, z: Tensor) -> Quantised:
-        """Quantise [B, D, H, W]; in training mode also keep the codebook in order."""
+        """Quantise [..., D]; in training mode also keep the codebook in order, together with all other processes."""
         with torch.autocast(z.device.type, enabled=False):
             dtype, z = z.dtype, self.project(z)
-            flat = rearrange(z.detach(), "b d h w -> (b h w) d")
+            flat = z.detach().flatten(0, -2)
             if self.training:
                 self._revive(flat)
             codes = self.nearest(z.detach())
-            counts = _summed(usage_counts(codes.flatten(), self.config.codes))
-            chosen = self.lookup(codes)
-            quantised = Quantised(
-                z=z,
-                z_q=(z + (chosen - z).detach()).to(dtype),
-                codes=codes,
-                codebook=F.mse_loss(chosen, z.detach()) if self.config.update == "gradient" else z.new_zeros(()),
-                commitment=F.mse_loss(z, chosen.detach()),
-                perplexity=perplexity(counts),
-            )
+            chosen, losses = self.lookup(codes), None
             if self.training:
+                counts = _summed(usage_counts(codes.flatten(), self.config.codes))
+                losses = QuantiserLosses(
+                    codebook=F.mse_loss(chosen, z.detach()) if self.config.update == "gradient" else z.new_zeros(()),
+                    commitment=F.mse_loss(z, chosen.detach()),
+                    perplexity=perplexity(counts),
+                )
                 self._follow(flat, codes.flatten(), counts)
-        return quantised
+            return Quantised(z, (z + (chosen - z).detach()).to(dtype), codes, losses)
 
     @torch.no_grad()
     def _revive(self, flat: Tensor) -> None:

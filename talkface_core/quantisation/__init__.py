@@ -1,0 +1,1 @@
+"""Vector quantisers and codebooks. Knows no system."""
