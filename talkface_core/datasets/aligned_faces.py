@@ -21,11 +21,9 @@ from ..atomic import whole_file
 from ..errors import InputError
 from ..faces.align import EYE_LEVEL, MARGIN, FaceCrop, align, warp
 from ..faces.track import FaceTrack, smooth
+from ..faces.tracking import SMOOTHING
 from .clips import Clip, ClipSet, open_splits
 from .talking_faces import TalkingFaces, read_sounds, read_speech
-
-SMOOTHING = 0.5
-"""Strength of `faces.track.smooth` before the crop is fitted, in training and by default in inference."""
 
 # Goes up when crops come out with other values than before, so that older caches are built anew.
 _VERSION = 1

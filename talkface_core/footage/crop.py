@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..faces.align import FaceCrop, align
 from ..faces.geometry import transform
-from ..faces.track import FaceTrack, smooth
+from ..faces.track import FaceTrack
 from .rules import Rules, Span
 
 FACE_SHARE = 0.46
@@ -25,16 +25,15 @@ FACE_SHARE = 0.46
 _MIDDLE = 0.545  # height of that box's middle in the crop
 _FOREHEAD, _SIDES = 0.35, 0.06  # of the box's height above the brows; of its size on the other sides: the head
 _CLOSE = 1.25  # how much larger the square of the whole scene may be for the clips of a scene to share it
-_STEADY = 0.5  # strength of smoothing before frames are aligned
 
 Square = tuple[int, int, int]
 """Left, top and side in whole pixels of the film."""
 
 
 def clip_crops(track: FaceTrack, spans: Sequence[Span], scene: NDArray[np.integer], rules: Rules) -> list[FaceCrop]:
-    """Where the frames of each clip lie, with their landmarks in pixels of the crop."""
+    """Where the frames of each clip of a smoothed track lie, with their landmarks in pixels of the crop."""
     if rules.crop == "aligned":
-        return [_aligned(track.part(span.start, span.stop), rules.size) for span in spans]
+        return [align(track.part(span.start, span.stop), rules.size) for span in spans]
     out = []
     for span, square in zip(spans, head_squares(track, spans, scene), strict=True):
         points = track.landmarks[span.start : span.stop]
@@ -87,9 +86,3 @@ def square_matrix(square: Square, size: int) -> Tensor:
     left, top, side = square
     scale = size / side
     return torch.tensor([[[scale, 0, -left * scale], [0, scale, -top * scale]]], dtype=torch.float64)
-
-
-def _aligned(track: FaceTrack, size: int) -> FaceCrop:
-    crop = align(smooth(track, _STEADY), size)
-    points = transform(crop.matrices.double(), track.landmarks.double()).float()
-    return FaceCrop(crop.matrices, size, track.size, points)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.datasets.aligned_faces import SMOOTHING, clip_crop, face_crops, talking_faces
+from talkface_core.datasets.aligned_faces import clip_crop, face_crops, talking_faces
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.errors import InputError
 from talkface_core.faces.align import EYE_LEVEL, align, crop_faces, warp
 from talkface_core.faces.track import FaceTrack, smooth
+from talkface_core.faces.tracking import SMOOTHING
 from talkface_core.media.audio import analysis_audio
 from talkface_core.speech.features import LogMel
 
