@@ -237,7 +237,8 @@ class SOVQAERecipe(Recipe):
         grown = min(1.0, step / w.quantise_from) if w.quantise_from else 1.0
         total = picture + sum(
             getattr(w, name) * losses[name] * (grown if name in ("commitment", "consistency") else 1)
-            for name in losses.keys() - {"l1", "perceptual"}
+            for name in losses  # in their order: a set's differs from process to process, and rounding with it
+            if name not in ("l1", "perceptual")
         )
         if w.judge and step >= w.judge_from:
             total = total + self._judged(made, real, picture, losses)
