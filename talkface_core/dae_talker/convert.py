@@ -24,6 +24,7 @@ from ..diffusion.schedules import Schedule
 from ..diffusion.unet import EncoderConfig, UNetConfig
 from ..errors import InputError
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder, SamplingConfig
+from .model import SYSTEM
 
 _EMA = "ema_model."
 _EXPECTED = "an autoencoder checkpoint of DiffAE (last.ckpt of ffhq256_autoenc)"
@@ -57,7 +58,7 @@ def convert_diffae(path_in: str | Path, path_out: str | Path | None = None, dtyp
     module.load_state_dict(state, assign=True)
     save_checkpoint(
         path_out,
-        system="dae_talker",
+        system=SYSTEM,
         components={"autoencoder": module},
         configs={"autoencoder": config.to_dict()},
         provenance=provenance,

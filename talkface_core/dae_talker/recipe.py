@@ -33,8 +33,7 @@ from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
-
-SYSTEM = "dae_talker"
+from .model import SYSTEM
 
 
 @dataclass(frozen=True)

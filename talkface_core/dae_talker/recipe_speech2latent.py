@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from ..checkpoints import save_checkpoint
 from ..datasets.clips import ClipSet, open_splits
-from ..datasets.talking_faces import SOUND_VERSIONS
+from ..datasets.labels import VISEMES
+from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
 from ..speech.vad import GateConfig, SilenceGate, gate_loss
 from ..training.arguments import add_batch_size, add_preset
@@ -31,12 +32,11 @@ from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from .autoencoder import DiffusionAutoencoder
 from .decode import encode
-from .model import load_autoencoder
+from .model import SYSTEM, load_autoencoder
 from .pose import pose_units
-from .recipe import SYSTEM
 from .speech2latent import Speech2Latent, Speech2LatentConfig
 from .speech_batches import Speech2LatentTraining, SpeechBatches
-from .speech_data import VISEMES, SpeechClip, read_clips, read_voices
+from .speech_data import SpeechClip, read_clips, read_voices
 from .speech_loss import (
     MouthReadout,
     Speech2LatentLossWeights,

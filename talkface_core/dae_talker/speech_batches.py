@@ -5,6 +5,7 @@ Source: ours. Everything is drawn from the generator of the step, on the CPU, an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,19 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..datasets.labels import IGNORE, VISEMES
+from ..media.timebase import FPS
 from ..sequences import sample_at
 from ..speech.features import LogMel
-from ..speech.mel_augment import DB_PER_UNIT, MelAugment, smooth_curve
-from ..speech.vad import SILENCE, GateConfig, open_around
-from ..speech.wave_augment import NOISES, noise
+from ..speech.mel_augment import DB_PER_UNIT, MelAugment, noise_mels, smooth_curve
+from ..speech.vad import GateConfig, open_around
 from .pose import pose_units
 from .speech2latent import Speech2Latent
-from .speech_data import FPS, IGNORE, VISEMES, SpeechClip
+from .speech_data import SpeechClip
 from .speech_loss import MouthReadout, Speech2LatentLossWeights
 
 # The shortest stretch that is whole in both: 200 ms.
 STEPS_PER_BLOCK, FRAMES_PER_BLOCK = 16, 5
 SHUT = 0.1  # of the mean opening
+_SILENCE = LogMel.SILENCE
 UNJUDGED = 6  # frames about a cut: lips neither open nor close in an instant
 
 
@@ -75,7 +78,7 @@ class SpeechBatches:
         self.voices = [self._normal(clip, model) for clip in voices]
         self.latent_dim = model.config.latent_dim
         self.steps = settings.frames * STEPS_PER_BLOCK // FRAMES_PER_BLOCK
-        self.noises = noise_bank(settings.seed, settings.noises, 1.2 * settings.frames / FPS)
+        self.noises = noise_mels(settings.noises, math.ceil(1.2 * self.steps), settings.seed, level=-30.0)
 
     def _normal(self, clip: SpeechClip, model: Speech2Latent) -> SpeechClip:
         """The clip in the units of the loss; mouths that the read-out does not know are left out."""
@@ -97,7 +100,7 @@ class SpeechBatches:
         mel = self.settings.augment(batch.pop("clean"), rng, self.noises)
         faded = torch.from_numpy(rng.random(len(items)) < self.settings.gated)[:, None, None]
         openness = batch.pop("openness")[..., None]
-        batch["mel"] = torch.where(faded, SILENCE + openness * (mel - SILENCE), mel)
+        batch["mel"] = torch.where(faded, _SILENCE + openness * (mel - _SILENCE), mel)
         return {**batch, **(self._gate_batch(rng) if self.labelled else {})}
 
     def _weight(self, clip: SpeechClip) -> Tensor | None:
@@ -125,7 +128,7 @@ class SpeechBatches:
                 out[:real] = sample_at(track, at_frame.round() if nearest else at_frame)
             return out
 
-        mel = torch.full((steps, LogMel.dim), SILENCE)
+        mel = torch.full((steps, LogMel.dim), _SILENCE)
         mel[: len(at_step)] = sample_at(clip.mels[rng.integers(0, len(clip.mels))], at_step)
         on = (torch.arange(frames) < real).float()
         moved = None if clip.pose is None else clip.pose - clip.pose.mean(0)
@@ -166,7 +169,7 @@ class SpeechBatches:
         item["motion"][inside] = 0.0
         item["visemes"][inside] = VISEMES.index("sil")
         speech[inside] = 0.0
-        mel[first * STEPS_PER_BLOCK // FRAMES_PER_BLOCK : last * STEPS_PER_BLOCK // FRAMES_PER_BLOCK] = SILENCE
+        mel[first * STEPS_PER_BLOCK // FRAMES_PER_BLOCK : last * STEPS_PER_BLOCK // FRAMES_PER_BLOCK] = _SILENCE
         for end in (first, last):
             if 0 < end < frames:
                 near = slice(max(end - UNJUDGED, 0), end + UNJUDGED)
@@ -177,7 +180,7 @@ class SpeechBatches:
     def _gate_batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Clips under heavier noise, long silences between, and noise alone at any level."""
         steps, count = self.steps, self.settings.gate_clips
-        mels, labels = torch.full((count, steps, LogMel.dim), SILENCE), torch.zeros(count, steps, dtype=torch.bool)
+        mels, labels = torch.full((count, steps, LogMel.dim), _SILENCE), torch.zeros(count, steps, dtype=torch.bool)
         for row, index in enumerate(rng.integers(0, len(self.labelled), count)):
             clip = self.labelled[index]
             sound = clip.mels[0][:steps].float()
@@ -186,7 +189,7 @@ class SpeechBatches:
             if rng.random() < 0.5:
                 length = int(rng.integers(min(80, steps // 2), steps))
                 first = int(rng.integers(0, steps - length + 1))
-                mels[row, first : first + length], labels[row, first : first + length] = SILENCE, False
+                mels[row, first : first + length], labels[row, first : first + length] = _SILENCE, False
         heard = self.settings.gate_augment(mels, rng, self.noises)
         alone = torch.from_numpy(rng.random(count) < self.settings.gate_noise_only)
         starts = rng.integers(0, self.noises.shape[1] - steps + 1, count)
@@ -194,19 +197,11 @@ class SpeechBatches:
         noises = torch.stack([self.noises[n, s : s + steps] for n, s in zip(picked, starts, strict=True)])
         levels = torch.from_numpy(rng.uniform(-50.0, 25.0, (count, 1, 1))).float()
         tilt = smooth_curve(rng, count, LogMel.dim, 5, 6.0)[:, None]
-        noises = (noises + (levels + tilt) / DB_PER_UNIT).clamp(SILENCE, -SILENCE)
+        noises = (noises + (levels + tilt) / DB_PER_UNIT).clamp(_SILENCE, -_SILENCE)
         return {
             "gate_mel": torch.where(alone[:, None, None], noises, heard),
             "gate_speech": labels & ~alone[:, None],
         }
-
-
-def noise_bank(seed: int, count: int, seconds: float) -> Tensor:
-    """Log-mels of noises of all kinds at -30 dB: float32 [count, S, 80]."""
-    rng, front = np.random.default_rng(seed), LogMel()
-    kinds = [NOISES[i % len(NOISES)] for i in range(count)]
-    level = np.float32(10 ** (-30 / 20))
-    return torch.stack([front(torch.from_numpy(noise(kind, int(seconds * 16000), rng) * level)) for kind in kinds])
 
 
 def _draw(rng: np.random.Generator, count: int, wanted: int) -> NDArray[np.int64]:

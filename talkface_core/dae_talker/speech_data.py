@@ -6,7 +6,7 @@ latents: other people, or the same words in other voices. They teach the speech 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,27 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.clips import Clip, ClipSet
+from ..datasets.labels import eye_track, mouth_targets, viseme_track
+from ..datasets.sounds import augmented_mels, read_sounds
 from ..errors import InputError
-from ..faces.landmarks import MOUTH, face_height, mouth_opening
 from ..media.audio import analysis_audio, load_audio
-from ..media.timebase import frame_centre, frame_count
-from ..speech.features import LogMel
-from ..speech.wave_augment import WaveAugment
+from ..media.timebase import FPS, SAMPLE_RATE, frame_count
 
-FPS = 25
-IGNORE = -100
-
-# The blendshapes that speech moves, by ICT-FaceKit's names; smiles and frowns belong to the mood.
-MOUTH_WEIGHTS = (
-    *("jawOpen", "mouthFunnel", "mouthPucker", "mouthRollLower", "mouthShrugUpper"),
-    *("mouthLowerDown_L", "mouthLowerDown_R", "mouthPress_L", "mouthPress_R"),
-    *("mouthStretch_L", "mouthStretch_R", "mouthUpperUp_L", "mouthUpperUp_R"),
-)
-VISEMES = (
-    *("sil", "PP", "FF", "TH", "DD", "KK", "CH", "SS", "RR", "LL", "HH", "W"),
-    *("AA", "AE", "AH", "E", "ER", "I", "IH", "O", "OE", "U"),
-)
-_SAME = {"BV": "PP"}
 _SOUNDS = (".flac", ".wav")
 
 
@@ -61,60 +46,10 @@ class SpeechClip:
     speech: Tensor | None = None
 
 
-def mouth_targets(truth: Mapping[str, Any]) -> NDArray[np.float32] | None:
-    """What a mouth does, as numbers [T, M] that mean the same for every person where the truth has blendshapes.
-
-    With `weights` and `names`: the blendshapes of speech and `mouth_open`. With `landmarks` alone: the 20 lip points
-    about their mean in units of the face's height, and the opening of the inner lips. Without both: None.
-    """
-    if "weights" in truth and "mouth_open" in truth:
-        names = [str(name) for name in truth["names"]]
-        if set(MOUTH_WEIGHTS) <= set(names):
-            chosen = truth["weights"][:, [names.index(name) for name in MOUTH_WEIGHTS]]
-            return np.concatenate([chosen, truth["mouth_open"][:, None]], axis=1).astype(np.float32)
-    if "landmarks" in truth:
-        points = np.asarray(truth["landmarks"], np.float32)
-        lips = points[:, MOUTH]
-        lips = (lips - lips.mean(1, keepdims=True)) / face_height(points)[:, None, None]
-        return np.concatenate([lips.reshape(len(lips), -1), mouth_opening(points)[:, None]], axis=1).astype(np.float32)
-    return None
-
-
-def viseme_track(phonemes: Sequence[Sequence[Any]], frames: int) -> Tensor:
-    """Viseme at the centre of each frame, int64 [frames], from [[symbol, viseme, start_s, end_s], ...].
-
-    Of a diphthong ("AA+I") the first part counts; times that no phoneme covers are `IGNORE`.
-    """
-    track = torch.full((frames,), IGNORE, dtype=torch.int64)
-    centres = torch.tensor([float(frame_centre(k, FPS)) for k in range(frames)])
-    for _, viseme, start, end in phonemes:
-        name = str(viseme).split("+")[0]
-        name = _SAME.get(name, name)
-        if name in VISEMES:
-            track[(centres >= start) & (centres < end)] = VISEMES.index(name)
-    return track
-
-
-def eye_track(eye_open: NDArray[np.floating]) -> Tensor:
-    """Opening of the eyes relative to the clip's usual open eye: [T], 1 open, 0 shut, at most 1.2."""
-    usual = max(float(np.percentile(eye_open, 90)), 1e-3)
-    return torch.from_numpy(np.clip(eye_open / usual, 0.0, 1.2).astype(np.float32))
-
-
-def mel_versions(
-    wave: NDArray[np.float32], versions: int, rng: np.random.Generator, voices: Sequence[NDArray[np.float32]] = ()
-) -> Tensor:
-    """The clean log-mel and `versions` - 1 augmented ones: float16 [versions, S, 80]."""
-    front, augment = LogMel(), WaveAugment()
-    waves = [wave] + [augment(wave, rng, voices) for _ in range(versions - 1)]
-    return torch.stack([front(torch.from_numpy(w)) for w in waves]).half()
-
-
 def labelled_clip(
-    name: str, wave: NDArray[np.float32], mels: Tensor, truth: Mapping[str, Any], latents: Tensor | None = None
+    name: str, frames: int, mels: Tensor, truth: Mapping[str, Any], latents: Tensor | None = None
 ) -> SpeechClip:
-    """A clip from its sound and truth. Tracks whose length is not that of the sound are left out."""
-    frames = len(latents) if latents is not None else frame_count(len(wave), 16000, FPS)
+    """A clip from its sound and truth. Tracks of another length than its number of frames are left out."""
 
     def track(*keys: str) -> NDArray[Any] | None:
         return next((truth[k] for k in keys if k in truth and len(truth[k]) == frames), None)
@@ -138,18 +73,13 @@ def read_clips(clips: ClipSet, latents: NDArray[np.floating], versions: int = 1,
 
     Raises InputError for another number of latents and for footage that is not 25 frames per second.
     """
-    if clips.fps != FPS:
-        raise InputError(f"{clips.folder}: {float(clips.fps):g} frames per second; export the clips again at {FPS}.")
     if len(latents) != len(clips):
         raise InputError(f"{clips.folder}: {len(clips)} frames but {len(latents)} latents; encode these clips again.")
-    rng = np.random.default_rng(seed)
-    waves = [analysis_audio(clip.audio()).numpy() for clip in clips.clips]
     parts = np.split(np.asarray(latents, np.float32), clips.starts[1:-1])
-    read = []
-    for clip, wave, part in zip(clips.clips, waves, parts, strict=True):
-        truth = clip.truth() if clip.truth_file else {}
-        read.append(labelled_clip(clip.name, wave, mel_versions(wave, versions, rng, waves), truth, torch.tensor(part)))
-    return read
+    return [
+        labelled_clip(clip.name, len(part), mels, clip.truth() if clip.truth_file else {}, torch.tensor(part))
+        for clip, mels, part in zip(clips.clips, read_sounds(clips, versions, seed), parts, strict=True)
+    ]
 
 
 def read_voices(folder: str | Path, versions: int = 1, seed: int = 0) -> list[SpeechClip]:
@@ -161,10 +91,9 @@ def read_voices(folder: str | Path, versions: int = 1, seed: int = 0) -> list[Sp
     found = [p for p in sorted(folder.glob("*")) if p.suffix in _SOUNDS and p.with_suffix(".npz").is_file()]
     if not found:
         raise InputError(f"{folder}: no <clip>.flac or .wav with <clip>.npz beside it; give labelled voices.")
-    rng = np.random.default_rng(seed)
     waves = [analysis_audio(load_audio(path)).numpy() for path in found]
     clips = []
-    for path, wave in zip(found, waves, strict=True):
+    for path, wave, mels in zip(found, waves, augmented_mels(waves, versions, seed), strict=True):
         truth = Clip(path.stem, path, path, path.with_suffix(".npz"), 0, 0, 0, Fraction(FPS)).truth()
-        clips.append(labelled_clip(path.stem, wave, mel_versions(wave, versions, rng, waves), truth))
+        clips.append(labelled_clip(path.stem, frame_count(len(wave), SAMPLE_RATE, FPS), mels, truth))
     return clips

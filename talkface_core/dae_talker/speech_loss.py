@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..datasets.labels import IGNORE
 from .speech2latent import Speech2LatentOutput
-
-IGNORE = -100
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..media.timebase import Rate, as_rate, frame_count
 from ..sequences import StreamBuffer, retime, windowed
-from ..speech.vad import SILENCE
+from ..speech.features import LogMel
 from .pose import pose_degrees, pose_units
 from .speech2latent import Speech2Latent, Speech2LatentOutput, frame_positions
 
@@ -163,7 +163,7 @@ def _one_window(
     rows = output.latents
     if control.expression != 1.0:
         # The same head in silence is the rest from which the mouth moves.
-        rest = run(torch.full_like(block, SILENCE), pose=output.pose).latents
+        rest = run(torch.full_like(block, LogMel.SILENCE), pose=output.pose).latents
         rows = torch.lerp(rest, rows, control.expression)
     latents = model.denormalise(rows[0])
     return torch.cat([latents, pose_degrees(output.pose[0])], dim=1).float().cpu()

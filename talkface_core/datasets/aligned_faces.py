@@ -6,24 +6,20 @@ margin of `pad` pixels on each side leaves room for the jitter of augmentation.
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from ..atomic import whole_file
 from ..errors import InputError
 from ..faces.align import EYE_LEVEL, MARGIN, FaceCrop, align, warp
 from ..faces.track import FaceTrack, smooth
 from ..faces.tracking import SMOOTHING
-from .clips import Clip, ClipSet, open_splits
-from .talking_faces import TalkingFaces, read_sounds, read_speech
+from ..training.frame_cache import CacheKey, cached_frames, stats
+from .clips import Clip, ClipSet
 
 # Goes up when crops come out with other values than before, so that older caches are built anew.
 _VERSION = 1
@@ -60,57 +56,24 @@ class FaceCrops:
 def face_crops(clips: ClipSet, size: int, cache_dir: str | Path, pad: int = 0, quiet: bool = False) -> FaceCrops:
     """Cut the faces of a set with truth, `size` px square, out of its frames; from the cache where they are there.
 
-    The cache is built once, whole or not at all; its name holds a key of the clips and of the transform's constants.
-    Raises InputError for clips without landmarks.
+    They are cut out once, and again when a file of the set or a constant of the transform is another. Raises InputError
+    for clips without landmarks.
     """
     if pad < 0:
         raise InputError(f"a margin of {pad} px around the crops; give 0 or more.")
     crops = [clip_crop(clip, size, pad) for clip in clips.clips]
-    constants = [_VERSION, MARGIN, EYE_LEVEL, SMOOTHING]
-    prefix = f"faces-{clips.folder.name}-{_key(str(clips.folder))}-{size}-{pad}"
-    target = Path(cache_dir) / f"{prefix}-{_key(json.dumps([constants, *_files(clips)]))}.npy"
-    if not target.is_file():
-        _build(target, clips, crops, quiet)
-        for old in set(target.parent.glob(f"{prefix}-*.npy")) - {target}:
-            old.unlink(missing_ok=True)
-    frames = np.load(target, mmap_mode="r", allow_pickle=False)
+    key = CacheKey("faces", clips.folder, (size, pad), [_VERSION, MARGIN, EYE_LEVEL, SMOOTHING, *stats(clips.files)])
+    side = crops[0].size
+
+    def faces() -> Iterator[NDArray[np.uint8]]:
+        for clip, crop in zip(clips.clips, crops, strict=True):
+            for frame, matrix in zip(clip.decode(), crop.matrices.numpy(), strict=True):
+                yield warp(frame, matrix, side)
+
+    label = f"faces of {clips.name} at {side} px"
+    frames = cached_frames(key, cache_dir, (len(clips), side, side, 3), faces, label, quiet)
     landmarks = np.concatenate([crop.landmarks.numpy() for crop in crops])
     return FaceCrops(frames, landmarks, size, pad, clips)
-
-
-def talking_faces(
-    clips: ClipSet,
-    size: int,
-    cache_dir: str | Path,
-    pad: int = 12,
-    versions: int = 1,
-    seed: int = 0,
-    quiet: bool = False,
-) -> TalkingFaces:
-    """The faces of a set with their sound, `versions` times each: see `face_crops` and `read_sounds`.
-
-    The sounds are cached beside the faces.
-    """
-    crops = face_crops(clips, size, cache_dir, pad, quiet)
-    prefix = f"sounds-{clips.folder.name}-{_key(str(clips.folder))}-{versions}-{seed}"
-    target = Path(cache_dir) / f"{prefix}-{_key(json.dumps([_VERSION, *_files(clips)]))}.npz"
-    if not target.is_file():
-        made = read_sounds(clips, versions, seed)
-        steps = np.array([mel.shape[1] for mel in made])
-        with whole_file(target) as part, part.open("wb") as file:
-            np.savez(file, mels=torch.cat(made, 1).numpy(), steps=steps)
-    with np.load(target, allow_pickle=False) as file:
-        sounds = torch.from_numpy(file["mels"]).split(file["steps"].tolist(), 1)
-    return TalkingFaces(clips.name, crops.frames, crops.landmarks, size, pad, clips.starts, sounds, read_speech(clips))
-
-
-def open_talking_faces(
-    folder: str | Path, size: int, cache_dir: str | Path, versions: int = 1, seed: int = 0, quiet: bool = False
-) -> tuple[TalkingFaces, TalkingFaces | None]:
-    """Those of the set in `folder` to train on, their sound `versions` times each, and of its `val` split, clean."""
-    train, val = open_splits(folder)
-    data = talking_faces(train, size, cache_dir, versions=versions, seed=seed, quiet=quiet)
-    return data, talking_faces(val, size, cache_dir, quiet=quiet) if val else None
 
 
 def clip_crop(clip: Clip, size: int, pad: int = 0) -> FaceCrop:
@@ -126,26 +89,3 @@ def clip_crop(clip: Clip, size: int, pad: int = 0) -> FaceCrop:
     matrices[:, :, 2] += pad
     moved = torch.einsum("tij,tnj->tni", matrices[:, :, :2], points) + matrices[:, None, :, 2]
     return replace(crop, matrices=matrices, size=size + 2 * pad, landmarks=moved)
-
-
-def _build(target: Path, clips: ClipSet, crops: list[FaceCrop], quiet: bool) -> None:
-    side = crops[0].size
-    bar = tqdm(total=len(clips), desc=f"faces of {clips.name} at {side} px", unit="frame", disable=quiet)
-    with whole_file(target) as part, bar:
-        cache = npy.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(clips), side, side, 3))
-        for clip, crop, start in zip(clips.clips, crops, clips.starts, strict=False):
-            for k, (frame, matrix) in enumerate(zip(clip.decode(), crop.matrices.numpy(), strict=True)):
-                cache[start + k] = warp(frame, matrix, side)
-            bar.update(clip.frames)
-        cache.flush()
-        del cache
-
-
-def _files(clips: ClipSet) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of change of all files of a set."""
-    paths = {path for clip in clips.clips for path in (clip.video, clip.sound, clip.truth_file) if path}
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(paths)]
-
-
-def _key(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -5,7 +5,6 @@ in pixels of the mp4 (origin at the top-left corner of the picture), `pose` [T, 
 `speech` [T] and so on, and texts in JSON (`phonemes`).
 """
 
-import hashlib
 import json
 import zipfile
 import zlib
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ import cv2
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from ..atomic import whole_file
 from ..errors import InputError
 from ..media.audio import load_audio
+from ..media.timebase import FPS
 from ..media.video_reader import VideoReader
+from ..training.frame_cache import CacheKey, cached_frames, stats
 
 SPLITS = {"train", "val", "test"}
 
@@ -127,6 +127,16 @@ class ClipSet:
         """Frames per second, of every clip."""
         return self.clips[0].fps
 
+    @property
+    def files(self) -> list[Path]:
+        """All files of the clips: frames, sounds and truths."""
+        return sorted({path for clip in self.clips for path in (clip.video, clip.sound, clip.truth_file) if path})
+
+    def check_rate(self) -> None:
+        """Raises InputError unless the clips have the models' frame rate: sound and lips would drift apart."""
+        if self.fps != FPS:
+            raise InputError(f"{self.folder}: {float(self.fps):g} frames per second; export the clips again at {FPS}.")
+
     def __len__(self) -> int:
         """Number of frames N of all clips together."""
         return int(self.starts[-1])
@@ -164,8 +174,7 @@ class ClipSet:
     def frame_cache(self, size: int, cache_dir: str | Path, quiet: bool = False) -> NDArray[np.uint8]:
         """All frames, area-resized, as a read-only memory map: RGB uint8 [N, size, size, 3].
 
-        Built once, whole or not at all, with a progress bar; the file's name holds a key of the clips' names, sizes
-        and times of change, so a cache of other clips is never taken, and this folder's older ones are removed.
+        Decoded once, with a progress bar, and again when a clip's name, size or time of change is another.
         Raises InputError for frames that are not square or smaller than `size`, and for clips that do not decode.
         """
         width, height = self.clips[0].width, self.clips[0].height
@@ -174,26 +183,13 @@ class ClipSet:
                 f"{self.folder}: frames of {width}x{height} pixels cannot become {size}x{size} by shrinking; "
                 "crop the clips to squares of at least that size."
             )
-        stats = [(clip.video.name, clip.video.stat().st_size, clip.video.stat().st_mtime_ns) for clip in self.clips]
-        prefix = f"{self.folder.name}-{_key(str(self.folder))}-{size}"
-        target = Path(cache_dir) / f"{prefix}-{_key(json.dumps([_DECODING, *stats]))}.npy"
-        if not target.is_file():
-            self._build_cache(target, size, quiet)
-            for old in set(target.parent.glob(f"{prefix}-*.npy")) - {target}:
-                old.unlink(missing_ok=True)
-        return np.load(target, mmap_mode="r", allow_pickle=False)
+        key = CacheKey("frames", self.folder, (size,), [_DECODING, *stats(clip.video for clip in self.clips)])
 
-    def _build_cache(self, target: Path, size: int, quiet: bool) -> None:
-        bar = tqdm(total=len(self), desc=f"{self.name} at {size} px", unit="frame", disable=quiet)
-        with whole_file(target) as part, bar:
-            cache = npy.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(self), size, size, 3))
-            for clip, start in zip(self.clips, self.starts, strict=False):
-                for k, frame in enumerate(clip.decode()):
-                    if k < clip.frames:
-                        cache[start + k] = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
-                bar.update(clip.frames)
-            cache.flush()
-            del cache
+        def frames() -> Iterator[NDArray[np.uint8]]:
+            for frame in chain.from_iterable(clip.decode() for clip in self.clips):
+                yield cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
+
+        return cached_frames(key, cache_dir, (len(self), size, size, 3), frames, f"{self.name} at {size} px", quiet)
 
 
 def open_splits(folder: str | Path) -> tuple[ClipSet, ClipSet | None]:
@@ -251,7 +247,3 @@ def _plain(array: NDArray[Any]) -> Any:
         except ValueError:
             return str(array)
     return array
-
-
-def _key(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,14 +14,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..faces.landmarks import LIP_CENTRES, MOUTH_CORNERS, inner_lip_gap
-from ..media.audio import analysis_audio
-from ..speech.features import LogMel
-from ..speech.wave_augment import NOISES, WaveAugment, noise
-from .clips import ClipSet
+from ..training.frame_cache import CacheKey, cached_file, stats
+from .aligned_faces import face_crops
+from .clips import ClipSet, open_splits
+from .sounds import read_sounds, read_speech
 
-FPS = 25
-SOUND_VERSIONS = 3
-"""Of each clip's sound where training varies it: as recorded, and with noises and rooms."""
+# Goes up when sounds come out with other values than before, so that older caches are built anew.
+_SOUNDS = 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,41 @@ class TalkingFaces:
         return np.asarray(self.frames[frames][:, inside, inside])
 
 
+def talking_faces(
+    clips: ClipSet,
+    size: int,
+    cache_dir: str | Path,
+    pad: int = 12,
+    versions: int = 1,
+    seed: int = 0,
+    quiet: bool = False,
+) -> TalkingFaces:
+    """The faces of a set with their sound, `versions` times each: see `face_crops` and `read_sounds`.
+
+    The sounds are cached beside the faces.
+    """
+    crops = face_crops(clips, size, cache_dir, pad, quiet)
+    key = CacheKey("sounds", clips.folder, (versions, seed), [_SOUNDS, *stats(clips.files)])
+
+    def write(part: Path) -> None:
+        mels = read_sounds(clips, versions, seed)
+        with part.open("wb") as file:
+            np.savez(file, mels=torch.cat(mels, 1).numpy(), steps=np.array([mel.shape[1] for mel in mels]))
+
+    with np.load(cached_file(key, cache_dir, ".npz", write), allow_pickle=False) as file:
+        sounds = torch.from_numpy(file["mels"]).split(file["steps"].tolist(), 1)
+    return TalkingFaces(clips.name, crops.frames, crops.landmarks, size, pad, clips.starts, sounds, read_speech(clips))
+
+
+def open_talking_faces(
+    folder: str | Path, size: int, cache_dir: str | Path, versions: int = 1, seed: int = 0, quiet: bool = False
+) -> tuple[TalkingFaces, TalkingFaces | None]:
+    """Those of the set in `folder` to train on, their sound `versions` times each, and of its `val` split, clean."""
+    train, val = open_splits(folder)
+    data = talking_faces(train, size, cache_dir, versions=versions, seed=seed, quiet=quiet)
+    return data, talking_faces(val, size, cache_dir, quiet=quiet) if val else None
+
+
 def lip_shapes(data: TalkingFaces) -> NDArray[np.float32]:
     """How the lips stand in each frame: inner gap, outer height and width [N,3], in deviations of their clip.
 
@@ -73,35 +107,3 @@ def lip_shapes(data: TalkingFaces) -> NDArray[np.float32]:
         own = shapes[data.clip(clip)]
         shapes[data.clip(clip)] = (own - own.mean(0)) / (own.std(0) + 1e-2)
     return shapes.clip(-4, 4).astype(np.float32)
-
-
-def read_sounds(clips: ClipSet, versions: int = 1, seed: int = 0) -> list[Tensor]:
-    """The log-mels of all clips, float16 [versions,S,80]: clean, then in noises and rooms.
-
-    Raises InputError for footage that is not 25 frames per second: lips and sound would be told apart by their rate.
-    """
-    if clips.fps != Fraction(FPS):
-        raise InputError(f"{clips.folder}: {float(clips.fps):g} frames per second; export the clips again at {FPS}.")
-    front, augment, rng = LogMel(), WaveAugment(), np.random.default_rng(seed)
-    waves = [analysis_audio(clip.audio()).numpy() for clip in clips.clips]
-    mels = []
-    for wave in waves:
-        heard = [wave, *(augment(wave, rng, waves) for _ in range(versions - 1))]
-        mels.append(torch.stack([front(torch.from_numpy(w)) for w in heard]).half())
-    return mels
-
-
-def read_speech(clips: ClipSet) -> NDArray[np.bool_] | None:
-    """Whether somebody speaks in each of the N frames, where the truth of every clip says so."""
-    truths = [clip.truth() if clip.truth_file else {} for clip in clips.clips]
-    if any("speech" not in truth for truth in truths):
-        return None
-    return np.concatenate([np.asarray(truth["speech"], bool) for truth in truths])
-
-
-def noise_mels(count: int, steps: int, seed: int = 0) -> Tensor:
-    """Log-mels of noises of all kinds for `MelAugment`: float32 [count,steps,80]."""
-    rng, front = np.random.default_rng(seed), LogMel()
-    samples = steps * LogMel.HOP
-    made = [noise(NOISES[k % len(NOISES)], samples, rng) for k in range(count)]
-    return torch.stack([front(torch.from_numpy(0.1 * wave)) for wave in made])

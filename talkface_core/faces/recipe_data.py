@@ -6,19 +6,17 @@ A folder holds `<name>.npz` beside `<name>.mp4` or `<name>.jpg`; the npz has `la
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from ..atomic import whole_file
 from ..errors import InputError
 from ..media.video_reader import VideoReader
+from ..training.frame_cache import CacheKey, cached_frames, stats
 
 FRAMES_PER_CLIP = {"ada": 2, "crowd": 16}
 """Frames taken of a clip, spread over it, by the name of its set; others give 16."""
@@ -81,24 +79,16 @@ def _read(
             landmarks.append(file["landmarks"][rows].astype(np.float32))
             pose.append(file["pose"][rows].astype(np.float32))
             masked.append(np.full(len(rows), "mask" in file.files))
-    about = [
-        str(size),
-        *(f"{path.name} {path.stat().st_size} {list(rows)}" for path, rows in zip(paths, chosen, strict=True)),
-    ]
-    key = hashlib.sha256("\n".join(about).encode()).hexdigest()[:12]
-    target = cache_dir / f"faces-{set_name(folder)}-{size}-{key}.npy"
-    if not target.is_file():
-        work = tqdm(list(zip(paths, chosen, strict=True)), desc=set_name(folder), disable=quiet)
-        with whole_file(target) as part:
-            store = npy.open_memmap(part, mode="w+", dtype=np.uint8, shape=(sum(map(len, chosen)), size, size, 4))
-            row = 0
-            for path, rows in work:
-                store[row : row + len(rows)] = _pictures(path, rows, size)
-                row += len(rows)
-            store.flush()
-            del store
+    content = [*stats(paths), *(rows.tolist() for rows in chosen)]
+    key = CacheKey("pictures", folder, (size,), content)
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for path, rows in zip(paths, chosen, strict=True):
+            yield from _pictures(path, rows, size)
+
+    shape = (sum(map(len, chosen)), size, size, 4)
+    pictures = cached_frames(key, cache_dir, shape, frames, set_name(folder), quiet)
     scale = np.float32(size / _side(paths[0]))
-    pictures = np.load(target, mmap_mode="r", allow_pickle=False)
     return pictures, scale * np.concatenate(landmarks), np.concatenate(pose), np.concatenate(masked)
 
 

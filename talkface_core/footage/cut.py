@@ -17,18 +17,19 @@ from ..faces.align import FaceCrop, warp
 from ..faces.choose import FaceChoice
 from ..faces.face import Detector
 from ..faces.track import FaceTrack
-from ..media.audio import ANALYSIS_RATE, audio_source
+from ..media.audio import audio_source
+from ..media.timebase import FPS, SAMPLE_RATE
 from ..media.video import VideoWriter
 from ..media.video_reader import VideoReader
 from .flac import write_flac
 from .quality import ClipQuality, SyncCheck
-from .rules import FPS, Span
+from .rules import Span
 from .sheet import Picture, thumbnail, tile
 from .sound import ClockedSound, SampleReader, mono_blocks
 from .speech import SpeechFinder, rising, speech_frames
 from .truth import face_truth
 
-SAMPLES = ANALYSIS_RATE // FPS
+SAMPLES = SAMPLE_RATE // FPS
 """Samples of sound that belong to a frame."""
 
 # Of what is trained on: little is lost beyond what the film's own codec has taken.
@@ -92,7 +93,7 @@ def cut_clips(
             continue
         truth["speech"] = speech_frames(wave, len(span), FPS, tools.speech)
         meta = {"film": prefix, "start": span.start / FPS, "matrix": crop.matrices[0].tolist(), "made_by": "prepare"}
-        write_flac(folder / f"{name}.flac", wave, ANALYSIS_RATE)
+        write_flac(folder / f"{name}.flac", wave, SAMPLE_RATE)
         np.savez(folder / f"{name}.npz", **truth, fps=np.float32(FPS), meta=json.dumps(meta))
         low, high = facts["yaw"]
         about = f"{name}  {facts['seconds']:.1f} s  {span.split}  yaw {low:+.0f} to {high:+.0f}"
@@ -109,7 +110,7 @@ def _write_frames(
     quality: ClipQuality,
 ) -> list[Picture]:
     """The frames of a span, cropped, into a video; returns the thumbnails of three of them."""
-    source = audio_source({"waveform": torch.from_numpy(wave)[None, None], "sample_rate": ANALYSIS_RATE})
+    source = audio_source({"waveform": torch.from_numpy(wave)[None, None], "sample_rate": SAMPLE_RATE})
     chosen, shown = {0, len(span) // 2, len(span) - 1}, []
     with VideoWriter(path, crop.size, crop.size, FPS, source, crf=_CRF, mark=False) as writer:
         for number, frame in frames:

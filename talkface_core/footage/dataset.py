@@ -18,11 +18,12 @@ from tqdm import tqdm
 
 from ..atomic import whole_file
 from ..errors import InputError
+from ..media.timebase import FPS
 from ..media.video_reader import VideoReader
 from .cut import Tools
 from .film import Film
 from .gather import SHEETS, gather
-from .rules import FPS, REASONS, TRAIN, VAL, Rules
+from .rules import REASONS, TRAIN, VAL, Rules
 from .sheet import write_pages
 
 REPORT = "prepare.json"

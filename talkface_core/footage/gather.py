@@ -13,11 +13,12 @@ from typing import Any
 import av
 
 from ..errors import InputError
+from ..media.timebase import FPS
 from ..media.video_reader import VideoReader
 from .crop import clip_crops
 from .cut import Cut, Tools, cut_clips
 from .film import Film
-from .rules import FPS, LOW_RATE, NO_SOUND, TAKEN, TRAIN, VAL, Rules, plan, reasons, seconds_by_reason, val_start
+from .rules import LOW_RATE, NO_SOUND, TAKEN, TRAIN, VAL, Rules, plan, reasons, seconds_by_reason, val_start
 from .sheet import save_tiles
 from .sound import ClockedSound
 from .survey import survey

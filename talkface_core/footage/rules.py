@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..media.timebase import FPS
 
-FPS = 25
 """Frames per second of every data set: the rate that the models run at."""
 
 TAKEN = "taken"

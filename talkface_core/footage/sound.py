@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..media.audio import ANALYSIS_RATE, analysis_blocks
+from ..media.audio import analysis_blocks
 from ..media.container import open_input
 from ..media.source import AudioSource, block_size, checked, interleaved, reblock
-from ..media.timebase import step_at
+from ..media.timebase import SAMPLE_RATE, step_at
 
 # Containers that count in milliseconds move every piece of sound by up to half of one; lips do not mind 20.
 _SLACK = Fraction(20, 1000)
@@ -102,7 +102,7 @@ class ClockedSound(AudioSource):
 
 def mono_blocks(source: AudioSource) -> Iterator[NDArray[np.float32]]:
     """The sound as the models hear it: mono, 16 kHz, blocks [n] of about a second."""
-    for block in analysis_blocks(source, ANALYSIS_RATE):
+    for block in analysis_blocks(source, SAMPLE_RATE):
         yield block.numpy()
 
 
@@ -147,7 +147,7 @@ def loudness(blocks: Iterable[NDArray[np.float32]], frames: int, fps: int) -> ND
 
     blocks: mono at 16 kHz; the rate is a multiple of `fps`.
     """
-    size = ANALYSIS_RATE // fps
+    size = SAMPLE_RATE // fps
     reader = SampleReader(blocks)
     levels = np.full(frames, -np.inf, np.float32)
     for start in range(0, frames, fps):

@@ -14,8 +14,9 @@ from ..faces.face import Detector
 from ..faces.solve_pose import head_pose
 from ..faces.track import FaceTrack, smooth
 from ..faces.tracking import SMOOTHING, track_faces
+from ..media.timebase import FPS
 from ..media.video_reader import VideoReader
-from .rules import FPS, Measured
+from .rules import Measured
 from .scenes import Signatures, find_scenes, join_signatures, signature
 from .sound import ClockedSound, loudness, mono_blocks
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
-from ..datasets.aligned_faces import open_talking_faces
-from ..datasets.talking_faces import SOUND_VERSIONS, TalkingFaces
+from ..datasets.sounds import SOUND_VERSIONS
+from ..datasets.talking_faces import TalkingFaces, open_talking_faces
 from ..pixels import to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
 from ..sync.syncnet import SyncNet, load_syncnet, lower_half, sync_loss

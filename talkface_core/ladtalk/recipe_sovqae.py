@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
-from ..datasets.aligned_faces import face_crops, open_talking_faces
+from ..datasets.aligned_faces import face_crops
 from ..datasets.clips import open_splits
+from ..datasets.talking_faces import open_talking_faces
 from ..device import pick_dtype
 from ..errors import InputError
 from ..pixels import signed_to_unit, to_bytes

@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets.talking_faces import FPS, TalkingFaces, lip_shapes, noise_mels
+from ..datasets.talking_faces import TalkingFaces, lip_shapes
 from ..faces.landmarks import POSE, inner_lip_gap
 from ..faces.placement import Placement
+from ..media.timebase import FPS
 from ..speech.features import LogMel
-from ..speech.mel_augment import MelAugment
+from ..speech.mel_augment import MelAugment, noise_mels
 from ..speech.mel_windows import FRAMES, WINDOW, window_starts
 from ..training.picture_augment import PictureAugment
 from .lip_augment import disturb_mouths, paint_lips

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..datasets.talking_faces import FPS, TalkingFaces
+from ..datasets.talking_faces import TalkingFaces
 from ..faces.landmarks import POSE
+from ..media.timebase import FPS
 from ..speech.mel_windows import mel_windows
 from .wav2lip import Wav2Lip, repaint
 

@@ -15,10 +15,9 @@ from torch import Tensor
 from ..errors import InputError
 from .decode import FileAudio
 from .source import AudioSource, audio_source
-from .timebase import resampled_count
+from .timebase import SAMPLE_RATE, resampled_count
 
 __all__ = [
-    "ANALYSIS_RATE",
     "AudioSource",
     "analysis_audio",
     "analysis_blocks",
@@ -26,8 +25,6 @@ __all__ = [
     "load_audio",
     "open_audio",
 ]
-
-ANALYSIS_RATE = 16000
 
 
 def open_audio(
@@ -51,7 +48,7 @@ def load_audio(path: str | os.PathLike[str], start: float = 0.0, duration: float
     return {"waveform": torch.cat(list(source.blocks()), dim=1)[None], "sample_rate": source.sample_rate}
 
 
-def analysis_blocks(source: AudioSource, rate: int = ANALYSIS_RATE, seconds: float = 1.0) -> Iterator[Tensor]:
+def analysis_blocks(source: AudioSource, rate: int = SAMPLE_RATE, seconds: float = 1.0) -> Iterator[Tensor]:
     """Mono float32 blocks [n] in -1..1 at `rate`: the mean of the channels, resampled by soxr (HQ) as a stream.
 
     All blocks together are exactly ceil(N * rate / sample_rate) long, and sample n shows the time n / rate.
@@ -77,6 +74,6 @@ def analysis_blocks(source: AudioSource, rate: int = ANALYSIS_RATE, seconds: flo
         yield torch.from_numpy(resample.resample_chunk(silence, last=True)[:missing]).clamp(-1, 1)
 
 
-def analysis_audio(audio: Mapping[str, Any], rate: int = ANALYSIS_RATE) -> Tensor:
+def analysis_audio(audio: Mapping[str, Any], rate: int = SAMPLE_RATE) -> Tensor:
     """The mono copy of an AUDIO dict as one float32 tensor [N]. See `analysis_blocks`."""
     return torch.cat(list(analysis_blocks(audio_source(audio), rate)))

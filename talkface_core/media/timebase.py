@@ -12,6 +12,12 @@ from ..errors import InputError
 
 Rate = float | int | Fraction | str
 
+SAMPLE_RATE = 16000
+"""What the models hear: mono sound of so many samples a second."""
+
+FPS = 25
+"""What the models see and what data sets are cut to, frames a second; other outputs are interpolated."""
+
 # A float or a decimal string cannot name 30000/1001. Anything this close to an NTSC rate is meant to be one:
 # wide enough for 23.98, narrow enough to leave 24 and 29.9 alone.
 _NTSC_TOLERANCE = Fraction(5, 1000)

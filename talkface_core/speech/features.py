@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..media.timebase import frame_count
-
-SAMPLE_RATE = 16000
+from ..media.timebase import SAMPLE_RATE, frame_count
 
 
 class FrontEnd(ABC):

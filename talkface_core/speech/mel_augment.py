@@ -14,19 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .features import LogMel
+from .wave_augment import NOISES, noise
+
 DB_PER_UNIT = 12.5
-FLOOR = -4.0
-STEPS_PER_SECOND = 80
 
 
 def mel_energy(mel: Tensor) -> Tensor:
     """Log-mel -> energy relative to full scale (floor 1e-8)."""
-    return torch.pow(10.0, ((mel - FLOOR) * DB_PER_UNIT - 80.0) / 10.0)
+    return torch.pow(10.0, ((mel - LogMel.SILENCE) * DB_PER_UNIT - 80.0) / 10.0)
 
 
 def energy_mel(energy: Tensor) -> Tensor:
     """The inverse of `mel_energy`, clipped to -4..4."""
-    return ((10.0 * torch.log10(energy.clamp_min(1e-12)) + 80.0) / DB_PER_UNIT + FLOOR).clamp(FLOOR, -FLOOR)
+    decibels = 10.0 * torch.log10(energy.clamp_min(1e-12))
+    return ((decibels + 80.0) / DB_PER_UNIT + LogMel.SILENCE).clamp(-LogMel.LIMIT, LogMel.LIMIT)
 
 
 def warp_frequencies(mel: Tensor, factors: Tensor) -> Tensor:
@@ -56,7 +58,7 @@ def reverberate_energy(energy: Tensor, seconds: Tensor, ratio: Tensor) -> Tensor
     """Add a diffuse tail: `seconds` [B] to fall by 60 dB, `ratio` [B] of tail energy to direct energy. [B, S, F]."""
     steps = energy.shape[1]
     lags = torch.arange(steps, device=energy.device)
-    tail = torch.pow(10.0, -6.0 * lags[None] / (STEPS_PER_SECOND * seconds[:, None]))
+    tail = torch.pow(10.0, -6.0 * lags[None] / (float(LogMel.rate) * seconds[:, None]))
     tail[:, 0] = 0.0
     tail = tail / tail.sum(1, keepdim=True).clamp_min(1e-6) * ratio[:, None]
     length = 2 * steps
@@ -115,7 +117,7 @@ class MelAugment:
         energy = energy + self._noise(mel, energy, rng, noises)
         x = energy_mel(energy) + uniform(*self.level)[:, None, None] / DB_PER_UNIT
         x = self._telephone(x, chance(self.telephone))
-        x = self._mask(x, rng).clamp(FLOOR, -FLOOR)
+        x = self._mask(x, rng).clamp(-LogMel.LIMIT, LogMel.LIMIT)
         return torch.where(chance(self.clean)[:, None, None], mel, x)
 
     def _blur(self, x: Tensor, rng: np.random.Generator) -> Tensor:
@@ -149,7 +151,7 @@ class MelAugment:
         """Bands outside 300-3400 Hz fall to the floor."""
         hertz = _band_centres(x.shape[-1]).to(x.device)
         outside = (hertz < 300.0) | (hertz > 3400.0)
-        return torch.where(chosen[:, None, None] & outside[None, None], torch.full_like(x, FLOOR), x)
+        return torch.where(chosen[:, None, None] & outside[None, None], torch.full_like(x, LogMel.SILENCE), x)
 
     def _mask(self, x: Tensor, rng: np.random.Generator) -> Tensor:
         """SpecAugment's frequency masks, filled with the clip's mean."""
@@ -161,3 +163,11 @@ class MelAugment:
             hidden = (bands >= start[:, None]) & (bands < (start + width)[:, None])
             x = torch.where(hidden[:, None], mean, x)
         return x
+
+
+def noise_mels(count: int, steps: int, seed: int = 0, level: float = -20.0) -> Tensor:
+    """Log-mels of noises of all kinds for `MelAugment`, `level` dB of full scale: float32 [count, steps, 80]."""
+    rng, front = np.random.default_rng(seed), LogMel()
+    gain = np.float32(10 ** (level / 20))
+    waves = [noise(NOISES[k % len(NOISES)], steps * LogMel.HOP, rng) for k in range(count)]
+    return torch.stack([front(torch.from_numpy(gain * wave)) for wave in waves])

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Config
+from .features import LogMel
 
-SILENCE = -4.0
 _SMOOTH = 5
 
 
@@ -108,7 +108,7 @@ class SilenceGate(nn.Module):
 
     def fade(self, mel: Tensor) -> Tensor:
         """The mel with everything but speech faded to digital silence, [B, S, dim]."""
-        return SILENCE + self.openness(mel)[..., None] * (mel - SILENCE)
+        return LogMel.SILENCE + self.openness(mel)[..., None] * (mel - LogMel.SILENCE)
 
     @torch.no_grad()
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from ..media.timebase import SAMPLE_RATE
+
 Wave = NDArray[np.float32]
-RATE = 16000
 EXPONENTS = {"white": 0.0, "pink": 0.5, "brown": 1.0}
 NOISES = (*EXPONENTS, "hum", "room", "clicks")
 
@@ -27,7 +28,7 @@ def _scaled(wave: NDArray[np.floating], rms: float = 1.0) -> Wave:
 def coloured_noise(samples: int, exponent: float, rng: np.random.Generator) -> Wave:
     """Gaussian noise whose amplitude falls as frequency^-exponent (0 white, 0.5 pink, 1 brown) above 20 Hz; rms 1."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
-    hertz = np.maximum(np.fft.rfftfreq(samples, 1 / RATE), 20.0)
+    hertz = np.maximum(np.fft.rfftfreq(samples, 1 / SAMPLE_RATE), 20.0)
     return _scaled(np.fft.irfft(spectrum * hertz**-exponent, samples))
 
 
@@ -36,7 +37,7 @@ def noise(kind: str, samples: int, rng: np.random.Generator) -> Wave:
     and resonances); clicks on a faint floor, as of keys and mice."""
     if kind in EXPONENTS:
         return coloured_noise(samples, EXPONENTS[kind], rng)
-    seconds = np.arange(samples) / RATE
+    seconds = np.arange(samples) / SAMPLE_RATE
     floor = coloured_noise(samples, rng.uniform(0.0, 1.2), rng)
     if kind == "hum":
         base = rng.choice([50.0, 60.0]) * rng.choice([1, 2])
@@ -51,8 +52,8 @@ def noise(kind: str, samples: int, rng: np.random.Generator) -> Wave:
         )
         return _scaled(equalise(floor, rng, 9.0) * np.maximum(swell, 0.05) + tone)
     clicks = np.zeros(samples)
-    for place in rng.integers(0, samples, max(1, int(rng.uniform(0.5, 6) * samples / RATE))):
-        length = int(rng.uniform(0.002, 0.03) * RATE)
+    for place in rng.integers(0, samples, max(1, int(rng.uniform(0.5, 6) * samples / SAMPLE_RATE))):
+        length = int(rng.uniform(0.002, 0.03) * SAMPLE_RATE)
         burst = rng.standard_normal(length) * np.exp(-np.linspace(0, 6, length))
         clicks[place : place + length] += rng.uniform(3, 20) * burst[: samples - place]
     return _scaled(clicks + rng.uniform(0.2, 1.0) * floor)
@@ -77,9 +78,9 @@ def add_noise(wave: Wave, added: Wave, snr_db: float) -> Wave:
 def reverberate(wave: Wave, rng: np.random.Generator, seconds: float, direct_db: float) -> Wave:
     """Convolve with a synthetic room: the direct sound, then Gaussian noise that falls by 60 dB in `seconds` and whose
     energy is `direct_db` below the direct sound's. The direct sound stays in place."""
-    length = max(int(seconds * RATE), 2)
+    length = max(int(seconds * SAMPLE_RATE), 2)
     tail = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
-    tail[: int(0.002 * RATE)] = 0.0
+    tail[: int(0.002 * SAMPLE_RATE)] = 0.0
     response = tail / max(np.sqrt(np.sum(tail**2)), 1e-9) * 10 ** (-direct_db / 20)
     response[0] = 1.0
     return signal.fftconvolve(wave, response)[: len(wave)].astype(np.float32)
@@ -87,7 +88,7 @@ def reverberate(wave: Wave, rng: np.random.Generator, seconds: float, direct_db:
 
 def equalise(wave: Wave, rng: np.random.Generator, decibels: float = 6.0) -> Wave:
     """A random smooth frequency response of deviation `decibels`, seven knots from 60 Hz to 8 kHz; zero phase."""
-    hertz = np.fft.rfftfreq(len(wave), 1 / RATE)
+    hertz = np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE)
     gain = np.interp(
         np.log(np.maximum(hertz, 60)), np.linspace(np.log(60), np.log(8000), 7), rng.normal(0, decibels, 7)
     )
@@ -96,7 +97,7 @@ def equalise(wave: Wave, rng: np.random.Generator, decibels: float = 6.0) -> Wav
 
 def band_limit(wave: Wave, low: float, high: float) -> Wave:
     """Keep `low` to `high` Hz, with skirts of a fourth-order filter; zero phase. Telephone: 300 to 3400."""
-    sections = signal.butter(4, [low, min(high, 7900.0)], "bandpass", fs=RATE, output="sos")
+    sections = signal.butter(4, [low, min(high, 7900.0)], "bandpass", fs=SAMPLE_RATE, output="sos")
     return signal.sosfiltfilt(sections, wave).astype(np.float32)
 
 

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
-from ..datasets.aligned_faces import open_talking_faces
-from ..datasets.talking_faces import SOUND_VERSIONS, TalkingFaces, lip_shapes
+from ..datasets.sounds import SOUND_VERSIONS
+from ..datasets.talking_faces import TalkingFaces, lip_shapes, open_talking_faces
 from ..pixels import signed_to_unit, to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
 from ..training.arguments import add_batch_size, add_compile, add_preset

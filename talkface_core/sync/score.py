@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..media.timebase import FPS
 from ..pixels import to_unit
 from ..speech.mel_windows import FRAMES, mel_windows
 from .syncnet import SyncNet, lower_half
@@ -56,7 +57,7 @@ def vectors(
         index = torch.arange(start, min(start + _AT_ONCE, count))[:, None] + torch.arange(FRAMES)
         faces.append(net.faces(to_unit(halves[index].to(weight.device)).to(weight.dtype)).cpu())
     middles = range(FRAMES // 2 - max_shift, count + FRAMES // 2 + max_shift)
-    windows = mel_windows(mel.float(), middles, 25, net.config.mel_shift)
+    windows = mel_windows(mel.float(), middles, FPS, net.config.mel_shift)
     sounds = [net.speech(part.to(weight.device, weight.dtype)).cpu() for part in windows.split(4 * _AT_ONCE)]
     return torch.cat(faces), torch.cat(sounds)
 

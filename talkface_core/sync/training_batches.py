@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets.talking_faces import FPS, TalkingFaces, noise_mels
+from ..datasets.talking_faces import TalkingFaces
 from ..faces.placement import Placement
+from ..media.timebase import FPS
 from ..speech.features import LogMel
-from ..speech.mel_augment import MelAugment
+from ..speech.mel_augment import MelAugment, noise_mels
 from ..speech.mel_windows import FRAMES, WINDOW, window_starts
 from ..training.picture_augment import PictureAugment
 

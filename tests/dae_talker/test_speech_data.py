@@ -1,4 +1,4 @@
-"""From clips on disk to training data: labels at the centre of frames, mouths that mean the same for all."""
+"""From clips on disk to training data: latents, sound and truth of the same frames."""
 
 import json
 import shutil
@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.dae_talker.speech_data import (
-    IGNORE,
-    MOUTH_WEIGHTS,
-    VISEMES,
-    eye_track,
-    mouth_targets,
-    read_clips,
-    read_voices,
-    viseme_track,
-)
+from talkface_core.dae_talker.speech_data import read_clips, read_voices
 from talkface_core.datasets.clips import ClipSet
+from talkface_core.datasets.labels import IGNORE, VISEMES
 from talkface_core.errors import InputError
 from talkface_core.speech.features import LogMel
 
@@ -80,31 +72,3 @@ def read_wave(path: Path) -> torch.Tensor:
     from talkface_core.media.audio import analysis_audio, load_audio
 
     return analysis_audio(load_audio(path))
-
-
-def test_visemes_are_taken_at_the_centre_of_the_frame():
-    track = viseme_track([["b", "BV", 0.0, 0.06], ["ay", "AA+I", 0.06, 0.14], ["?", "none", 0.14, 0.2]], 6)
-    names = [VISEMES[v] if v != IGNORE else None for v in track]
-    # Centres at 20, 60, 100, 140, 180, 220 ms.
-    assert names == ["PP", "AA", "AA", None, None, None]
-
-
-def test_blendshapes_are_chosen_by_name_and_landmarks_stand_in():
-    names = ["browDown_L", *reversed(MOUTH_WEIGHTS)]
-    weights = np.random.default_rng(0).random((5, len(names)), np.float32)
-    truth = {"weights": weights, "names": np.array(names), "mouth_open": np.arange(5.0)}
-    mouth = mouth_targets(truth)
-    np.testing.assert_array_equal(mouth[:, 0], weights[:, names.index("jawOpen")])
-    np.testing.assert_array_equal(mouth[:, -1], np.arange(5))
-    points = np.random.default_rng(1).random((5, 68, 2))
-    lips = mouth_targets({"landmarks": points})
-    assert lips.shape == (5, 41)
-    # Neither the place nor the size of the face counts.
-    np.testing.assert_allclose(mouth_targets({"landmarks": 3 * points + 40}), lips, rtol=1e-3, atol=1e-4)
-    assert mouth_targets({"pose": np.zeros((5, 3))}) is None
-
-
-def test_eyes_are_relative_to_the_open_eye():
-    track = eye_track(np.array([0.3] * 18 + [0.0, 0.15]))
-    assert track[0] == 1.0
-    assert track[-2:].tolist() == pytest.approx([0.0, 0.5])

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.datasets.aligned_faces import clip_crop, face_crops, talking_faces
+from talkface_core.datasets.aligned_faces import clip_crop, face_crops
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.errors import InputError
 from talkface_core.faces.align import EYE_LEVEL, align, crop_faces, warp
 from talkface_core.faces.track import FaceTrack, smooth
 from talkface_core.faces.tracking import SMOOTHING
-from talkface_core.media.audio import analysis_audio
-from talkface_core.speech.features import LogMel
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -66,7 +64,7 @@ def test_the_landmarks_are_on_the_lips(clips, crops):
 def test_the_cache_is_built_once(clips, tmp_path, monkeypatch):
     first = face_crops(clips, 32, tmp_path, quiet=True)
     assert len(list(tmp_path.glob("*.npy"))) == 1
-    monkeypatch.setattr("talkface_core.datasets.aligned_faces._build", lambda *a: pytest.fail("built again"))
+    monkeypatch.setattr("talkface_core.datasets.aligned_faces.warp", lambda *a: pytest.fail("built again"))
     np.testing.assert_array_equal(face_crops(clips, 32, tmp_path, quiet=True).frames, first.frames)
 
 
@@ -76,15 +74,3 @@ def test_a_set_without_landmarks_is_refused(clips, tmp_path, monkeypatch):
         face_crops(clips, 32, tmp_path, quiet=True)
     with pytest.raises(InputError, match="margin of -1"):
         face_crops(clips, 32, tmp_path, pad=-1)
-
-
-def test_faces_that_talk(clips, crops, tmp_path, monkeypatch):
-    data = talking_faces(clips, 64, tmp_path, pad=8, versions=2, quiet=True)
-    np.testing.assert_array_equal(data.frames, crops.frames)
-    assert [mel.shape[0] for mel in data.mels] == [2] * len(clips.clips)
-    assert data.speech.shape == (len(clips),)
-    mel = LogMel()(analysis_audio(clips.clips[0].audio()))
-    torch.testing.assert_close(data.mels[0][0].float(), mel, atol=2e-3, rtol=0)
-    monkeypatch.setattr("talkface_core.datasets.aligned_faces.read_sounds", lambda *a: pytest.fail("heard again"))
-    again = talking_faces(clips, 64, tmp_path, pad=8, versions=2, quiet=True)
-    assert all(torch.equal(a, b) for a, b in zip(again.mels, data.mels, strict=True))

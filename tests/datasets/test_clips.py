@@ -129,18 +129,18 @@ def test_frame_cache_resizes_by_area(folder: Path, tmp_path: Path, monkeypatch) 
 
 def test_frame_cache_is_built_once_and_again_when_a_clip_changes(folder: Path, tmp_path: Path, monkeypatch) -> None:
     built, cache_dir = [], tmp_path / "cache"
-    build = ClipSet._build_cache
-    monkeypatch.setattr(ClipSet, "_build_cache", lambda *args: (built.append(args), build(*args)))
+    decode = Clip.decode
+    monkeypatch.setattr(Clip, "decode", lambda clip: (built.append(clip.name), decode(clip))[1])
     for _ in range(2):
         ClipSet.open(folder).frame_cache(16, cache_dir, quiet=True)
-    assert len(built) == 1
+    assert len(built) == 2
     write_video(folder / "c1.mp4", 2, 3)
     cache = ClipSet.open(folder).frame_cache(16, cache_dir, quiet=True)
-    assert len(built) == 2
+    assert len(built) == 4
     assert abs(int(cache[5, 0, 0, 0]) - grey(2, 0)) <= 4
     os.utime(folder / "c0.mp4", (1, 1))
     ClipSet.open(folder).frame_cache(16, cache_dir, quiet=True)
-    assert len(built) == 3
+    assert len(built) == 6
     assert len(list(cache_dir.iterdir())) == 1
     ClipSet.open(folder).frame_cache(8, cache_dir, quiet=True)
     assert len(list(cache_dir.iterdir())) == 2

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.media.timebase import SAMPLE_RATE
 from talkface_core.speech import wave_augment
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_augment import (
@@ -13,7 +14,7 @@ from talkface_core.speech.mel_augment import (
     reverberate_energy,
     warp_frequencies,
 )
-from talkface_core.speech.wave_augment import NOISES, RATE, WaveAugment
+from talkface_core.speech.wave_augment import NOISES, WaveAugment
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -21,11 +22,11 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def tone(hertz: float, seconds: float = 1.0) -> np.ndarray:
-    return np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE).astype(np.float32)
+    return np.sin(2 * np.pi * hertz * np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE).astype(np.float32)
 
 
 def share(wave: np.ndarray, low: float, high: float) -> float:
-    power, hertz = np.abs(np.fft.rfft(wave)) ** 2, np.fft.rfftfreq(len(wave), 1 / RATE)
+    power, hertz = np.abs(np.fft.rfft(wave)) ** 2, np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE)
     return float(power[(hertz >= low) & (hertz < high)].sum() / power.sum())
 
 

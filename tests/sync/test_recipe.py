@@ -9,7 +9,8 @@ import torch
 
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.datasets.clips import ClipSet
-from talkface_core.datasets.talking_faces import TalkingFaces, read_sounds, read_speech
+from talkface_core.datasets.sounds import read_sounds, read_speech
+from talkface_core.datasets.talking_faces import TalkingFaces
 from talkface_core.errors import InputError
 from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.recipe import BATCHES, LOSSES, TRAINING, SyncLoss, SyncRecipe, sync_errors
