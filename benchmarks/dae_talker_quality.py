@@ -111,7 +111,7 @@ class Run:
     def about(self, data: Path) -> dict[str, str]:
         """What the table is about."""
         return {
-            "model": self.talker.path.stem,
+            "model": self.talker.name,
             "data": data.name,
             "sampling": f"{self.sampler}, {self.steps} network evaluations, one shared x_T (seed 0)",
             "speech, silence, pose": "measured on the frames of the mp4 that is written",

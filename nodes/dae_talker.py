@@ -5,7 +5,6 @@ Source: DAE-Talker (Du et al. 2023). The work is done in talkface_core/dae_talke
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -176,7 +175,7 @@ class DAEDecode(io.ComfyNode):
     ) -> io.NodeOutput:
         component = is_a(host.Component, dae, "dae")
         values = is_a(Latents, latents, "latents").within(component.space)
-        chosen = sampling_of(component, sampler, steps)
+        own_sampler, own_steps = sampling_of(component, sampler, steps)
         size = component.network.config.image_size
         host.check_room(len(values), size, size)
         model = host.load(component, decode_memory(component.network, window or None))
@@ -187,7 +186,15 @@ class DAEDecode(io.ComfyNode):
             picture = fit_square(noise_image[0, ..., :3].float(), size)
             noise = noise_from_image(model, picture, callback=progress.callback)
         chunks = decode(
-            *(model, values, noise, *chosen, window or None, progress.callback, torch.float32, host.workers())
+            model,
+            values,
+            noise,
+            sampler=own_sampler,
+            steps=own_steps,
+            window=window or None,
+            callback=progress.callback,
+            dtype=torch.float32,
+            workers=host.workers(),
         )
         return io.NodeOutput(host.gather(progress.follow(chunks), len(values)))
 
@@ -240,16 +247,22 @@ class TalkingVideo(io.ComfyNode):
             raise InputError(
                 f"speech2latent is of the model {hearing.name!r} and dae of {drawing.name!r}: take both from one loader"
             )
-        chosen = sampling_of(drawing, sampler, steps)
+        own_sampler, own_steps = sampling_of(drawing, sampler, steps)
         source = host.Interruptible(audio_source(audio))
         speech = host.load(hearing)
         spoken = Speaking(speech, source, head_pose, seed, **settings)
         encoded = None if audio_encoder_output is None else EncodedAudio(audio_encoder_output)
         model = host.load(drawing, decode_memory(drawing.network))
-        talker = DAETalker(Path(drawing.name), model, speech, drawing.provenance)
+        talker = DAETalker(drawing.name, model, speech, drawing.provenance)
         progress = host.Progress(spoken.frames)
         frames = pipeline.speak(
-            *(talker, source, spoken.rate, spoken.control, shared_noise(model, seed), *chosen),
+            talker,
+            source,
+            spoken.rate,
+            spoken.control,
+            shared_noise(model, seed),
+            sampler=own_sampler,
+            steps=own_steps,
             workers=host.workers(),
             encoded=encoded,
             callback=progress.callback,

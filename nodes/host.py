@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass
@@ -205,7 +206,8 @@ class Progress:
 def gather(chunks: Iterator[Tensor], total: int) -> Tensor:
     """Chunks of frames 0..1 as one IMAGE [total, H, W, 3] on the host's intermediate device, filled as they come.
 
-    Raises InputError before any is computed where the whole would not fit into memory.
+    Whether it fits into memory is `check_room`'s to tell, before anything is computed.
+    Raises RuntimeError where the chunks hold more or fewer frames than `total`.
     """
     made: Tensor | None = None
     done = 0
@@ -302,7 +304,10 @@ def input_file(name: str) -> Path:
 
 
 def serve_samples() -> None:
-    """Lets the page play the pack's samples: its players ask /view for them, which knows the host's folders only."""
+    """Lets the page play the pack's samples: its players ask /view for them, which knows the host's folders only.
+
+    /view is the host's, and a second route of that name would never be asked, so this stands before the routes.
+    """
     from aiohttp import web  # here, as only a running server has them
     from server import PromptServer
 
@@ -325,10 +330,7 @@ def fingerprint(path: Path) -> str:
 
 
 def temp_file(suffix: str) -> Path:
-    """A name that is free in the host's temp folder, which the host empties when it starts and ends."""
+    """A name that nothing else takes, in the host's temp folder, which the host empties when it starts and ends."""
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while (path := folder / f"talkface_{number:05}{suffix}").exists():
-        number += 1
-    return path
+    return folder / f"talkface_{uuid.uuid4().hex[:12]}{suffix}"

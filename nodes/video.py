@@ -83,13 +83,12 @@ class MarkSynthetic(io.ComfyNode):
 
 def marked(video: Any) -> Any:
     """The same video with SYNTHETIC_MARK added to the metadata of every file that it is saved to."""
-    twin = copy.copy(video)
-    kind = type(video)
 
-    def save_to(self: Any, path: Any, *args: Any, metadata: dict[str, Any] | None = None, **options: Any) -> Any:
-        return kind.save_to(self, path, *args, metadata={**(metadata or {}), **SYNTHETIC_MARK}, **options)
+    def save_to(path: Any, *args: Any, metadata: dict[str, Any] | None = None, **options: Any) -> Any:
+        return video.save_to(path, *args, metadata={**(metadata or {}), **SYNTHETIC_MARK}, **options)
 
-    twin.__class__ = type(f"Marked{kind.__name__}", (kind,), {"save_to": save_to, "__module__": __name__})
+    twin = copy.copy(video)  # of the same class, which other nodes and the host ask for
+    twin.save_to = save_to
     return twin
 
 

@@ -69,7 +69,14 @@ def run(args: argparse.Namespace) -> int:
     loaded = time.perf_counter() - began
     with tqdm(total=frames, unit="frame", desc=output.name, disable=args.quiet) as bar:
         spoken = pipeline.speak_to_file(
-            *(talker, source, output, rate, control, noise, args.sampler, args.steps),
+            talker,
+            source,
+            output,
+            rate,
+            control,
+            noise,
+            sampler=args.sampler,
+            steps=args.steps,
             workers=pick_workers(talker.device),
             progress=bar.update,
         )
@@ -82,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "seconds_load": round(loaded, 3),
         **{f"seconds_{part}": round(seconds, 3) for part, seconds in spoken.seconds.items()},
-        "model": talker.path.stem,
+        "model": talker.name,
         "device": talker.device.type,
         "dtype": str(talker.dtype).removeprefix("torch."),
         "seed": args.seed,

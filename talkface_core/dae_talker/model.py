@@ -53,9 +53,9 @@ class SpeechModel(nn.Module):
 
 @dataclass(frozen=True)
 class DAETalker:
-    """The system's networks, ready to run: one speaker. `provenance` says what they were trained on."""
+    """The system's networks, ready to run: one speaker. `name` is the checkpoint's, `provenance` its training."""
 
-    path: Path
+    name: str
     autoencoder: DiffusionAutoencoder
     speech: SpeechModel
     provenance: dict[str, Any]
@@ -92,7 +92,7 @@ def load_dae_talker(
     checkpoint = read_whole(name_or_path)
     speech = build_speech(checkpoint).to(device)
     mel_filters()  # behind them is a slow import, which belongs to the loading
-    return DAETalker(checkpoint.path, _placed(checkpoint, device, dtype), speech, checkpoint.provenance)
+    return DAETalker(checkpoint.path.stem, _placed(checkpoint, device, dtype), speech, checkpoint.provenance)
 
 
 def load_autoencoder(

@@ -208,9 +208,9 @@ def test_a_model_trained_on_a_speech_encoder_hears_its_features(tmp_path):
         list(speech_latents(talker.speech, sound(1.0), encoded=EncodedAudio({"encoded_audio": torch.zeros(1, 49, 7)})))
 
 
-def test_a_host_says_where_to_compute(talker):
+def test_a_host_says_where_to_compute(talker, small_checkpoint):
     before = (talker.autoencoder.compute_device, talker.autoencoder.compute_dtype)
     assert before == (torch.device("cpu"), torch.float32)
-    other = load_dae_talker(talker.path, "cpu", torch.float32)
+    other = load_dae_talker(small_checkpoint, "cpu", torch.float32)
     other.autoencoder.compute_on(torch.device("meta"), torch.float16)
     assert (other.device, other.dtype) == (torch.device("meta"), torch.float16)
