@@ -19,6 +19,8 @@ sys.path.insert(0, str(ROOT))  # the Python of Windows portable does not look be
 
 from talkface_core.installed import opencv_packages, opencv_repair, opencv_warning  # noqa: E402
 
+TOOLS = ("pip", "setuptools", "wheel")
+
 
 def main() -> int:
     """Returns 0, or pip's exit status where it failed."""
@@ -70,13 +72,14 @@ def _installed(name: str) -> bool:
 
 
 def _install(names: list[str]) -> None:
-    """pip install, with all that is there held where it is."""
+    """pip install, with all that is there held where it is, but for pip's own tools."""
     if not names:
         return
     with tempfile.TemporaryDirectory() as folder:
         held = Path(folder) / "held.txt"
         there = {package.metadata["Name"]: package.version for package in metadata.distributions()}
-        held.write_text("".join(f"{name}=={version}\n" for name, version in there.items() if name), encoding="utf-8")
+        lines = [f"{name}=={version}\n" for name, version in there.items() if name and name not in TOOLS]
+        held.write_text("".join(lines), encoding="utf-8")
         _pip("install", *names, "-c", str(held))
     invalidate_caches()
 
