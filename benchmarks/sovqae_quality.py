@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.pictures import contact_sheet
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
+from talkface_core.components import build
 from talkface_core.datasets.aligned_faces import face_crops
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.device import pick_dtype
@@ -29,7 +30,7 @@ from talkface_core.evaluation.metrics import fine_power_ratio, flicker, psnr, ss
 from talkface_core.ladtalk.degrade import Softness, soften
 from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.robustness import same_codes
-from talkface_core.ladtalk.sovqae import SOVQAE, load_sovqae
+from talkface_core.ladtalk.sovqae import SOVQAE, TEXTURE
 from talkface_core.pixels import as_byte_array
 
 KINDS = {"sharp": None, "96 lines": Softness(), "96 lines, soft": Softness(sigma=0.5, cubic=False)}
@@ -76,7 +77,7 @@ def main() -> None:
 
 
 def load(checkpoint: str) -> SOVQAE:
-    model = load_sovqae(read_checkpoint(find_checkpoint(checkpoint)))
+    model = build(read_checkpoint(find_checkpoint(checkpoint)), TEXTURE)
     return model.to(pick_dtype(torch.device("cpu"))).to(memory_format=torch.channels_last)
 
 

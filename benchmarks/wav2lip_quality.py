@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
+from talkface_core.components import build
 from talkface_core.datasets.aligned_faces import clip_crop
 from talkface_core.datasets.clips import Clip, ClipSet
 from talkface_core.evaluation.metrics import mouth_lag, open_share, pearson, psnr
@@ -32,7 +33,7 @@ from talkface_core.faces.landmarks import MOUTH, landmark_distance, mouth_openin
 from talkface_core.faces.paste import paste_faces
 from talkface_core.ladtalk.references import beside, choose_references
 from talkface_core.ladtalk.training_repainted import elsewhere
-from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, load_wav2lip, repaint
+from talkface_core.ladtalk.wav2lip import SYSTEM, WAV2LIP, Wav2Lip, repaint
 from talkface_core.media.audio import analysis_audio
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
@@ -52,7 +53,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(find_checkpoint(args.model), SYSTEM)
-    net = load_wav2lip(checkpoint).to(torch.bfloat16, memory_format=torch.channels_last)
+    net = build(checkpoint, WAV2LIP, dtype=torch.bfloat16)
     expert, reader = load_syncnet(args.expert), load_bundled()
     clips = ClipSet.open(args.data)
     chosen = clips.clips[: args.clips]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 
 from ..talkface_core.checkpoints import Checkpoint, CheckpointError, read_checkpoint
-from ..talkface_core.dae_talker.model import SYSTEM, build_autoencoder, build_speech, latent_space, read_whole
-from ..talkface_core.ladtalk.model import SYSTEM as LADTALK
-from ..talkface_core.ladtalk.model import build_lips
-from ..talkface_core.ladtalk.sovqae import COMPONENT as SOVQAE_PART
-from ..talkface_core.ladtalk.sovqae import load_sovqae
-from ..talkface_core.ladtalk.wav2lip import COMPONENT as WAV2LIP_PART
+from ..talkface_core.components import Component, build
+from ..talkface_core.dae_talker import model as dae_talker
+from ..talkface_core.ladtalk import model as ladtalk
 from ..talkface_core.speech.features import mel_filters
 from . import host
 from .sockets import DAE, SOVQAE, SPEECH2LATENT, WAV2LIP, advanced, schema
@@ -36,7 +34,7 @@ class LoadDAETalker(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
-                    options=host.checkpoint_names(SYSTEM),
+                    options=host.checkpoint_names(dae_talker.SYSTEM),
                     tooltip="Which speaker. Bundled ones come first, then the .safetensors files of models/talkface. "
                     "A checkpoint is one person; train another with: python -m talkface_core train dae-talker.",
                 ),
@@ -69,26 +67,17 @@ class LoadDAETalker(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
         """A file that was trained anew is loaded anew."""
-        return host.fingerprint(host.checkpoint_path(checkpoint, SYSTEM))
+        return host.fingerprint(host.checkpoint_path(checkpoint, dae_talker.SYSTEM))
 
     @classmethod
     def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
-        whole = read_whole(host.checkpoint_path(checkpoint, SYSTEM))
+        whole = dae_talker.read_whole(host.checkpoint_path(checkpoint, dae_talker.SYSTEM))
         mel_filters()  # behind them is a slow import, which belongs to the loading
-        space, name = latent_space(whole), whole.path.stem
-        speech = host.Component(host.managed(build_speech(whole)), name, space, whole.provenance, whole=True)
-        return io.NodeOutput(speech, host.Component(_autoencoder(whole, dtype), name, space, whole.provenance))
-
-
-def _autoencoder(checkpoint: Checkpoint, dtype: str) -> Any:
-    kept, computed = host.pick_dtype(dtype, checkpoint.states["autoencoder"])
-    operations = host.layers(kept, computed)
-    model = build_autoencoder(checkpoint, operations)
-    model.unet.to(kept, memory_format=torch.channels_last)
-    patcher = host.managed(model)
-    model.compute_on(patcher.load_device, computed)
-    _say(f"{checkpoint.path.stem} draws", dtype, kept, computed)
-    return patcher
+        space = dae_talker.latent_space(whole)
+        speech = host.Component(
+            host.managed(dae_talker.build_speech(whole)), whole.path.stem, space, whole.provenance, whole=True
+        )
+        return io.NodeOutput(speech, _managed(whole, dae_talker.AUTOENCODER, dtype, "draws", space=space))
 
 
 class LoadLaDTalk(io.ComfyNode):
@@ -106,7 +95,7 @@ class LoadLaDTalk(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
-                    options=host.checkpoint_names(LADTALK),
+                    options=host.checkpoint_names(ladtalk.SYSTEM),
                     tooltip="Bundled ones come first, then the .safetensors files of models/talkface. The public "
                     "Wav2Lip weights can be converted (python -m talkface_core models --convert); they are for "
                     "non-commercial use only.",
@@ -138,38 +127,43 @@ class LoadLaDTalk(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
         """A file that was trained anew is loaded anew."""
-        return host.fingerprint(host.checkpoint_path(checkpoint, LADTALK))
+        return host.fingerprint(host.checkpoint_path(checkpoint, ladtalk.SYSTEM))
 
     @classmethod
     def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
-        whole = read_checkpoint(host.checkpoint_path(checkpoint, LADTALK), LADTALK)
-        if not {WAV2LIP_PART, SOVQAE_PART} & whole.configs.keys():
+        whole = read_checkpoint(host.checkpoint_path(checkpoint, ladtalk.SYSTEM), ladtalk.SYSTEM)
+        named = [ladtalk.WAV2LIP.name, ladtalk.TEXTURE.name]
+        if not whole.configs.keys() & set(named):
             raise CheckpointError(
-                f"{whole.path}: found only {', '.join(whole.configs)}; expected {WAV2LIP_PART!r} or {SOVQAE_PART!r}."
+                f"{whole.path}: found only {', '.join(whole.configs)}; expected {' or '.join(named)}."
             )
         mel_filters()  # behind them is a slow import, which belongs to the loading
-        return io.NodeOutput(_lips(whole, dtype), _sovqae(whole, dtype))
+        lips = _managed(whole, ladtalk.WAV2LIP, dtype, "repaints", ladtalk.build_lips)
+        return io.NodeOutput(lips, _managed(whole, ladtalk.TEXTURE, dtype, "restores"))
 
 
-def _lips(checkpoint: Checkpoint, dtype: str) -> host.Component | None:
-    if WAV2LIP_PART not in checkpoint.configs:
+def _managed(
+    checkpoint: Checkpoint,
+    component: Component,
+    dtype: str,
+    does: str,
+    make: Callable[..., Any] | None = None,
+    space: Any = None,
+) -> host.Component | None:
+    """A component under the host's management, None where the checkpoint has none; `make` builds what it is part of."""
+    if component.name not in checkpoint.configs:
         return None
-    _, computed = host.pick_dtype(dtype, checkpoint.states[WAV2LIP_PART])
-    lips = build_lips(checkpoint, host.layers(computed, computed))
-    # Small enough to be kept in what is computed in. The gate stays exact: it decides when a mouth is shut.
-    lips.wav2lip.to(computed, memory_format=torch.channels_last)
-    _say(f"{checkpoint.path.stem} repaints", dtype, computed, computed)
-    return host.Component(host.managed(lips), checkpoint.path.stem, None, checkpoint.provenance, whole=True)
-
-
-def _sovqae(checkpoint: Checkpoint, dtype: str) -> host.Component | None:
-    if SOVQAE_PART not in checkpoint.configs:
-        return None
-    _, computed = host.pick_dtype(dtype, checkpoint.states[SOVQAE_PART])
-    model = load_sovqae(checkpoint, host.layers(computed, computed))
-    model.to(computed, memory_format=torch.channels_last)
-    _say(f"{checkpoint.path.stem} restores", dtype, computed, computed)
-    return host.Component(host.managed(model), checkpoint.path.stem, None, checkpoint.provenance, whole=True)
+    kept, computed = host.pick_dtype(dtype, checkpoint.states[component.name])
+    if not component.streams:
+        kept = computed  # small enough to be kept in what is computed in
+    operations = host.layers(kept, computed)
+    network = make(checkpoint, operations, kept) if make else build(checkpoint, component, operations, kept)
+    patcher = host.managed(network)
+    if component.streams:
+        network.compute_on(patcher.load_device, computed)
+    name = checkpoint.path.stem
+    _say(f"{name} {does}", dtype, kept, computed)
+    return host.Component(patcher, name, space, checkpoint.provenance, whole=not component.streams)
 
 
 def _say(what: str, dtype: str, kept: torch.dtype, computed: torch.dtype) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,16 @@ from .common import add_common, report
 
 if TYPE_CHECKING:
     from ..checkpoints import Header
+
+
+TABLES = {
+    "dae_talker": "dae_talker.model",
+    "ladtalk": "ladtalk.model",
+    "sync": "sync.syncnet",
+    "faces": "faces.bundled",
+    "landmark-probe": "evaluation.probe",
+}
+"""System -> the module that holds the table of its components."""
 
 
 def add_command(commands: Any) -> None:
@@ -39,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         raise InputError("-o belongs to --convert; name the file to convert")
     if args.model is not None:
-        found = _described(read_header(find_checkpoint(args.model)))
+        header = read_header(find_checkpoint(args.model))
+        found = {**_described(header), "problem": _problem(header)}
         _show(args, found, json.dumps(found, indent=2))
         return 0
     models = [_described(read_header(path)) for path in list_checkpoints().values()]
@@ -79,6 +91,15 @@ def _described(checkpoint: Header) -> dict[str, Any]:
         "provenance": checkpoint.provenance,
         "configs": checkpoint.configs,
     }
+
+
+def _problem(header: Header) -> str | None:
+    """Why it would not load, as far as its header tells."""
+    from ..components import problem
+
+    if header.system not in TABLES:
+        return f"the system {header.system!r} is none of {', '.join(TABLES)}"
+    return problem(header, import_module(f"..{TABLES[header.system]}", __package__).COMPONENTS)
 
 
 def _origin(model: dict[str, Any]) -> str:

@@ -101,14 +101,13 @@ def _choice(face: str) -> FaceChoice:
 def _speech() -> SpeechFinder:
     """The silence gate of the bundled DAE-Talker; without it, what rises above the noise."""
     from ..checkpoints import CheckpointError, find_checkpoint, read_checkpoint
+    from ..components import build
     from ..dae_talker.model import BUNDLED
     from ..footage.speech import rising
-    from ..speech.vad import GateConfig, SilenceGate
+    from ..speech.vad import GATE
 
     try:
-        checkpoint = read_checkpoint(find_checkpoint(BUNDLED))
-        gate = SilenceGate(checkpoint.config("gate", GateConfig))
-        checkpoint.load_into(gate, "gate").float().eval().requires_grad_(False)
-    except (CheckpointError, KeyError):
+        gate = build(read_checkpoint(find_checkpoint(BUNDLED)), GATE)
+    except CheckpointError:
         return rising
     return lambda mel: gate(mel[None])[0] > 0  # logits

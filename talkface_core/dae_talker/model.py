@@ -8,21 +8,20 @@ without one needs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
+from ..components import Component, build, build_optional, table
 from ..device import pick_device, pick_dtype, pick_layers
-from ..diffusion.blocks import Operations
 from ..media.timebase import as_rate
 from ..speech.features import mel_filters
-from ..speech.vad import GateConfig, SilenceGate
+from ..speech.vad import GATE, SilenceGate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .latents import LatentSpace
 from .speech2latent import Speech2Latent, Speech2LatentConfig
@@ -30,7 +29,12 @@ from .speech2latent import Speech2Latent, Speech2LatentConfig
 SYSTEM = "dae_talker"
 BUNDLED = "dae_talker_tiny"
 
-Network = TypeVar("Network", bound=nn.Module)
+# The encoder stays exact: it is run once a picture, and every frame hangs on what it says.
+AUTOENCODER = Component(
+    "autoencoder", AutoencoderConfig, DiffusionAutoencoder, half=True, exact=("encoder",), streams=True
+)
+SPEECH2LATENT = Component("speech2latent", Speech2LatentConfig, Speech2Latent)
+COMPONENTS = table(AUTOENCODER, SPEECH2LATENT, GATE)
 
 
 class SpeechModel(nn.Module):
@@ -106,7 +110,7 @@ def load_autoencoder(
 def read_whole(name_or_path: str | Path) -> Checkpoint:
     """The checkpoint of a whole DAE-Talker, unloaded. Raises CheckpointError where a stage is missing or unfit."""
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
-    missing = {"autoencoder", "speech2latent"} - checkpoint.configs.keys()
+    missing = {AUTOENCODER.name, SPEECH2LATENT.name} - checkpoint.configs.keys()
     if missing:
         raise CheckpointError(
             f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
@@ -119,21 +123,9 @@ def read_whole(name_or_path: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def build_autoencoder(checkpoint: Checkpoint, operations: Operations = nn) -> DiffusionAutoencoder:
-    """The autoencoder with its weights, in float32 on the CPU. Raises CheckpointError."""
-    config = checkpoint.config("autoencoder", AutoencoderConfig)
-    return _loaded(checkpoint, "autoencoder", lambda layers: DiffusionAutoencoder(config, layers), operations)
-
-
 def build_speech(checkpoint: Checkpoint) -> SpeechModel:
     """The speech side with its weights, in float32 on the CPU. Raises CheckpointError."""
-    config = checkpoint.config("speech2latent", Speech2LatentConfig)
-    speech2latent = _loaded(checkpoint, "speech2latent", lambda layers: Speech2Latent(config, layers))
-    gate = None
-    if "gate" in checkpoint.configs:
-        settings = checkpoint.config("gate", GateConfig)
-        gate = _loaded(checkpoint, "gate", lambda layers: SilenceGate(settings, layers))
-    return SpeechModel(speech2latent, gate).eval()
+    return SpeechModel(build(checkpoint, SPEECH2LATENT), build_optional(checkpoint, GATE)).eval()
 
 
 def latent_space(checkpoint: Checkpoint) -> LatentSpace:
@@ -152,15 +144,4 @@ def latent_space(checkpoint: Checkpoint) -> LatentSpace:
 
 def _placed(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype | None) -> DiffusionAutoencoder:
     dtype = pick_dtype(device) if dtype is None else dtype
-    model = build_autoencoder(checkpoint, pick_layers(device, dtype))
-    # The encoder stays exact: it is run once a picture, and every frame hangs on what it says.
-    model.to(device).unet.to(dtype, memory_format=torch.channels_last)
-    return model
-
-
-def _loaded(
-    checkpoint: Checkpoint, component: str, build: Callable[[Operations], Network], operations: Operations = nn
-) -> Network:
-    with torch.device("meta"):
-        twin = build(nn)
-    return checkpoint.load_into(build(operations), component, twin).eval().requires_grad_(False)
+    return build(checkpoint, AUTOENCODER, pick_layers(device, dtype), dtype, device)

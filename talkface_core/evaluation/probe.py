@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint
+from ..components import Component, build, table
 from ..config import Config
 from ..errors import InputError
 from ..faces.landmarks import EYES, INNER_LIPS
@@ -143,8 +144,11 @@ class LandmarkProbe(nn.Module):
         return Reading.join(parts)
 
 
+PROBE = Component(COMPONENT, ProbeConfig, lambda config, _: LandmarkProbe(config))
+COMPONENTS = table(PROBE)
+
+
 def load_probe(name_or_path: str | Path = BUNDLED) -> LandmarkProbe:
     """The bundled probe, or the one of a checkpoint file, in float32 and ready to read. Raises CheckpointError."""
-    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
-    probe = LandmarkProbe(checkpoint.config(COMPONENT, ProbeConfig))
-    return checkpoint.load_into(probe, COMPONENT).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    probe = build(read_checkpoint(find_checkpoint(name_or_path), SYSTEM), PROBE)
+    return probe.to(memory_format=torch.channels_last)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoints import find_checkpoint, read_checkpoint
+from ..components import Component, build, table
 from ..device import pick_dtype
 from ..errors import InputError
 from ..pixels import to_bytes, to_signed
@@ -140,6 +141,11 @@ class BundledDetector(Detector):
         return to_signed(x).to(weight.dtype)
 
 
+COMPONENTS = table(
+    Component("finder", FaceNetConfig, FaceFinder, half=True), Component("reader", FaceNetConfig, FaceReader, half=True)
+)
+
+
 def load_bundled(
     name_or_path: str | Path = BUNDLED,
     device: torch.device | str = "cpu",
@@ -147,13 +153,9 @@ def load_bundled(
     operations: Any = torch.nn,
 ) -> BundledDetector:
     """The bundled detector, or that of a checkpoint file. Raises CheckpointError."""
-    device = torch.device(device)
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
-    finder = FaceFinder(checkpoint.config("finder", FaceNetConfig), operations)
-    reader = FaceReader(checkpoint.config("reader", FaceNetConfig), operations)
-    for component, net in (("finder", finder), ("reader", reader)):
-        checkpoint.load_into(net, component)
-        net.eval().requires_grad_(False).to(device, dtype or pick_dtype(device), memory_format=torch.channels_last)
+    dtype = dtype or pick_dtype(torch.device(device))
+    finder, reader = (build(checkpoint, part, operations, dtype, device) for part in COMPONENTS.values())
     return BundledDetector(finder, reader)
 
 

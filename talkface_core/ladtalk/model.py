@@ -15,17 +15,17 @@ import torch
 from torch import nn
 
 from ..checkpoints import Checkpoint, find_checkpoint, read_checkpoint
+from ..components import build, build_optional, table
 from ..device import pick_device, pick_dtype, pick_layers
 from ..speech.features import mel_filters
-from ..speech.vad import GateConfig, SilenceGate
-from .sovqae import COMPONENT as SOVQAE_COMPONENT
-from .sovqae import SOVQAE, load_sovqae
-from .wav2lip import SYSTEM, Wav2Lip, load_wav2lip
+from ..speech.vad import GATE, SilenceGate
+from .sovqae import SOVQAE, TEXTURE
+from .wav2lip import SYSTEM, WAV2LIP, Wav2Lip
 
 BUNDLED = "ladtalk_tiny"
-GATE_COMPONENT = "gate"
+COMPONENTS = table(WAV2LIP, TEXTURE, GATE)
 
-__all__ = ["BUNDLED", "GATE_COMPONENT", "SYSTEM", "LaDTalk", "Lips", "build_gate", "build_lips", "load_ladtalk"]
+__all__ = ["BUNDLED", "COMPONENTS", "SYSTEM", "LaDTalk", "Lips", "build_lips", "load_ladtalk"]
 
 
 class Lips(nn.Module):
@@ -72,24 +72,15 @@ def load_ladtalk(
     dtype = pick_dtype(device) if dtype is None else dtype
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
     layers = pick_layers(device, dtype)
-    lips = build_lips(checkpoint, layers)
-    lips.wav2lip.to(dtype, memory_format=torch.channels_last)
-    texture = None
-    if sovqae is not None or SOVQAE_COMPONENT in checkpoint.configs:
-        source = checkpoint if sovqae is None else read_checkpoint(find_checkpoint(sovqae), SYSTEM)
-        texture = load_sovqae(source, layers).to(device, memory_format=torch.channels_last).to(dtype)
+    lips = build_lips(checkpoint, layers, dtype).to(device)
+    if sovqae is None:
+        texture = build_optional(checkpoint, TEXTURE, layers, dtype, device)
+    else:
+        texture = build(read_checkpoint(find_checkpoint(sovqae), SYSTEM), TEXTURE, layers, dtype, device)
     mel_filters()  # behind them is a slow import, which belongs to the loading
-    return LaDTalk(checkpoint.path, lips.to(device), texture, checkpoint.provenance)
+    return LaDTalk(checkpoint.path, lips, texture, checkpoint.provenance)
 
 
-def build_lips(checkpoint: Checkpoint, operations: Any = nn) -> Lips:
-    """The speech side with its weights, in float32 on the CPU. Raises CheckpointError."""
-    return Lips(load_wav2lip(checkpoint, operations), build_gate(checkpoint)).eval()
-
-
-def build_gate(checkpoint: Checkpoint) -> SilenceGate | None:
-    """The silence gate of a checkpoint, None where it has none. Raises CheckpointError."""
-    if GATE_COMPONENT not in checkpoint.configs:
-        return None
-    config = checkpoint.config(GATE_COMPONENT, GateConfig)
-    return checkpoint.load_into(SilenceGate(config), GATE_COMPONENT).eval().requires_grad_(False)
+def build_lips(checkpoint: Checkpoint, operations: Any = nn, dtype: torch.dtype = torch.float32) -> Lips:
+    """The speech side with its weights, on the CPU. Raises CheckpointError."""
+    return Lips(build(checkpoint, WAV2LIP, operations, dtype), build_optional(checkpoint, GATE)).eval()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
+from ..components import build
 from ..datasets.aligned_faces import face_crops
 from ..datasets.clips import open_splits
 from ..datasets.talking_faces import open_talking_faces
@@ -48,7 +49,7 @@ from .sovqae_losses import (
 )
 from .training_patches import PatchSampler, SOVQAETraining
 from .training_repainted import Repainted, repaint_set
-from .wav2lip import SYSTEM, load_wav2lip
+from .wav2lip import SYSTEM, WAV2LIP
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,8 @@ class SOVQAERecipe(Recipe):
         vgg = find_vgg() if preset == "base" else None
         repainted = None
         if args.wav2lip:
-            net = load_wav2lip(read_checkpoint(find_checkpoint(args.wav2lip), SYSTEM))
-            net.to(pick_dtype(torch.device("cpu")), memory_format=torch.channels_last)
+            source = read_checkpoint(find_checkpoint(args.wav2lip), SYSTEM)
+            net = build(source, WAV2LIP, dtype=pick_dtype(torch.device("cpu")))
             data, _ = open_talking_faces(args.data, net.config.size, args.cache, seed=args.seed, quiet=args.quiet)
             repainted = repaint_set(net, data, quiet=args.quiet)
         recipe = cls(

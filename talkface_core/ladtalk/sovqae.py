@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..checkpoints import Checkpoint
+from ..components import Component
 from ..config import Config
 from ..diffusion.blocks import Operations, SelfAttention2d, group_norm, zero_init
 from ..errors import InputError
@@ -222,12 +222,7 @@ class SOVQAE(nn.Module):
         return SOVQAEOutput(self.decoder(_channels_first(quantised.z_q).to(self.dtype), self.low(frames)), quantised)
 
 
-def load_sovqae(checkpoint: Checkpoint, operations: Operations = nn) -> SOVQAE:
-    """The auto-encoder of a LaDTalk checkpoint for inference, float32 on the CPU. Raises CheckpointError."""
-    config = checkpoint.config(COMPONENT, SOVQAEConfig)
-    with torch.device("meta"):
-        twin = SOVQAE(config)
-    return checkpoint.load_into(SOVQAE(config, operations), COMPONENT, twin).eval().requires_grad_(False)
+TEXTURE = Component(COMPONENT, SOVQAEConfig, SOVQAE, half=True, exact=("quantiser",))
 
 
 def _channels_last(maps: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoints import Checkpoint
+from ..components import Component
 from ..config import Config
 from ..errors import InputError
 from ..sync.blocks import SpeechEncoder, Unit, chain, fold
@@ -160,14 +160,13 @@ def inference_copy(net: Wav2Lip, operations: ModuleType = nn) -> Wav2Lip:
     return copy.eval().requires_grad_(False)
 
 
-def load_wav2lip(checkpoint: Checkpoint, operations: ModuleType = nn) -> Wav2Lip:
-    """The generator of a LaDTalk checkpoint for inference, as `inference_copy` makes it, on the CPU.
-
-    Raises CheckpointError for a checkpoint without one.
-    """
-    net = Wav2Lip(checkpoint.config(COMPONENT, Wav2LipConfig))
-    checkpoint.load_into(net, COMPONENT)
-    return inference_copy(net, operations)
+WAV2LIP = Component(
+    COMPONENT,
+    Wav2LipConfig,
+    lambda config, layers: Wav2Lip(config, operations=layers),
+    half=True,
+    for_inference=inference_copy,
+)
 
 
 @torch.no_grad()

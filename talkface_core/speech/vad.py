@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..components import Component
 from ..config import Config
 from .features import LogMel
 
@@ -126,6 +127,10 @@ class SilenceGate(nn.Module):
                 held, past = held[drop:], past + ready - drop
         if held is not None and len(held) > past:
             yield self.fade(held[None])[0, past:]
+
+
+GATE = Component("gate", GateConfig, SilenceGate)
+"""It decides when a mouth is shut, and stays exact."""
 
 
 def open_around(speech: Tensor, config: GateConfig) -> Tensor:

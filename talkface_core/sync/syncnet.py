@@ -20,6 +20,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint
+from ..components import Component, build, table
 from ..config import Config
 from ..errors import InputError
 from ..speech.mel_windows import FRAMES
@@ -122,17 +123,25 @@ class SyncNet(nn.Module):
         return F.normalize(x.flatten(1).float(), dim=1)
 
 
+def inference_copy(net: SyncNet, operations: ModuleType = nn) -> SyncNet:
+    """The same function without BatchNorms, made of `operations`' layers, in evaluation mode and float32."""
+    copy = SyncNet(net.config, norm=False, operations=operations)
+    copy.load_state_dict(fold(net))
+    return copy.eval().requires_grad_(False)
+
+
+SYNCNET = Component(
+    COMPONENT, SyncNetConfig, lambda config, layers: SyncNet(config, operations=layers), for_inference=inference_copy
+)
+COMPONENTS = table(SYNCNET)
+
+
 def load_syncnet(model: str | Path, operations: ModuleType = nn) -> SyncNet:
     """A bundled expert by name, or one from a file, to infer or as a loss: no BatchNorms, float32, on the CPU.
 
     Raises CheckpointError for a file that is none.
     """
-    checkpoint = read_checkpoint(find_checkpoint(model), SYSTEM)
-    trained = SyncNet(checkpoint.config(COMPONENT, SyncNetConfig))
-    checkpoint.load_into(trained, COMPONENT)
-    net = SyncNet(trained.config, norm=False, operations=operations)
-    net.load_state_dict(fold(trained))
-    return net.eval().requires_grad_(False)
+    return build(read_checkpoint(find_checkpoint(model), SYSTEM), SYNCNET, operations)
 
 
 def lower_half(crops: Tensor) -> Tensor:

@@ -38,6 +38,23 @@ def test_one_model_is_described_by_name_or_file(talkface, bundled, small_checkpo
     assert by_file["components"].keys() == {"autoencoder", "speech2latent", "gate"}
     assert by_file["configs"]["autoencoder"]["prediction"] == "v"
     assert by_file["provenance"]["data"] == "none"
+    assert by_file["problem"] is None
+
+
+def test_what_would_not_load_is_said(talkface, tmp_path):
+    path, net = tmp_path / "net.safetensors", torch.nn.Linear(1, 1)
+    for system, name, config, words in (
+        ("sync", "syncnet", {"wings": 2}, "unreadable settings of 'syncnet' (wings is unknown"),
+        ("sync", "ears", {}, "holds 'ears', which is none of syncnet"),
+        ("opera", "voice", {}, "the system 'opera' is none of dae_talker, ladtalk, sync, faces, landmark-probe"),
+    ):
+        checkpoints.save_checkpoint(path, system, {name: net}, {name: config}, {})
+        assert words in json.loads(talkface("models", path).out)["problem"]
+
+
+@pytest.mark.parametrize("name", checkpoints.list_checkpoints())
+def test_nothing_speaks_against_what_is_bundled(talkface, name):
+    assert json.loads(talkface("models", name).out)["problem"] is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from torch import nn
 
 from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.model import build_gate, build_lips, load_ladtalk
+from talkface_core.ladtalk.model import build_lips, load_ladtalk
 from tests.ladtalk.small_ladtalk import SMALL, save_small_ladtalk, small_gate, small_wav2lip
 
 
@@ -44,7 +44,9 @@ def test_texture_may_come_from_another_checkpoint(tmp_path):
 def test_the_networks_take_a_dtype_and_the_gate_stays_exact(tmp_path):
     model = load_ladtalk(save_small_ladtalk(tmp_path / "small.safetensors"), "cpu", torch.bfloat16)
     assert model.dtype == torch.bfloat16
-    assert {p.dtype for p in model.sovqae.parameters()} == {torch.bfloat16}
+    texture = model.sovqae
+    assert {p.dtype for p in (*texture.encoder.parameters(), *texture.decoder.parameters())} == {torch.bfloat16}
+    assert {v.dtype for v in texture.quantiser.state_dict().values()} == {torch.float32}
     assert {p.dtype for p in model.lips.gate.parameters()} == {torch.float32}
 
 
@@ -81,4 +83,4 @@ def test_settings_of_the_gate_that_make_no_sense(tmp_path):
         {},
     )
     with pytest.raises(CheckpointError, match="unreadable settings of 'gate'"):
-        build_gate(read_checkpoint(tmp_path / "gate.safetensors"))
+        build_lips(read_checkpoint(tmp_path / "gate.safetensors"))

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
+from talkface_core.components import build
 from talkface_core.errors import InputError
 from talkface_core.ladtalk.bands import low_band
-from talkface_core.ladtalk.sovqae import COMPONENT, SOVQAE, SOVQAEConfig, load_sovqae
+from talkface_core.ladtalk.sovqae import COMPONENT, SOVQAE, TEXTURE, SOVQAEConfig
 from tests.ladtalk.small_sovqae import PLAIN, SMALL, frames, sovqae
 
 
@@ -119,7 +120,7 @@ def test_the_codes_get_gradients_at_once() -> None:
 def test_a_checkpoint_brings_it_back_in_half_precision_too(tmp_path: Path) -> None:
     net, path = sovqae(SMALL), tmp_path / "system.safetensors"
     save_checkpoint(path, "ladtalk", {COMPONENT: net}, {COMPONENT: SMALL.to_dict()}, {}, torch.float16)
-    again = load_sovqae(read_checkpoint(path, "ladtalk"))
+    again = build(read_checkpoint(path, "ladtalk"), TEXTURE)
     x = frames(2)
     assert not again.training
     with torch.no_grad():
@@ -127,4 +128,4 @@ def test_a_checkpoint_brings_it_back_in_half_precision_too(tmp_path: Path) -> No
         assert (again.codes(x) == net.codes(x)).float().mean() > 0.9
     save_checkpoint(path, "ladtalk", {"other": net}, {"other": {}}, {})
     with pytest.raises(CheckpointError, match="holds no 'sovqae'"):
-        load_sovqae(read_checkpoint(path))
+        build(read_checkpoint(path), TEXTURE)

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from talkface_core.checkpoints import read_checkpoint, save_checkpoint
+from talkface_core.components import build
 from talkface_core.errors import InputError
 from talkface_core.ladtalk.wav2lip import (
+    WAV2LIP,
     Wav2Lip,
     Wav2LipConfig,
     blackened,
     inference_copy,
-    load_wav2lip,
     repaint,
 )
 
@@ -148,12 +149,12 @@ def test_loading(tmp_path):
     net(*given(4))
     path = tmp_path / "some.safetensors"
     save_checkpoint(path, "ladtalk", {"wav2lip": net}, {"wav2lip": net.config.to_dict()}, {})
-    loaded = load_wav2lip(read_checkpoint(path, "ladtalk"))
+    loaded = build(read_checkpoint(path, "ladtalk"), WAV2LIP)
     with torch.no_grad():
         torch.testing.assert_close(loaded(*given()), net.eval()(*given()), atol=1e-5, rtol=1e-4)
     save_checkpoint(path, "ladtalk", {"other": net}, {"other": {}}, {})
     with pytest.raises(InputError, match="holds no 'wav2lip'"):
-        load_wav2lip(read_checkpoint(path, "ladtalk"))
+        build(read_checkpoint(path, "ladtalk"), WAV2LIP)
 
 
 def test_configs():
