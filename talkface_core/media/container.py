@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 import av
+from av.stream import Disposition
 
 from ..errors import InputError
 
@@ -20,6 +21,9 @@ FORMATS = (
     "ogg,wav,w64,flac,mp3,aac,aiff,au,caf,ac3,eac3,dts,truehd,amr,amrnb,amrwb,ape,wv,tta,voc,loas,mpc,mpc8,dsf"
 )
 """FFmpeg's names of the formats that are read. Playlists, scripts, patterns of names and devices are none of them."""
+
+
+_STILLS = {"mjpeg", "png", "bmp", "webp", "tiff", "gif"}
 
 
 def regular_file(path: str | os.PathLike[str], what: str) -> Path:
@@ -57,3 +61,26 @@ def open_input(path: str | os.PathLike[str], what: str) -> av.container.InputCon
         raise InputError(
             f"{path.name} cannot be read as {what} ({why}): is it empty, cut off or not {what}?"
         ) from error
+
+
+def video_stream(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
+    """The film of a container: the one flagged as default, else a moving one before stills, else the largest.
+
+    Cover pictures are none. Raises InputError, which calls the file `name`, where there is no film.
+    """
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not streams:
+        if container.streams.video:
+            raise InputError(
+                f"{name} holds sound with a cover picture and no film; give the video first and the sound second"
+            )
+        raise InputError(f"{name} has no pictures; give a video file")
+    return max(
+        streams,
+        key=lambda stream: (
+            bool(stream.disposition & Disposition.default),
+            stream.codec_context.name not in _STILLS,
+            stream.width * stream.height,
+            -stream.index,
+        ),
+    )

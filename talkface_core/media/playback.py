@@ -42,30 +42,20 @@ class Film(Protocol):
 
 
 class FilmFile:
-    """A video file as a film, at its own average rate: every frame of the file is one of the film.
+    """A video file as a film, by its time stamps at the constant rate that fits them.
 
-    With `begin`, and with `end`, those that are shown from one time on the file's clock until before the other.
+    With `begin`, and with `end`, what is shown from one time on the file's clock until before the other.
     """
 
     def __init__(self, reader: VideoReader, begin: Fraction | None = None, end: Fraction | None = None) -> None:
-        self.reader, self._begin, self._end = reader, begin, end
+        self.reader, self._span = reader, (begin, end)
         self.fps, self.width, self.height = reader.fps, reader.width, reader.height
-        self._keys: list[Fraction] | None = None
 
     def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
-        return self.reader.chunks(n, self._begin, self._end)
+        return self.reader.steady(self.fps, n, self._span)
 
     def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
-        """Raises InputError for a file whose frames have no times, which cannot be sought in."""
-        if self._keys is None:
-            self._keys = self.reader.key_times()
-        keys = self._keys
-        if self._begin is not None:
-            inside = (key for key in keys if key > self._begin and (self._end is None or key < self._end))
-            keys = [self._begin, *inside]
-        ends = [*keys[1:], self._end]
-        stretches = zip(reversed(keys), reversed(ends), strict=True)
-        return stacked(chain.from_iterable(self.reader.backwards(*stretch) for stretch in stretches), n)
+        return self.reader.steady_backwards(self.fps, n, self._span)
 
 
 class FilmBatch:

@@ -1,185 +1,228 @@
-"""Pictures in, as a stream: upright RGB frames out of any video file that FFmpeg opens, through PyAV."""
+"""Pictures in, as a stream: upright RGB frames out of any video file that FFmpeg opens, through PyAV.
+
+A film is played by its time stamps at a constant rate that fits them: frame k is what is on screen at (k + 1/2) / fps
+from the beginning. So a rate that varies, gaps and odd clocks keep in step with the sound.
+"""
 
 import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from ..errors import InputError
-from .container import open_input
-from .timebase import Rate, as_rate, frame_centre
+from .container import open_input, video_stream
+from .frame_rate import fitting_rate, frames_before
+from .rgb import RGBConverter
+from .timebase import Rate, as_rate
 
 log = logging.getLogger(__name__)
 
-# H.273 code points of what is met in practice.
-_COLOURS = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.ITU709}
-_FULL_RANGE = 2
-# libswscale's BILINEAR | ACCURATE_RND | FULL_CHR_H_INT: its default is a level too dark.
-_UNBIASED = 0x2 | 0x40000 | 0x2000
 # Bytes of decoded frames that are held for playing backwards, at the most; and of those handed on at once.
 _HELD_BYTES = 256 * 2**20
 _CHUNK_BYTES = 64 * 2**20
 # Seconds that one picture may stay. A slide in a lecture stays for minutes; a day is a broken clock.
 _LONGEST = 3600
+# Frames whose stamps are looked at for the rate: two minutes, or a short film's all.
+_LOOKED_AT = 3000
+# Seconds that a seek goes back further where it landed too late; the last resort is the file's beginning.
+_FURTHER_BACK = (0, 1, 4, 16, 64)
+
+Span = tuple[Fraction | None, Fraction | None]
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """A decoded frame and how long it is on screen: seconds on the file's clock."""
+
+    frame: av.VideoFrame
+    begin: Fraction
+    end: Fraction
 
 
 class VideoReader:
-    """Frames of the first video stream of a file, upright as players show it, as often as needed.
+    """Frames of the film in a file, upright as players show it, as often as needed.
 
-    fps: the exact average rate. width, height: in pixels, after turning. num_frames: as the header says, or None.
-    start: the first frame's time on the file's clock, in seconds. has_audio: whether there is sound, to be read with
-    `open_audio`. Damaged packets are left out with a warning. `check` is called again and again while the file is
-    read; what it raises stops the reading.
+    fps: the constant rate that fits its time stamps. width, height: in pixels, after turning. num_frames: how many
+    there are at that rate, as far as headers tell, or None. start: the first frame's time on the file's clock, in
+    seconds. has_audio: whether there is sound, to be read with `open_audio`. Damaged packets are left out with a
+    warning. `check` is called again and again while the file is read; what it raises stops the reading.
 
-    Raises InputError: no such file, no video stream, nothing that decodes.
+    Raises InputError: no such file, no film in it, nothing that decodes, a rate that makes no sense.
     """
 
     def __init__(self, path: str | os.PathLike[str], check: Callable[[], None] | None = None) -> None:
         self.path, self._check = Path(path), check or _go_on
+        self._keys: list[Fraction] | None = None
         with self._opened() as container:
-            stream = container.streams.video[0]
+            stream = video_stream(container, self.path.name)
+            self._index = stream.index
             first = next(self._decoded(container), None)
-            rate = stream.average_rate or stream.guessed_rate
-            if first is None or not rate:
+            if first is None:
                 raise InputError(f"{self.path.name} holds no picture that decodes; is it cut off or damaged?")
-            self.fps = Fraction(rate)
             self.start = _seconds(first) or Fraction(0)
-            self.num_frames: int | None = stream.frames or None
             self.has_audio = bool(container.streams.audio)
+            average, told = stream.average_rate or stream.guessed_rate, stream.frames or None
+        times, whole = self._stamps()
+        self.fps = fitting_rate(times, average and Fraction(average), self.path.name)
+        counted = frames_before(times[-1] - times[0], self.fps) + 1 if whole and len(times) > 1 else None
+        self.num_frames = told if told and self.fps == average else counted
         self._size = first.width, first.height
-        self.height, self.width = _Picture(*self._size)(first).shape[:2]
+        self.height, self.width = RGBConverter(*self._size)(first).shape[:2]
 
-    def chunks(self, n: int = 32, begin: Fraction | None = None, end: Fraction | None = None) -> Iterator[np.ndarray]:
-        """Frames from the beginning, RGB uint8 [<= n, H, W, 3], n at a time, fewer where they are very large.
+    def chunks(self, n: int = 32) -> Iterator[np.ndarray]:
+        """Every frame of the file once, whatever its time: RGB uint8 [<= n, H, W, 3], fewer where they are large."""
+        return stacked(map(RGBConverter(*self._size), self._all()), n)
 
-        With `begin`, and with `end`, those that are shown from one time on the file's clock until before the other.
+    def steady(self, fps: Rate, n: int = 32, span: Span = (None, None)) -> Iterator[np.ndarray]:
+        """Frames at a constant rate, by the file's time stamps, RGB uint8 [<= n, H, W, 3].
+
+        Times count from the beginning of `span` (begin, end; seconds on the file's clock, None: the first frame's and
+        the last one's end). Raises InputError for a broken clock.
         """
-        picture = _Picture(*self._size)
-        frames = self._all() if begin is None else self._between(begin, end)
-        return stacked(map(picture, frames), n)
+        rate, begin = as_rate(fps), self.start if span[0] is None else span[0]
+        return stacked(_drawn(self._timed(*span), rate, begin, RGBConverter(*self._size)), n)
 
-    def steady(self, fps: Rate, n: int = 32) -> Iterator[np.ndarray]:
-        """The same at a constant rate, by the file's time stamps: frame k is what is on screen at (k + 1/2) / fps.
+    def steady_backwards(self, fps: Rate, n: int = 32, span: Span = (None, None)) -> Iterator[np.ndarray]:
+        """The frames of `steady`, the last first.
 
-        Times count from the first frame, which need not be the file's zero. A rate that varies, frames that were left
-        out and other rates than `fps` thus keep in step with the sound. Raises InputError for a broken clock.
+        They are decoded one stretch between two key frames after the other, from the last to the first; of each stretch
+        as many frames are held as fit into a fixed number of bytes, and only a longer one is gone through again.
         """
-        return stacked(self._steady(as_rate(fps)), n)
+        rate, begin = as_rate(fps), self.start if span[0] is None else span[0]
+        return stacked(_drawn(self._timed_backwards(*span), rate, begin, RGBConverter(*self._size)), n)
 
-    def _steady(self, rate: Fraction) -> Iterator[np.ndarray]:
-        picture = _Picture(*self._size)
-        count = 0
+    def _stamps(self) -> tuple[list[Fraction], bool]:
+        """Times of the first frames, rising, by their packets alone, and whether these are all there are."""
+        times: list[Fraction] = []
         with self._opened() as container:
-            for frame, end in self._shown(container):
-                drawn = None
-                while frame_centre(count, rate) < end:
-                    drawn = picture(frame) if drawn is None else drawn
-                    yield drawn
-                    count += 1
+            try:
+                for packet in container.demux(container.streams[self._index]):
+                    self._check()
+                    if packet.pts is not None and packet.time_base is not None and not packet.is_discard:
+                        times.append(Fraction(packet.pts * packet.time_base))
+                    if len(times) == _LOOKED_AT + 64:  # in the order of decoding: the last of them may lack neighbours
+                        return sorted(times)[:_LOOKED_AT], False
+            except av.FFmpegError:
+                return sorted(times), False
+        return sorted(times) or [Fraction(0)], True
 
-    def key_times(self) -> list[Fraction]:
-        """Times of the key frames in seconds on the file's clock, rising: where decoding can begin."""
-        times = []
-        with self._opened() as container:
-            stream = container.streams.video[0]
-            for packet in container.demux(stream):
-                self._check()
-                if packet.is_keyframe and packet.pts is not None and packet.time_base is not None:
-                    times.append(Fraction(packet.pts * packet.time_base))
-        if not times:
-            raise InputError(
-                f"{self.path.name} has frames without times, so it cannot be played backwards; write it again as .mp4."
-            )
+    def _stretches(self, begin: Fraction | None, end: Fraction | None) -> list[Span]:
+        """Stretches of the file that can be decoded one by one, in order: each begins with a key frame."""
+        times = self._key_times()
+        if begin is None and not times:
+            return [(None, end)]  # no clock at all: one stretch
         # What lies before the first key frame, if anything, is decoded with it.
-        return [min(times[0], self.start), *sorted(times[1:])]
+        first = min([*times, self.start]) if begin is None else begin
+        keys = [first, *(key for key in sorted(set(times)) if key > first and (end is None or key < end))]
+        return list(zip(keys, [*keys[1:], end], strict=True))
 
-    def backwards(self, begin: Fraction, end: Fraction | None) -> Iterator[np.ndarray]:
-        """Frames shown from `begin`, best a key frame's time, until before `end` (None: to the last), the last first.
+    def _key_times(self) -> list[Fraction]:
+        if self._keys is None:
+            times = []
+            with self._opened() as container:
+                for packet in container.demux(container.streams[self._index]):
+                    self._check()
+                    if packet.is_keyframe and packet.pts is not None and packet.time_base is not None:
+                        times.append(Fraction(packet.pts * packet.time_base))
+            self._keys = times
+        return self._keys
 
-        RGB uint8 [H, W, 3] each. They are decoded from `begin` on, and of the last as many are held as fit into a fixed
-        number of bytes: only a stretch that is longer than that is gone through again.
-        """
-        picture = _Picture(*self._size)
-        stop: int | None = None
-        while stop is None or stop > 0:
-            held, stop = self._last(begin, end, stop)
-            while held:
-                self._check()
-                yield picture(held.pop())
+    def _timed_backwards(self, begin: Fraction | None, end: Fraction | None) -> Iterator[_Timed]:
+        """The frames of `_timed`, the last first."""
+        for stretch in reversed(self._stretches(begin, end)):
+            stop: int | None = None
+            while stop is None or stop > 0:
+                held, stop = self._last(stretch, stop)
+                while held:
+                    self._check()
+                    yield held.pop()
 
-    def _last(self, begin: Fraction, end: Fraction | None, stop: int | None) -> tuple[deque[av.VideoFrame], int]:
-        """The last frames of `_between` before the one numbered `stop`, as many as may be held, and the first's number.
+    def _last(self, stretch: Span, stop: int | None) -> tuple[deque[_Timed], int]:
+        """The last frames of a stretch before the one numbered `stop`, as many as may be held, and the first's number.
 
         Frames are held as they were decoded, which is half the size of RGB.
         """
-        held: deque[av.VideoFrame] = deque()
-        bytes_held, count = 0, 0
-        for frame in self._between(begin, end, stop):
-            held.append(frame)
-            bytes_held += _size_of(frame)
+        held: deque[_Timed] = deque()
+        bytes_held = count = 0
+        for timed in self._timed(*stretch):
+            if count == stop:
+                break
+            held.append(timed)
+            bytes_held += _size_of(timed.frame)
             count += 1
             while bytes_held > _HELD_BYTES and len(held) > 1:
-                bytes_held -= _size_of(held.popleft())
+                bytes_held -= _size_of(held.popleft().frame)
         return held, count - len(held)
+
+    def _timed(self, begin: Fraction | None, end: Fraction | None) -> Iterator[_Timed]:
+        """The frames on screen from `begin` until `end`, in order."""
+        usual = 1 / self.fps
+        before: _Timed | None = None
+        for frame in self._all() if begin is None else self._from(begin):
+            stamp = _seconds(frame)
+            if before is None:
+                time = self.start if stamp is None else stamp
+            else:
+                time = before.begin + usual if stamp is None else max(stamp, before.begin)
+                if time - before.begin > _LONGEST:
+                    since, until = (float(moment - self.start) for moment in (before.begin, time))
+                    raise InputError(
+                        f"{self.path.name}: its clock jumps from {since:.1f} to {until:.1f} s; write the file again "
+                        "with FFmpeg so that its time stamps are whole."
+                    )
+                yield from _within(before.frame, before.begin, time, begin, end)
+            before = _Timed(frame, time, time)
+            if end is not None and time >= end:
+                return
+        if before is not None:
+            last = before.frame
+            ticks = getattr(last, "duration", None)  # PyAV knows it from 14.3 on
+            length = Fraction(ticks * last.time_base) if ticks and last.time_base else usual
+            yield from _within(last, before.begin, before.begin + length, begin, end)
 
     def _all(self) -> Iterator[av.VideoFrame]:
         with self._opened() as container:
             yield from self._decoded(container)
 
-    def _between(self, begin: Fraction, end: Fraction | None, most: int | None = None) -> Iterator[av.VideoFrame]:
-        with self._opened() as container:
-            stream = container.streams.video[0]
-            container.seek(int(begin / stream.time_base), stream=stream, backward=True)
-            count = 0
-            for frame in self._decoded(container):
-                time = _seconds(frame)
-                if time is None or time < begin:
-                    continue
-                if (end is not None and time >= end) or count == most:
-                    return
-                count += 1
-                yield frame
+    def _from(self, begin: Fraction) -> Iterator[av.VideoFrame]:
+        """Frames from the one that is on screen at `begin`, or from an earlier one.
 
-    def _shown(self, container: av.container.InputContainer) -> Iterator[tuple[av.VideoFrame, Fraction]]:
-        """Each frame and the time until which it is shown, from the first frame on."""
-        usual = 1 / self.fps
-        before: tuple[av.VideoFrame, Fraction] | None = None
-        for frame in self._decoded(container):
-            stamp = _seconds(frame)
-            if before is None:
-                before = frame, Fraction(0)
-                continue
-            begins = before[1] + usual if stamp is None else stamp - self.start
-            if begins - before[1] > _LONGEST:
-                raise InputError(
-                    f"{self.path.name}: its clock jumps from {float(before[1]):.1f} to {float(begins):.1f} s; "
-                    "write the file again with FFmpeg so that its time stamps are whole."
-                )
-            yield before[0], begins
-            before = frame, max(begins, before[1])
-        if before is not None:
-            last = before[0]
-            ticks = getattr(last, "duration", None)  # PyAV knows it from 14.3 on
-            length = Fraction(ticks * last.time_base) if ticks and last.time_base else usual
-            yield last, before[1] + length
+        Not every container seeks well (MPEG-TS lands behind the key frame), so where it landed is looked at.
+        """
+        for back in _FURTHER_BACK:
+            if begin - back <= self.start and back:
+                break
+            with self._opened() as container:
+                stream = container.streams[self._index]
+                try:
+                    container.seek(int((begin - back) / stream.time_base), stream=stream, backward=True)
+                except av.FFmpegError:
+                    break
+                frames = self._decoded(container)
+                first = next(frames, None)
+                time = first and _seconds(first)
+                if first is not None and time is not None and time <= begin:
+                    yield first
+                    yield from frames
+                    return
+        yield from self._all()
 
     def _opened(self) -> av.container.InputContainer:
         container = open_input(self.path, "video")
-        if not container.streams.video:
-            container.close()
-            raise InputError(f"{self.path.name} has no pictures; give a video file")
-        container.streams.video[0].thread_type = "AUTO"
+        if hasattr(self, "_index"):
+            container.streams[self._index].thread_type = "AUTO"
         return container
 
     def _decoded(self, container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
         damaged = 0
-        packets = container.demux(container.streams.video[0])
+        packets = container.demux(container.streams[self._index])
         while True:
             self._check()
             try:
@@ -191,12 +234,35 @@ class VideoReader:
                 break
             try:
                 frames = packet.decode()
-            except av.error.InvalidDataError:
+            except (av.FFmpegError, NotImplementedError):
                 damaged += 1
                 continue
             yield from frames
         if damaged:
             log.warning("%s is damaged: %d packets did not decode and were left out", self.path.name, damaged)
+
+
+def _drawn(
+    frames: Iterable[_Timed],
+    rate: Fraction,
+    begin: Fraction,
+    convert: RGBConverter,
+) -> Iterator[np.ndarray]:
+    """Each frame as often as it is shown at a constant rate from `begin` on."""
+    for timed in frames:
+        first, stop = (frames_before(time - begin, rate) for time in (timed.begin, timed.end))
+        if stop > first:
+            yield from repeat(convert(timed.frame), stop - first)
+
+
+def _within(
+    frame: av.VideoFrame, shown: Fraction, until: Fraction, begin: Fraction | None, end: Fraction | None
+) -> Iterator[_Timed]:
+    """The part of a frame's time that lies between `begin` and `end`, if any."""
+    shown = shown if begin is None else max(shown, begin)
+    until = until if end is None else min(until, end)
+    if until > shown:
+        yield _Timed(frame, shown, until)
 
 
 def stacked(frames: Iterable[np.ndarray], n: int) -> Iterator[np.ndarray]:
@@ -222,29 +288,3 @@ def _size_of(frame: av.VideoFrame) -> int:
 def _seconds(frame: av.VideoFrame) -> Fraction | None:
     """A frame's time on the file's clock, where it has one."""
     return None if frame.pts is None or frame.time_base is None else Fraction(frame.pts * frame.time_base)
-
-
-class _Picture:
-    """Decoded frames as upright RGB [H, W, 3] of one size: telephones film sideways and note it in the file."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self._size = {"width": width, "height": height}
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        untagged = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
-        full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
-        source = _COLOURS.get(frame.colorspace, untagged)
-        # RGB has no such matrix; a different one only makes PyAV 14 pass on the other settings.
-        target = Colorspace.ITU601 if source == Colorspace.ITU709 else Colorspace.ITU709
-        rgb = self._reformatter.reformat(
-            frame,
-            format="rgb24",
-            src_colorspace=source,
-            dst_colorspace=target,
-            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=_UNBIASED,
-            **self._size,
-        )
-        return np.rot90(rgb.to_ndarray(), k=round(frame.rotation / 90) % 4)
