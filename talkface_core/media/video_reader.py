@@ -8,6 +8,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import repeat
@@ -31,6 +32,10 @@ _CHUNK_BYTES = 64 * 2**20
 _LONGEST = 3600
 # Frames whose stamps are looked at for the rate: two minutes, or a short film's all.
 _LOOKED_AT = 3000
+# MPEG program streams have a constant rate, and stamps on packs instead of frames: frames carry a neighbour's time,
+# after a seek more than ever, and all packets are flagged as key frames.
+_PROGRAM_STREAM = "mpeg"
+_JUMP = Fraction(1, 2)  # seconds that such a stamp may be off
 # Seconds that a seek goes back further where it landed too late; the last resort is the file's beginning.
 _FURTHER_BACK = (0, 1, 4, 16, 64)
 
@@ -63,6 +68,7 @@ class VideoReader:
         with self._opened() as container:
             stream = video_stream(container, self.path.name)
             self._index = stream.index
+            self._stamps_packs = container.format.name == _PROGRAM_STREAM
             first = next(self._decoded(container), None)
             if first is None:
                 raise InputError(f"{self.path.name} holds no picture that decodes; is it cut off or damaged?")
@@ -100,38 +106,39 @@ class VideoReader:
 
     def _stamps(self) -> tuple[list[Fraction], bool]:
         """Times of the first frames, rising, by their packets alone, and whether these are all there are."""
-        times: list[Fraction] = []
-        with self._opened() as container:
-            try:
-                for packet in container.demux(container.streams[self._index]):
-                    self._check()
-                    if packet.pts is not None and packet.time_base is not None and not packet.is_discard:
-                        times.append(Fraction(packet.pts * packet.time_base))
-                    if len(times) == _LOOKED_AT + 64:  # in the order of decoding: the last of them may lack neighbours
-                        return sorted(times)[:_LOOKED_AT], False
-            except av.FFmpegError:
-                return sorted(times), False
-        return sorted(times) or [Fraction(0)], True
+        times: list[Fraction | None] = []
+        whole = False
+        with self._opened() as container, suppress(av.FFmpegError):
+            for packet in container.demux(container.streams[self._index]):
+                self._check()
+                if packet.size and not packet.is_discard:
+                    times.append(_seconds(packet))
+                if len(times) == _LOOKED_AT + 64:  # in the order of decoding: the last of them may lack neighbours
+                    break
+            else:
+                whole = True
+        known = sorted(time for time in times if time is not None)
+        if not known or len(known) < len(times) or self._stamps_packs:
+            return [self.start], False  # stamps on some frames alone tell nothing of the rate
+        return known if whole else known[:_LOOKED_AT], whole
 
     def _stretches(self, begin: Fraction | None, end: Fraction | None) -> list[Span]:
         """Stretches of the file that can be decoded one by one, in order: each begins with a key frame."""
         times = self._key_times()
-        if begin is None and not times:
-            return [(None, end)]  # no clock at all: one stretch
+        if not times:
+            return [(begin, end)]  # nowhere to seek to: one stretch
         # What lies before the first key frame, if anything, is decoded with it.
         first = min([*times, self.start]) if begin is None else begin
         keys = [first, *(key for key in sorted(set(times)) if key > first and (end is None or key < end))]
         return list(zip(keys, [*keys[1:], end], strict=True))
 
     def _key_times(self) -> list[Fraction]:
+        """Times of the frames that decoding can begin with; found once."""
         if self._keys is None:
-            times = []
             with self._opened() as container:
-                for packet in container.demux(container.streams[self._index]):
-                    self._check()
-                    if packet.is_keyframe and packet.pts is not None and packet.time_base is not None:
-                        times.append(Fraction(packet.pts * packet.time_base))
-            self._keys = times
+                packets = () if self._stamps_packs else container.demux(container.streams[self._index])
+                times = (_seconds(packet) for packet in packets if packet.is_keyframe)
+                self._keys = [time for time in times if time is not None]
         return self._keys
 
     def _timed_backwards(self, begin: Fraction | None, end: Fraction | None) -> Iterator[_Timed]:
@@ -170,7 +177,10 @@ class VideoReader:
             if before is None:
                 time = self.start if stamp is None else stamp
             else:
-                time = before.begin + usual if stamp is None else max(stamp, before.begin)
+                expected = before.begin + usual
+                if stamp is None or (self._stamps_packs and abs(stamp - expected) < _JUMP):
+                    stamp = expected
+                time = max(stamp, before.begin)
                 if time - before.begin > _LONGEST:
                     since, until = (float(moment - self.start) for moment in (before.begin, time))
                     raise InputError(
@@ -196,7 +206,7 @@ class VideoReader:
 
         Not every container seeks well (MPEG-TS lands behind the key frame), so where it landed is looked at.
         """
-        for back in _FURTHER_BACK:
+        for back in _FURTHER_BACK if self._key_times() else ():
             if begin - back <= self.start and back:
                 break
             with self._opened() as container:
@@ -208,7 +218,7 @@ class VideoReader:
                 frames = self._decoded(container)
                 first = next(frames, None)
                 time = first and _seconds(first)
-                if first is not None and time is not None and time <= begin:
+                if first is not None and first.key_frame and time is not None and time <= begin:
                     yield first
                     yield from frames
                     return
@@ -285,6 +295,6 @@ def _size_of(frame: av.VideoFrame) -> int:
     return sum(plane.buffer_size for plane in frame.planes)
 
 
-def _seconds(frame: av.VideoFrame) -> Fraction | None:
-    """A frame's time on the file's clock, where it has one."""
-    return None if frame.pts is None or frame.time_base is None else Fraction(frame.pts * frame.time_base)
+def _seconds(item: av.VideoFrame | av.Packet) -> Fraction | None:
+    """The time of a frame, or of that in a packet, on the file's clock, where it has one."""
+    return None if item.pts is None or item.time_base is None else Fraction(item.pts * item.time_base)
