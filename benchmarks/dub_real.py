@@ -26,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.wav2lip_quality import opening
 from talkface_core.evaluation.metrics import flicker, mouth_lag, pearson
 from talkface_core.faces.align import FaceCrop, align, crop_faces
 from talkface_core.faces.bundled import BundledDetector, load_bundled
+from talkface_core.faces.landmarks import mouth_opening
 from talkface_core.faces.paste import mouth_mask
 from talkface_core.footage.film import find_films
 from talkface_core.ladtalk.model import BUNDLED, LaDTalk, load_ladtalk
@@ -124,7 +124,8 @@ def dubbed(
         now, points = crop.part(done, stop), track.landmarks[done:stop]
         pair = (plain[: len(spoken)], spoken)
         crops = (crop_faces(frames, now) for frames in pair)
-        openings = (opening(np.stack([f.landmarks.numpy() for f in reader.follow(frames, points)])) for frames in pair)
+        followed = ([face.landmarks.numpy() for face in reader.follow(frames, points)] for frames in pair)
+        openings = (mouth_opening(np.stack(found)) for found in followed)
         parts.append((*crops, *openings))
         done = stop
     before, after, old, new = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -13,6 +13,7 @@ import soxr
 from numpy.typing import NDArray
 
 from talkface_core.faces.bundled import load_bundled
+from talkface_core.faces.landmarks import INNER_LIP_PAIRS, face_height
 
 from .server import ROOT
 
@@ -115,8 +116,8 @@ def mouth_opening(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         points += [face.landmarks for face in reader.follow(frames[start : start + 8], near)]
         near = points[-1]
     found = np.stack(points)
-    gap = np.linalg.norm(found[:, 62] - found[:, 66], axis=-1)
-    return gap / np.linalg.norm(found[:, 27] - found[:, 8], axis=-1)
+    upper, lower = INNER_LIP_PAIRS[1]
+    return np.linalg.norm(found[:, upper] - found[:, lower], axis=-1) / face_height(found)
 
 
 def encode_mp3(path: Path, minutes: float, rate: int = 48_000) -> Path:

@@ -13,6 +13,7 @@ from einops import rearrange
 
 from talkface_core.evaluation.metrics import as_pictures, mouth_lag, pearson, psnr
 from talkface_core.evaluation.probe import Reading, load_probe
+from talkface_core.faces.landmarks import EYES, MOUTH
 from talkface_core.media.video import SYNTHETIC_MARK
 
 from .client import SUCCESS, Prompt
@@ -100,7 +101,7 @@ def test_the_face_follows_the_speech(film: Film, reading: Reading) -> None:
 
 def test_the_face_stays_a_face(film: Film, reading: Reading) -> None:
     """Points where a face has them in every frame, and no jumps from one frame to the next."""
-    eyes, mouth = reading.landmarks[:, 36:48].mean(1), reading.landmarks[:, 48:68].mean(1)
+    eyes, mouth = reading.landmarks[:, EYES].mean(1), reading.landmarks[:, MOUTH].mean(1)
     assert ((mouth - eyes)[:, 1] > 0.1).all()
     assert np.abs(np.diff(reading.landmarks.mean(1), axis=0)).max() < 0.03
     assert film.frames.std(axis=(1, 2, 3)).min() > 20

@@ -9,6 +9,7 @@ import torch
 
 from talkface_core.evaluation.metrics import pearson
 from talkface_core.faces.bundled import load_bundled
+from talkface_core.faces.landmarks import mouth_opening
 from talkface_core.faces.track import FaceTrack
 from talkface_core.ladtalk.model import load_ladtalk
 from talkface_core.ladtalk.pipeline import Painter, dub
@@ -17,12 +18,6 @@ from talkface_core.media.playback import FilmBatch
 from talkface_core.media.video_reader import VideoReader
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
-
-
-def opening(landmarks: np.ndarray) -> np.ndarray:
-    """Gap of the inner lips [T] by the height from the eyes to the chin, of landmarks [T,68,2]."""
-    gap = np.linalg.norm(landmarks[:, 62] - landmarks[:, 66], axis=-1)
-    return gap / np.linalg.norm(landmarks[:, 27] - landmarks[:, 8], axis=-1)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +32,7 @@ def says():
         source = audio_source({"waveform": wave[None, None], "sample_rate": 16000})
         film = FilmBatch(torch.from_numpy(frames), 25)
         made = np.concatenate(list(dub(Painter(model.lips, model.sovqae), film, track, source)))
-        return opening(np.stack([face.landmarks.numpy() for face in reader.follow(made, track.landmarks)]))
+        return mouth_opening(np.stack([face.landmarks.numpy() for face in reader.follow(made, track.landmarks)]))
 
     return run
 
