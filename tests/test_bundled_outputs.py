@@ -1,0 +1,162 @@
+"""The bundled weights say what they said when they were trained: a few numbers of each network, on drawn inputs."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from talkface_core.dae_talker.model import load_dae_talker
+from talkface_core.evaluation.probe import load_probe
+from talkface_core.faces.bundled import load_bundled
+from talkface_core.ladtalk.model import load_ladtalk
+from talkface_core.sync.syncnet import load_syncnet
+
+GOLDEN: dict[str, list[float]] = {
+    "autoencoder": [
+        0.10019,
+        0.06236,
+        -0.0083559,
+        -0.0060078,
+        -0.10954,
+        -0.066783,
+        -0.027234,
+        0.042465,
+        0.081291,
+        0.011713,
+    ],
+    "speech2latent": [
+        0.15414,
+        -0.29745,
+        -0.31865,
+        -0.27166,
+        -0.11178,
+        0.0051947,
+        0.00014338,
+        0.015105,
+        0.013666,
+        0.0082404,
+        5.1523,
+        5.4721,
+        2.6241,
+        1.54,
+        6.0773,
+    ],
+    "wav2lip": [0.74999, 0.66667, 0.31777, 0.27953, 0.91127],
+    "sovqae": [0.49365, -0.53973, 0.42183, -0.39588, 0.1113],
+    "faces": [
+        -3.7244,
+        0.53896,
+        0.28023,
+        0.96275,
+        0.051506,
+        0.25207,
+        0.33004,
+        0.50472,
+        0.46656,
+        0.44687,
+        -11.964,
+        -11.964,
+        -11.964,
+        -11.964,
+        -11.964,
+        -16.182,
+        -16.182,
+        6.0208,
+        6.0208,
+        6.5411,
+    ],
+    "syncnet": [
+        0.10211,
+        0.073218,
+        0.011339,
+        0.055395,
+        -0.0067338,
+        -0.039158,
+        -0.082873,
+        -0.0015781,
+        -0.011746,
+        -0.098928,
+    ],
+    "probe": [
+        0.51509,
+        0.51418,
+        0.49295,
+        0.46252,
+        0.47583,
+        -0.0054966,
+        -0.0054966,
+        -0.0054966,
+        -0.0054966,
+        -0.0054966,
+        0.0089789,
+        0.0089789,
+        0.0089789,
+        0.0089789,
+        0.0089789,
+        13.162,
+        13.162,
+        -1.6564,
+        -1.6564,
+        8.785,
+    ],
+}
+"""Each network's output at five places, evenly spread, in float32."""
+
+
+def waves(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Numbers between `low` and `high` that need no generator, and so are the same in every version."""
+    n = torch.arange(torch.Size(shape).numel(), dtype=torch.float64)
+    return (low + (high - low) * (0.5 + 0.25 * torch.sin(0.05 * n) + 0.25 * torch.cos(0.0071 * n))).float().view(shape)
+
+
+def autoencoder() -> tuple[Tensor, ...]:
+    net = load_dae_talker(device="cpu", dtype=torch.float32).autoencoder
+    z = net.encode(waves(1, 3, 128, 128, low=-1))
+    return z, net(waves(1, 3, 128, 128, low=-2, high=2), torch.tensor([700]), z)
+
+
+def speech2latent() -> tuple[Tensor, ...]:
+    speech = load_dae_talker(device="cpu", dtype=torch.float32).speech
+    mel = waves(1, 80, 80, low=-4, high=4)
+    out = speech.speech2latent(mel, 25)
+    return out.latents, out.pose, speech.gate(mel)
+
+
+def wav2lip() -> tuple[Tensor, ...]:
+    net = load_ladtalk(device="cpu", dtype=torch.float32).lips.wav2lip
+    return (net(waves(1, 3, 96, 96), waves(1, 3, 96, 96).flip(3), waves(1, 1, 80, 16, low=-4, high=4)),)
+
+
+def sovqae() -> tuple[Tensor, ...]:
+    net = load_ladtalk(device="cpu", dtype=torch.float32).sovqae
+    return (net(waves(1, 3, 64, 64, low=-1)).frames,)
+
+
+def faces() -> tuple[Tensor, ...]:
+    detector = load_bundled(dtype=torch.float32)
+    read = detector.reader(waves(1, 3, 128, 128, low=-1))
+    return detector.finder(waves(1, 3, 128, 128, low=-1)), *read.values()
+
+
+def syncnet() -> tuple[Tensor, ...]:
+    return load_syncnet("sync_tiny")(waves(1, 5, 3, 48, 96), waves(1, 1, 80, 16, low=-4, high=4))
+
+
+def probe() -> tuple[Tensor, ...]:
+    return tuple(load_probe()(waves(1, 3, 128, 128, low=-1)).values())
+
+
+NETWORKS = (autoencoder, speech2latent, wav2lip, sovqae, faces, syncnet, probe)
+
+
+def told(network: Callable[[], tuple[Tensor, ...]]) -> list[float]:
+    """Five numbers of each output."""
+    with torch.inference_mode():
+        flat = [values.flatten().double() for values in network()]
+    return [float(values[int(k * (len(values) - 1) / 4)]) for values in flat for k in range(5)]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+def test_outputs_are_those_of_old(network: Callable[[], tuple[Tensor, ...]]) -> None:
+    assert told(network) == pytest.approx(GOLDEN[network.__name__], abs=2e-4, rel=1e-3)
