@@ -89,13 +89,6 @@ class PoseAdaptor(nn.Module):
         return x + self.projection(control), used, predicted
 
 
-def constant_pose(angles: tuple[float, float, float], frames: int) -> Tensor:
-    """One pose held for all frames: (yaw, pitch, roll) degrees -> [frames, 3]."""
-    if not all(abs(a) <= POSE_UNIT for a in angles):
-        raise InputError(f"pose {tuple(angles)} is outside -90..90 degrees: give yaw,pitch,roll in degrees")
-    return torch.tensor(angles, dtype=torch.float32).expand(frames, 3).clone()
-
-
 def sway_track(motion: Tensor, frames: int, fps: float = 25.0, seed: int = 0) -> Tensor:
     """Idle motion of the head [frames, 3] in degrees, to be added to the predicted pose.
 

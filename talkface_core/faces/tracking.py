@@ -65,12 +65,6 @@ def track_faces(
     return smooth(track, smoothing) if len(track) > 1 else track
 
 
-def track_image(image: Any, detector: Detector, choice: FaceChoice | None = None) -> FaceTrack:
-    """The face of a single picture [1,H,W,3] or [H,W,3]. Raises InputError that says what to change if it has none."""
-    frames = image[None] if len(image.shape) == 3 else image
-    return track_faces([frames], 1, detector, choice, smoothing=0)
-
-
 class _Tracker:
     """What is known of the face so far."""
 

@@ -11,7 +11,6 @@ different people filmed alike by 1.1 or more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -74,12 +73,6 @@ def signature(frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.f
     chromas = np.bincount(cells, minlength=_CHROMAS**2)
     picture = cv2.resize(luma, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
     return picture, (np.concatenate([lumas, chromas]) / luma.size).astype(np.float16)
-
-
-def gather_signatures(frames: Iterable[NDArray[np.uint8]]) -> Signatures:
-    """The signatures of frames [H,W,3] in turn."""
-    made = [signature(frame) for frame in frames]
-    return join_signatures(made)
 
 
 def join_signatures(made: list[tuple[NDArray[np.uint8], NDArray[np.float16]]]) -> Signatures:

@@ -54,11 +54,6 @@ def _nearest_rate(rate: Fraction) -> Fraction:
     return nearest if nearest > 0 else rate
 
 
-def seconds_of(index: int, rate: Rate) -> Fraction:
-    """Time at which sample, step or frame `index` begins, in seconds: index / rate."""
-    return Fraction(index) / as_rate(rate)
-
-
 def frame_count(samples: int, sample_rate: int, fps: Rate) -> int:
     """Frames that cover `samples` audio samples: exactly ceil(samples / sample_rate * fps)."""
     if samples < 0:
@@ -74,11 +69,6 @@ def resampled_count(samples: int, from_rate: int, to_rate: int) -> int:
 def frame_centre(index: int, fps: Rate) -> Fraction:
     """The moment that frame `index` shows, in seconds: (index + 1/2) / fps."""
     return Fraction(2 * index + 1, 2) / as_rate(fps)
-
-
-def frame_at(seconds: Fraction | int | float, fps: Rate) -> int:
-    """Index of the frame on screen at a time in seconds: floor(seconds * fps)."""
-    return math.floor(Fraction(seconds) * as_rate(fps))
 
 
 def step_at(seconds: Fraction, rate: Rate, offset: Fraction = Fraction(0)) -> int:

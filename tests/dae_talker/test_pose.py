@@ -6,7 +6,6 @@ import torch
 from talkface_core.dae_talker.pose import (
     PoseAdaptor,
     blink_track,
-    constant_pose,
     pose_degrees,
     pose_units,
     sway_track,
@@ -75,13 +74,6 @@ def test_units():
     degrees = torch.tensor([45.0, -90.0, 120.0])
     assert pose_units(degrees).tolist() == [0.5, -1.0, 1.0]
     torch.testing.assert_close(pose_degrees(pose_units(degrees[:2])), degrees[:2])
-
-
-def test_constant_pose():
-    assert constant_pose((15.0, 0.0, -3.0), 4).tolist() == [[15.0, 0.0, -3.0]] * 4
-    for bad in (95.0, float("nan")):
-        with pytest.raises(InputError, match=r"-90\.\.90"):
-            constant_pose((bad, 0.0, 0.0), 4)
 
 
 def test_blinks_are_short_regular_and_reproducible():

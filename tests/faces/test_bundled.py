@@ -11,7 +11,7 @@ from talkface_core.errors import InputError
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.choose import FaceChoice
 from talkface_core.faces.solve_pose import head_pose
-from talkface_core.faces.tracking import track_faces, track_image
+from talkface_core.faces.tracking import track_faces
 from talkface_core.media.video_reader import VideoReader
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
@@ -100,7 +100,7 @@ def test_two_people_are_told_apart(detector, frames, truth):
     other, right = placed(frames[0], truth["landmarks"][0], (256, 512), 1.7, 0, (380, 128))
     picture[:, 256:] = other[:, 256:]
     for choice, points in ((FaceChoice("leftmost"), left), (FaceChoice("largest"), right)):
-        assert nme(track_image(picture, detector, choice).landmarks[0], points) < 0.05
+        assert nme(track_faces([picture[None]], 1, detector, choice).landmarks[0], points) < 0.05
 
 
 def test_no_face_is_an_error_that_says_what_to_do(detector):
@@ -108,4 +108,4 @@ def test_no_face_is_an_error_that_says_what_to_do(detector):
     noise = cv2.resize(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
     for picture in (noise, np.zeros((100, 60, 3), np.uint8)):
         with pytest.raises(InputError, match=r"no face in the picture.*at least 40 px"):
-            track_image(picture, detector)
+            track_faces([picture[None]], 1, detector)

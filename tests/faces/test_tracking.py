@@ -9,7 +9,7 @@ import torch
 from talkface_core.errors import InputError
 from talkface_core.faces.choose import FaceChoice
 from talkface_core.faces.face import Detector, Face
-from talkface_core.faces.tracking import CutFinder, track_faces, track_image
+from talkface_core.faces.tracking import CutFinder, track_faces
 
 SIZE = (60, 80)
 
@@ -146,9 +146,8 @@ def test_a_single_picture_without_a_face_says_what_to_change():
     with pytest.raises(
         InputError, match=r"no face in the picture of 80x60 px scores 0\.5 or more.*lower the threshold"
     ):
-        track_image(film(None)[0], Seer())
-    track = track_image(torch.from_numpy(film((5, 10))), Seer())
-    assert len(track) == 1
+        track_faces([film(None)], 1, Seer())
+    assert len(track_faces([torch.from_numpy(film((5, 10)))], 1, Seer())) == 1
 
 
 def test_wrong_footage_is_refused():

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from talkface_core.footage.scenes import Scene, distance, find_cuts, find_scenes, gather_signatures, signature
+from talkface_core.footage.scenes import Scene, Signatures, distance, find_cuts, find_scenes, join_signatures, signature
 
 SIZE = (72, 128)
 
@@ -32,8 +32,12 @@ def talk(seed: int, frames: int) -> list[np.ndarray]:
     return out
 
 
+def signatures(frames: list[np.ndarray]) -> Signatures:
+    return join_signatures([signature(frame) for frame in frames])
+
+
 def scenes(frames: list[np.ndarray]) -> list[tuple[int, int]]:
-    return [(scene.start, scene.stop) for scene in find_scenes(gather_signatures(frames))]
+    return [(scene.start, scene.stop) for scene in find_scenes(signatures(frames))]
 
 
 def dissolve(a: list[np.ndarray], b: list[np.ndarray], n: int) -> list[np.ndarray]:
@@ -103,16 +107,16 @@ def test_a_camera_that_pans_or_zooms_shows_one_scene(speed):
 
 
 def test_short_films_and_none():
-    assert find_scenes(gather_signatures([])) == []
-    assert find_scenes(gather_signatures(talk(1, 1))) == [Scene(0, 1)]
-    assert find_cuts(gather_signatures([picture(1), picture(2)])) == [1]
+    assert find_scenes(signatures([])) == []
+    assert find_scenes(signatures(talk(1, 1))) == [Scene(0, 1)]
+    assert find_cuts(signatures([picture(1), picture(2)])) == [1]
 
 
 def test_a_signature_is_small_and_a_distance_has_its_bounds():
     small, colours = signature(picture(1))
     assert (small.dtype, small.shape) == (np.uint8, (18, 32))
     assert colours.sum() == pytest.approx(2, abs=0.01)
-    both = gather_signatures([picture(1), picture(1), 255 - picture(1), np.zeros((*SIZE, 3), np.uint8)])
+    both = signatures([picture(1), picture(1), 255 - picture(1), np.zeros((*SIZE, 3), np.uint8)])
     assert distance(both, 0, 1) == 0
     assert distance(both, 0, 2) == pytest.approx(2, abs=0.1)
     assert distance(both, 0, 3) == pytest.approx(2, abs=0.1)
