@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from ..atomic import whole_file
 from ..errors import InputError
 from ..media.timebase import FPS
 from ..media.video_reader import VideoReader
+from ..parallel import worker_pool
 from .cut import Tools
 from .film import Film
 from .gather import SHEETS, gather
@@ -98,18 +98,13 @@ def _each(work: Callable[[Film], None], films: Sequence[Film], workers: int, sto
         for film in films:
             work(film)
         return
-    threads = torch.get_num_threads()
-    share = max(1, threads // workers)
-    with ThreadPoolExecutor(workers, "talkface", initializer=torch.set_num_threads, initargs=(share,)) as pool:
+    with worker_pool(workers) as pool:
         try:
             for future in as_completed([pool.submit(work, film) for film in films]):
                 future.result()
         except BaseException:
             stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
             raise
-        finally:
-            torch.set_num_threads(threads)
 
 
 class _State:

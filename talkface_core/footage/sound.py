@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -20,6 +21,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..media.audio import analysis_blocks
 from ..media.container import open_input
+from ..media.decode import Converter, Damage, decoded_frames
 from ..media.source import AudioSource, block_size, checked, interleaved, reblock
 from ..media.timebase import SAMPLE_RATE, step_at
 
@@ -72,32 +74,18 @@ class ClockedSound(AudioSource):
 
     def _pieces(self) -> Iterator[tuple[Fraction | None, Tensor]]:
         """Decoded sound [C,n] of one rate and number of channels, with the time of its first sample."""
-        convert: av.AudioResampler | None = None
-        kind = None
-        for frame in self._frames():
-            stamp = None if frame.pts is None else Fraction(frame.pts * frame.time_base)
-            if kind != (frame.format.name, frame.sample_rate, frame.layout.name):
-                kind = (frame.format.name, frame.sample_rate, frame.layout.name)
-                convert = av.AudioResampler(format="flt", layout=self._layout, rate=self.sample_rate)
-            for made in convert.resample(frame):
+        convert = Converter(self._layout, self.sample_rate)
+        for frame in chain(self._frames(), [None]):
+            stamp = None if frame is None or frame.pts is None else Fraction(frame.pts * frame.time_base)
+            for made in convert(frame):
                 packed = torch.from_numpy(made.to_ndarray()[0])
                 yield stamp, interleaved(packed, self.channels)
                 stamp = None
 
     def _frames(self) -> Iterator[av.AudioFrame]:
         with open_input(self.path, "audio") as container:
-            if not container.streams.audio:
-                return
-            packets = container.demux(container.streams.audio[0])
-            while True:
-                try:
-                    packet = next(packets)
-                except (StopIteration, av.FFmpegError):
-                    return
-                try:
-                    yield from (frame for frame in packet.decode() if frame.samples)
-                except av.error.InvalidDataError:
-                    continue
+            if container.streams.audio:
+                yield from decoded_frames(container, self.name, Damage())
 
 
 def mono_blocks(source: AudioSource) -> Iterator[NDArray[np.float32]]:

@@ -55,7 +55,7 @@ class FileAudio(AudioSource):
         self._warned = False
         self._num_samples: int | None = None
         with _opened(self.path) as container:
-            first = next(_frames(container, self.name, _Damage()), None)
+            first = next(decoded_frames(container, self.name, Damage()), None)
         if first is None:
             raise InputError(f"{self.name} holds no sound that decodes: it is empty, cut off or not what its name says")
         self.sample_rate, self.channels = first.sample_rate, first.layout.nb_channels
@@ -95,7 +95,7 @@ class FileAudio(AudioSource):
 
     def _decoded(self) -> Iterator[Tensor]:
         """Pieces [C, n] of the whole stream, without the silence that pads the codec's last frame."""
-        damage = _Damage()
+        damage = Damage()
         with _opened(self.path) as container:
             stream = container.streams.audio[0]
             promised = None
@@ -115,22 +115,22 @@ class FileAudio(AudioSource):
                     yield piece
         self._warn(damage, total, promised)
 
-    def _planes(self, container: av.container.InputContainer, damage: "_Damage") -> Iterator[Tensor]:
+    def _planes(self, container: av.container.InputContainer, damage: "Damage") -> Iterator[Tensor]:
         """Float planes; a stream that changes rate or channels midway is brought to what it began with."""
         convert = None
-        for frame in _frames(container, self.name, damage):
+        for frame in decoded_frames(container, self.name, damage):
             same = (frame.sample_rate, frame.layout.nb_channels) == (self.sample_rate, self.channels)
             # PyAV reads past the planes of a frame that has eight of them; packed samples are safe.
             risky = frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES
             if convert is not None or risky or not same:
-                convert = convert or _Converter(self._layout, self.sample_rate)
+                convert = convert or Converter(self._layout, self.sample_rate)
                 yield from map(_planes_of, convert(frame))
             else:
                 yield _planes_of(frame)
         if convert is not None:
             yield from map(_planes_of, convert(None))
 
-    def _warn(self, damage: "_Damage", total: int, promised: int | None) -> None:
+    def _warn(self, damage: "Damage", total: int, promised: int | None) -> None:
         if self._warned:
             return
         if damage.packets:
@@ -142,12 +142,14 @@ class FileAudio(AudioSource):
 
 
 @dataclass
-class _Damage:
+class Damage:
+    """What did not decode while a stream was read: a number of packets."""
+
     packets: int = 0
 
 
-class _Converter:
-    """Frames of any format, rate and layout to packed floats of one rate and layout."""
+class Converter:
+    """Frames of any format, rate and layout to packed floats of one rate and layout; None gives what is left."""
 
     def __init__(self, layout: str, rate: int) -> None:
         self._target = {"format": "flt", "layout": layout, "rate": rate}
@@ -176,7 +178,11 @@ def _opened(path: Path) -> av.container.InputContainer:
     return container
 
 
-def _frames(container: av.container.InputContainer, name: str, damage: _Damage) -> Iterator[av.AudioFrame]:
+def decoded_frames(container: av.container.InputContainer, name: str, damage: Damage) -> Iterator[av.AudioFrame]:
+    """The frames with sound of a container's first audio stream. What is damaged is left out and counted.
+
+    Raises InputError that calls the file `name` where FFmpeg has no decoder.
+    """
     packets = container.demux(container.streams.audio[0])
     while True:
         try:
