@@ -22,8 +22,8 @@ from talkface_core.datasets.aligned_faces import face_crops
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import psnr
 from talkface_core.ladtalk.degrade import Softness, soften
+from talkface_core.ladtalk.discriminators import PatchDiscriminatorConfig
 from talkface_core.ladtalk.enhance import restore
-from talkface_core.ladtalk.patch_discriminator import DiscriminatorConfig
 from talkface_core.ladtalk.recipe_sovqae import BATCHES, LOSSES, TRAINING, SOVQAERecipe
 from talkface_core.ladtalk.robustness import certify, same_codes
 from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
@@ -57,7 +57,7 @@ def main() -> None:
         training = replace(BATCHES["tiny"], batch_size=args.batch_size, patch=args.patch)
         torch.manual_seed(0)
         recipe = SOVQAERecipe(
-            made, str(args.data), SOVQAEConfig.preset("tiny"), DiscriminatorConfig.preset("tiny"), loss, training
+            made, str(args.data), SOVQAEConfig.preset("tiny"), PatchDiscriminatorConfig.preset("tiny"), loss, training
         )
         run = args.out / name.split()[0].lower()
         config = replace(TRAINING["tiny"], ema_decay=0.9)

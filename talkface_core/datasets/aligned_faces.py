@@ -48,10 +48,6 @@ class FaceCrops:
         inside = slice(self.pad, self.pad + self.size)
         return self.frames[index][:, inside, inside]
 
-    def inner_landmarks(self) -> NDArray[np.float32]:
-        """The landmarks in pixels of the crops proper [N, 68, 2]."""
-        return self.landmarks - np.float32(self.pad)
-
 
 def face_crops(clips: ClipSet, size: int, cache_dir: str | Path, pad: int = 0, quiet: bool = False) -> FaceCrops:
     """Cut the faces of a set with truth, `size` px square, out of its frames; from the cache where they are there.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..media.timebase import Rate, as_rate
-from .landmarks import OUTER_EYE_CORNERS, POINTS
+from .landmarks import POINTS
 
 # Frames of deviation of the Gaussian at strength 1: wide enough to still a jittery detector at 25 frames per second,
 # narrow enough that a nod survives. Strength scales it.
@@ -98,11 +98,6 @@ class FaceTrack:
         """Height of the 68 points' box in each frame, pixels [T]."""
         y = self.landmarks[..., 1]
         return y.amax(1) - y.amin(1)
-
-    def eye_distances(self) -> Tensor:
-        """Distance of the outer corners of the eyes, pixels [T]: the unit of landmark errors."""
-        right, left = OUTER_EYE_CORNERS
-        return (self.landmarks[:, left] - self.landmarks[:, right]).norm(dim=-1)
 
 
 def fill(landmarks: Tensor, valid: Tensor, size: tuple[int, int], fps: Rate, cuts: Sequence[int] = ()) -> FaceTrack:

@@ -34,7 +34,7 @@ from ..sync.syncnet import SyncNet, load_syncnet, lower_half, sync_loss
 from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
-from . import discriminator as quality
+from . import discriminators as quality
 from .losses import Weights, adversarial, combined, judging, reconstruction, region_weights
 from .training_batches import Sampler, Wav2LipBatches
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
@@ -108,7 +108,7 @@ class Wav2LipRecipe(Recipe):
         self._sync_counts: bool | None = None
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net, "schedule": self.schedule}
         if self.weights.gan:
-            preset = quality.DiscriminatorConfig.preset("base" if config.patch == 1 else "tiny")
+            preset = quality.QualityDiscriminatorConfig.preset("base" if config.patch == 1 else "tiny")
             self.judge = quality.QualityDiscriminator(preset).to(memory_format=torch.channels_last)
             self.modules[quality.COMPONENT] = self.judge
         if self.weights.heard:

@@ -33,8 +33,8 @@ from ..training.arguments import add_batch_size, add_compile, add_preset, share
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from .degrade import Softness, soften
+from .discriminators import PatchDiscriminator, PatchDiscriminatorConfig
 from .lpips import LPIPS, find_vgg
-from .patch_discriminator import DiscriminatorConfig, PatchDiscriminator
 from .sharpening import fit_sharpening, to_pixels
 from .sovqae import COMPONENT, SOVQAE, SOVQAEConfig
 from .sovqae_losses import (
@@ -116,7 +116,7 @@ class SOVQAERecipe(Recipe):
         crops: NDArray[np.uint8],
         data: str,
         config: SOVQAEConfig,
-        judge: DiscriminatorConfig,
+        judge: PatchDiscriminatorConfig,
         loss: SOVQAELoss | None = None,
         training: SOVQAETraining | None = None,
         perceptual: Perceptual | None = None,
@@ -178,7 +178,7 @@ class SOVQAERecipe(Recipe):
             face_crops(clips, config.image_size, args.cache, quiet=args.quiet).frames,
             clips.name,
             config,
-            DiscriminatorConfig.preset(preset),
+            PatchDiscriminatorConfig.preset(preset),
             own(loss) if args.init else loss,
             batches,
             LPIPS.load(vgg) if vgg else None,

@@ -111,4 +111,3 @@ def test_measures():
     track = moving(2)
     points = track.landmarks[0]
     assert track.heights()[0] == points[:, 1].max() - points[:, 1].min()
-    assert torch.isclose(track.eye_distances()[0], (points[45] - points[36]).norm())

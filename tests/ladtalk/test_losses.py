@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from talkface_core.ladtalk.discriminator import QualityDiscriminator
+from talkface_core.ladtalk.discriminators import QualityDiscriminator
 from talkface_core.ladtalk.losses import adversarial, combined, judging, reconstruction, region_weights
 
 

@@ -13,7 +13,7 @@ from talkface_core.cli.main import main
 from talkface_core.errors import InputError
 from talkface_core.evaluation.metrics import high_band_share
 from talkface_core.ladtalk.degrade import Softness, soften
-from talkface_core.ladtalk.patch_discriminator import DiscriminatorConfig
+from talkface_core.ladtalk.discriminators import PatchDiscriminatorConfig
 from talkface_core.ladtalk.recipe_sovqae import (
     BATCHES,
     LOSSES,
@@ -29,7 +29,7 @@ from talkface_core.training.setup import load_init
 from tests.ladtalk.small_sovqae import PLAIN, SMALL, pictures
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-JUDGE = DiscriminatorConfig(patch=2, channels=(4, 8), norm=False)
+JUDGE = PatchDiscriminatorConfig(patch=2, channels=(4, 8), norm=False)
 CROPS = pictures(12, 48)
 TRAINING = SOVQAETraining(batch_size=4, patch=32, scales=(0.8, 1.4), soft=0.5, colour=0.1)
 LOSS = replace(LOSSES["tiny"], quantise_from=4, judge_from=2)

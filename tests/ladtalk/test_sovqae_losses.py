@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from talkface_core.ladtalk.patch_discriminator import DiscriminatorConfig, PatchDiscriminator
+from talkface_core.ladtalk.discriminators import PatchDiscriminator, PatchDiscriminatorConfig
 from talkface_core.ladtalk.sovqae_losses import (
     TextureLoss,
     adaptive_weight,
@@ -28,7 +28,7 @@ def real() -> Tensor:
 
 def small_judge(norm: bool = False) -> PatchDiscriminator:
     torch.manual_seed(0)
-    return PatchDiscriminator(DiscriminatorConfig(patch=2, channels=(4, 8), norm=norm))
+    return PatchDiscriminator(PatchDiscriminatorConfig(patch=2, channels=(4, 8), norm=norm))
 
 
 def blurred(x: Tensor) -> Tensor:
@@ -140,6 +140,6 @@ def test_the_adaptive_weight_balances_gradients(real: Tensor) -> None:
 
 def test_the_published_discriminators_size() -> None:
     with torch.device("meta"):
-        judge = PatchDiscriminator(DiscriminatorConfig.preset("base"))
+        judge = PatchDiscriminator(PatchDiscriminatorConfig.preset("base"))
         assert sum(p.numel() for p in judge.parameters()) == pytest.approx(7.0e6, rel=0.01)
         assert judge(torch.empty(1, 3, 512, 512))[-1].shape == (1, 1, 30, 30)

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.discriminator import DiscriminatorConfig, QualityDiscriminator
+from talkface_core.ladtalk.discriminators import QualityDiscriminator, QualityDiscriminatorConfig
 
 
 def test_published_size():
     with torch.device("meta"):
-        net = QualityDiscriminator(DiscriminatorConfig.preset("base"))
+        net = QualityDiscriminator(QualityDiscriminatorConfig.preset("base"))
     assert abs(sum(p.numel() for p in net.parameters()) / 14.1e6 - 1) < 0.01
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules())
 
@@ -17,7 +17,7 @@ def test_published_size():
 @pytest.mark.parametrize("preset", ["tiny", "base"])
 def test_only_the_lower_half_counts(preset):
     torch.manual_seed(0)
-    net = QualityDiscriminator(DiscriminatorConfig.preset(preset))
+    net = QualityDiscriminator(QualityDiscriminatorConfig.preset(preset))
     crops = torch.rand(3, 3, 96, 96)
     with torch.no_grad():
         logits = net(crops)
@@ -31,5 +31,5 @@ def test_only_the_lower_half_counts(preset):
 
 def test_presets():
     with pytest.raises(InputError, match="huge"):
-        DiscriminatorConfig.preset("huge")
-    assert DiscriminatorConfig.preset("base").to_dict()["channels"][-1] == 512
+        QualityDiscriminatorConfig.preset("huge")
+    assert QualityDiscriminatorConfig.preset("base").to_dict()["channels"][-1] == 512
