@@ -180,7 +180,7 @@ def _shares(films: Sequence[Film], state: _State, val: float, split: str) -> dic
 def _frames(film: Film) -> int:
     """About how many frames a film has at 25 per second; 0 where that is not known."""
     try:
-        reader = VideoReader(film.path)
+        reader = VideoReader(film.path, square=True)
         return round((reader.num_frames or 0) * FPS / reader.fps)
     except (InputError, OSError):
         return 0

@@ -65,7 +65,7 @@ def remove(film: Film, folder: Path) -> None:
 def _gather(
     film: Film, folder: Path, rules: Rules, tools: Tools, val: float, progress: Callable[[int], None] | None
 ) -> dict[str, Any]:
-    reader = VideoReader(film.path)
+    reader = VideoReader(film.path, square=True)
     frames = math.ceil((reader.num_frames or 0) * FPS / reader.fps)
     if not reader.has_audio:
         return _report(film, [NO_SOUND] * frames, problem="it has no sound")

@@ -1,42 +1,114 @@
-"""Decoded frames as upright RGB pictures of one size, with the colours that players show."""
+"""Decoded frames as upright RGB pictures of one size, with the colours that an ordinary screen shows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
+
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from .hdr import BT2020, HLG, PQ, ToSDR
 
 # H.273 code points of what is met in practice.
 _COLOURS = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.ITU709}
 _FULL_RANGE = 2
 # libswscale's BILINEAR | ACCURATE_RND | FULL_CHR_H_INT: its default is a level too dark.
 _UNBIASED = 0x2 | 0x40000 | 0x2000
+_NARROWEST = Fraction(1, 8)  # what says more is a broken header
+_LAID_ON = 255  # white: what is transparent lets it through
+
+Warn = Callable[[str], None]
 
 
 class RGBConverter:
-    """Frames as RGB uint8 [H, W, 3], upright: telephones film sideways and note it in the file.
+    """Frames as RGB uint8 [H, W, 3]: upright and mirrored as the file notes, SDR, laid on white where transparent.
 
-    `width` and `height` are in pixels, before turning; frames of another size are scaled to it.
+    `width` and `height` are in pixels, before turning; frames of another size are scaled to it. `warn` is told what of
+    the film cannot be kept.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        self._size = {"width": width, "height": height}
+    def __init__(self, width: int, height: int, warn: Warn = lambda _: None) -> None:
+        self._size, self._warn = {"width": width, "height": height}, warn
         self._reformatter = VideoReformatter()
+        self._to_sdr: ToSDR | None = None
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        transfer, primaries = int(getattr(frame, "color_trc", 2)), int(getattr(frame, "color_primaries", 2))
+        if transfer in (PQ, HLG) or BT2020 in (primaries, frame.colorspace):
+            return self._sdr(frame, transfer)
+        if any(component.is_alpha for component in frame.format.components):
+            return oriented(self._laid_on_white(frame), frame)
+        return oriented(self._reformat(frame, "rgb24"), frame)
+
+    def _reformat(self, frame: av.VideoFrame, format: str) -> np.ndarray:
         untagged = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
         full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
         source = _COLOURS.get(frame.colorspace, untagged)
         # RGB has no such matrix; a different one only makes PyAV 14 pass on the other settings.
         target = Colorspace.ITU601 if source == Colorspace.ITU709 else Colorspace.ITU709
-        rgb = self._reformatter.reformat(
+        return self._reformatter.reformat(
             frame,
-            format="rgb24",
-            src_colorspace=source,
+            format=format,
+            src_colorspace=BT2020 if frame.colorspace == BT2020 else source,
             dst_colorspace=target,
             src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=_UNBIASED,
             **self._size,
-        )
-        return np.rot90(rgb.to_ndarray(), k=round(frame.rotation / 90) % 4)
+        ).to_ndarray()
+
+    def _sdr(self, frame: av.VideoFrame, transfer: int) -> np.ndarray:
+        if transfer in (PQ, HLG):
+            self._warn("is HDR; its colours are brought to those of an ordinary screen (SDR, BT.709)")
+        if self._to_sdr is None or self._to_sdr.transfer != transfer:
+            self._to_sdr = ToSDR(transfer)
+        return oriented(self._to_sdr(self._reformat(frame, "gbrp16le")), frame)
+
+    def _laid_on_white(self, frame: av.VideoFrame) -> np.ndarray:
+        rgba = self._reformat(frame, "rgba")
+        alpha = rgba[..., 3:]
+        if alpha.min() == _LAID_ON:
+            return rgba[..., :3]
+        self._warn("has transparent parts; they are laid on white")
+        return (_LAID_ON - ((_LAID_ON - rgba[..., :3].astype(np.uint16)) * alpha + 127) // 255).astype(np.uint8)
+
+
+def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """How a player shows a frame, by its display matrix: rows and columns exchanged, then upside down, then mirrored.
+
+    Turns that are no multiples of a right angle are rounded to one.
+    """
+    data = frame.side_data.get(SideData.DISPLAYMATRIX)
+    if data is None:
+        return False, False, False
+    (a, b, _), (c, d, _), _ = np.frombuffer(bytes(data), "<i4").reshape(3, 3).tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return False, d < 0, a < 0
+    return True, b < 0, c < 0
+
+
+def oriented(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """A frame's picture [H, W, 3] as a player shows it."""
+    exchanged, upside_down, mirrored = orientation(frame)
+    picture = picture.transpose(1, 0, 2) if exchanged else picture
+    return picture[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+
+
+def pixel_aspect(stream: av.video.stream.VideoStream, frame: av.VideoFrame) -> Fraction:
+    """Width of a pixel by its height, as the frame is shown: 1 for square pixels and where nothing is said."""
+    told = _told_aspect(stream)
+    return 1 / told if orientation(frame)[0] else told
+
+
+def squared(stream: av.video.stream.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
+    """Width and height, before turning, of a frame whose pixels are made square by growing one side."""
+    told = _told_aspect(stream)
+    return (round(frame.width * told), frame.height) if told > 1 else (frame.width, round(frame.height / told))
+
+
+def _told_aspect(stream: av.video.stream.VideoStream) -> Fraction:
+    told = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return Fraction(told) if told and _NARROWEST <= told <= 1 / _NARROWEST else Fraction(1)

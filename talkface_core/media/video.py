@@ -6,6 +6,7 @@ A film appears under its name only when it is whole. It says in its metadata tha
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
@@ -62,8 +63,8 @@ class VideoWriter:
 
     The frame rate is constant and exact. The sound is written whole, in its own rate, channels and length, whatever the
     number of frames (see soundtrack.py). Odd sizes grow to even ones by repeating the last row or column, as yuv420p
-    needs. `metadata` is added to SYNTHETIC_MARK, which `mark=False` leaves out. `inputs` are files that the target must
-    not be, besides the one that `audio` streams from.
+    needs. `pixel_aspect` is the width of a pixel by its height. `metadata` is added to SYNTHETIC_MARK, which
+    `mark=False` leaves out. `inputs` are files that the target must not be, besides the one that `audio` streams from.
 
     Until the block ends well the target is untouched; after an error nothing is left beside it.
     Raises InputError at once for an impossible target, size, rate or sound, and later for wrong or missing frames.
@@ -79,6 +80,7 @@ class VideoWriter:
         metadata: Mapping[str, str] | None = None,
         crf: int = 18,
         *,
+        pixel_aspect: Fraction = Fraction(1),
         mark: bool = True,
         inputs: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
@@ -89,7 +91,7 @@ class VideoWriter:
         if audio is not None:
             check_soundtrack(audio)
         self.width, self.height, self.fps, self.frames = width, height, as_rate(fps), 0
-        self._audio, self._crf = audio, crf
+        self._audio, self._crf, self._pixel_aspect = audio, crf, pixel_aspect
         self._metadata = {**(SYNTHETIC_MARK if mark else {}), **(metadata or {})}
         self._reformatter = VideoReformatter()
         self._cleanup = ExitStack()
@@ -156,6 +158,7 @@ class VideoWriter:
         stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
+        context.sample_aspect_ratio = self._pixel_aspect
         context.thread_count = min(4, os.cpu_count() or 1)
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED

@@ -19,8 +19,9 @@ import numpy as np
 
 from ..errors import InputError
 from .container import open_input, video_stream
+from .decoding import decoded
 from .frame_rate import fitting_rate, frames_before
-from .rgb import RGBConverter
+from .rgb import RGBConverter, pixel_aspect, squared
 from .timebase import Rate, as_rate
 
 log = logging.getLogger(__name__)
@@ -54,17 +55,21 @@ class _Timed:
 class VideoReader:
     """Frames of the film in a file, upright as players show it, as often as needed.
 
-    fps: the constant rate that fits its time stamps. width, height: in pixels, after turning. num_frames: how many
-    there are at that rate, as far as headers tell, or None. start: the first frame's time on the file's clock, in
-    seconds. has_audio: whether there is sound, to be read with `open_audio`. Damaged packets are left out with a
-    warning. `check` is called again and again while the file is read; what it raises stops the reading.
+    fps: the constant rate that fits its time stamps. width, height: in pixels, after turning. pixel_aspect: width of a
+    pixel by its height. num_frames: how many there are at that rate, as far as headers tell, or None. start: the first
+    frame's time on the file's clock, in seconds. has_audio: whether there is sound, to be read with `open_audio`. What
+    cannot be kept (damaged packets, fields, HDR, transparency) is warned of once. `check` is called again and again
+    while the file is read; what it raises stops the reading. `square` makes all pixels square, by growing one side.
 
     Raises InputError: no such file, no film in it, nothing that decodes, a rate that makes no sense.
     """
 
-    def __init__(self, path: str | os.PathLike[str], check: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], check: Callable[[], None] | None = None, square: bool = False
+    ) -> None:
         self.path, self._check = Path(path), check or _go_on
         self._keys: list[Fraction] | None = None
+        self._warned: set[str] = set()
         with self._opened() as container:
             stream = video_stream(container, self.path.name)
             self._index = stream.index
@@ -73,18 +78,20 @@ class VideoReader:
             if first is None:
                 raise InputError(f"{self.path.name} holds no picture that decodes; is it cut off or damaged?")
             self.start = _seconds(first) or Fraction(0)
+            self.pixel_aspect, self._size = pixel_aspect(stream, first), (first.width, first.height)
+            if square:
+                self._size, self.pixel_aspect = squared(stream, first), Fraction(1)
             self.has_audio = bool(container.streams.audio)
             average, told = stream.average_rate or stream.guessed_rate, stream.frames or None
         times, whole = self._stamps()
         self.fps = fitting_rate(times, average and Fraction(average), self.path.name)
         counted = frames_before(times[-1] - times[0], self.fps) + 1 if whole and len(times) > 1 else None
         self.num_frames = told if told and self.fps == average else counted
-        self._size = first.width, first.height
-        self.height, self.width = RGBConverter(*self._size)(first).shape[:2]
+        self.height, self.width = self._converter()(first).shape[:2]
 
     def chunks(self, n: int = 32) -> Iterator[np.ndarray]:
         """Every frame of the file once, whatever its time: RGB uint8 [<= n, H, W, 3], fewer where they are large."""
-        return stacked(map(RGBConverter(*self._size), self._all()), n)
+        return stacked(map(self._converter(), self._all()), n)
 
     def steady(self, fps: Rate, n: int = 32, span: Span = (None, None)) -> Iterator[np.ndarray]:
         """Frames at a constant rate, by the file's time stamps, RGB uint8 [<= n, H, W, 3].
@@ -93,7 +100,7 @@ class VideoReader:
         the last one's end). Raises InputError for a broken clock.
         """
         rate, begin = as_rate(fps), self.start if span[0] is None else span[0]
-        return stacked(_drawn(self._timed(*span), rate, begin, RGBConverter(*self._size)), n)
+        return stacked(_drawn(self._timed(*span), rate, begin, self._converter()), n)
 
     def steady_backwards(self, fps: Rate, n: int = 32, span: Span = (None, None)) -> Iterator[np.ndarray]:
         """The frames of `steady`, the last first.
@@ -102,7 +109,10 @@ class VideoReader:
         as many frames are held as fit into a fixed number of bytes, and only a longer one is gone through again.
         """
         rate, begin = as_rate(fps), self.start if span[0] is None else span[0]
-        return stacked(_drawn(self._timed_backwards(*span), rate, begin, RGBConverter(*self._size)), n)
+        return stacked(_drawn(self._timed_backwards(*span), rate, begin, self._converter()), n)
+
+    def _converter(self) -> RGBConverter:
+        return RGBConverter(*self._size, self._warn)
 
     def _stamps(self) -> tuple[list[Fraction], bool]:
         """Times of the first frames, rising, by their packets alone, and whether these are all there are."""
@@ -225,31 +235,15 @@ class VideoReader:
         yield from self._all()
 
     def _opened(self) -> av.container.InputContainer:
-        container = open_input(self.path, "video")
-        if hasattr(self, "_index"):
-            container.streams[self._index].thread_type = "AUTO"
-        return container
+        return open_input(self.path, "video")
 
     def _decoded(self, container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
-        damaged = 0
-        packets = container.demux(container.streams[self._index])
-        while True:
-            self._check()
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except av.FFmpegError:
-                damaged += 1
-                break
-            try:
-                frames = packet.decode()
-            except (av.FFmpegError, NotImplementedError):
-                damaged += 1
-                continue
-            yield from frames
-        if damaged:
-            log.warning("%s is damaged: %d packets did not decode and were left out", self.path.name, damaged)
+        return decoded(container, container.streams[self._index], self._check, self._warn)
+
+    def _warn(self, what: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            log.warning("%s %s", self.path.name, what)
 
 
 def _drawn(

@@ -74,12 +74,18 @@ def test_colours_follow_the_stream(colorspace: int, full: bool, tmp_path: Path) 
     assert inner.max() < 4
 
 
-# The display matrix of an mp4 track (ISO/IEC 14496-12, 8.3.2) as x' = a x + c y, y' = b x + d y, and np.rot90's turns.
-TURNS = [((1, 0, 0, 1), 0), ((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)]
+# The display matrix of an mp4 track (ISO/IEC 14496-12, 8.3.2) as x' = a x + c y, y' = b x + d y, np.rot90's turns, and
+# whether the picture is mirrored left to right before it is turned.
+TURNS = [
+    *(((1, 0, 0, 1), 0, False), ((0, 1, -1, 0), -1, False), ((-1, 0, 0, -1), 2, False), ((0, -1, 1, 0), 1, False)),
+    *(((-1, 0, 0, 1), 0, True), ((0, -1, -1, 0), -1, True), ((1, 0, 0, -1), 2, True), ((0, 1, 1, 0), 1, True)),
+]
 
 
-@pytest.mark.parametrize(("matrix", "turns"), TURNS)
-def test_turned_films_are_set_upright(matrix: tuple[int, int, int, int], turns: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("matrix", "turns", "mirrored"), TURNS)
+def test_turned_and_mirrored_films_are_set_upright(
+    matrix: tuple[int, int, int, int], turns: int, mirrored: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "a.mp4"
     with VideoWriter(path, 48, 32, 25) as writer:
         writer.write(picture()[None])
@@ -90,7 +96,7 @@ def test_turned_films_are_set_upright(matrix: tuple[int, int, int, int], turns: 
     data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2**30)
     path.write_bytes(data)
     reader = VideoReader(path)
-    wanted = np.rot90(picture(), turns)
+    wanted = np.rot90(picture()[:, ::-1] if mirrored else picture(), turns)
     assert (reader.height, reader.width) == wanted.shape[:2]
     frame = next(reader.chunks())[0]
     rows, columns = [4, 4, -4, -4], [4, -4, 4, -4]
