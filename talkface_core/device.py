@@ -11,6 +11,9 @@ from .errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
 
+ORDERED = ("cuda",)
+"""Kinds of devices that keep an order of their own, so that the host may hand over a tensor and go on."""
+
 _SMALL_MAP = 1024  # pixels
 
 
@@ -38,8 +41,8 @@ def pick_layers(device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor that the host made, on a device: on CUDA, which has an order of its own, without waiting for it."""
-    return tensor.to(device, non_blocking=device.type == "cuda")
+    """A tensor that the host made, on a device; where that keeps an order of its own, without waiting for it."""
+    return tensor.to(device, non_blocking=device.type in ORDERED)
 
 
 class SmallMapGroupNorm(nn.GroupNorm):

@@ -13,21 +13,18 @@ from pathlib import Path
 
 import cv2
 import torch
-from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..atomic import whole_file
 from ..errors import InputError
-from .batches import batches, step_seed
+from .batches import batches, send, step_seed, workers_for
 from .config import TrainConfig
-from .ema import EMA
 from .export import checkpoint_path, versions, write_checkpoint
-from .gradients import clip_gradients
-from .log import CsvLog
-from .meter import Meter
+from .log import CsvLog, Meter
+from .optimiser import EMA, clip_gradients, make_optimiser
 from .recipe import Batch, Recipe
-from .setup import former_progress, load_init, make_accelerator, make_optimiser
+from .setup import former_progress, load_init, make_accelerator
 from .signals import StopSignals
 from .state import STATE, load_state, save_state, trained
 
@@ -74,7 +71,7 @@ def train(
     `init` is a checkpoint, by name or path, to begin with: the components that it holds and the recipe trains.
     `resume` goes on from the run's state: on the CPU the weights come out bit for bit as if it had never stopped.
     Settings other than the run's are an error unless `allow_changes`; `steps` may grow (the cosine then stretches).
-    `device` is "auto", "cpu" or "cuda". `prefetch` makes batches in a background thread. The first Ctrl-C or SIGTERM
+    `device` is "auto", "cpu" or "cuda". `prefetch` makes batches in background threads. The first Ctrl-C or SIGTERM
     saves the state after the step at hand and ends the process; a second one ends it at once.
 
     Raises InputError for a folder that holds a run already, one without a run to resume, other settings, an `init` that
@@ -163,7 +160,9 @@ class _Run:
         self.save()
         start, before, why = time.monotonic(), self.seconds, _GO_ON
         process, accumulation = self.accelerator.process_index, self.config.accumulation
-        source = batches(self.recipe, self.config.seed, process, self.step, self.steps, accumulation, prefetch)
+        workers, pinned = workers_for(self.device) if prefetch else 0, self.device.type == "cuda"
+        span = (self.step, self.steps)
+        source = batches(self.recipe, self.config.seed, process, *span, accumulation, workers, pinned)
         bar = tqdm(total=self.steps, initial=self.step, desc=self.recipe.name, disable=quiet or not self.main)
         try:
             while self.step < self.steps and not why:
@@ -195,9 +194,7 @@ class _Run:
             group["lr"] = config.lr_at(self.step, self.steps)
         sums: dict[str, Tensor] = {}
         for micro in range(config.accumulation):
-            batch = next(source)
-            if device.type != "cpu":
-                batch = send_to_device(batch, device, non_blocking=True)
+            batch = send(next(source), device)
             seed = step_seed(config.seed, self.step, self.accelerator.process_index, micro)
             self.seed(int(seed.generate_state(1)[0]))
             last = micro == config.accumulation - 1

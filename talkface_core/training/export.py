@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import InputError
-from .ema import EMA
+from .optimiser import EMA
 from .recipe import Recipe
 from .state import STATE, load_state, read_progress
 

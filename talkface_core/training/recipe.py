@@ -67,13 +67,16 @@ class Recipe(ABC):
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """The batch of a step (0-based), on the CPU, with no randomness but `rng`, seeded by run, step and process.
 
-        So the batch is the same whenever and wherever the step is computed; it may be called from another thread and
-        ahead of time, and must change nothing that `loss` reads.
+        So the batch is the same whenever and wherever the step is computed; it may be called from several threads at
+        once and ahead of time, and must change nothing that `loss` or another call of it reads.
         """
 
     @abstractmethod
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Scalars by name: "loss" is minimised, all are logged. torch's global generator is seeded for each step."""
+        """Scalars by name: "loss" is minimised, all are logged. torch's global generator is seeded for each step.
+
+        An ordinary step looks at no tensor's values on the host: it would wait for the device.
+        """
 
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8] | None:
         """A picture of how well the averaged networks do, RGB uint8 [H, W, 3], or None."""

@@ -1,4 +1,4 @@
-"""What a run begins with: the device, weights of another run, the optimiser, and the progress of an earlier sitting."""
+"""What a run begins with: the device, weights of another run, and the progress of an earlier sitting."""
 
 import sys
 from collections.abc import Mapping
@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 from tqdm import tqdm
 
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..errors import InputError
-from .config import TrainConfig, differences
+from .config import differences
 from .recipe import Recipe
 from .state import STATE, read_progress
 
@@ -41,24 +40,6 @@ def load_init(recipe: Recipe, source: str | Path) -> None:
         )
     for name in held:
         checkpoint.load_into(recipe.modules[name], name)
-
-
-def make_optimiser(weights: list[nn.Parameter], config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW or Adam, fused where torch has it; no weight decay on biases and gains."""
-    if any(weight.dtype != torch.float32 for weight in weights):
-        raise InputError("trained weights must be float32; for bfloat16 arithmetic set precision 'bf16'.")
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.optimiser]
-    groups = (
-        {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
-    )
-    return kind(
-        [group for group in groups if group["params"]],
-        lr=config.lr,
-        betas=(config.beta1, config.beta2),
-        eps=config.eps,
-        fused=device.type in ("cpu", "cuda"),
-    )
 
 
 def former_progress(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..atomic import whole_file
 from ..errors import InputError
-from .ema import EMA
+from .optimiser import EMA
 
 STATE = "state.safetensors"
 FORMAT = "talkface-training-state-1"

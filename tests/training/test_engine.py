@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -289,16 +291,27 @@ def test_unknown_device(tmp_path: Path) -> None:
             go(tmp_path, device="cuda")
 
 
-@pytest.mark.parametrize("prefetch", [False, True])
-def test_batches_are_a_function_of_the_step(prefetch: bool) -> None:
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_batches_are_a_function_of_the_step(workers: int) -> None:
     recipe = Toy()
-    run = list(batches(recipe, 1, 0, 0, 6, 2, prefetch))
+    run = list(batches(recipe, 1, 0, 0, 6, 2, workers))
     late = list(batches(recipe, 1, 0, 4, 6, 2))
     assert len(run) == 12
     assert all(torch.equal(a["x"], b["x"]) for a, b in zip(run[8:], late, strict=True))
     seeds = {step_seed(*key).generate_state(2).tobytes() for key in np.ndindex(2, 3, 2, 2)}
     assert len(seeds) == 24
     assert not torch.equal(run[0]["x"], run[1]["x"])
+
+
+def test_batches_that_several_threads_make_come_in_order() -> None:
+    class Slow(Toy):
+        def batch(self, step: int, rng: np.random.Generator) -> Batch:
+            both.wait()  # two are made at the same time
+            time.sleep(0.02 * (1 - step % 2))  # and the earlier one takes longer
+            return {"x": torch.tensor([step])}
+
+    both = threading.Barrier(2, timeout=60)
+    assert [int(batch["x"]) for batch in batches(Slow(), 1, 0, 2, 8, workers=2)] == [2, 3, 4, 5, 6, 7]
 
 
 def test_an_error_in_the_background_thread_arrives(tmp_path: Path) -> None:
