@@ -82,6 +82,22 @@ def test_inference_needs_nothing_of_training():
     assert not {name for name in reached if re.search(r"\.(training|evaluation)\b|recipe|_losses|_batches", name)}
 
 
+def test_loading_brings_no_compiler():
+    """Some of torch's functions import torch._dynamo and sympy on the meta device: longer than the loading takes."""
+    script = """
+import sys
+from talkface_core.dae_talker.model import load_dae_talker
+from talkface_core.faces.detect import find_detector
+from talkface_core.ladtalk.model import load_ladtalk
+
+load_dae_talker(device="cpu"), load_ladtalk(device="cpu"), find_detector("bundled", "cpu")
+slow = {"torch._dynamo", "sympy", "matplotlib", "torchmetrics", "accelerate"} & sys.modules.keys()
+assert not slow, slow
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_importing_changes_nothing():
     """Of all that a host imports; training is a program of its own, and OpenCV, which it needs, sets a variable."""
     script = """

@@ -215,7 +215,9 @@ class Stem(nn.Module):
         self.patch = patch
         self.conv = ops.Conv2d(in_channels * patch**2, out_channels, 3, padding=1)
         size = image_size // patch
-        position = 0.02 * torch.randn(1, out_channels, size, size)
+        position = torch.empty(1, out_channels, size, size)
+        if not position.is_meta:  # nothing is drawn there, and torch would import its compiler before it finds out
+            position.normal_(std=0.02)
         self.position = nn.Parameter(position) if learned_position else None
 
     def forward(self, x: Tensor) -> Tensor:

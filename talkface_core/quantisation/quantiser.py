@@ -84,7 +84,8 @@ class Whitening(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("covariance", torch.eye(dim))
+        # Not torch.eye, which imports torch's compiler where it is called on the meta device.
+        self.register_buffer("covariance", torch.zeros(dim, dim).fill_diagonal_(1.0))
 
     def forward(self, z: Tensor) -> Tensor:
         mean, covariance = self.mean.to(z.dtype), self.covariance.to(z.dtype)
