@@ -13,6 +13,7 @@ the texture afterwards.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -235,7 +236,8 @@ class Wav2LipRecipe(Recipe):
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         net = ema_modules[COMPONENT]
         schedule = ema_modules["schedule"]
-        measured = {} if self.expert is None else {"measured": {"sync_loss": round(float(schedule.measured), 4)}}
+        loss = float(schedule.measured)  # NaN until it is measured
+        measured = {"measured": {"sync_loss": round(loss, 4)}} if math.isfinite(loss) else {}
         configs = {COMPONENT: net.config.to_dict()}
         save_checkpoint(path, SYSTEM, {COMPONENT: net}, configs, {**provenance, **measured}, torch.float16)
 

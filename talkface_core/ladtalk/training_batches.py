@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.talking_faces import TalkingFaces, lip_shapes
+from ..errors import InputError
 from ..faces.landmarks import POSE, inner_lip_gap
 from ..faces.placement import Placement
 from ..media.timebase import FPS
@@ -89,7 +90,13 @@ class Sampler:
         self._gap = inner_lip_gap(data.landmarks) / data.size
         self._shut = self._gap < 0.012
         self._pose = data.landmarks[:, POSE].reshape(len(data.landmarks), -1)
-        self._usable = np.flatnonzero(data.lengths >= FRAMES + 2 * settings.away)
+        shortest = FRAMES + 2 * settings.away
+        self._usable = np.flatnonzero(data.lengths >= shortest)
+        if not len(self._usable):
+            raise InputError(
+                f"{data.name}: its longest clip has {max(data.lengths, default=0)} frames; "
+                f"record clips of {shortest} or more."
+            )
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Of N = 5 windows + singles frames, those of the windows first: faces, references uint8 [N,S,S,3]; landmarks
@@ -176,7 +183,9 @@ class Sampler:
         """Frames of the clip, `count` consecutive ones, none of them near the sample."""
         settings = self.settings
         candidates = np.arange(length - count + 1)
-        candidates = candidates[np.abs(candidates - begin) >= settings.away + count]
+        apart = np.abs(candidates - begin)
+        away = apart >= settings.away + count
+        candidates = candidates[away if away.any() else [apart.argmax()]]  # a short clip has none so far away
         kind = rng.random()
         if kind < settings.shut:
             shut = candidates[self._shut[first + candidates]]

@@ -1,0 +1,68 @@
+"""Every registered recipe on a toy set, a few steps of it.
+
+Also as a program, one of several processes that train together: `python -m tests.training.every FOLDER MEETING`.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from talkface_core.cli.main import make_parser
+from talkface_core.recipes import RECIPES, make_plan
+from talkface_core.training.engine import TrainResult, train
+from talkface_core.training.recipe import Plan
+from tests.dae_talker.small import save_small_talker
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+STEPS = 2
+NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
+    "dae-talker": lambda folder: ("--autoencoder", save_small_talker(folder / "talker.safetensors")),
+}
+"""What a recipe's command line needs besides the data, made in a folder."""
+
+
+def toy_set(folder: Path) -> None:
+    """A set of the fixture's clip in `folder`/set: twice to train on, once to measure on."""
+    for name in ("train/a", "train/b", "val/c"):
+        for suffix in (".mp4", ".flac", ".npz"):
+            clip = folder / "set" / f"{name}{suffix}"
+            clip.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(FIXTURES / f"ada_talks{suffix}", clip)
+
+
+def plan(name: str, folder: Path, *more: object) -> Plan:
+    """A registered recipe on the toy set, as its command line makes it, with small batches and in float32."""
+    words = ["train", name, "--data", folder / "set", "--out", folder / name, "--cache", folder / "cache"]
+    words += ["--device", "cpu", "--quiet", *NEEDED.get(name, lambda _: ())(folder), *more]
+    args = make_parser().parse_args([str(word) for word in words])
+    if hasattr(args, "batch_size"):
+        args.batch_size = 2
+    made = make_plan(name, args)
+    return replace(made, config=replace(made.config, precision="fp32", warmup=0))
+
+
+def begin(name: str, folder: Path) -> Path:
+    """Where the checkpoint to begin with lies: with it, no recipe puts any of its losses off until later."""
+    return folder / "begin" / f"{name}.safetensors"
+
+
+def run(name: str, folder: Path, out: Path, **options: object) -> TrainResult:
+    """Train for a few steps from `begin`, up to state and checkpoint."""
+    made = plan(name, folder, "--init", begin(name, folder))
+    settings = {"sample_every": 0, "log_every": 1, "device": "cpu", "quiet": True, **options}
+    return train(made.recipe, out, STEPS, made.config, init=begin(name, folder), **settings)
+
+
+if __name__ == "__main__":
+    folder, meeting = map(Path, sys.argv[1:])
+    rank, size = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
+    torch.distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=size)
+    for name in RECIPES:
+        print(name, flush=True)
+        run(name, folder, folder / "pair" / name, sample_every=1)
+    torch.distributed.destroy_process_group()
