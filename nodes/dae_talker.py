@@ -213,7 +213,7 @@ class TalkingVideo(io.ComfyNode):
             inputs=[
                 *speaking_inputs(
                     DAE.Input("dae", tooltip="The diffusion autoencoder, from the same Load DAE-Talker."),
-                    sound="It goes into the video as it is.",
+                    sound="It goes into the video as it is, in up to 8 channels.",
                 ),
                 *drawing_inputs(),
                 seed_input(
