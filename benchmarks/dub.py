@@ -23,8 +23,9 @@ import cv2
 import numpy as np
 
 from benchmarks.speak import ROOT, machine, repeated, table_of
+from talkface_core.dubbing.model import FACES, LIPS, PASTING, READING, WRITING
 from talkface_core.ladtalk.model import BUNDLED
-from talkface_core.ladtalk.pipeline import FACES, LIPS, PASTING, READING, TEXTURE, WRITING
+from talkface_core.ladtalk.pipeline import TEXTURE
 from talkface_core.media.video import VideoWriter
 from talkface_core.media.video_reader import VideoReader
 

@@ -26,14 +26,16 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from talkface_core.evaluation.metrics import flicker, mouth_lag, pearson
 from talkface_core.faces.align import FaceCrop, align, crop_faces
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import mouth_opening
 from talkface_core.faces.paste import mouth_mask
+from talkface_core.faces.track import in_sight
 from talkface_core.footage.film import find_films
 from talkface_core.ladtalk.model import BUNDLED, LaDTalk, load_ladtalk
-from talkface_core.ladtalk.pipeline import Painter, dub, in_sight, needed, track_film
+from talkface_core.ladtalk.pipeline import TEXTURE, LaDTalkMouths
 from talkface_core.media.audio import open_audio
 from talkface_core.media.playback import FilmFile
 from talkface_core.media.video_reader import VideoReader
@@ -115,11 +117,11 @@ def dubbed(
 ) -> tuple[Faces, float | None]:
     """A film's beginning with another sound, frame for frame, and the strength of its texture."""
     film, source = FilmFile(VideoReader(path)), open_audio(sound, duration=seconds)
-    track = track_film(film, reader, most=needed(source, film.fps, "stop"))
-    painter, crop = Painter(model.lips, model.sovqae), align(track, SIDE)
+    dubbing = Dubbing(LaDTalkMouths.of(model), DubRequest(film, source, detector=reader, length="stop", window=WINDOW))
+    track, crop = dubbing.track, align(dubbing.track, SIDE)
     parts: list[tuple[NDArray, ...]] = []
     done = 0
-    for plain, spoken in zip(film.forwards(WINDOW), dub(painter, film, track, source, "stop", WINDOW), strict=False):
+    for plain, spoken in zip(film.forwards(WINDOW), dubbing.frames(), strict=False):
         stop = done + len(spoken)
         now, points = crop.part(done, stop), track.landmarks[done:stop]
         pair = (plain[: len(spoken)], spoken)
@@ -129,8 +131,8 @@ def dubbed(
         parts.append((*crops, *openings))
         done = stop
     before, after, old, new = (np.concatenate(part) for part in zip(*parts, strict=True))
-    seen = in_sight(track)[:done]
-    return Faces(before, after, crop.part(0, done), old, new, seen, float(film.fps)), painter.strength
+    seen = in_sight(track)[:done].numpy()
+    return Faces(before, after, crop.part(0, done), old, new, seen, float(film.fps)), dubbing.settings[TEXTURE]
 
 
 def measured(film: str, sound: Path, faces: Faces, strength: float | None) -> Measured:

@@ -50,7 +50,7 @@ def main() -> None:
     sheet: dict[str, list[NDArray[np.uint8]]] = {"Wav2Lip": [], "restored": [], "real": []}
     for clip in tqdm(clips.clips[: args.clips], desc=clips.name):
         dubbed = Dubbing(model.lips.wav2lip, clip)
-        windows = speech_windows(model.lips, audio_source(clip.audio()), 25).take(len(dubbed.crops))
+        windows = speech_windows(model.lips, audio_source(clip.audio()), 25).at(range(len(dubbed.crops)))
         made = repaint(model.lips.wav2lip, dubbed.crops, windows, dubbed.elsewhere())
         pairs = [restore(model.sovqae, made[k : k + AT_ONCE]) for k in range(0, len(made), AT_ONCE)]
         seen, sharp = (torch.cat(parts) for parts in zip(*pairs, strict=True))

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -31,10 +32,11 @@ from talkface_core.faces.align import FaceCrop, crop_faces
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import MOUTH, landmark_distance, mouth_opening
 from talkface_core.faces.paste import paste_faces
-from talkface_core.ladtalk.references import beside, choose_references
+from talkface_core.ladtalk.references import ReferenceMouths, choose_references
 from talkface_core.ladtalk.training_repainted import elsewhere
 from talkface_core.ladtalk.wav2lip import SYSTEM, WAV2LIP, Wav2Lip, repaint
 from talkface_core.media.audio import analysis_audio
+from talkface_core.pixels import to_bytes, to_unit
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.score import sync_score
@@ -118,7 +120,9 @@ class Dubbing:
         count = len(self.crops)
         chosen = choose_references(self.crop, np.ones(count, bool), [slice(0, count)])
         cut = {int(k): self.crops[k] for k in np.unique(chosen)}
-        return beside(self.crops, range(count), self.crop, chosen, cut)
+        faces = rearrange(to_unit(torch.from_numpy(self.crops)), "n h w c -> n c h w")
+        shown = ReferenceMouths(self.crop, chosen, cut).beside(faces, range(count))
+        return to_bytes(rearrange(shown, "n c h w -> n h w c")).numpy()
 
     def speak(self, mel: torch.Tensor, references: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Whole frames that say a log-mel."""

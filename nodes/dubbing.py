@@ -1,13 +1,12 @@
 """LaDTalk in one node: a video of any length and a new sound to a finished video, streamed.
 
-Source: LaDTalk (Yang et al. 2024). The work is done in talkface_core/ladtalk/pipeline.py; here are the sockets and the
-words.
+Source: LaDTalk (Yang et al. 2024). The work is done in talkface_core/dubbing with talkface_core/ladtalk/pipeline.py's
+mouths; here are the sockets and the words.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,13 @@ from comfy_api.latest import InputImpl, io
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..talkface_core.faces.face import Detector
-from ..talkface_core.ladtalk.enhance import enhance_memory
-from ..talkface_core.ladtalk.frames import dubbed_order
-from ..talkface_core.ladtalk.pipeline import Painter, dub, needed, track_film
-from ..talkface_core.ladtalk.wav2lip import repaint_memory
+from ..talkface_core.dubbing.pipeline import TRACKING, DubRequest, dub_to_file
+from ..talkface_core.ladtalk.pipeline import TEXTURE
 from ..talkface_core.media.audio import audio_source
-from ..talkface_core.media.playback import Film
-from ..talkface_core.media.source import FirstSeconds
-from ..talkface_core.media.video import VideoWriter
 from . import host
 from .finding import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
-from .ladtalk import AT_ONCE, held, length_input
-from .sockets import SOVQAE, WAV2LIP, is_a, schema
+from .ladtalk import length_input, managed_mouths
+from .sockets import SOVQAE, WAV2LIP, schema
 from .video import film_of, marked
 
 log = logging.getLogger(__name__)
@@ -48,8 +41,8 @@ class DubVideo(io.ComfyNode):
                 WAV2LIP.Input("wav2lip", tooltip="The network that repaints mouths, from Load LaDTalk."),
                 io.Video.Input(
                     "video",
-                    tooltip="Footage of a face: any size, rate and length. It is read twice, from disk. Its own sound "
-                    "is not used.",
+                    tooltip="Footage of a face: any size, rate and length. It is read from disk twice, footage of "
+                    "minutes once more; played to and fro, as often as that takes. Its own sound is not used.",
                 ),
                 io.Audio.Input(
                     "audio",
@@ -110,50 +103,31 @@ class DubVideo(io.ComfyNode):
         sovqae: host.Component | None = None,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        speaking = held(wav2lip, "wav2lip", "Wav2Lip")
-        restoring = None if sovqae is None else is_a(host.Component, sovqae, "sovqae")
+        mouths = managed_mouths(wav2lip, sovqae, None if match_texture else strength)
         choice = chosen(face, index, x, y, mask)
         source = host.Interruptible(audio_source(audio))
         with film_of(video) as film:
-            most = needed(source, film.fps, length)
-            progress = host.Progress(2 * (most or round(video.get_duration() * film.fps)))
-            shown = _Shown(film, detector_of(detector, threshold))
-            track = track_film(
-                *(shown, shown.detector, choice, smoothing),
-                progress=lambda done: progress.reach(done, shown.newest),
-                most=most,
+            request = DubRequest(
+                film=film,
+                source=source,
+                detector=detector_of(detector, threshold),
+                choice=choice,
+                smoothing=smoothing,
+                length=length,
             )
-            order = dubbed_order(track, source, length)
-            progress.total = len(track) + len(order)
-            memory = repaint_memory(speaking.network.wav2lip, AT_ONCE)
-            if restoring is not None:
-                memory = max(memory, enhance_memory(restoring.network, AT_ONCE))
-            lips, *model = host.load_all([speaking] if restoring is None else [speaking, restoring], memory)
-            painter = Painter(lips, model[0] if model else None, None if match_texture else strength)
-            heard = source if length == "bounce" else FirstSeconds(source, len(order) / film.fps)
-            path = host.temp_file(".mp4")
-            with VideoWriter(path, film.width, film.height, film.fps, heard) as writer:
-                for chunk in progress.follow(dub(painter, film, track, source, length, AT_ONCE)):
-                    writer.write(chunk)
-        if restoring is not None and match_texture:
-            log.info("TalkFace: texture restored with strength %.2f, which matches the footage", painter.strength or 0)
-        return io.NodeOutput(marked(InputImpl.VideoFromFile(str(path))))
+            most = request.needed or round(video.get_duration() * film.fps)
+            progress, tracked = host.Progress(2 * most), 0
 
+            def tell(step: str, done: int, total: int | None, frame: NDArray[np.generic]) -> None:
+                nonlocal tracked
+                if step == TRACKING:
+                    tracked = done
+                else:
+                    progress.total = tracked + total
+                progress.reach(done if step == TRACKING else tracked + done, frame)
 
-class _Shown:
-    """A film whose newest frame can be shown while a detector goes through it, and that is handed on in small parts."""
-
-    def __init__(self, film: Film, detector: Detector) -> None:
-        self.film, self.detector = film, detector
-        self.fps, self.width, self.height = film.fps, film.width, film.height
-        self.newest: NDArray[np.uint8] | None = None
-        # One that cannot follow a face takes long for a frame, and no less where it is given several.
-        self._most = AT_ONCE if detector.follows else 1
-
-    def forwards(self, n: int = AT_ONCE) -> Iterator[NDArray[np.uint8]]:
-        for chunk in self.film.forwards(min(n, self._most)):
-            self.newest = chunk[-1]
-            yield chunk
-
-    def backwards(self, n: int = AT_ONCE) -> Iterator[NDArray[np.uint8]]:
-        return self.film.backwards(n)
+            made = dub_to_file(mouths, request, host.temp_file(".mp4"), tell)
+        if sovqae is not None and match_texture:
+            matched = made.settings[TEXTURE] or 0
+            log.info("TalkFace: texture restored with strength %.2f, which matches the footage", matched)
+        return io.NodeOutput(marked(InputImpl.VideoFromFile(str(made.output))))

@@ -30,10 +30,13 @@ from ..talkface_core.checkpoints import CheckpointError, list_checkpoints, read_
 from ..talkface_core.device import pick_layers
 from ..talkface_core.errors import InputError
 from ..talkface_core.media.source import AudioSource
+from ..talkface_core.memory import count_as_out_of_memory
 from ..talkface_core.parallel import pick_workers
 from ..talkface_core.pixels import to_bytes
 
 log = logging.getLogger(__name__)
+
+count_as_out_of_memory(mm.OOM_EXCEPTION)
 
 MODELS = "talkface"
 SAMPLES = Path(__file__).parents[1] / "samples"

@@ -5,28 +5,28 @@ Source: LaDTalk (Yang et al. 2024). The work is done in talkface_core/ladtalk; h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..talkface_core.dubbing.model import DubContext
+from ..talkface_core.dubbing.pipeline import Dubbing, DubRequest, default_window
 from ..talkface_core.errors import InputError
 from ..talkface_core.faces.align import check_shape
 from ..talkface_core.faces.track import FaceTrack
-from ..talkface_core.ladtalk.enhance import WINDOW, enhance, enhance_memory, landmarks_by
-from ..talkface_core.ladtalk.frames import dubbed_order, enhance_track, repaint_frames
-from ..talkface_core.ladtalk.wav2lip import repaint_memory
+from ..talkface_core.ladtalk.enhance import WINDOW, enhance, enhance_memory, enhance_track, landmarks_by
+from ..talkface_core.ladtalk.pipeline import LaDTalkMouths, LaDTalkPainter
 from ..talkface_core.media.audio import audio_source
-from ..talkface_core.media.playback import RULES
+from ..talkface_core.media.playback import RULES, FilmBatch
 from . import host
 from .finding import detector_of
 from .sockets import FACE_TRACK, SOVQAE, WAV2LIP, advanced, is_a, schema
 
 SYSTEM = "LaDTalk"
 STREAM = "use the node Dub Video, which writes frames to disk as they come, or a shorter sound"
-
-AT_ONCE = 8
-"""Frames that are made together: a second's work or so, so that cancelling ends it soon."""
 
 
 class Wav2Lip(io.ComfyNode):
@@ -76,14 +76,14 @@ class Wav2Lip(io.ComfyNode):
         audio: dict[str, Any],
         length: str,
     ) -> io.NodeOutput:
-        component = held(wav2lip, "wav2lip", "Wav2Lip")
+        mouths = managed_mouths(wav2lip)
         track, frames = is_a(FaceTrack, face_track, "face_track"), images[..., :3]
         check_shape(frames, track.size, len(track))
-        source = host.Interruptible(audio_source(audio))
-        order = dubbed_order(track, source, length)
+        film, source = FilmBatch(frames, track.fps, exact=True), host.Interruptible(audio_source(audio))
+        dubbing = Dubbing(mouths, DubRequest(film, source, track, length=length))
+        order = dubbing.order.tolist()
         host.check_room(len(order), *track.size, STREAM)
-        lips = host.load(component, repaint_memory(component.network.wav2lip, AT_ONCE))
-        chunks = repaint_frames(lips, frames, track, source, order, AT_ONCE)
+        chunks = (torch.from_numpy(chunk) for chunk in dubbing.frames())
         made = host.gather(host.Progress(len(order)).follow(chunks), len(order))
         return io.NodeOutput(made, track.at(order), float(track.fps))
 
@@ -192,6 +192,28 @@ class SOVQAEEnhance(io.ComfyNode):
         left = len(frames) - len(seen)
         lines = [f"{left} of {len(frames)} frames do not show the face and stay as they are."] if left else []
         return io.NodeOutput(made, "\n".join([*report.lines(), *lines]))
+
+
+@dataclass(frozen=True)
+class ManagedMouths(LaDTalkMouths):
+    """LaDTalk for dubbing; the host loads its networks when they are to paint: before, the detector has the memory."""
+
+    components: tuple[host.Component, ...] = ()
+
+    def begin(self, context: DubContext) -> LaDTalkPainter:
+        host.load_all(self.components, self.memory(default_window(host.device(), context.film)))
+        return super().begin(context)
+
+
+def managed_mouths(
+    wav2lip: host.Component | None, sovqae: host.Component | None = None, strength: float | None = None
+) -> ManagedMouths:
+    """The mouths of a node's inputs. Raises InputError where the checkpoint has no Wav2Lip."""
+    speaking = held(wav2lip, "wav2lip", "Wav2Lip")
+    restoring = None if sovqae is None else is_a(host.Component, sovqae, "sovqae")
+    components = (speaking,) if restoring is None else (speaking, restoring)
+    texture = None if restoring is None else restoring.network
+    return ManagedMouths(speaking.network, texture, strength, components)
 
 
 def length_input(more: str = "") -> io.Input:

@@ -20,11 +20,12 @@ ROOMS = {
     "quantisation": set(),
     "training": set(),
     "faces": {"media", "training"},
+    "dubbing": {"media", "faces"},
     "datasets": {"media", "speech", "training", "faces"},
     "sync": {"media", "speech", "training", "faces", "datasets"},
     "footage": {"media", "speech", "faces", "sync"},
     "dae_talker": {"media", "sequences", "speech", "diffusion", "training", "faces", "datasets"},
-    "ladtalk": {"media", "speech", "diffusion", "quantisation", "training", "faces", "sync", "datasets"},
+    "ladtalk": {"media", "speech", "dubbing", "diffusion", "quantisation", "training", "faces", "sync", "datasets"},
     "evaluation": {"media", "speech", "training", "faces", "sync", "datasets"},
 }
 """Each room of the core, a folder or a file, and the rooms below it. Nothing but `cli` stands on `evaluation`."""

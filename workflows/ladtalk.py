@@ -49,7 +49,7 @@ def ladtalk_dub_long(info: Info) -> Graph:
         (760, 590),
         (360, 320),
         "Any length of video",
-        "**Dub Video** reads the footage from disk, twice: first it follows the face, then it writes the new frames as "
+        "**Dub Video** reads the footage from disk: first it follows the face, then it writes the new frames as "
         "they are made. An hour needs little more memory than a minute.\n\n"
         "1. **Load Video** and **Load Audio**: footage, and what it is to say.\n"
         "2. Press **Run**. The newest frame is shown while it works; cancelling stops it at once.\n"

@@ -7,6 +7,8 @@ import logging
 import math
 import re
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +70,13 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     from tqdm import tqdm
 
+    from ..dubbing.pipeline import TRACKING, DubRequest, dub_to_file
     from ..faces.detect import find_detector
     from ..faces.tracking import SMOOTHING
     from ..ladtalk.model import BUNDLED, load_ladtalk
-    from ..ladtalk.pipeline import Painter, needed, track_film, write_dub
+    from ..ladtalk.pipeline import TEXTURE, LaDTalkMouths
     from ..media.audio import open_audio
-    from ..media.playback import FilmFile, frame_order
-    from ..media.timebase import frame_count
+    from ..media.playback import FilmFile
     from ..media.video import check_output
 
     output = check_output(args.output, [args.video, args.audio])
@@ -83,26 +85,29 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= smoothing < math.inf:
         raise InputError(f"--smoothing {smoothing}: give 0 (none) or more; 1 is strong")
     source, film = open_audio(args.audio, args.start, args.duration), open_film(args.video)
-    sounding = frame_count(source.num_samples(), source.sample_rate, film.fps)
-    frame_order(1, 0, args.length)
+    request = DubRequest(film, source, choice=choice, smoothing=smoothing, length=args.length)
+    told, needed = film.reader.num_frames if isinstance(film, FilmFile) else 1, request.needed
+    looked = min((count for count in (told, needed) if count is not None), default=None)
     model = load_ladtalk(args.model or BUNDLED, args.device, sovqae=args.sovqae)
     if args.texture is not None and model.sovqae is None:
         raise InputError(f"--texture {args.texture}: {model.path.name} has no SOVQAE to restore it with; give --sovqae")
-    detector = find_detector(args.detector, model.device)
-    painter = Painter(model.lips, model.sovqae, args.texture)
+    mouths = LaDTalkMouths.of(model, args.texture)
+    request = replace(request, detector=find_detector(args.detector, model.device))
     loaded = time.perf_counter() - began
-    most = needed(source, film.fps, args.length)
-    told = film.reader.num_frames if isinstance(film, FilmFile) else 1
-    looked = min((count for count in (told, most) if count is not None), default=None)
-    with tqdm(total=looked, unit="frame", desc=f"face in {Path(args.video).name}", disable=args.quiet) as bar:
-        track = track_film(
-            film, detector, choice, smoothing, lambda done: bar.update(done - bar.n), painter.clock, most
-        )
-    if looked is not None and len(track) < looked:
-        log.warning("%s says that it has %d frames, %d could be read", Path(args.video).name, told, len(track))
-    total = len(frame_order(len(track), sounding, args.length))
-    with tqdm(total=total, unit="frame", desc=output.name, disable=args.quiet) as bar:
-        made = write_dub(painter, film, track, source, output, args.length, bar.update)
+    with ExitStack() as stack:
+        bars: dict[str, tqdm] = {}
+
+        def progress(step: str, done: int, total: int | None, _: object) -> None:
+            if step not in bars:
+                stack.close()
+                name = f"face in {Path(args.video).name}" if step == TRACKING else output.name
+                total = looked if step == TRACKING else total
+                bars[step] = stack.enter_context(tqdm(total=total, unit="frame", desc=name, disable=args.quiet))
+            bars[step].update(done - bars[step].n)
+
+        made = dub_to_file(mouths, request, output, progress)
+    if looked is not None and made.tracked < looked:
+        log.warning("%s says that it has %d frames, %d could be read", Path(args.video).name, told, made.tracked)
     result = {
         "output": str(output),
         "frames": made.frames,
@@ -113,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds_load": round(loaded, 3),
         **{f"seconds_{part}": round(seconds, 3) for part, seconds in made.seconds.items()},
         "frames_left_alone": made.left_alone,
-        "texture": made.strength,
+        "texture": made.settings[TEXTURE],
         "model": model.path.stem,
         "device": model.device.type,
         "dtype": str(model.dtype).removeprefix("torch."),

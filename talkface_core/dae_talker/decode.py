@@ -17,7 +17,7 @@ from torch import Tensor
 from ..diffusion.sampling import Callback, get_sampler, invert_ddim, noise
 from ..diffusion.schedules import timesteps
 from ..errors import InputError
-from ..frugal import Frugal
+from ..memory import AdaptiveBatch
 from ..parallel import ordered_map
 from ..pixels import signed_to_unit, to_bytes, to_signed
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
@@ -102,7 +102,7 @@ def decode(
         x_0 = run(model.denoiser(z.to(device)), shared, config.schedule, ts, callback=callback)
         return to_frames(x_0, dtype)
 
-    return ordered_map(Frugal(frames), _windows(_checked(latents, config.latent_dim), window), workers)
+    return ordered_map(AdaptiveBatch(frames), _windows(_checked(latents, config.latent_dim), window), workers)
 
 
 def default_window(model: DiffusionAutoencoder) -> int:

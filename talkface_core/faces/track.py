@@ -23,6 +23,9 @@ from .landmarks import POINTS
 # narrow enough that a nod survives. Strength scales it.
 _SIGMA = 2.0
 
+BRIDGED = 0.25
+"""Seconds that a face may be out of sight and still counts as there, where its neighbours say it was."""
+
 
 @dataclass(frozen=True)
 class FaceTrack:
@@ -98,6 +101,24 @@ class FaceTrack:
         """Height of the 68 points' box in each frame, pixels [T]."""
         y = self.landmarks[..., 1]
         return y.amax(1) - y.amin(1)
+
+
+def in_sight(track: FaceTrack, bridged: float = BRIDGED) -> Tensor:
+    """Which frames show the face [T], gaps of up to `bridged` seconds in its sight among them.
+
+    Behind a hand or in a scene without the face none is to be painted.
+    """
+    seen = track.valid.clone()
+    longest = int(bridged * track.fps)
+    for scene in track.scenes:
+        own = seen[scene]  # a view
+        if not own.any():
+            continue
+        known = [-1, *own.nonzero().flatten().tolist(), len(own)]
+        for before, after in pairwise(known):
+            if after - before - 1 <= longest:
+                own[before + 1 : after] = True
+    return seen
 
 
 def fill(landmarks: Tensor, valid: Tensor, size: tuple[int, int], fps: Rate, cuts: Sequence[int] = ()) -> FaceTrack:

@@ -39,6 +39,10 @@ _LEAST = 0.10  # mean difference (of 1) below which nothing is a cut: hands, tur
 _TIMES = 4.0  # by how much a cut surpasses the differences just before it
 _MEMORY = 12
 
+Observe = Callable[[int, Any, Tensor, Tensor], None]
+"""The number of a chunk's first frame, the chunk [n,H,W,3], and its landmarks [n,68,2] as they were seen, before any
+smoothing, where valid [n]."""
+
 
 def track_faces(
     chunks: Iterable[Any],
@@ -46,21 +50,22 @@ def track_faces(
     detector: Detector,
     choice: FaceChoice | None = None,
     smoothing: float = SMOOTHING,
-    progress: Callable[[int], None] | None = None,
+    observe: Observe | None = None,
 ) -> FaceTrack:
     """The track of one face through frames given in chunks [n,H,W,3] (RGB, uint8 or float 0..1, of one size).
 
     The face is chosen in the first frame of a scene that shows any, and then kept by overlap, wherever others go. A
     detector that can follow searches only where the face was lost. Frames without it are bridged from their
-    neighbours, flagged and counted in the log. `progress` is called with the frames done so far.
+    neighbours, flagged and counted in the log. `observe` is called after each chunk.
 
     Raises InputError for no frames, frames that change size, and when no frame has a face.
     """
     tracker = _Tracker(detector, choice or FaceChoice(), float(as_rate(fps)))
     for chunk in chunks:
+        first = tracker.done
         tracker.take(chunk)
-        if progress:
-            progress(tracker.done)
+        if observe:
+            observe(first, chunk, torch.stack(tracker.landmarks[first:]), torch.tensor(tracker.valid[first:]))
     track = tracker.track(fps)
     return smooth(track, smoothing) if len(track) > 1 else track
 

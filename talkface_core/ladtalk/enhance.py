@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..faces.align import FaceCrop, align, crop_faces
+from ..faces.align import FaceCrop, align, check_shape, crop_faces
 from ..faces.face import Detector, Face
 from ..faces.landmarks import MOUTH, POINTS, landmark_distance
 from ..faces.paste import paste_faces
-from ..faces.track import FaceTrack
-from ..frugal import Frugal
+from ..faces.track import FaceTrack, in_sight
+from ..memory import AdaptiveBatch
 from ..pixels import as_unit_tensor, to_bytes
 from .bands import sharpest
 from .robustness import Check, go_on
@@ -75,7 +75,7 @@ def enhance(
     chosen = sorted({round(k) for k in np.linspace(0, len(frames) - 1, look_at).tolist()}) if look_at else []
     shown, moved = [], []
     # The pair of `restore` as one tensor, for a batch that may have to be split.
-    restored = Frugal(lambda faces: torch.stack(restore(model, faces, strength), 1))
+    restored = AdaptiveBatch(lambda faces: torch.stack(restore(model, faces, strength), 1))
     for start in range(0, len(frames), window):
         part = slice(start, start + window)
         now = None if crop is None else crop.part(start, start + window)
@@ -96,21 +96,45 @@ def enhance(
     return out, report
 
 
-@torch.no_grad()
+def enhance_track(
+    model: SOVQAE, frames: Frames, track: FaceTrack, mask: Tensor | None = None, **settings: Any
+) -> tuple[Frames, RobustnessReport, list[int]]:
+    """`enhance` where the face is in sight: frames, report, and the numbers of the frames that it speaks of.
+
+    Raises InputError as that does, and for frames that are not the track's.
+    """
+    check_shape(frames, track.size, len(track))
+    seen = in_sight(track).nonzero().flatten().tolist()
+    if len(seen) == len(frames):
+        return *enhance(model, frames, track, mask, **settings), seen
+    own = mask if mask is None or mask.ndim == 2 else mask[seen]
+    made, report = enhance(model, frames[seen], track.at(seen), own, **settings)
+    out = frames.clone() if isinstance(frames, Tensor) else frames.copy()
+    out[seen] = made
+    return out, report, seen
+
+
 def restore(model: SOVQAE, faces: Tensor | NDArray[np.generic], strength: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Faces [T,H,W,3], uint8 or 0..1, at the model's size as it sees them, and restored: float32 [T,S,S',3] in 0..1.
+    """`restored` of faces [T,H,W,3], uint8 or 0..1: float32 [T,S,S',3] in 0..1 on the device of the model."""
+    pictures = rearrange(as_unit_tensor(faces), "t h w c -> t c h w")
+    seen, made = restored(model, pictures, strength)
+    return rearrange(seen, "t c h w -> t h w c"), rearrange(made, "t c h w -> t h w c")
+
+
+@torch.no_grad()
+def restored(model: SOVQAE, faces: Tensor, strength: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Faces [T,3,H,W] in 0..1 at the model's size as it sees them, and restored: float32 [T,3,S,S'] in 0..1.
 
     Enlarged or shrunk so that the shorter side is the model's; sides are multiples of its factor. On the device of the
     model. This is what a pipeline lays into its frames with faces.paste.
     """
-    device = model.quantiser.usage.device
-    seen = _fitted(rearrange(as_unit_tensor(faces).to(device), "t h w c -> t c h w"), model)
+    seen = _fitted(faces.to(model.quantiser.usage.device), model)
     made = seen
     if strength:
         pixels = (seen * 2 - 1).contiguous(memory_format=torch.channels_last)
         result = (model(pixels).frames.float() * 0.5 + 0.5).clamp(0, 1)
         made = torch.lerp(seen, result, strength)
-    return rearrange(seen, "t c h w -> t h w c"), rearrange(made, "t c h w -> t h w c")
+    return seen, made
 
 
 def enhance_memory(model: SOVQAE, window: int = WINDOW, look_at: int = 0) -> float:

@@ -6,14 +6,17 @@ only what the lips look like, and all around it is the frame's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ..faces.align import FaceCrop, crop_faces
+from ..faces.align import FaceCrop
 from ..faces.landmarks import NOSE_BASE, OUTER_LIPS, UPPER_FACE, inner_lip_gap
+from ..pixels import to_unit
 
 SHUT = 0.08
 """Share of a scene's frames that count as its shut mouths."""
@@ -60,57 +63,41 @@ def spread_out(points: NDArray[np.floating], most: int) -> NDArray[np.int64]:
     return np.array(found)
 
 
-def cut_references(
-    chunks: Iterable[NDArray[np.uint8]], crop: FaceCrop, chosen: NDArray[np.int64]
-) -> dict[int, NDArray[np.uint8]]:
-    """The crops [S,S,3] of the frames that others are shown, by number, out of frames from the first on in chunks.
+class ReferenceMouths:
+    """The mouths that are shown beside one film's faces: of each frame [T] which is `chosen`, and those faces, cut out.
 
-    Reads no further than the last of them.
+    cut: faces [S,S,3], uint8 or 0..1, by frame. A frame for which none was cut keeps its own mouth.
     """
-    wanted = np.unique(chosen[chosen != np.arange(len(chosen))])
-    found: dict[int, NDArray[np.uint8]] = {}
-    first = 0
-    for chunk in chunks if len(wanted) else ():
-        inside = wanted[(wanted >= first) & (wanted < first + len(chunk))]
-        if len(inside):
-            faces = crop_faces(chunk[inside - first], crop.at(torch.from_numpy(inside)))
-            found.update(zip(inside.tolist(), faces, strict=True))
-        first += len(chunk)
-        if first > wanted[-1]:
-            break
-    return found
+
+    def __init__(self, crop: FaceCrop, chosen: NDArray[np.int64], cut: Mapping[int, NDArray[np.generic]]) -> None:
+        self._points, self._chosen, self._cut = crop.landmarks.numpy(), chosen, cut
+
+    def beside(self, faces: Tensor, frames: Sequence[int]) -> Tensor:
+        """The references [n,3,S,S] of the faces [n,3,S,S] of these frames, 0..1, each with the mouth chosen for it."""
+        others = [int(self._chosen[k]) for k in frames]
+        rows = [n for n, (k, other) in enumerate(zip(frames, others, strict=True)) if other != k and other in self._cut]
+        if not rows:
+            return faces
+        moved = [moved_mouth(self._cut[others[n]], self._points[frames[n]], self._points[others[n]]) for n in rows]
+        mouths, weights = (torch.from_numpy(np.stack(part)).to(faces.device) for part in zip(*moved, strict=True))
+        out = faces.clone()
+        mouths = to_unit(rearrange(mouths, "n h w c -> n c h w"))
+        out[rows] = torch.lerp(out[rows], mouths, weights[:, None])
+        return out
 
 
-def beside(
-    faces: NDArray[np.uint8],
-    frames: Iterable[int],
-    crop: FaceCrop,
-    chosen: NDArray[np.int64],
-    cut: Mapping[int, NDArray[np.uint8]],
-) -> NDArray[np.uint8]:
-    """The references [n,S,S,3] of the faces of these frames: each with the mouth of the one that was chosen for it.
+def moved_mouth(
+    other: NDArray[np.generic], points: NDArray[np.float32], others: NDArray[np.float32]
+) -> tuple[NDArray[np.generic], NDArray[np.float32]]:
+    """Another crop [S,S,3] moved onto a face by the nose's base, and how much of it to take [S,S]: its mouth alone.
 
-    A frame for which none was cut keeps its own.
-    """
-    points, out = crop.landmarks.numpy(), faces.copy()
-    for face, k in zip(out, frames, strict=True):
-        other = int(chosen[k])
-        if other != k and other in cut:
-            face[:] = with_mouth(face, cut[other], points[k], points[other])
-    return out
-
-
-def with_mouth(
-    face: NDArray[np.uint8], other: NDArray[np.uint8], points: NDArray[np.float32], others: NDArray[np.float32]
-) -> NDArray[np.uint8]:
-    """A face [S,S,3] with the mouth of another crop of like pose, moved with the nose's base; landmarks [68,2] of both.
-
-    Around the mouth all is the face's own, so jaw and background need not fit.
+    Landmarks [68,2] of the face and of the other. Around the mouth all is the face's own, so jaw and background need
+    not fit.
     """
     # OpenCV sets an environment variable when imported, which a host must not see.
     import cv2
 
-    size = len(face)
+    size = len(other)
     shift = points[NOSE_BASE].mean(0) - others[NOSE_BASE].mean(0)
     moved = cv2.warpAffine(other, np.hstack([np.eye(2), shift[:, None]]), (size, size), borderMode=cv2.BORDER_REPLICATE)
     lips = np.concatenate([points[OUTER_LIPS], others[OUTER_LIPS] + shift])
@@ -118,5 +105,4 @@ def with_mouth(
     cv2.fillConvexPoly(mask, cv2.convexHull(np.round(lips).astype(np.int32)), 255)
     reach = max(round(_REACH * size), 1)
     mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    weight = cv2.GaussianBlur(mask, (0, 0), reach / 2).astype(np.float32)[..., None] / 255
-    return np.rint(face + weight * (moved.astype(np.float32) - face)).astype(np.uint8)
+    return moved, cv2.GaussianBlur(mask, (0, 0), reach / 2).astype(np.float32) / 255

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ..components import Component
 from ..config import Config
 from ..errors import InputError
+from ..pixels import to_bytes, to_unit
 from ..sync.blocks import SpeechEncoder, Unit, chain, fold
 
 SYSTEM = "ladtalk"
@@ -170,6 +171,21 @@ WAV2LIP = Component(
 
 
 @torch.no_grad()
+def repaint_faces(net: Wav2Lip, faces: Tensor, windows: Tensor, references: Tensor | None = None) -> Tensor:
+    """Aligned faces [T,3,S,S] in 0..1 that say the windows [T,1,80,16], float32 in 0..1 on the net's device.
+
+    References [T,3,S,S] show what the mouth looks like; None: the faces themselves, as published. The net computes in
+    its own dtype, every frame by itself. Raises InputError for faces of another size or count.
+    """
+    size, weight = net.config.size, net.pixels.weight
+    references = faces if references is None else references
+    expected = (len(windows), 3, size, size)
+    if faces.shape != expected or references.shape != expected:
+        raise InputError(f"{len(windows)} windows of sound need faces of shape {list(expected)}, not {[*faces.shape]}.")
+    x, y = (p.to(weight.device).contiguous(memory_format=torch.channels_last) for p in (faces, references))
+    return net(x, y, windows.to(weight)).float().clamp(0, 1)
+
+
 def repaint(
     net: Wav2Lip,
     faces: NDArray[np.uint8],
@@ -177,24 +193,14 @@ def repaint(
     references: NDArray[np.uint8] | None = None,
     batch: int = 16,
 ) -> NDArray[np.uint8]:
-    """Aligned crops uint8 [T,S,S,3] (RGB) that say the windows [T,1,80,16], in the net's own dtype and on its device.
-
-    References [T,S,S,3] show what the mouth looks like; None: the faces themselves, as published. Every frame is made
-    by itself, so chunks of any length give the same frames. Raises InputError for crops of another size or count.
-    """
-    size, weight = net.config.size, net.pixels.weight
-    references = faces if references is None else references
-    expected = (len(windows), size, size, 3)
-    if faces.shape != expected or references.shape != expected:
-        raise InputError(f"{len(windows)} windows of sound need crops of shape {list(expected)}, not {faces.shape}.")
-    made = np.empty_like(faces)
-    for start in range(0, len(faces), batch):
+    """`repaint_faces` of bytes [T,S,S,3], `batch` at a time: what data sets and measurements are made of."""
+    references, device = faces if references is None else references, net.pixels.weight.device
+    made = [np.empty((0, *faces.shape[1:]), np.uint8)]
+    for start in range(0, max(len(faces), len(windows)), batch):
         part = slice(start, start + batch)
-        pictures = (torch.from_numpy(p[part]).to(weight.device).permute(0, 3, 1, 2) for p in (faces, references))
-        x, y = (p.contiguous(memory_format=torch.channels_last) / 255 for p in pictures)
-        out = net(x, y, windows[part].to(weight)).float().clamp(0, 1) * 255
-        made[part] = out.round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    return made
+        x, y = (to_unit(torch.from_numpy(p[part]).to(device).permute(0, 3, 1, 2)) for p in (faces, references))
+        made.append(to_bytes(repaint_faces(net, x, windows[part], y)).permute(0, 2, 3, 1).cpu().numpy())
+    return np.concatenate(made)
 
 
 def repaint_memory(net: Wav2Lip, frames: int) -> float:

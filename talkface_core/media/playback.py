@@ -27,18 +27,19 @@ RULES = ("bounce", "stop", "once")
 class Film(Protocol):
     """Frames of a constant rate that can be played in both directions: a `FilmFile` or a `FilmBatch`.
 
-    fps in frames per second; width and height in pixels.
+    fps in frames per second; width and height in pixels. Frames are RGB [<= n, H, W, 3], uint8, or float32 in 0..1
+    where a film says so.
     """
 
     fps: Fraction
     width: int
     height: int
 
-    def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
-        """All frames from the first to the last, RGB uint8 [<= n, H, W, 3]."""
+    def forwards(self, n: int = 32) -> Iterator[NDArray[np.generic]]:
+        """All frames from the first to the last, up to n at a time."""
 
-    def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
-        """All frames from the last to the first, RGB uint8 [<= n, H, W, 3]."""
+    def backwards(self, n: int = 32) -> Iterator[NDArray[np.generic]]:
+        """All frames from the last to the first, up to n at a time."""
 
 
 class FilmFile:
@@ -59,21 +60,28 @@ class FilmFile:
 
 
 class FilmBatch:
-    """Frames in memory [T, H, W, 3], uint8 or floating 0..1, as a film. Raises InputError for no frames."""
+    """Frames in memory [T, H, W, 3], uint8 or floating 0..1, as a film. Raises InputError for no frames.
 
-    def __init__(self, frames: Tensor, fps: Rate) -> None:
+    `exact`: floats are handed on as float32, not as bytes, so that nothing is rounded.
+    """
+
+    def __init__(self, frames: Tensor, fps: Rate, exact: bool = False) -> None:
         if frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
             raise InputError(f"frames of shape {list(frames.shape)}; give RGB frames [frames, height, width, 3].")
         self._frames, self.fps = frames, as_rate(fps)
+        self._floats = exact and frames.is_floating_point()
         self.height, self.width = int(frames.shape[1]), int(frames.shape[2])
 
-    def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
+    def forwards(self, n: int = 32) -> Iterator[NDArray[np.generic]]:
         for part in self._frames.split(n):
-            yield as_byte_array(part)
+            yield self._array(part)
 
-    def backwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
+    def backwards(self, n: int = 32) -> Iterator[NDArray[np.generic]]:
         for stop in range(len(self._frames), 0, -n):
-            yield as_byte_array(self._frames[max(0, stop - n) : stop].flip(0))
+            yield self._array(self._frames[max(0, stop - n) : stop].flip(0))
+
+    def _array(self, frames: Tensor) -> NDArray[np.generic]:
+        return frames.detach().cpu().float().numpy() if self._floats else as_byte_array(frames)
 
 
 def frame_order(frames: int, wanted: int, rule: str) -> NDArray[np.int64]:
@@ -94,8 +102,8 @@ def frame_order(frames: int, wanted: int, rule: str) -> NDArray[np.int64]:
     return np.minimum(phase, period - phase) if frames > 1 else np.zeros(wanted, np.int64)
 
 
-def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iterator[NDArray[np.uint8]]:
-    """The frames of `frame_order`, RGB uint8 [<= n, H, W, 3], n at a time.
+def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iterator[NDArray[np.generic]]:
+    """The frames of `frame_order` [<= n, H, W, 3], n at a time, fewer where they are very large.
 
     `frames` is how many the film has, or how many are wanted of a longer one.
     """
@@ -107,7 +115,7 @@ def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iter
     yield from stacked(islice(_to_and_fro(film, n), left), n)
 
 
-def _to_and_fro(film: Film, n: int) -> Iterator[NDArray[np.uint8]]:
+def _to_and_fro(film: Film, n: int) -> Iterator[NDArray[np.generic]]:
     """Frame by frame, for ever; `n` at a time are read."""
     forward, skip = True, 0
     while True:

@@ -49,16 +49,18 @@ def cut_windows(mel: Tensor, starts: Tensor) -> Tensor:
 
 
 class WindowStream:
-    """The windows of frame after frame, of a log-mel that comes in blocks [s,80]; only what is still needed is held."""
+    """The windows of rising frames, of a log-mel that comes in blocks [s,80]; only what is still needed is held."""
 
     def __init__(self, blocks: Iterable[Tensor], fps: Rate, shift: Fraction | float = 0) -> None:
         self._stream, self._fps, self._shift = StreamBuffer(blocks), fps, shift
-        self._frame = 0
 
-    def take(self, count: int) -> Tensor:
-        """The windows of the next frames [count,1,80,16], equal to those of `mel_windows`; silence after the end."""
-        starts = window_starts(range(self._frame, self._frame + count + 1), self._fps, self._shift)
-        self._frame += count
+    def at(self, frames: Iterable[int]) -> Tensor:
+        """The windows of these frames [F,1,80,16], equal to those of `mel_windows`; silence after the end.
+
+        Frames rise and may be left out. What was asked for last can be asked for again, whole or in parts; what lies
+        before that is gone.
+        """
+        starts = window_starts(frames, self._fps, self._shift)
         mel, first = self._stream.read(starts[0], starts[-1] + WINDOW)
         mel = torch.zeros(0, LogMel.dim) if mel is None else mel
-        return cut_windows(mel, torch.tensor(starts[:count], dtype=torch.long) - first)
+        return cut_windows(mel, torch.tensor(starts, dtype=torch.long) - first)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from talkface_core.errors import InputError
-from talkface_core.faces.track import FaceTrack, fill, smooth
+from talkface_core.faces.track import BRIDGED, FaceTrack, fill, in_sight, smooth
 
 
 def moving(frames: int = 60, cuts=(), valid=None) -> FaceTrack:
@@ -111,3 +111,24 @@ def test_measures():
     track = moving(2)
     points = track.landmarks[0]
     assert track.heights()[0] == points[:, 1].max() - points[:, 1].min()
+
+
+def test_short_gaps_are_bridged_and_long_ones_left():
+    points = torch.rand(40, 68, 2) * 50
+
+    def seen(text: str, fps=25, cuts=()) -> str:
+        valid = torch.tensor([c == "x" for c in text])
+        track = fill(points[: len(text)], valid, (90, 120), fps, cuts)
+        return "".join("x" if v else "-" for v in in_sight(track))
+
+    assert BRIDGED == 0.25
+    assert seen("xx------xx") == "x" * 10
+    assert seen("xx-------xx") == "xx-------xx"
+    assert seen("xx---xx", fps=12) == "x" * 7
+    assert seen("xx----xx", fps=12) == "xx----xx"
+    assert seen("--xx--") == "x" * 6
+    assert seen("-------xx") == "-------xx"
+    # A scene that shows nobody stays as it is, however short; another scene's gap does not lengthen one's own.
+    assert seen("xxx--xxx", cuts=(3, 5)) == "xxx--xxx"
+    assert seen("xxx----xxx", cuts=(5,)) == "x" * 10
+    assert seen("xxx---------xx", cuts=(5,)) == "xxxxx-------xx"

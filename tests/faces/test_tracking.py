@@ -74,13 +74,17 @@ def middles(track) -> list[float]:
 def test_a_face_is_followed_whatever_the_chunks(seer, size):
     frames = film(*[(5 + k, 10) for k in range(30)])
     seen, detector = [], seer()
-    track = track_faces(
-        [frames[k : k + size] for k in range(0, 30, size)], 25, detector, smoothing=0, progress=seen.append
-    )
+
+    def observe(first, chunk, landmarks, valid):
+        assert np.array_equal(chunk, frames[first : first + size])
+        assert valid.all()
+        seen.append(landmarks)
+
+    track = track_faces([frames[k : k + size] for k in range(0, 30, size)], 25, detector, smoothing=0, observe=observe)
     assert middles(track) == [10 + k for k in range(30)]
     assert track.valid.all()
     assert track.size == SIZE
-    assert seen[-1] == 30
+    assert torch.equal(torch.cat(seen), track.landmarks)
     assert detector.searched == (30 if seer is Seer else 1)
 
 

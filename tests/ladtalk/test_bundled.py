@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.dubbing.pipeline import DubRequest, dub
 from talkface_core.evaluation.metrics import pearson
 from talkface_core.faces.bundled import load_bundled
 from talkface_core.faces.landmarks import mouth_opening
 from talkface_core.faces.track import FaceTrack
 from talkface_core.ladtalk.model import load_ladtalk
-from talkface_core.ladtalk.pipeline import Painter, dub
+from talkface_core.ladtalk.pipeline import LaDTalkMouths
 from talkface_core.media.audio import audio_source, load_audio
 from talkface_core.media.playback import FilmBatch
 from talkface_core.media.video_reader import VideoReader
@@ -31,7 +32,7 @@ def says():
     def run(wave: torch.Tensor) -> np.ndarray:
         source = audio_source({"waveform": wave[None, None], "sample_rate": 16000})
         film = FilmBatch(torch.from_numpy(frames), 25)
-        made = np.concatenate(list(dub(Painter(model.lips, model.sovqae), film, track, source)))
+        made = np.concatenate(list(dub(LaDTalkMouths.of(model), DubRequest(film, source, track))))
         return mouth_opening(np.stack([face.landmarks.numpy() for face in reader.follow(made, track.landmarks)]))
 
     return run

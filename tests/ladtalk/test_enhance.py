@@ -14,9 +14,10 @@ from talkface_core.faces.align import align, crop_faces, template
 from talkface_core.faces.face import Detector, Face
 from talkface_core.faces.landmarks import STABLE
 from talkface_core.faces.paste import frame_mask
-from talkface_core.faces.track import FaceTrack
+from talkface_core.faces.track import FaceTrack, fill
 from talkface_core.ladtalk.enhance import (
     enhance,
+    enhance_track,
     face_mask,
     landmarks_by,
     matching_strength,
@@ -188,6 +189,23 @@ def test_the_guard_looks_at_the_face_that_is_restored(model: SOVQAE) -> None:
     out, _ = enhance(model, frames, where, landmarks=read, window=4, look_at=0)
     for got, wanted in zip(seen, (frames, out), strict=True):
         assert torch.equal(got, as_unit_tensor(crop_faces(wanted, align(where, 32))))
+
+
+def test_frames_without_the_face_stay(model: SOVQAE) -> None:
+    frames, mask = torch.from_numpy(pictures(8, 96))[:, :80], torch.ones(8, 80, 96)
+    mask[7] = 0
+    whole = track(8, (80, 96))
+    part = fill(whole.landmarks, torch.tensor([k not in (2, 3, 4, 5) for k in range(8)]), (80, 96), 12)
+    made, report, seen = enhance_track(model, frames, part, mask, look_at=1)
+    assert seen == [0, 1, 6, 7]
+    assert report.frames == 4
+    assert (made != frames).flatten(1).any(1).nonzero().flatten().tolist() == [0, 1, 6]
+    every, _, seen = enhance_track(model, frames, whole, look_at=0)
+    assert seen == list(range(8))
+    assert torch.equal(every, enhance(model, frames, whole, look_at=0)[0])
+    for wrong in (frames[:3], frames[:, :64]):
+        with pytest.raises(InputError, match="the face was tracked in 8 of 96x80"):
+            enhance_track(model, wrong, whole)
 
 
 def test_out_of_memory_halves_the_window(model: SOVQAE, faces: Tensor, monkeypatch, caplog) -> None:

@@ -1,19 +1,11 @@
-"""References: shut mouths of like pose within the scene, few of them, cut out in one pass."""
+"""References: shut mouths of like pose within the scene, few of them, and their mouths alone."""
 
 import numpy as np
 import pytest
 import torch
 
-from talkface_core.faces.align import FaceCrop, crop_faces
-from talkface_core.ladtalk.references import (
-    FAR,
-    MOST,
-    beside,
-    choose_references,
-    cut_references,
-    spread_out,
-    with_mouth,
-)
+from talkface_core.faces.align import FaceCrop
+from talkface_core.ladtalk.references import FAR, MOST, ReferenceMouths, choose_references, moved_mouth, spread_out
 
 SIZE, FRAMES = 96, 60
 
@@ -68,33 +60,14 @@ def test_spread_out():
     assert spread_out(np.zeros((4, 2)), 3).tolist() == [0]
 
 
-@pytest.mark.parametrize("length", [1, 7, 60])
-def test_they_are_cut_in_one_pass_that_stops(crop, length):
-    frames = np.random.default_rng(1).integers(0, 255, (FRAMES, 110, 120, 3)).astype(np.uint8)
-    chosen = np.arange(FRAMES)
-    chosen[[3, 4, 20]] = [10, 10, 31]
-    read = []
-
-    def chunks():
-        for start in range(0, FRAMES, length):
-            read.append(start)
-            yield frames[start : start + length]
-
-    cut = cut_references(chunks(), crop, chosen)
-    assert sorted(cut) == [10, 31]
-    assert read[-1] <= 31
-    whole = crop_faces(frames, crop)
-    assert (cut[31] == whole[31]).all()
-    assert cut_references(chunks(), crop, np.arange(FRAMES)) == {}
-
-
 def test_the_mouth_is_the_others_and_the_rest_ones_own(crop):
-    faces = np.full((FRAMES, SIZE, SIZE, 3), 50, np.uint8)
     chosen = np.arange(FRAMES)
-    chosen[4] = 10
-    cut = {10: np.full((SIZE, SIZE, 3), 200, np.uint8)}
-    shown = beside(faces[[4, 5]], [4, 5], crop, chosen, cut)
-    assert (shown[1] == 50).all()
+    chosen[[4, 6]] = [10, 11]
+    mouths = ReferenceMouths(crop, chosen, {10: np.full((SIZE, SIZE, 3), 200, np.uint8)})
+    faces = torch.full((3, 3, SIZE, SIZE), 50 / 255)
+    shown = mouths.beside(faces, [4, 5, 6]).permute(0, 2, 3, 1) * 255
+    assert (faces == 50 / 255).all()
+    assert (shown[1:] == 50).all(), "none chosen, and none cut"
     lips = crop.landmarks[4, 48:60].numpy()
     x, y = lips.mean(0).round().astype(int)
     assert shown[0][y, x].min() > 195
@@ -103,9 +76,11 @@ def test_the_mouth_is_the_others_and_the_rest_ones_own(crop):
     assert (shown[0][(rows < top) | (rows > bottom)] == 50).all()
 
 
-def test_the_mouth_moves_along_with_the_nose(crop):
-    face, other = np.zeros((2, SIZE, SIZE, 3), np.uint8)
+def test_the_mouth_moves_along_with_the_nose():
+    other = np.zeros((SIZE, SIZE, 3), np.uint8)
     points = np.random.default_rng(2).uniform(40, 56, (68, 2)).astype(np.float32)
     other[48, 48] = 255
-    made = with_mouth(face, other, points + np.float32([3, 5]), points)
-    assert np.unravel_index(made[..., 0].argmax(), (SIZE, SIZE)) == (53, 51)
+    moved, weight = moved_mouth(other, points + np.float32([3, 5]), points)
+    assert np.unravel_index((moved[..., 0] * weight).argmax(), (SIZE, SIZE)) == (53, 51)
+    assert weight.max() == 1
+    assert weight[:20].max() == 0

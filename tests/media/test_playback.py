@@ -158,3 +158,15 @@ def test_a_batch_plays_like_a_file(rule):
     assert shown == frame_order(7, 20, rule).tolist()
     with pytest.raises(InputError):
         FilmBatch(frames[:0], 25)
+
+
+def test_floats_may_be_played_as_they_are():
+    frames = torch.rand(5, 4, 6, 3, generator=torch.Generator().manual_seed(0))
+    for given in (frames, frames.half()):
+        film = FilmBatch(given, 25, exact=True)
+        for chunks, wanted in ((film.forwards(2), given), (film.backwards(2), given.flip(0))):
+            made = np.concatenate(list(chunks))
+            assert made.dtype == np.float32
+            assert np.array_equal(made, wanted.float().numpy())
+    assert next(FilmBatch((frames * 255).byte(), 25, exact=True).forwards(2)).dtype == np.uint8
+    assert next(FilmBatch(frames, 25).forwards(2)).dtype == np.uint8

@@ -63,7 +63,14 @@ def test_a_stream_gives_the_windows_of_the_whole(counted, fps, shift):
     stream = WindowStream(counted.split(17), fps, shift)
     made, sizes = [], [1, 2, 5, 30, 3]
     while sum(map(len, made)) < total:
-        count = min(sizes[len(made) % 5], total - sum(map(len, made)))
-        made.append(stream.take(count))
+        done = sum(map(len, made))
+        made.append(stream.at(range(done, min(done + sizes[len(made) % 5], total))))
         assert len(stream._stream._rows) < 17 + 80 / float(fps) * 32 + 2 * WINDOW
     assert torch.equal(torch.cat(made), whole)
+
+
+def test_a_stream_passes_over_frames_and_gives_the_last_again(counted):
+    whole, stream = mel_windows(counted, range(120), 25), WindowStream(counted.split(17), 25)
+    for frames in ([0, 1, 5], [1, 5], [60, 61, 63, 70], [60, 61], [63, 70], [119]):
+        assert torch.equal(stream.at(frames), whole[frames])
+    assert len(stream._stream._rows) <= WINDOW + 17
