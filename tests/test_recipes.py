@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from talkface_core.cli.main import make_parser
 from talkface_core.errors import InputError
@@ -13,6 +14,7 @@ from talkface_core.recipes import RECIPES, make_plan, recipe_class
 from talkface_core.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
+CLIPS = ROOT / "tests" / "fixtures"
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -35,6 +37,23 @@ def test_the_help_of_a_recipe_shows_its_own_flags(name: str, capsys: pytest.Capt
 def test_an_unknown_recipe() -> None:
     with pytest.raises(InputError, match=r"'magic' is unknown; choose one of .*sovqae"):
         make_plan("magic", argparse.Namespace(seed=0))
+
+
+def test_first_weights_follow_from_the_seed_alone(tmp_path: Path) -> None:
+    """torch seeds itself by chance in every new process: weights that are drawn before a seed is set differ."""
+    words = ["train", "landmark-probe", "--data", CLIPS, "--out", tmp_path, "--cache", tmp_path, "--quiet", "--seed"]
+
+    def first_weights(seed: int) -> dict[str, torch.Tensor]:
+        torch.seed()
+        before = torch.get_rng_state()
+        args = make_parser().parse_args([str(word) for word in (*words, seed)])
+        weights = make_plan("landmark-probe", args).recipe.modules["probe"].state_dict()
+        assert torch.equal(torch.get_rng_state(), before)
+        return weights
+
+    one, again, other = first_weights(3), first_weights(3), first_weights(4)
+    assert all(torch.equal(value, again[key]) for key, value in one.items())
+    assert not torch.equal(one["stem.weight"], other["stem.weight"])
 
 
 def test_the_program_imports_no_torch_before_a_recipe_is_chosen() -> None:
