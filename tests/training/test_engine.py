@@ -276,6 +276,26 @@ def test_the_progress_bar_and_silence(tmp_path: Path, capsys) -> None:
     assert "toy: 100%" in output.err
 
 
+def test_a_run_begins_with_a_checkpoint(whole: Path, tmp_path: Path) -> None:
+    go(tmp_path / "own", steps=1, config=replace(CONFIG, lr=1e-9), init=whole / "toy.safetensors")
+    first, own = (load_file(run / "toy.safetensors") for run in (whole, tmp_path / "own"))
+    torch.testing.assert_close(own["net.0.weight"], first["net.0.weight"], atol=1e-6, rtol=0)
+    assert json.loads((tmp_path / "own" / "run.json").read_text())["config"]["init"] == "toy"
+    (tmp_path / "own" / "toy.safetensors").unlink()
+    with pytest.raises(InputError, match=r"config\.init: 'toy' -> None"):
+        go(tmp_path / "own", config=replace(CONFIG, lr=1e-9), resume=True)
+    gone = tmp_path / "gone" / "toy.safetensors"  # a run that goes on does not read it again
+    assert go(tmp_path / "own", steps=2, config=replace(CONFIG, lr=1e-9), resume=True, init=gone).step == 2
+
+
+def test_a_checkpoint_of_other_networks_begins_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds probe of landmark-probe, and toy trains net, gain; begin with"):
+        go(tmp_path, init="landmark_probe")
+    with pytest.raises(InputError, match="no such file"):
+        go(tmp_path, init=tmp_path / "gone.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_training_leaves_the_random_state_of_its_caller(tmp_path: Path) -> None:
     recipe = Toy()
     before = torch.get_rng_state()
