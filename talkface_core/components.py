@@ -11,6 +11,7 @@ from torch import nn
 
 from .checkpoints import Checkpoint, CheckpointError, Header
 from .config import Config
+from .device import Operations
 from .errors import InputError
 
 
@@ -48,7 +49,7 @@ def table(*components: Component) -> Table:
 def build(
     checkpoint: Checkpoint,
     component: Component,
-    operations: Any = nn,
+    operations: Operations = nn,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Any:

@@ -1,7 +1,7 @@
 """Where the networks run, in which number format, and with which layers."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,17 @@ ORDERED = ("cuda",)
 """Kinds of devices that keep an order of their own, so that the host may hand over a tensor and go on."""
 
 _SMALL_MAP = 1024  # pixels
+
+
+class Operations(Protocol):
+    """The layers that networks are built of: torch.nn, or others of its signatures, such as a host's, which cast."""
+
+    Conv1d: Any
+    Conv2d: Any
+    ConvTranspose2d: Any
+    Linear: Any
+    GroupNorm: Any
+    LayerNorm: Any
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Config
-from ..diffusion.blocks import Operations
+from ..device import Operations
 from ..diffusion.sampling import Denoise, denoiser
 from ..diffusion.schedules import Schedule
 from ..diffusion.unet import EncoderConfig, ImageEncoder, UNet, UNetConfig

@@ -12,11 +12,10 @@ time the eyes become a control.
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import torch
 from torch import Tensor, nn
 
+from ..device import Operations
 from ..errors import InputError
 
 POSE_UNIT = 90.0
@@ -35,7 +34,7 @@ def pose_degrees(units: Tensor) -> Tensor:
 class PosePredictor(nn.Module):
     """Bidirectional LSTM over the hidden sequence -> yaw, pitch, roll in deviations of the training set's motion."""
 
-    def __init__(self, width: int, hidden: int, layers: int = 1, operations: ModuleType = nn):
+    def __init__(self, width: int, hidden: int, layers: int = 1, operations: Operations = nn):
         super().__init__()
         self.lstm = nn.LSTM(width, hidden, layers, batch_first=True, bidirectional=True)
         self.out = operations.Linear(2 * hidden, 3)
@@ -48,7 +47,7 @@ class PosePredictor(nn.Module):
 class PoseAdaptor(nn.Module):
     """Adds the pose (and, where `eyes`, the opening of the eyes) to the hidden sequence."""
 
-    def __init__(self, width: int, hidden: int, layers: int = 1, eyes: bool = False, operations: ModuleType = nn):
+    def __init__(self, width: int, hidden: int, layers: int = 1, eyes: bool = False, operations: Operations = nn):
         super().__init__()
         self.eyes = eyes
         self.predictor = PosePredictor(width, hidden, layers, operations)

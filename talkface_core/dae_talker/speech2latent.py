@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import Config
-from ..device import to_device
+from ..device import Operations, to_device
 from ..errors import InputError
 from ..speech.conformer import Conformer
 from .pose import PoseAdaptor
@@ -109,7 +108,7 @@ class BandFront(nn.Module):
     others. The subsampling of speech recognisers, without the subsampling in time.
     """
 
-    def __init__(self, bands: int, planes: int, channels: int, operations: ModuleType = nn):
+    def __init__(self, bands: int, planes: int, channels: int, operations: Operations = nn):
         super().__init__()
         self.first = operations.Conv2d(1, planes, 3, stride=(1, 2), padding=(0, 1))
         self.second = operations.Conv2d(planes, planes, 3, stride=(1, 2), padding=(0, 1))
@@ -140,7 +139,7 @@ class FrameFront(nn.Module):
         kernel: int = 5,
         taps: int = 8,
         planes: int = 0,
-        operations: ModuleType = nn,
+        operations: Operations = nn,
     ):
         super().__init__()
         self.config, self.fps = config, fps
@@ -187,7 +186,7 @@ class Speech2LatentOutput:
 class Speech2Latent(nn.Module):
     """The second stage of DAE-Talker. Buffers hold the mean and deviation of the training set's latents."""
 
-    def __init__(self, config: Speech2LatentConfig, operations: ModuleType = nn):
+    def __init__(self, config: Speech2LatentConfig, operations: Operations = nn):
         super().__init__()
         self.config = config
         blocks = {

@@ -10,16 +10,13 @@ Layers come from ``operations`` (``torch.nn`` by default), so that a host's cast
 from __future__ import annotations
 
 import math
-from types import ModuleType
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-Operations = ModuleType | type | Any
-"""Anything with ``Conv2d``, ``Conv1d``, ``Linear`` and ``GroupNorm`` of torch.nn's signatures."""
+from ..device import Operations
 
 
 def timestep_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:

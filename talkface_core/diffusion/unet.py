@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Config
+from ..device import Operations
 from ..errors import InputError
 from .blocks import (
     CrossAttention2d,
-    Operations,
     ResBlock,
     SelfAttention2d,
     group_norm,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..components import Component, build, table
-from ..device import pick_dtype
+from ..device import Operations, pick_dtype
 from ..errors import InputError
 from ..pixels import to_bytes, to_signed
 from .align import as_frames, warp
@@ -150,7 +150,7 @@ def load_bundled(
     name_or_path: str | Path = BUNDLED,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
-    operations: Any = torch.nn,
+    operations: Operations = torch.nn,
 ) -> BundledDetector:
     """The bundled detector, or that of a checkpoint file. Raises CheckpointError."""
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)

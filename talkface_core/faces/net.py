@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import Config
+from ..device import Operations
 from .landmarks import POINTS
 
 STRIDE = 8
@@ -43,7 +43,7 @@ class FaceNetConfig(Config):
 class Residual(nn.Module):
     """x + conv(silu(conv(silu(x)))), the last convolution starting at zero."""
 
-    def __init__(self, width: int, operations: Any = nn) -> None:
+    def __init__(self, width: int, operations: Operations = nn) -> None:
         super().__init__()
         self.a = operations.Conv2d(width, width, 3, padding=1)
         self.b = operations.Conv2d(width, width, 3, padding=1)
@@ -62,7 +62,7 @@ class FaceFinder(nn.Module):
     the face's square in doublings of 64 px; cosine and sine of its turn (counter-clockwise in the picture counts up).
     """
 
-    def __init__(self, config: FaceNetConfig | None = None, operations: Any = nn) -> None:
+    def __init__(self, config: FaceNetConfig | None = None, operations: Operations = nn) -> None:
         super().__init__()
         widths = (config or FaceNetConfig()).finder
         conv = operations.Conv2d
@@ -94,7 +94,7 @@ class FaceReader(nn.Module):
     The buffer `face` [68,2] is the mean face in the crop: what a crop that fits shows where.
     """
 
-    def __init__(self, config: FaceNetConfig | None = None, operations: Any = nn) -> None:
+    def __init__(self, config: FaceNetConfig | None = None, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config or FaceNetConfig()
         a, b, c = self.config.reader

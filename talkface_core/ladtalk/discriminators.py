@@ -8,12 +8,12 @@ published 14.1M parameters. Patch: that of image translation (Isola et al. 2017)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Config
+from ..device import Operations
 from ..sync.syncnet import lower_half
 
 COMPONENT = "discriminator"
@@ -38,7 +38,7 @@ class QualityDiscriminatorConfig(Config):
 class QualityDiscriminator(nn.Module):
     """Crops [B,3,S,S] in 0..1 -> logits of "real" [B]; only the lower half is looked at."""
 
-    def __init__(self, config: QualityDiscriminatorConfig | None = None, *, operations: ModuleType = nn) -> None:
+    def __init__(self, config: QualityDiscriminatorConfig | None = None, *, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config = config or QualityDiscriminatorConfig()
         channels, kernel = config.channels, 7 if config.patch == 1 else 5

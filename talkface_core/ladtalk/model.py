@@ -16,7 +16,7 @@ from torch import nn
 
 from ..checkpoints import Checkpoint, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
-from ..device import pick_device, pick_dtype, pick_layers
+from ..device import Operations, pick_device, pick_dtype, pick_layers
 from ..speech.features import mel_filters
 from ..speech.vad import GATE, SilenceGate
 from .sovqae import SOVQAE, TEXTURE
@@ -81,6 +81,6 @@ def load_ladtalk(
     return LaDTalk(checkpoint.path, lips, texture, checkpoint.provenance)
 
 
-def build_lips(checkpoint: Checkpoint, operations: Any = nn, dtype: torch.dtype = torch.float32) -> Lips:
+def build_lips(checkpoint: Checkpoint, operations: Operations = nn, dtype: torch.dtype = torch.float32) -> Lips:
     """The speech side with its weights, on the CPU. Raises CheckpointError."""
     return Lips(build(checkpoint, WAV2LIP, operations, dtype), build_optional(checkpoint, GATE)).eval()

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from ..components import Component
 from ..config import Config
-from ..diffusion.blocks import Operations, SelfAttention2d, group_norm, zero_init
+from ..device import Operations
+from ..diffusion.blocks import SelfAttention2d, group_norm, zero_init
 from ..errors import InputError
 from ..quantisation.quantiser import CodebookConfig, Quantised, Quantiser
 from .bands import low_band

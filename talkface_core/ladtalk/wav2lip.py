@@ -14,7 +14,6 @@ BatchNorm is for training; `inference_copy` folds it away, so that only layers r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 
 from ..components import Component
 from ..config import Config
+from ..device import Operations
 from ..errors import InputError
 from ..pixels import to_bytes, to_unit
 from ..sync.blocks import SpeechEncoder, Unit, chain, fold
@@ -97,7 +97,7 @@ class Wav2Lip(nn.Module):
     `norm` False builds it without BatchNorms, for a state that `sync.blocks.fold` made.
     """
 
-    def __init__(self, config: Wav2LipConfig | None = None, *, norm: bool = True, operations: ModuleType = nn) -> None:
+    def __init__(self, config: Wav2LipConfig | None = None, *, norm: bool = True, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config = config or Wav2LipConfig()
         options = {"norm": norm, "operations": operations}
@@ -150,7 +150,7 @@ def blackened(faces: Tensor) -> Tensor:
     return faces * rows[:, None].to(faces.dtype)
 
 
-def inference_copy(net: Wav2Lip, operations: ModuleType = nn) -> Wav2Lip:
+def inference_copy(net: Wav2Lip, operations: Operations = nn) -> Wav2Lip:
     """The same function without BatchNorms, made of `operations`' layers, in evaluation mode and float32.
 
     Equal but for rounding. A net without BatchNorms is copied as it is.

@@ -8,12 +8,13 @@ published code (width 512, 2 heads, feed-forward 512, kernel 13, post-norm, drop
 from __future__ import annotations
 
 import math
-from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+from ..device import Operations
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
@@ -31,7 +32,7 @@ class RelativeAttention(nn.Module):
     follows half a second of sound, and a net that sees whole sentences of a small set remembers them.
     """
 
-    def __init__(self, width: int, heads: int, max_distance: int = 100, context: int = 0, operations: ModuleType = nn):
+    def __init__(self, width: int, heads: int, max_distance: int = 100, context: int = 0, operations: Operations = nn):
         super().__init__()
         if width % (2 * heads):
             raise ValueError(f"width {width} must be a multiple of twice the {heads} heads")
@@ -75,7 +76,7 @@ class ConvModule(nn.Module):
     how a long recording is cut into windows, and a moving average of the weights needs no statistics of its own.
     """
 
-    def __init__(self, width: int, kernel: int = 13, dropout: float = 0.0, operations: ModuleType = nn):
+    def __init__(self, width: int, kernel: int = 13, dropout: float = 0.0, operations: Operations = nn):
         super().__init__()
         if kernel % 2 == 0:
             raise ValueError(f"the kernel must be odd to stay centred on its frame, not {kernel}")
@@ -93,7 +94,7 @@ class ConvModule(nn.Module):
         return self.dropout(self.out(F.silu(self.norm(x))))
 
 
-def feed_forward(width: int, hidden: int, dropout: float, operations: ModuleType = nn) -> nn.Sequential:
+def feed_forward(width: int, hidden: int, dropout: float, operations: Operations = nn) -> nn.Sequential:
     """Linear-SiLU-Linear of the macaron pair. One dropout per branch: drawing masks is slow on a CPU."""
     return nn.Sequential(
         operations.Linear(width, hidden),
@@ -116,7 +117,7 @@ class ConformerBlock(nn.Module):
         context: int = 0,
         dropout: float = 0.0,
         pre_norm: bool = True,
-        operations: ModuleType = nn,
+        operations: Operations = nn,
     ):
         super().__init__()
         self.pre_norm = pre_norm

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from ..components import Component
 from ..config import Config
+from ..device import Operations
 from .features import LogMel
 
 _SMOOTH = 5
@@ -52,7 +52,7 @@ class GateConfig(Config):
 class DilatedBlock(nn.Module):
     """Residual: depthwise dilated convolution over time, norm, SiLU, pointwise."""
 
-    def __init__(self, width: int, kernel: int, dilation: int, operations: ModuleType = nn):
+    def __init__(self, width: int, kernel: int, dilation: int, operations: Operations = nn):
         super().__init__()
         self.spread = operations.Conv1d(
             width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation, groups=width
@@ -70,7 +70,7 @@ class SilenceGate(nn.Module):
 
     BLOCK = 800
 
-    def __init__(self, config: GateConfig | None = None, operations: ModuleType = nn):
+    def __init__(self, config: GateConfig | None = None, operations: Operations = nn):
         super().__init__()
         self.config = config = config or GateConfig()
         self.enter = operations.Linear(2 * config.dim, config.width)

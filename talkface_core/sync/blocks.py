@@ -7,11 +7,12 @@ into the convolution before it, which is exact, faster, and leaves the layers th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..device import Operations
 
 Size = int | tuple[int, int]
 
@@ -34,7 +35,7 @@ class Unit(nn.Module):
         grow: int = 0,
         relu: bool = True,
         norm: bool = True,
-        operations: ModuleType = nn,
+        operations: Operations = nn,
     ) -> None:
         super().__init__()
         if grow:
@@ -72,7 +73,7 @@ class SpeechEncoder(nn.Sequential):
         *,
         relu: bool = True,
         norm: bool = True,
-        operations: ModuleType = nn,
+        operations: Operations = nn,
     ) -> None:
         layers, before = [], 1
         options = {"norm": norm, "operations": operations}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..components import Component, build, table
 from ..config import Config
+from ..device import Operations
 from ..errors import InputError
 from ..speech.mel_windows import FRAMES
 from .blocks import SpeechEncoder, Unit, fold
@@ -79,7 +79,7 @@ class SyncNet(nn.Module):
     `norm` False builds it without BatchNorms, for a state that `blocks.fold` made.
     """
 
-    def __init__(self, config: SyncNetConfig | None = None, *, norm: bool = True, operations: ModuleType = nn) -> None:
+    def __init__(self, config: SyncNetConfig | None = None, *, norm: bool = True, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config = config or SyncNetConfig()
         options = {"norm": norm, "operations": operations}
@@ -123,7 +123,7 @@ class SyncNet(nn.Module):
         return F.normalize(x.flatten(1).float(), dim=1)
 
 
-def inference_copy(net: SyncNet, operations: ModuleType = nn) -> SyncNet:
+def inference_copy(net: SyncNet, operations: Operations = nn) -> SyncNet:
     """The same function without BatchNorms, made of `operations`' layers, in evaluation mode and float32."""
     copy = SyncNet(net.config, norm=False, operations=operations)
     copy.load_state_dict(fold(net))
@@ -136,7 +136,7 @@ SYNCNET = Component(
 COMPONENTS = table(SYNCNET)
 
 
-def load_syncnet(model: str | Path, operations: ModuleType = nn) -> SyncNet:
+def load_syncnet(model: str | Path, operations: Operations = nn) -> SyncNet:
     """A bundled expert by name, or one from a file, to infer or as a loss: no BatchNorms, float32, on the CPU.
 
     Raises CheckpointError for a file that is none.
