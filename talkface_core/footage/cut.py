@@ -17,7 +17,7 @@ from ..faces.align import FaceCrop, warp
 from ..faces.choose import FaceChoice
 from ..faces.face import Detector
 from ..faces.track import FaceTrack
-from ..media.audio import audio_source
+from ..media.audio import AudioSource, audio_source
 from ..media.timebase import FPS, SAMPLE_RATE
 from ..media.video import VideoWriter
 from ..media.video_reader import VideoReader
@@ -25,7 +25,7 @@ from .flac import write_flac
 from .quality import ClipQuality, SyncCheck
 from .rules import Span
 from .sheet import Picture, thumbnail, tile
-from .sound import ClockedSound, SampleReader, mono_blocks
+from .sound import SampleReader, mono_blocks
 from .speech import SpeechFinder, rising, speech_frames
 from .truth import face_truth
 
@@ -59,7 +59,7 @@ class Cut:
 
 def cut_clips(
     reader: VideoReader,
-    sound: ClockedSound,
+    sound: AudioSource,
     spans: Sequence[Span],
     crops: Sequence[FaceCrop],
     seen: Sequence[torch.Tensor],

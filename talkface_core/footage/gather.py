@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from ..errors import InputError
+from ..media.decode import FileAudio
 from ..media.timebase import FPS
 from ..media.video_reader import VideoReader
 from .crop import clip_crops
@@ -20,7 +21,6 @@ from .cut import Cut, Tools, cut_clips
 from .film import Film
 from .rules import LOW_RATE, NO_SOUND, TAKEN, TRAIN, VAL, Rules, plan, reasons, seconds_by_reason, val_start
 from .sheet import save_tiles
-from .sound import ClockedSound
 from .survey import survey
 
 SHEETS = "sheets"
@@ -72,7 +72,7 @@ def _gather(
     if reader.fps < SLOWEST:
         problem = f"it has {float(reader.fps):.3g} frames a second; lips need {SLOWEST}"
         return _report(film, [LOW_RATE] * frames, problem=problem)
-    sound = ClockedSound(film.path, reader.start)
+    sound = FileAudio(film.path, origin=reader.start)
     found = survey(reader, sound, tools.detector, tools.choice, progress)
     start = val_start(reasons(found.measured, rules), val, rules)
     spans, why = plan(found.measured, rules, start)

@@ -1,91 +1,15 @@
-"""The sound of a film on the clock of its pictures: sample n is heard at n / rate seconds after the first frame.
-
-Sound and pictures of a file need not begin together, and what was lost while recording leaves gaps. Both stand in the
-time stamps; decoded samples put one after another would drift from the lips.
-"""
+"""The sound of a film beside its pictures: stretches of it in order, and its level in each frame."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
-from itertools import chain
-from pathlib import Path
 
-import av
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ..errors import InputError
 from ..media.audio import analysis_blocks
-from ..media.container import open_input
-from ..media.decode import Converter, Damage, decoded_frames
-from ..media.source import AudioSource, block_size, checked, interleaved, reblock
-from ..media.timebase import SAMPLE_RATE, step_at
-
-# Containers that count in milliseconds move every piece of sound by up to half of one; lips do not mind 20.
-_SLACK = Fraction(20, 1000)
-_LONGEST = 3600  # seconds of silence that are believed
-
-
-class ClockedSound(AudioSource):
-    """The first audio stream of a file by its time stamps, from `origin` seconds of the file's clock on.
-
-    Sound from before is left out; silence stands where there is none yet, and in gaps. Damaged packets become silence.
-    Raises InputError for a file without sound that decodes.
-    """
-
-    def __init__(self, path: str | Path, origin: Fraction = Fraction(0)) -> None:
-        self.path, self.origin = Path(path), Fraction(origin)
-        self.name = self.path.name
-        first = next(self._frames(), None)
-        if first is None:
-            raise InputError(f"{self.name} has no sound that decodes; use footage with sound.")
-        self.sample_rate, self.channels = first.sample_rate, first.layout.nb_channels
-        self._layout = first.layout.name
-
-    def blocks(self, seconds: float = 1.0) -> Iterator[Tensor]:
-        for block in reblock(self._placed(), block_size(seconds, self.sample_rate)):
-            yield checked(block, self.name)
-
-    def num_samples(self) -> int:
-        return sum(piece.shape[1] for piece in self._placed())
-
-    def _placed(self) -> Iterator[Tensor]:
-        """Pieces [C,n] that follow each other without gaps, from sample 0 on."""
-        done, slack = 0, math.ceil(_SLACK * self.sample_rate)
-        for seconds, piece in self._pieces():
-            begins = done if seconds is None else step_at(seconds - self.origin, self.sample_rate)
-            apart = begins - done
-            if done == 0 or abs(apart) > slack:
-                if apart > _LONGEST * self.sample_rate:
-                    raise InputError(
-                        f"{self.name}: its sound jumps by {apart / self.sample_rate:.0f} s; write it again with FFmpeg."
-                    )
-                if apart > 0:
-                    yield from torch.zeros(self.channels, apart).split(self.sample_rate, dim=1)
-                    done += apart
-                piece = piece[:, max(-apart, 0) :]
-            if piece.shape[1]:
-                done += piece.shape[1]
-                yield piece
-
-    def _pieces(self) -> Iterator[tuple[Fraction | None, Tensor]]:
-        """Decoded sound [C,n] of one rate and number of channels, with the time of its first sample."""
-        convert = Converter(self._layout, self.sample_rate)
-        for frame in chain(self._frames(), [None]):
-            stamp = None if frame is None or frame.pts is None else Fraction(frame.pts * frame.time_base)
-            for made in convert(frame):
-                packed = torch.from_numpy(made.to_ndarray()[0])
-                yield stamp, interleaved(packed, self.channels)
-                stamp = None
-
-    def _frames(self) -> Iterator[av.AudioFrame]:
-        with open_input(self.path, "audio") as container:
-            if container.streams.audio:
-                yield from decoded_frames(container, self.name, Damage())
+from ..media.source import AudioSource
+from ..media.timebase import SAMPLE_RATE
 
 
 def mono_blocks(source: AudioSource) -> Iterator[NDArray[np.float32]]:

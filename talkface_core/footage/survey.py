@@ -14,11 +14,12 @@ from ..faces.face import Detector
 from ..faces.solve_pose import head_pose
 from ..faces.track import FaceTrack, smooth
 from ..faces.tracking import SMOOTHING, track_faces
+from ..media.source import AudioSource
 from ..media.timebase import FPS
 from ..media.video_reader import VideoReader
 from .rules import Measured
 from .scenes import Signatures, find_scenes, join_signatures, signature
-from .sound import ClockedSound, loudness, mono_blocks
+from .sound import loudness, mono_blocks
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Survey:
 
 def survey(
     reader: VideoReader,
-    sound: ClockedSound | None,
+    sound: AudioSource | None,
     detector: Detector,
     choice: FaceChoice | None = None,
     progress: Callable[[int], None] | None = None,

@@ -5,6 +5,7 @@ The user's sound itself is never touched: it is streamed to the output as it cam
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,16 @@ def open_audio(
     start: float = 0.0,
     duration: float | None = None,
     check: Callable[[], None] | None = None,
+    origin: Fraction | None = None,
 ) -> AudioSource:
     """Stream the sound of a file in bounded memory, from `start` for `duration` seconds (None: to the end).
 
-    Both are exact to the sample. A duration beyond the end gives what is there. `check` is called all along while the
+    Both are exact to the sample and count from `origin`, in seconds of the file's clock: None is its first moment, of
+    picture or sound. A duration beyond the end gives what is there. `check` is called all along while the
     file is decoded, here and later; what it raises stops the reading.
     Raises InputError: no such file, no audio stream, nothing that decodes, a negative start or one after the end.
     """
-    return FileAudio(path, start, duration, check)
+    return FileAudio(path, start, duration, check, origin)
 
 
 def load_audio(path: str | os.PathLike[str], start: float = 0.0, duration: float | None = None) -> dict[str, Any]:

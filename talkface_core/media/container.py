@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -23,6 +24,15 @@ FORMATS = (
 """FFmpeg's names of the formats that are read. Playlists, scripts, patterns of names and devices are none of them."""
 
 
+_ASIDE = (
+    Disposition.comment
+    | Disposition.visual_impaired
+    | Disposition.hearing_impaired
+    | Disposition.descriptions
+    | Disposition.dependent
+    | Disposition.karaoke
+)
+_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _STILLS = {"mjpeg", "png", "bmp", "webp", "tiff", "gif"}
 
 
@@ -63,6 +73,27 @@ def open_input(path: str | os.PathLike[str], what: str) -> av.container.InputCon
         ) from error
 
 
+def audio_streams(container: av.container.InputContainer, name: str) -> list[av.audio.stream.AudioStream]:
+    """The sound tracks of a container that can be decoded, the one to be taken first: the one flagged as default, else
+    one that is neither commentary nor description. Raises InputError, which calls the file `name`, where there is none.
+    """
+    streams = list(container.streams.audio)
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
+        raise InputError(f"{name} has no audio stream (found: {kinds}); give a file with sound")
+    streams = [stream for stream in streams if stream.codec_context is not None]
+    if not streams:
+        raise InputError(f"{name}: this build of FFmpeg has no decoder for its sound; convert it to wav")
+    return sorted(
+        streams,
+        key=lambda stream: (
+            not stream.disposition & Disposition.default,
+            bool(stream.disposition & _ASIDE),
+            stream.index,
+        ),
+    )
+
+
 def video_stream(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
     """The film of a container: the one flagged as default, else a moving one before stills, else the largest.
 
@@ -84,3 +115,9 @@ def video_stream(container: av.container.InputContainer, name: str) -> av.video.
             -stream.index,
         ),
     )
+
+
+def film_start(container: av.container.InputContainer) -> Fraction | None:
+    """When the film of a container begins, in seconds of its clock, as far as it is told; None: there is no film."""
+    films = (stream for stream in container.streams.video if not stream.disposition & _PICTURES)
+    return min((Fraction(s.start_time * s.time_base) for s in films if s.start_time is not None), default=None)

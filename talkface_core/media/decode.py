@@ -1,13 +1,13 @@
 """Sound out of a file, as a stream: whatever FFmpeg opens (wav, flac, mp3, m4a, ogg, mp4 and so on), through PyAV.
 
-Trims are exact to the sample: the file is decoded from its beginning and cut, because seeking is exact in few formats.
+It keeps its place on the file's clock: silence stands where there is no sound yet, and in gaps. Trims are exact to the
+sample: the file is decoded from its beginning and cut, because seeking is exact in few formats.
 """
 
-import logging
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,21 +16,25 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .container import open_input
-from .source import AudioSource, block_size, checked, interleaved, reblock, to_float
+from .audio_clock import on_clock
+from .audio_frames import Damage, decoded_frames, seconds_of, stamped_pieces
+from .container import audio_streams, film_start, open_input
+from .source import AudioSource, block_size, checked, reblock, whole_rate
 from .timebase import step_at
 
-log = logging.getLogger(__name__)
-
-_MOST_PLANES = 8
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 # Only these state an exact length in their header; elsewhere it is a guess from the bit rate.
 _EXACT_LENGTH = {"wav", "w64", "aiff", "flac", _MP4}
 _LONGEST_PADDING = 4096  # samples that an encoder adds to fill its last frame: two frames of HE-AAC
+# A track is silent if nothing in so many of its first seconds is louder than this (-72 dB).
+_LISTENED_TO, _SILENT = 20, 2.0**-12
 
 
 class FileAudio(AudioSource):
-    """The first audio stream of a file, from `start` for `duration` seconds.
+    """The sound of a file from `start` for `duration` seconds: its default track, or the first that is not silent.
+
+    Times count from `origin`, in seconds of the file's clock; None: from when its film or its sound begins, whichever
+    is first. A file of sound alone begins with its first sample.
 
     A damaged packet is left out and a cut-off file ends early; both are logged as a warning, because the sound that
     remains is analysed and muxed alike and stays in sync. A file of which nothing decodes is an InputError.
@@ -44,6 +48,7 @@ class FileAudio(AudioSource):
         start: float = 0.0,
         duration: float | None = None,
         check: Callable[[], None] | None = None,
+        origin: Fraction | None = None,
     ) -> None:
         self.path = Path(path)
         self.name = self.path.name
@@ -51,15 +56,25 @@ class FileAudio(AudioSource):
             raise InputError(f"start of {start} s: audio starts at 0; give zero or more seconds")
         if duration is not None and not (math.isfinite(duration) and duration > 0):
             raise InputError(f"duration of {duration} s: give more than zero seconds, or none for all that follows")
-        self._check = check
+        self._check = check or _go_on
         self._warned = False
         self._num_samples: int | None = None
-        with _opened(self.path) as container:
-            first = next(decoded_frames(container, self.name, Damage()), None)
+        self._index = self._heard_track()
+        damage = Damage()
+        with self._opened() as container, closing(self._frames(container, self._index, damage)) as frames:
+            first = next(frames, None)
+            film = film_start(container)
         if first is None:
-            raise InputError(f"{self.name} holds no sound that decodes: it is empty, cut off or not what its name says")
-        self.sample_rate, self.channels = first.sample_rate, first.layout.nb_channels
-        self._layout = first.layout.name
+            why = f" ({type(damage.error).__name__})" if damage.error else ""
+            raise InputError(
+                f"{self.name} holds no sound that decodes{why}: it is empty, cut off or not what its name says"
+            )
+        self.sample_rate, self.channels = whole_rate(first.sample_rate, self.name), first.layout.nb_channels
+        self.layout = first.layout.name
+        self._begins = seconds_of(first) or Fraction(0)
+        self._origin = origin
+        if origin is None:
+            self._origin = self._begins if film is None else min(self._begins, film)
         self._start = step_at(Fraction(start), self.sample_rate)
         length = None if duration is None else max(1, step_at(Fraction(duration), self.sample_rate))
         self._stop = None if length is None else self._start + length
@@ -77,12 +92,33 @@ class FileAudio(AudioSource):
             self._num_samples = sum(piece.shape[1] for piece in self._trimmed())
         return self._num_samples
 
+    def _heard_track(self) -> int:
+        """Index of the stream that is read."""
+        with self._opened() as container:
+            tracks = [stream.index for stream in audio_streams(container, self.name)]
+        chosen = tracks[0]
+        if len(tracks) > 1:
+            chosen = next((index for index in tracks if self._is_heard(index)), chosen)
+        if chosen != tracks[0]:
+            silent, taken = (1 + sorted(tracks).index(index) for index in (tracks[0], chosen))
+            self.warn(f"has {len(tracks)} sound tracks: number {silent} is silent, number {taken} is taken")
+        return chosen
+
+    def _is_heard(self, index: int) -> bool:
+        damage, seconds = Damage(), 0.0
+        with self._opened() as container, closing(self._frames(container, index, damage)) as frames:
+            for frame in frames:
+                if any(piece.abs().max() > _SILENT for _, piece in stamped_pieces([frame], damage)):
+                    return True
+                seconds += frame.samples / frame.sample_rate
+                if seconds > _LISTENED_TO:
+                    return False
+        return False
+
     def _trimmed(self) -> Iterator[Tensor]:
         """Pieces [C, n], n > 0, of what lies between start and stop."""
         position = 0
         for piece in self._decoded():
-            if self._check is not None:
-                self._check()
             begin, position = position, position + piece.shape[1]
             stop = position if self._stop is None else min(self._stop, position)
             if stop > max(begin, self._start):
@@ -94,16 +130,17 @@ class FileAudio(AudioSource):
             raise InputError(f"start of {at:g} s lies after the end of {self.name}, which is {length:.3f} s long")
 
     def _decoded(self) -> Iterator[Tensor]:
-        """Pieces [C, n] of the whole stream, without the silence that pads the codec's last frame."""
+        """Pieces [C, n] of the whole sound, without the silence that pads the codec's last frame."""
         damage = Damage()
-        with _opened(self.path) as container:
-            stream = container.streams.audio[0]
-            promised = None
+        with self._opened() as container:
+            stream, promised = container.streams[self._index], None
             if container.format.name in _EXACT_LENGTH and stream.duration:
-                promised = step_at(stream.duration * stream.time_base, self.sample_rate)
+                begins = self._begins if stream.start_time is None else stream.start_time * stream.time_base
+                promised = step_at(begins + stream.duration * stream.time_base - self._origin, self.sample_rate)
             padded = promised is not None and container.format.name == _MP4 and stream.codec_context.codec.lossy
             total, tail = 0, []
-            for piece in self._planes(container, damage):
+            pieces = stamped_pieces(self._frames(container, self._index, damage), damage)
+            for piece in on_clock(pieces, self.sample_rate, self._origin, self.warn):
                 begin, total = total, total + piece.shape[1]
                 if padded and total > promised:
                     kept = max(promised - begin, 0)
@@ -113,95 +150,24 @@ class FileAudio(AudioSource):
                         padded, piece = False, torch.cat([piece, *tail], dim=1)
                 if piece.shape[1]:
                     yield piece
-        self._warn(damage, total, promised)
+        self._tell(damage, total, promised)
 
-    def _planes(self, container: av.container.InputContainer, damage: "Damage") -> Iterator[Tensor]:
-        """Float planes; a stream that changes rate or channels midway is brought to what it began with."""
-        convert = None
-        for frame in decoded_frames(container, self.name, damage):
-            same = (frame.sample_rate, frame.layout.nb_channels) == (self.sample_rate, self.channels)
-            # PyAV reads past the planes of a frame that has eight of them; packed samples are safe.
-            risky = frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES
-            if convert is not None or risky or not same:
-                convert = convert or Converter(self._layout, self.sample_rate)
-                yield from map(_planes_of, convert(frame))
-            else:
-                yield _planes_of(frame)
-        if convert is not None:
-            yield from map(_planes_of, convert(None))
+    def _opened(self) -> av.container.InputContainer:
+        return open_input(self.path, "audio")
 
-    def _warn(self, damage: "Damage", total: int, promised: int | None) -> None:
+    def _frames(self, container: av.container.InputContainer, index: int, damage: Damage) -> Iterator[av.AudioFrame]:
+        return decoded_frames(container, index, damage, self._check)
+
+    def _tell(self, damage: Damage, total: int, promised: int | None) -> None:
         if self._warned:
             return
         if damage.packets:
-            log.warning("%s is damaged: %d packets did not decode and were left out", self.name, damage.packets)
+            self.warn(f"is damaged: {damage.packets} packets did not decode and were left out")
         elif promised is not None and total < promised - self.sample_rate // 4:
             seconds, whole = total / self.sample_rate, promised / self.sample_rate
-            log.warning("%s is cut off: %.2f s of the %.2f s in its header are there", self.name, seconds, whole)
+            self.warn(f"is cut off: {seconds:.2f} s of the {whole:.2f} s in its header are there")
         self._warned = True
 
 
-@dataclass
-class Damage:
-    """What did not decode while a stream was read: a number of packets."""
-
-    packets: int = 0
-
-
-class Converter:
-    """Frames of any format, rate and layout to packed floats of one rate and layout; None gives what is left."""
-
-    def __init__(self, layout: str, rate: int) -> None:
-        self._target = {"format": "flt", "layout": layout, "rate": rate}
-        self._source: tuple[str, int, str] | None = None
-        self._resampler: av.AudioResampler | None = None
-
-    def __call__(self, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
-        source = frame and (frame.format.name, frame.sample_rate, frame.layout.name)
-        frames = []
-        if self._resampler is not None and source != self._source:
-            frames += self._resampler.resample(None)
-        if frame is None:
-            return frames
-        if source != self._source:
-            self._source, self._resampler = source, av.AudioResampler(**self._target)
-        frame.pts = None
-        return frames + self._resampler.resample(frame)
-
-
-def _opened(path: Path) -> av.container.InputContainer:
-    container = open_input(path, "audio")
-    if not container.streams.audio:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-        container.close()
-        raise InputError(f"{path.name} has no audio stream (found: {kinds}); give a file with sound")
-    return container
-
-
-def decoded_frames(container: av.container.InputContainer, name: str, damage: Damage) -> Iterator[av.AudioFrame]:
-    """The frames with sound of a container's first audio stream. What is damaged is left out and counted.
-
-    Raises InputError that calls the file `name` where FFmpeg has no decoder.
-    """
-    packets = container.demux(container.streams.audio[0])
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:  # the container breaks off in the middle of its structure
-            damage.packets += 1
-            return
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            damage.packets += 1
-            continue
-        except (av.error.DecoderNotFoundError, NotImplementedError) as error:
-            raise InputError(f"{name}: this build of FFmpeg has no decoder for its sound; convert it to wav") from error
-        yield from (frame for frame in frames if frame.samples)
-
-
-def _planes_of(frame: av.AudioFrame) -> Tensor:
-    samples = torch.from_numpy(frame.to_ndarray())
-    return to_float(samples if frame.format.is_planar else interleaved(samples[0], frame.layout.nb_channels))
+def _go_on() -> None:
+    pass

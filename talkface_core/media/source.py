@@ -3,6 +3,7 @@
 The AUDIO dict is ComfyUI's: {"waveform": float Tensor [B, C, N] in -1..1, "sample_rate": int}.
 """
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,8 +18,13 @@ from torch import Tensor
 from ..errors import InputError
 from .timebase import step_at
 
+log = logging.getLogger(__name__)
+
 # Float files do go over full scale, by 1 or even 10; a hundred times (+40 dB) means that the scale is wrong.
 LOUDEST = 100.0
+
+LOWEST_RATE, HIGHEST_RATE = 100, 3_000_000
+"""Samples a second that sound may have; one-bit audio has the most."""
 
 _FULL_SCALE = {torch.int8: 2.0**7, torch.int16: 2.0**15, torch.int32: 2.0**31}
 
@@ -26,13 +32,16 @@ _FULL_SCALE = {torch.int8: 2.0**7, torch.int16: 2.0**15, torch.int32: 2.0**31}
 class AudioSource(ABC):
     """Sound that can be streamed.
 
-    sample_rate: in Hz. channels: at least 1. name: for messages. path: the file it is read from, if there is one.
+    sample_rate: in Hz. channels: at least 1. layout: FFmpeg's name of where they are heard, where it is known. name:
+    for messages. path: the file it is read from, if there is one.
     """
 
     sample_rate: int
     channels: int
+    layout: str | None = None
     name: str = "audio"
     path: Path | None = None
+    _told: frozenset[str] = frozenset()
 
     @abstractmethod
     def blocks(self, seconds: float = 1.0) -> Iterator[Tensor]:
@@ -45,6 +54,12 @@ class AudioSource(ABC):
     def num_samples(self) -> int:
         """Exact number of samples per channel that `blocks` yields. May have to decode everything once."""
 
+    def warn(self, what: str) -> None:
+        """Log a warning that begins with the source's name, each once however often the source is read."""
+        if what not in self._told:
+            self._told |= {what}
+            log.warning("%s %s", self.name, what)
+
 
 class MemoryAudio(AudioSource):
     """Source over a waveform tensor [B, C, N] (the first item of the batch), [C, N] or [N]; it is never changed."""
@@ -56,7 +71,7 @@ class MemoryAudio(AudioSource):
             raise InputError(f"audio is empty (waveform of shape {list(waveform.shape)}); give at least one sample")
         first = waveform.detach()[0] if waveform.ndim == 3 else waveform.detach()
         self._waveform = first.reshape(-1, first.shape[-1])
-        self.sample_rate = _whole_rate(sample_rate)
+        self.sample_rate = whole_rate(sample_rate)
         self.channels = len(self._waveform)
         for _ in self.blocks(seconds=60.0):  # a fault is told now, before any work is done on the sound
             pass
@@ -74,7 +89,7 @@ class FirstSeconds(AudioSource):
 
     def __init__(self, source: AudioSource, seconds: Fraction | float) -> None:
         self._source, self._most = source, max(1, math.ceil(seconds * source.sample_rate))
-        self.sample_rate, self.channels = source.sample_rate, source.channels
+        self.sample_rate, self.channels, self.layout = source.sample_rate, source.channels, source.layout
         self.name, self.path = source.name, source.path
 
     def blocks(self, seconds: float = 1.0) -> Iterator[Tensor]:
@@ -149,11 +164,16 @@ def interleaved(samples: Tensor, channels: int) -> Tensor:
     return rearrange(samples, "(n c) -> c n", c=channels)
 
 
-def _whole_rate(sample_rate: Any) -> int:
+def whole_rate(sample_rate: Any, name: str = "audio") -> int:
+    """A sample rate in Hz as a whole number. Raises InputError, which calls the sound `name`, for one of no sound."""
     try:
         rate = int(sample_rate)
         if rate != sample_rate or rate <= 0:
             raise ValueError
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"sample rate {sample_rate!r} is not a whole number above zero; give it in Hz") from error
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise InputError(
+            f"{name} is at {rate} Hz, where sound has {LOWEST_RATE} to {HIGHEST_RATE}; is its header damaged?"
+        )
     return rate
