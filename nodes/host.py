@@ -257,8 +257,8 @@ class Interruptible(AudioSource):
 
     def __init__(self, source: AudioSource, check: Callable[[], None] = check_interrupt) -> None:
         self._source, self._check = source, check
-        self.sample_rate, self.channels, self.name = source.sample_rate, source.channels, source.name
-        self.path = source.path
+        self.sample_rate, self.channels, self.layout = source.sample_rate, source.channels, source.layout
+        self.name, self.path = source.name, source.path
 
     def blocks(self, seconds: float = 1.0) -> Iterator[Tensor]:
         for block in self._source.blocks(seconds):

@@ -4,6 +4,8 @@ AAC (ISO/IEC 14496-3, table 1.18) knows thirteen sample rates. Sound at any othe
 every rate, loses nothing and plays wherever mp4 does in a browser; resampling it would change what the user gave.
 """
 
+import re
+
 import av
 import numpy as np
 import torch
@@ -17,6 +19,13 @@ AAC_RATES = {96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 1200
 FLAC_HIGHEST_RATE = 655_350
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _FLAC_LAYOUTS = _LAYOUTS | {4: "quad"}
+# What FFmpeg's AAC encoder takes beside them. FLAC in mp4 has one layout for each number of channels.
+_AAC_LAYOUTS = {
+    *("2.1", "3.0(back)", "quad", "3.1", "4.1", "6.0", "6.0(front)", "hexagonal", "6.1(back)", "6.1(front)", "7.0"),
+    *("7.0(front)", "7.1(wide)", "7.1(wide-side)", "octagonal"),
+}
+# The same but for where the rear speakers stand, and for how it was made.
+_ALIKE = {"quad(side)": "quad", "5.0(side)": "5.0", "5.1(side)": "5.1", "downmix": "stereo", "binaural": "stereo"}
 _BITS_24 = 2**23
 
 
@@ -35,8 +44,7 @@ class Soundtrack:
         rate, channels = source.sample_rate, source.channels
         self._container = container
         self._lossless = rate not in AAC_RATES
-        layouts = _FLAC_LAYOUTS if self._lossless else _LAYOUTS
-        self._layout, self._rate = layouts[channels], rate
+        self._layout, self._rate = _carried(source, self._lossless), rate
         self._stream = container.add_stream("flac" if self._lossless else "aac", rate=rate, layout=self._layout)
         context = self._stream.codec_context
         if self._lossless:
@@ -69,3 +77,16 @@ class Soundtrack:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed.numpy()), format=kind, layout=self._layout)
         frame.sample_rate, frame.pts, frame.time_base = self._rate, self._sent, self._stream.codec_context.time_base
         return frame
+
+
+def _carried(source: AudioSource, lossless: bool) -> str:
+    """The layout that the file gets: the source's own or one like it where mp4 has it, else the usual one."""
+    usual = (_FLAC_LAYOUTS if lossless else _LAYOUTS)[source.channels]
+    own = _ALIKE.get(source.layout or usual, source.layout or usual)
+    if own == usual or (own in _AAC_LAYOUTS and not lossless):
+        return own
+    if not re.fullmatch(r"\d+ channels", own):  # FFmpeg's name where the file does not say
+        source.warn(
+            f"has the channels {own!r}, which mp4 cannot carry at {source.sample_rate} Hz: written as {usual!r}"
+        )
+    return usual

@@ -90,6 +90,53 @@ def test_sound_keeps_rate_channels_length_and_moment(rate: int, channels: int, t
         assert (back["waveform"] - waveform).abs().max() <= 2**-23
 
 
+def surround(path: Path, layout: str, rate: int) -> Path:
+    """A wav file of that layout in which each channel has a deep tone of its own: 40, 60, 80 Hz and so on."""
+    channels = len(av.AudioLayout(layout).channels)
+    wave = 0.3 * np.sin(2 * np.pi * (40 + 20 * np.arange(channels))[:, None] * np.arange(rate) / rate)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_f32le", rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(wave.T.astype(np.float32).reshape(1, -1), format="flt", layout=layout)
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("layout", "rate", "kept"),
+    [
+        *((layout, 48000, layout) for layout in ("2.1", "3.0", "3.0(back)", "4.0", "quad", "5.0", "5.1", "7.1")),
+        ("5.1(side)", 48000, "5.1"),
+        ("quad(side)", 48000, "quad"),
+        ("quad", 50000, "quad"),
+        ("3.0", 50000, "3.0"),
+        ("5.1(side)", 50000, "5.1(side)"),  # FFmpeg's name for FLAC's six channels
+    ],
+)
+def test_each_channel_stays_in_its_place(
+    layout: str, rate: int, kept: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = open_audio(surround(tmp_path / "a.wav", layout, rate))
+    assert source.layout == layout
+    with VideoWriter(tmp_path / "a.mp4", 16, 16, 25, source) as writer:
+        writer.write(black(25))
+    back = open_audio(tmp_path / "a.mp4")
+    assert back.layout == kept
+    spectrum = np.abs(np.fft.rfft(next(back.blocks()).numpy()))
+    assert spectrum.argmax(1).tolist() == [40 + 20 * channel for channel in range(back.channels)]
+    assert not caplog.records
+
+
+def test_a_layout_that_mp4_cannot_carry_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = open_audio(surround(tmp_path / "a.wav", "2.1", 50000))
+    for _ in range(2):
+        with VideoWriter(tmp_path / "a.mp4", 16, 16, 25, source) as writer:
+            writer.write(black(1))
+    assert [r.getMessage() for r in caplog.records] == [
+        "a.wav has the channels '2.1', which mp4 cannot carry at 50000 Hz: written as '3.0'"
+    ]
+
+
 def test_integer_sound_survives_flac_bit_for_bit(tmp_path: Path) -> None:
     waveform = torch.randint(
         -(2**15), 2**15, (1, 2, 3000), generator=torch.Generator().manual_seed(0), dtype=torch.int16

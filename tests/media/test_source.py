@@ -26,7 +26,7 @@ def whole(source, seconds: float) -> torch.Tensor:
 def test_what_lies_before_a_moment(sound, seconds, samples, block):
     first = FirstSeconds(sound, seconds)
     assert first.num_samples() == samples
-    assert (first.sample_rate, first.channels, first.name) == (100, 2, sound.name)
+    assert (first.sample_rate, first.channels, first.layout, first.name) == (100, 2, None, sound.name)
     for _ in range(2):
         assert torch.equal(whole(first, block), whole(sound, 60)[:, :samples])
 
