@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .decode import FileAudio
+from .mixdown import Mixdown
 from .source import AudioSource, audio_source
 from .timebase import SAMPLE_RATE, resampled_count
 
@@ -52,17 +53,18 @@ def load_audio(path: str | os.PathLike[str], start: float = 0.0, duration: float
 
 
 def analysis_blocks(source: AudioSource, rate: int = SAMPLE_RATE, seconds: float = 1.0) -> Iterator[Tensor]:
-    """Mono float32 blocks [n] in -1..1 at `rate`: the mean of the channels, resampled by soxr (HQ) as a stream.
+    """Mono float32 blocks [n] in -1..1 at `rate`: the channels mixed, resampled by soxr (HQ) as a stream.
 
     All blocks together are exactly ceil(N * rate / sample_rate) long, and sample n shows the time n / rate.
     Sound over full scale is clipped, as any player would.
     Raises InputError for empty sound and for NaN.
     """
     resample = None if source.sample_rate == rate else soxr.ResampleStream(source.sample_rate, rate, 1, dtype="float32")
+    mix = Mixdown(source)
     taken = given = 0
     for block in source.blocks(seconds):
         taken += block.shape[1]
-        mono = block.mean(dim=0)
+        mono = mix(block)
         if resample is not None:
             mono = torch.from_numpy(resample.resample_chunk(mono.numpy()))
         given += len(mono)
