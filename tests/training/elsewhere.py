@@ -5,6 +5,7 @@ drawing and saving run to their ends.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -60,7 +61,7 @@ class OtherDevice(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+        if _is_composite(func):
             # In inference mode these come before they are taken apart.
             with self:
                 return func.decompose(*args, **kwargs)
@@ -98,6 +99,11 @@ def move(module: nn.Module) -> None:
         module.to(DEVICE)
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(before)
+
+
+@cache
+def _is_composite(func: Any) -> bool:
+    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
 
 
 def _here(leaf: Any) -> Any:
