@@ -11,7 +11,7 @@ from torch import nn
 
 from .checkpoints import Checkpoint, CheckpointError, Header
 from .config import Config
-from .device import Operations
+from .device import Operations, channels_last
 from .errors import InputError
 
 
@@ -82,7 +82,7 @@ def cast(net: nn.Module, dtype: torch.dtype, exact: tuple[str, ...] = ()) -> Non
     """Cast a network, in the channels-last order that halves like, but for the children named in `exact`."""
     for name, child in net.named_children():
         if name not in exact:
-            child.to(dtype, memory_format=torch.channels_last)
+            channels_last(child.to(dtype))
     for tensor in (*net.parameters(recurse=False), *net.buffers(recurse=False)):
         if tensor.is_floating_point():
             tensor.data = tensor.data.to(dtype)

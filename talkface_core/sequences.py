@@ -101,9 +101,10 @@ def retime(blocks: Iterable[Tensor], source: Rate, target: Rate, frames: int) ->
     and after the last the end values hold.
     """
     ratio = as_rate(source) / as_rate(target)
-    done, start, rows = 0, 0, None
+    done, start = 0, 0
+    rows: Tensor | None = None
 
-    def between(first: int, stop: int) -> Tensor:
+    def between(rows: Tensor, first: int, stop: int) -> Tensor:
         # Frame k of the target lies at (k + 1/2) * ratio - 1/2 of the source.
         numerator = (2 * torch.arange(first, stop) + 1) * ratio.numerator - ratio.denominator
         return sample_at(rows, numerator.double() / (2 * ratio.denominator) - start)
@@ -113,9 +114,9 @@ def retime(blocks: Iterable[Tensor], source: Rate, target: Rate, frames: int) ->
         # All frames k whose upper neighbour has come: (k + 1/2) * ratio - 1/2 <= start + len(rows) - 1.
         stop = min(frames, int((Fraction(start + len(rows)) - Fraction(1, 2)) / ratio - Fraction(1, 2)) + 1)
         if stop > done:
-            yield between(done, stop)
+            yield between(rows, done, stop)
             done = stop
             gone = min(max(0, int((done + Fraction(1, 2)) * ratio - Fraction(1, 2)) - start), len(rows) - 1)
             rows, start = rows[gone:], start + gone
     if rows is not None and done < frames:
-        yield between(done, frames)
+        yield between(rows, done, frames)

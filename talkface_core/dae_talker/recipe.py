@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..datasets.clips import ClipSet, open_splits
+from ..device import channels_last
 from ..diffusion.parameterisation import diffuse, target
 from ..diffusion.sampling import SAMPLERS, shared_noise
 from ..diffusion.schedules import timesteps
@@ -97,7 +98,7 @@ class AutoencoderRecipe(Recipe):
         self.batch_size, self._compile = batch_size, compile
         self.frames = clips.frame_cache(config.image_size, cache_dir, quiet)
         self.landmarks = clips.landmarks if self.weights.region_weight or self.weights.readout_weight else None
-        self.autoencoder = DiffusionAutoencoder(config).to(memory_format=torch.channels_last)
+        self.autoencoder = channels_last(DiffusionAutoencoder(config))
         self.modules: dict[str, nn.Module] = {"autoencoder": self.autoencoder}
         if self.weights.readout_weight:
             self.modules["readout"] = nn.Linear(config.latent_dim, self.landmarks[0].size)

@@ -92,7 +92,7 @@ class Schedule(Config):
     def alpha_sigma(self, t: int) -> tuple[float, float]: ...
     @overload
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]: ...
-    def alpha_sigma(self, t):
+    def alpha_sigma(self, t: int | Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
         """sqrt(abar_t) and sqrt(1 - abar_t); t = -1 is the clean image, (1, 0).
 
         An int gives two floats; an integer tensor gives two float32 tensors of its shape on its device. The values are

@@ -12,7 +12,7 @@ as a map of the picture's size that is concatenated to it (``spatial``; Saharia 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -63,13 +63,14 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig, operations: Operations = nn) -> None:
         super().__init__()
         self.config, ops = config, operations
-        kwargs = {
-            "time_dim": config.time_dim,
-            "cond_dim": config.cond_dim,
-            "dropout": config.dropout,
-            "operations": ops,
-        }
-        attending = {"heads": config.heads, "context_dim": config.context_dim}
+        residual = partial(
+            ResBlock, time_dim=config.time_dim, cond_dim=config.cond_dim, dropout=config.dropout, operations=ops
+        )
+
+        def block(before: int, after: int, attention: bool) -> nn.Module:
+            made = residual(before, after)
+            return _attending(made, after, config.heads, config.context_dim, ops) if attention else made
+
         self.time_embed = nn.Sequential(
             ops.Linear(config.time_frequencies, config.time_dim),
             nn.SiLU(),
@@ -84,15 +85,15 @@ class UNet(nn.Module):
         for level, channels in enumerate(config.channels):
             stage = nn.ModuleList()
             if level > 0:
-                stage.append(_block(width, width, resample="down", **kwargs))
+                stage.append(residual(width, width, resample="down"))
                 skips.append([width])
             for _ in range(config.blocks_down):
-                stage.append(_block(width, channels, config.attention[level], **attending, **kwargs))
+                stage.append(block(width, channels, config.attention[level]))
                 skips[level].append(width := channels)
             self.down.append(stage)
 
         self.middle = nn.ModuleList(
-            [ResBlock(last, last, **kwargs), SelfAttention2d(last, config.heads, ops), ResBlock(last, last, **kwargs)]
+            [residual(last, last), SelfAttention2d(last, config.heads, ops), residual(last, last)]
         )
         self.middle_cross = _cross(last, config.heads, config.context_dim, ops)
 
@@ -102,10 +103,10 @@ class UNet(nn.Module):
             for _ in range(config.blocks_up):
                 # A level may have more blocks on the way up than skips: the surplus blocks go without.
                 skip = skips[level].pop() if skips[level] else 0
-                stage.append(_block(width + skip, channels, config.attention[level], **attending, **kwargs))
+                stage.append(block(width + skip, channels, config.attention[level]))
                 width = channels
             if level > 0:
-                stage.append(_block(width, width, resample="up", **kwargs))
+                stage.append(residual(width, width, resample="up"))
             self.up.append(stage)
 
         self.norm_out = group_norm(first, ops)
@@ -183,9 +184,11 @@ class ImageEncoder(nn.Module):
         self.down = nn.ModuleList()
         for level, channels in enumerate(config.channels):
             if level > 0:
-                self.down.append(_block(width, width, resample="down", operations=ops))
+                self.down.append(ResBlock(width, width, resample="down", operations=ops))
             for _ in range(config.blocks):
-                self.down.append(_block(width, channels, config.attention[level], config.heads, operations=ops))
+                block = ResBlock(width, channels, operations=ops)
+                attention = config.attention[level]
+                self.down.append(_attending(block, channels, config.heads, None, ops) if attention else block)
                 width = channels
         self.middle = nn.ModuleList(
             [
@@ -244,20 +247,9 @@ class _WithAttention(nn.Module):
         return h if self.cross is None else self.cross(h, context, context_mask)
 
 
-def _block(
-    in_channels: int,
-    out_channels: int,
-    attention: bool = False,
-    heads: int = 1,
-    context_dim: int | None = None,
-    operations: Operations = nn,
-    **kwargs: Any,
-) -> nn.Module:
-    block = ResBlock(in_channels, out_channels, operations=operations, **kwargs)
-    if not attention:
-        return block
-    cross = _cross(out_channels, heads, context_dim, operations)
-    return _WithAttention(block, SelfAttention2d(out_channels, heads, operations), cross)
+def _attending(block: ResBlock, channels: int, heads: int, context_dim: int | None, ops: Operations) -> _WithAttention:
+    cross = _cross(channels, heads, context_dim, ops)
+    return _WithAttention(block, SelfAttention2d(channels, heads, ops), cross)
 
 
 def _cross(channels: int, heads: int, context_dim: int | None, ops: Operations) -> CrossAttention2d | None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..components import Component, build, table
 from ..config import Config
+from ..device import channels_last
 from ..errors import InputError
 from ..faces.landmarks import EYES, INNER_LIPS
 from ..faces.net import Residual, soft_argmax
@@ -151,4 +152,4 @@ COMPONENTS = table(PROBE)
 def load_probe(name_or_path: str | Path = BUNDLED) -> LandmarkProbe:
     """The bundled probe, or the one of a checkpoint file, in float32 and ready to read. Raises CheckpointError."""
     probe = build(read_checkpoint(find_checkpoint(name_or_path), SYSTEM), PROBE)
-    return probe.to(memory_format=torch.channels_last)
+    return channels_last(probe)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..datasets.clips import ClipSet, open_splits
+from ..device import channels_last
 from ..faces.geometry import mean_face
 from ..faces.landmarks import INNER_LIPS, MOUTH
 from ..pixels import to_signed
@@ -123,7 +124,7 @@ class ProbeRecipe(Recipe):
         self._truth = {"landmarks": clips.landmarks, **{name: clips.truth(name) for name in READ}}
         self._val, self._cache_dir = val, cache_dir
         probe.face.copy_(torch.from_numpy(mean_face(clips.truth("landmarks_3d"), self._truth["pose"])))
-        self.modules: dict[str, nn.Module] = {COMPONENT: probe.to(memory_format=torch.channels_last)}
+        self.modules: dict[str, nn.Module] = {COMPONENT: channels_last(probe)}
         weights = torch.ones(probe.config.points)
         weights[MOUTH], weights[INNER_LIPS] = 2, 3
         self._weights = weights / weights.mean()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
+from ..device import channels_last
 from ..pixels import to_signed
 from ..training.arguments import add_compile
 from ..training.config import TrainConfig
@@ -58,8 +59,8 @@ class FaceRecipe(Recipe):
         self.data = pictures.name
         self.config: Mapping[str, Any] = {"net": self._net.to_dict(), "crops": CROPS, "canvases": CANVASES}
         self.modules: dict[str, nn.Module] = {
-            "finder": finder.to(memory_format=torch.channels_last),
-            "reader": reader.to(memory_format=torch.channels_last),
+            "finder": channels_last(finder),
+            "reader": channels_last(reader),
         }
         self._samples = FaceSamples(pictures, reader.face.numpy().copy(), self._net.size)
         self._finder = torch.compile(finder) if compile else finder

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from ..checkpoints import save_checkpoint
 from ..datasets.sounds import SOUND_VERSIONS
 from ..datasets.talking_faces import TalkingFaces, open_talking_faces
+from ..device import channels_last
 from ..pixels import to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
 from ..sync.syncnet import SyncNet, load_syncnet, lower_half, sync_loss
@@ -93,7 +94,7 @@ class Wav2LipRecipe(Recipe):
         seed: int = 0,
     ) -> None:
         self.settings, self.weights = batches or Wav2LipBatches(), weights or WEIGHTS["tiny"]
-        self.net = Wav2Lip(config).to(memory_format=torch.channels_last)
+        self.net = channels_last(Wav2Lip(config))
         config = self.net.config
         self.data, self.eval_every, self._compile = data.name, eval_every, compile
         self.expert = expert.eval().requires_grad_(False) if expert is not None else None
@@ -110,7 +111,7 @@ class Wav2LipRecipe(Recipe):
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net, "schedule": self.schedule}
         if self.weights.gan:
             preset = quality.QualityDiscriminatorConfig.preset("base" if config.patch == 1 else "tiny")
-            self.judge = quality.QualityDiscriminator(preset).to(memory_format=torch.channels_last)
+            self.judge = channels_last(quality.QualityDiscriminator(preset))
             self.modules[quality.COMPONENT] = self.judge
         if self.weights.heard:
             self.modules["readout"] = nn.Linear(config.speech[-1], 3)
@@ -144,7 +145,7 @@ class Wav2LipRecipe(Recipe):
     def prepare(self, device: torch.device) -> None:
         """Moves the expert and the held-out batch to the device and compiles the generator, where asked to."""
         if self.expert is not None:
-            self.expert.to(device, memory_format=torch.channels_last)
+            channels_last(self.expert.to(device))
         self._held = {name: value.to(device) for name, value in self._held.items()}
         self._sync_counts = None
         if self._compile:

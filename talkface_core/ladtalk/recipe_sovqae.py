@@ -26,7 +26,7 @@ from ..components import build
 from ..datasets.aligned_faces import face_crops
 from ..datasets.clips import open_splits
 from ..datasets.talking_faces import open_talking_faces
-from ..device import pick_dtype
+from ..device import channels_last, pick_dtype
 from ..errors import InputError
 from ..pixels import signed_to_unit, to_bytes
 from ..training.arguments import add_batch_size, add_compile, add_preset, share
@@ -143,8 +143,8 @@ class SOVQAERecipe(Recipe):
             "perceptual": {type(self.perceptual).__name__: settings_of(self.perceptual)},
             "repainted": len(repainted.index) if repainted else 0,
         }
-        self.sovqae = SOVQAE(config).to(memory_format=torch.channels_last)
-        self.judge = PatchDiscriminator(judge).to(memory_format=torch.channels_last)
+        self.sovqae = channels_last(SOVQAE(config))
+        self.judge = channels_last(PatchDiscriminator(judge))
         if fit and config.bypass:
             chance = np.random.default_rng(0)
             fitted = [self.batch(n, chance) for n in range(FITTED // self.training.batch_size + 1)]

@@ -14,7 +14,7 @@ BatchNorm is for training; `inference_copy` folds it away, so that only layers r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -100,23 +100,24 @@ class Wav2Lip(nn.Module):
     def __init__(self, config: Wav2LipConfig | None = None, *, norm: bool = True, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config = config or Wav2LipConfig()
-        options = {"norm": norm, "operations": operations}
+        unit = partial(Unit, norm=norm, operations=operations)
+        residual = partial(unit, residual=True)
         face, decoder, squeezed = config.face, config.decoder, config.patch**2
         kernel = 7 if config.patch == 1 else 3
-        stages = [chain([Unit(6 * squeezed, face[0], kernel, 1, kernel // 2, **options)])]
+        stages = [chain([unit(6 * squeezed, face[0], kernel, 1, kernel // 2)])]
         for i in range(1, len(face) - 1):
-            down = Unit(face[i - 1], face[i], 3, 2, 1, **options)
-            stages.append(chain([down, *(_residual(face[i], options) for _ in range(config.face_blocks[i]))]))
-        last = (Unit(face[-2], face[-1], 3, 1, 0, **options), Unit(face[-1], face[-1], 1, 1, 0, **options))
+            down = unit(face[i - 1], face[i], 3, 2, 1)
+            stages.append(chain([down, *(residual(face[i], face[i]) for _ in range(config.face_blocks[i]))]))
+        last = (unit(face[-2], face[-1], 3, 1, 0), unit(face[-1], face[-1], 1, 1, 0))
         self.face_encoder = nn.ModuleList([*stages, chain(last)])
-        self.speech_encoder = SpeechEncoder(config.speech, config.speech_blocks, **options)
+        self.speech_encoder = SpeechEncoder(config.speech, config.speech_blocks, norm=norm, operations=operations)
         skips = face[::-1]
-        stages = [chain([Unit(config.speech[-1], decoder[0], 1, 1, 0, **options)])]
+        stages = [chain([unit(config.speech[-1], decoder[0], 1, 1, 0)])]
         for i in range(1, len(decoder)):
-            up = Unit(decoder[i - 1] + skips[i - 1], decoder[i], 3, grow=min(i, 2), **options)
-            stages.append(chain([up, *(_residual(decoder[i], options) for _ in range(config.decoder_blocks[i]))]))
+            up = unit(decoder[i - 1] + skips[i - 1], decoder[i], 3, grow=min(i, 2))
+            stages.append(chain([up, *(residual(decoder[i], decoder[i]) for _ in range(config.decoder_blocks[i]))]))
         self.face_decoder = nn.ModuleList(stages)
-        self.out = Unit(decoder[-1] + skips[-1], config.out, **options)
+        self.out = unit(decoder[-1] + skips[-1], config.out)
         self.pixels = operations.Conv2d(config.out, (4 if config.blend else 3) * squeezed, 1)
 
     def forward(self, faces: Tensor, references: Tensor, windows: Tensor) -> Tensor:
@@ -208,7 +209,3 @@ def repaint_memory(net: Wav2Lip, frames: int) -> float:
     config = net.config
     values = (config.size // config.patch) ** 2 * (config.decoder[-1] + config.face[0])
     return float(_LIVE_MAPS * values * frames * net.pixels.weight.element_size())
-
-
-def _residual(width: int, options: dict[str, Any]) -> Unit:
-    return Unit(width, width, residual=True, **options)

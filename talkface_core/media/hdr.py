@@ -29,7 +29,7 @@ _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
 _HLG_A, _HLG_B, _HLG_C = 0.17883277, 0.28466892, 0.55991073
 
 
-Light = NDArray[np.float32]
+Light = NDArray[np.floating]
 
 
 def pq_to_light(code: Light) -> Light:
@@ -38,7 +38,7 @@ def pq_to_light(code: Light) -> Light:
     return 10_000 * (np.maximum(root - _C1, 0) / (_C2 - _C3 * root)) ** (1 / _M1)
 
 
-def light_to_pq(light: Light) -> Light:
+def light_to_pq(light: Light | float) -> Light:
     """cd/m2 -> PQ code 0..1."""
     power = np.clip(np.asarray(light) / 10_000, 0, 1) ** _M1
     return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
@@ -79,10 +79,10 @@ class ToSDR:
     def __call__(self, picture: NDArray[np.uint16]) -> NDArray[np.uint8]:
         light = self._light[picture >> _SHIFT]
         if self.transfer == HLG:
-            light = light * self._system[_index(light @ np.float32(_LUMINANCE))][..., None]
+            light = light * self._system[_index(light @ np.array(_LUMINANCE, np.float32))][..., None]
         if self.transfer in (PQ, HLG):
             light = light * self._bend[_index(light.max(-1))][..., None]
-        return self._gamma[_index(light @ np.float32(_TO_709).T)]
+        return self._gamma[_index(light @ np.array(_TO_709, np.float32).T)]
 
 
 _SHIFT = 4  # twelve bits of code are as many as films have

@@ -140,7 +140,7 @@ def checked(block: Tensor, name: str) -> Tensor:
 
 def block_size(seconds: float, sample_rate: int) -> int:
     """Samples in a block of about `seconds`, at least one."""
-    return max(1, step_at(seconds, sample_rate))
+    return max(1, step_at(Fraction(seconds), sample_rate))
 
 
 def reblock(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:

@@ -81,6 +81,9 @@ class Whitening(nn.Module):
 
     MOMENTUM, SHRINK = 0.05, 1e-3
 
+    mean: Tensor
+    covariance: Tensor
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
@@ -113,6 +116,10 @@ class Quantiser(nn.Module):
 
     Weights and buffers have to stay float32 in a network that is cast: a codebook in half precision is another one.
     """
+
+    embedding: Tensor
+    total: Tensor
+    usage: Tensor
 
     def __init__(self, config: CodebookConfig) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ published code (width 512, 2 heads, feed-forward 512, kernel 13, post-norm, drop
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -144,7 +145,7 @@ class ConformerBlock(nn.Module):
 class Conformer(nn.Module):
     """A stack of blocks; keyword arguments as in `ConformerBlock`."""
 
-    def __init__(self, blocks: int, width: int, heads: int, ff: int, **options):
+    def __init__(self, blocks: int, width: int, heads: int, ff: int, **options: Any) -> None:
         super().__init__()
         self.blocks = nn.ModuleList([ConformerBlock(width, heads, ff, **options) for _ in range(blocks)])
 

@@ -7,6 +7,7 @@ into the convolution before it, which is exact, faster, and leaves the layers th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -75,14 +76,14 @@ class SpeechEncoder(nn.Sequential):
         norm: bool = True,
         operations: Operations = nn,
     ) -> None:
-        layers, before = [], 1
-        options = {"norm": norm, "operations": operations}
+        unit = partial(Unit, norm=norm, operations=operations)
+        layers, before = list[nn.Module](), 1
         for width, count, stride in zip(channels, blocks, self.STRIDES, strict=False):
-            layers.append(Unit(before, width, 3, stride, 1, **options))
-            layers += [Unit(width, width, residual=True, **options) for _ in range(count)]
+            layers.append(unit(before, width, 3, stride, 1))
+            layers += [unit(width, width, residual=True) for _ in range(count)]
             before = width
-        layers.append(Unit(before, channels[-1], 3, 1, 0, **options))
-        layers.append(Unit(channels[-1], channels[-1], 1, 1, 0, relu=relu, **options))
+        layers.append(unit(before, channels[-1], 3, 1, 0))
+        layers.append(unit(channels[-1], channels[-1], 1, 1, 0, relu=relu))
         super().__init__(*layers)
 
 

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from ..checkpoints import save_checkpoint
 from ..datasets.sounds import SOUND_VERSIONS
 from ..datasets.talking_faces import TalkingFaces, lip_shapes, open_talking_faces
+from ..device import channels_last
 from ..pixels import signed_to_unit, to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
 from ..training.arguments import add_batch_size, add_compile, add_preset
@@ -92,7 +93,7 @@ class SyncRecipe(Recipe):
         seed: int = 0,
     ) -> None:
         self.settings, self.weights = batches or SyncBatches(), losses or SyncLoss()
-        self.net = SyncNet(config).to(memory_format=torch.channels_last)
+        self.net = channels_last(SyncNet(config))
         self.data, self._faces, self._val = data.name, data, val
         self.config: Mapping[str, Any] = {
             "syncnet": self.net.config.to_dict(),

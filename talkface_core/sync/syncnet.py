@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -82,18 +83,19 @@ class SyncNet(nn.Module):
     def __init__(self, config: SyncNetConfig | None = None, *, norm: bool = True, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config = config or SyncNetConfig()
-        options = {"norm": norm, "operations": operations}
+        unit = partial(Unit, norm=norm, operations=operations)
         face, blocks, relu = config.face, config.face_blocks, not config.logistic
         kernel = 7 if config.patch == 1 else 3
-        layers = [Unit(3 * FRAMES * config.patch**2, face[0], kernel, 1, kernel // 2, **options)]
+        layers: list[nn.Module] = [unit(3 * FRAMES * config.patch**2, face[0], kernel, 1, kernel // 2)]
         for i in range(1, len(face) - 1):
-            kernel, stride = (5, (1, 2)) if i == 1 else (3, 2)
-            layers.append(Unit(face[i - 1], face[i], kernel, stride, 1, **options))
-            layers += [Unit(face[i], face[i], residual=True, **options) for _ in range(blocks[i])]
-        layers.append(Unit(face[-2], face[-1], 3, 1, 0, **options))
-        layers.append(Unit(face[-1], face[-1], 1, 1, 0, relu=relu, **options))
+            first = unit(face[i - 1], face[i], 5, (1, 2), 1) if i == 1 else unit(face[i - 1], face[i], 3, 2, 1)
+            layers += [first, *(unit(face[i], face[i], residual=True) for _ in range(blocks[i]))]
+        layers.append(unit(face[-2], face[-1], 3, 1, 0))
+        layers.append(unit(face[-1], face[-1], 1, 1, 0, relu=relu))
         self.face_encoder = nn.Sequential(*layers)
-        self.speech_encoder = SpeechEncoder(config.speech, config.speech_blocks, relu=relu, **options)
+        self.speech_encoder = SpeechEncoder(
+            config.speech, config.speech_blocks, relu=relu, norm=norm, operations=operations
+        )
         if config.logistic:
             self.scale = nn.Parameter(torch.tensor(math.log(10.0)))
             self.offset = nn.Parameter(torch.tensor(-3.0))
