@@ -8,7 +8,7 @@ an hour needs little more memory than a minute.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -37,7 +37,8 @@ from ..media.video import VideoWriter, check_output
 from ..memory import AdaptiveBatch
 from ..pixels import to_unit
 from .face_cache import FaceCache
-from .model import FACES, LIPS, PASTING, READING, WRITING, DubContext, MouthModel
+from .light import Light
+from .model import FACES, LIPS, PASTING, READING, WRITING, DubContext, MouthModel, MouthPainter
 
 TRACKING, PAINTING = "tracking", "painting"
 """The two passes that progress is told of."""
@@ -133,7 +134,7 @@ class Dubbing:
         with clock.part(LIPS):
             painter = self.model.begin(self._context)
         self.settings = painter.settings
-        paint = AdaptiveBatch(painter.paint)
+        paint = AdaptiveBatch(_in_ordinary_light(painter))
         window = request.window or painter.window or default_window(painter.device, request.film)
         film, done = played(request.film, len(self.track), request.sounding, request.length, window), 0
         for group in _gathered(clock.stream(READING, film), window):
@@ -189,6 +190,14 @@ def _painted(paint: AdaptiveBatch, chunks: list[_Chunk], device: torch.device) -
     faces = paint(to_unit(rearrange(cut, "n h w c -> n c h w")), numbers)
     made = iter(rearrange(faces.float(), "n c h w -> n h w c").cpu().split([len(chunk.rows) for chunk in showing]))
     return [next(made) if len(chunk.rows) else None for chunk in chunks]
+
+
+def _in_ordinary_light(painter: MouthPainter) -> Callable[[Tensor, Tensor], Tensor]:
+    def paint(faces: Tensor, frames: Tensor) -> Tensor:
+        light = Light.of(faces)
+        return light.given_back(painter.paint(light.evened(faces), frames))
+
+    return paint
 
 
 def _gathered(chunks: Iterator[NDArray[np.generic]], window: int) -> Iterator[list[NDArray[np.generic]]]:

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..dubbing.light import luma_chroma
 from ..faces.align import FaceCrop
 from ..faces.landmarks import NOSE_BASE, OUTER_LIPS, UPPER_FACE, inner_lip_gap
 from ..pixels import to_unit
@@ -27,6 +29,9 @@ MOST = 12
 FAR = 0.08
 """Mean distance of the `UPPER_FACE` points, by the crop's side, from which on a reference does not fit any more."""
 
+_AROUND = 0.08  # how wide the skin is that is compared around a mouth, by the crop's side
+_FLOOR = 0.01  # of brightness and chroma, below which is noise
+_STRONGEST = 4.0  # factor by which a reference may be brightened or coloured before its noise shows
 _REACH = 0.04  # how far beyond the lips their surroundings come along, by the crop's side
 
 
@@ -80,10 +85,29 @@ class ReferenceMouths:
             return faces
         moved = [moved_mouth(self._cut[others[n]], self._points[frames[n]], self._points[others[n]]) for n in rows]
         mouths, weights = (torch.from_numpy(np.stack(part)).to(faces.device) for part in zip(*moved, strict=True))
-        out = faces.clone()
-        mouths = to_unit(rearrange(mouths, "n h w c -> n c h w"))
-        out[rows] = torch.lerp(out[rows], mouths, weights[:, None])
+        out, weights = faces.clone(), weights[:, None]
+        mouths, fits = in_light_of(to_unit(rearrange(mouths, "n h w c -> n c h w")), out[rows], weights)
+        out[rows] = torch.lerp(out[rows], mouths, weights * fits)
         return out
+
+
+def in_light_of(others: Tensor, faces: Tensor, mouths: Tensor) -> tuple[Tensor, Tensor]:
+    """Crops [n,3,S,S] as bright and as coloured as the faces [n,3,S,S] are, by the skin about the mouths [n,1,S,S].
+
+    So a mouth from a bright or coloured moment of a scene does not glow in a dark or grey one. With them [n,1,1,1]: 0
+    where that cannot be, since the other crop is nearly black beside the face or has no colour.
+    """
+    reach = 2 * round(_AROUND * faces.shape[-1]) + 1
+    around = F.max_pool2d(mouths, reach, 1, reach // 2) * (mouths < _FLOOR)
+    total = around.sum((2, 3), keepdim=True).clamp(min=1e-3)
+    (luma, chroma), (other_luma, other_chroma) = luma_chroma(faces), luma_chroma(others)
+    means = ((part * around).sum((2, 3), keepdim=True) / total for part in (luma, chroma, other_luma, other_chroma))
+    bright, colour, other_bright, other_colour = means
+    brighter = (bright + _FLOOR) / (other_bright + _FLOOR)
+    coloured = (colour * other_colour).sum(1, keepdim=True) / (other_colour.square().sum(1, keepdim=True) + _FLOOR**2)
+    moved = (other_luma * brighter + other_chroma * coloured.clamp(min=0)).clamp(0, 1)
+    paler = (colour.norm(dim=1, keepdim=True) + _FLOOR) / (other_colour.norm(dim=1, keepdim=True) + _FLOOR) / brighter
+    return moved, ((brighter < _STRONGEST) & (paler < _STRONGEST)).to(moved.dtype)
 
 
 def moved_mouth(
