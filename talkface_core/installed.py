@@ -21,7 +21,7 @@ def opencv_packages(path: Sequence[str] | None = None) -> dict[str, str]:
 
     What conda installed is left out: it names its one OpenCV twice, for pip's sake, and pip cannot mend it.
     """
-    found = {}
+    found: dict[str, str] = {}
     for name in OPENCV:
         for package in metadata.distributions(name=name, path=list(sys.path if path is None else path)):
             installer = (package.read_text("INSTALLER") or "").strip()

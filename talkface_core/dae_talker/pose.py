@@ -47,6 +47,10 @@ class PosePredictor(nn.Module):
 class PoseAdaptor(nn.Module):
     """Adds the pose (and, where `eyes`, the opening of the eyes) to the hidden sequence."""
 
+    pose_mean: Tensor
+    pose_std: Tensor
+    motion_std: Tensor
+
     def __init__(self, width: int, hidden: int, layers: int = 1, eyes: bool = False, operations: Operations = nn):
         super().__init__()
         self.eyes = eyes

@@ -186,6 +186,9 @@ class Speech2LatentOutput:
 class Speech2Latent(nn.Module):
     """The second stage of DAE-Talker. Buffers hold the mean and deviation of the training set's latents."""
 
+    latent_mean: Tensor
+    latent_std: Tensor
+
     def __init__(self, config: Speech2LatentConfig, operations: Operations = nn):
         super().__init__()
         self.config = config

@@ -36,6 +36,13 @@ class MouthReadout(nn.Module):
     Both live in normalised units (zero mean, unit deviation over the training set).
     """
 
+    weight: Tensor
+    bias: Tensor
+    direction: Tensor
+    mouth_mean: Tensor
+    mouth_std: Tensor
+    closed: Tensor
+
     def __init__(self, latent_dim: int, mouth_dim: int):
         super().__init__()
         self.register_buffer("weight", torch.zeros(latent_dim, mouth_dim))

@@ -80,6 +80,8 @@ class LandmarkProbe(nn.Module):
     # What one unit of a head's output means, near the spread of the footage: all heads then learn at one rate.
     POSE_UNIT, OPEN_UNIT = 5.0, 0.05
 
+    face: Tensor
+
     def __init__(self, config: ProbeConfig | None = None) -> None:
         super().__init__()
         self.config = config or ProbeConfig()

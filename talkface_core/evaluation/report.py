@@ -67,7 +67,7 @@ class Truth:
         if missing:
             raise InputError(f"the truth lacks {', '.join(sorted(missing))}; the report needs the npz beside the clip.")
         return cls(
-            np.asarray(arrays["landmarks"], np.float32) / np.float32([width, height]),
+            np.asarray(arrays["landmarks"], np.float32) / np.array([width, height], np.float32),
             np.asarray(arrays["pose"], np.float32),
             np.asarray(arrays["mouth_open"], np.float32),
             np.asarray(arrays["speech"], bool),

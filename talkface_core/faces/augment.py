@@ -30,8 +30,10 @@ def colour(rng: np.random.Generator) -> tuple[int, int, int]:
     """Any colour; every third time one near skin, so that skin alone makes no face."""
     if rng.random() < 0.33:
         tone = np.array([235, 185, 155]) * rng.uniform(0.25, 1.0) + rng.normal(0, 12, 3)
-        return tuple(int(v) for v in tone.clip(0, 255))
-    return tuple(int(v) for v in rng.integers(0, 256, 3))
+        red, green, blue = (int(v) for v in tone.clip(0, 255))
+    else:
+        red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
+    return red, green, blue
 
 
 def relief(size: int, rng: np.random.Generator) -> Picture:
@@ -48,7 +50,9 @@ def relief(size: int, rng: np.random.Generator) -> Picture:
     turn = np.float32(rng.uniform(0, 2 * np.pi))
     slope = slopes @ np.array([np.cos(turn), np.sin(turn)], np.float32)
     shade = 0.6 + 0.25 * rng.uniform(0.5, 1.6) * np.tanh(slope / max(float(slope.std()), 1e-6))
-    tones = np.float32(colour(rng)) + rng.uniform(-60, 60) * height[..., None] / max(float(height.std()), 1e-6)
+    tones = np.array(colour(rng), np.float32) + rng.uniform(-60, 60) * height[..., None] / max(
+        float(height.std()), 1e-6
+    )
     return (tones * shade[..., None]).clip(0, 255).astype(np.uint8)
 
 
@@ -59,7 +63,7 @@ def texture(size: int, rng: np.random.Generator) -> Picture:
         for _ in range(rng.integers(0, 5)):
             shape(picture, rng, rng.uniform(0, size, 2), size * rng.uniform(0.02, 0.3))
         return picture
-    base = np.float32(colour(rng)) + np.zeros((size, size, 3), np.float32)
+    base = np.array(colour(rng), np.float32) + np.zeros((size, size, 3), np.float32)
     for cells in (2, 4, 8, 16, 32, 64):
         if rng.random() < 0.6:
             knots = rng.normal(0, rng.uniform(5, 60), (cells, cells, 1 if rng.random() < 0.5 else 3)).astype(np.float32)
@@ -156,8 +160,8 @@ def _glasses(picture: Picture, points: Points, unit: float, rng: np.random.Gener
 
 
 def _beard(picture: Picture, points: Points, unit: float, rng: np.random.Generator) -> None:
-    chin = points[JAW][3:-3] + np.float32([0, rng.uniform(0, 0.15) * unit])
-    upper = points[UPPER_LIP][::-1] - np.float32([0, rng.uniform(0.02, 0.1) * unit])
+    chin = points[JAW][3:-3] + np.array([0, rng.uniform(0, 0.15) * unit], np.float32)
+    upper = points[UPPER_LIP][::-1] - np.array([0, rng.uniform(0.02, 0.1) * unit], np.float32)
     mask = np.zeros(picture.shape[:2], np.uint8)
     if rng.random() < 0.8:
         cv2.fillPoly(mask, [np.concatenate([chin, upper]).astype(np.int32)], 255)
@@ -170,7 +174,7 @@ def _beard(picture: Picture, points: Points, unit: float, rng: np.random.Generat
         return
     part = (slice(y, y + height), slice(x, x + width))
     soft = cv2.GaussianBlur(mask[part], (0, 0), max(0.05 * unit, 0.5)).astype(np.float32)[..., None] / 255
-    hair = np.float32(colour(rng)) * np.float32(rng.uniform(0.05, 0.8))
+    hair = np.array(colour(rng), np.float32) * np.float32(rng.uniform(0.05, 0.8))
     grain = rng.standard_normal((height, width, 1), dtype=np.float32) * 25
     soft *= np.float32(rng.uniform(0.4, 0.95))
     picture[part] = (picture[part] * (1 - soft) + (hair + grain) * soft).clip(0, 255).astype(np.uint8)
@@ -178,11 +182,11 @@ def _beard(picture: Picture, points: Points, unit: float, rng: np.random.Generat
 
 def _strands(picture: Picture, points: Points, unit: float, rng: np.random.Generator) -> None:
     paint = tuple(int(v * rng.uniform(0.05, 0.7)) for v in (230, 190, 140))
-    top = points[BROWS].mean(0) - np.float32([0, 0.6 * unit])
+    top = points[BROWS].mean(0) - np.array([0, 0.6 * unit], np.float32)
     for _ in range(rng.integers(3, 40)):
         start = top + rng.normal(0, 0.5 * unit, 2) * (1, 0.3)
-        bend = start + np.float32([rng.normal(0, 0.3), rng.uniform(0.2, 0.9)]) * unit
-        end = bend + np.float32([rng.normal(0, 0.3), rng.uniform(-0.1, 0.6)]) * unit
+        bend = start + np.array([rng.normal(0, 0.3), rng.uniform(0.2, 0.9)], np.float32) * unit
+        end = bend + np.array([rng.normal(0, 0.3), rng.uniform(-0.1, 0.6)], np.float32) * unit
         line = np.stack([start, bend, end]).astype(np.int32)
         cv2.polylines(picture, [line], False, paint, int(rng.integers(1, 3)), cv2.LINE_AA)
 
@@ -237,7 +241,7 @@ def light(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
     pixels = (pixels - mean) * np.float32(contrast) + np.float32(mean + level)
     if rng.random() < 0.5:
         pixels = pixels * rng.uniform(0.7, 1.3, 3).astype(np.float32)
-    grey = pixels @ np.float32([0.299, 0.587, 0.114])
+    grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
     choice = rng.random()
     keep = 0.0 if choice < 0.15 else rng.uniform(0.3, 1.6) if choice < 0.6 else 1.0
     if keep != 1.0:

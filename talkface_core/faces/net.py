@@ -94,6 +94,8 @@ class FaceReader(nn.Module):
     The buffer `face` [68,2] is the mean face in the crop: what a crop that fits shows where.
     """
 
+    face: Tensor
+
     def __init__(self, config: FaceNetConfig | None = None, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config or FaceNetConfig()

@@ -24,7 +24,7 @@ _PATCHES = (((225, 215, 200), 25), ((40, 20, 20), 20), ((165, 80, 80), 35), ((18
 
 def paint_lips(pictures: Pictures, landmarks: Points, rng: np.random.Generator) -> Pictures:
     """Pictures [T,S,S,3] with lips in a colour of their own, where landmarks [T,68,2] (pixels) have them."""
-    colour = np.float32([rng.uniform(90, 230), *rng.uniform(20, 130, 2)])
+    colour = np.array([rng.uniform(90, 230), *rng.uniform(20, 130, 2)], np.float32)
     opacity, gloss = rng.uniform(0.25, 0.95), rng.uniform(0.5, 1.0)
     out = pictures.copy()
     for picture, points in zip(out, landmarks, strict=True):
@@ -44,7 +44,7 @@ def disturb_mouths(pictures: Pictures, landmarks: Points, rng: np.random.Generat
     draws = []
     for _ in range(int(rng.integers(1, 4))):
         colour, stray = _PATCHES[rng.integers(len(_PATCHES))]
-        colour = np.float32(colour) + rng.uniform(-stray, stray) + rng.uniform(-12, 12, 3)
+        colour = np.array(colour, np.float32) + rng.uniform(-stray, stray) + rng.uniform(-12, 12, 3)
         place, span = rng.uniform(-0.35, 0.35, 2), (rng.uniform(0.25, 0.75), rng.uniform(0.08, 0.4))
         draws.append((colour, place, span, rng.uniform(-20, 20), rng.uniform(0.5, 1.0), rng.uniform(0.6, 1.8)))
     for picture, points in zip(out, landmarks, strict=True):

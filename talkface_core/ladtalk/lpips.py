@@ -32,6 +32,9 @@ def find_vgg() -> Path | None:
 class LPIPS(nn.Module):
     """Distance of two batches [B, 3, H, W] in -1..1, made and real: a scalar; the weights are frozen."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         width, self.stages = 3, nn.ModuleList()

@@ -67,6 +67,9 @@ EVAL_EVERY = {"tiny": 200, "base": 3000}
 class Schedule(nn.Module):
     """Whether the sync loss counts yet, kept with the weights so that a run resumes as it was."""
 
+    sync_on: Tensor
+    measured: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("sync_on", torch.zeros(()))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Pictures = NDArray[np.uint8]
 Look = Callable[[Pictures], Pictures]
 
-_GREY = np.float32([0.299, 0.587, 0.114])
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
