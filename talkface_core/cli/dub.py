@@ -17,15 +17,10 @@ from .common import add_common, peak_rss_mb, report
 
 if TYPE_CHECKING:
     from ..faces.choose import FaceChoice
-    from ..media.playback import Film
 
 log = logging.getLogger(__name__)
 
 SYSTEMS = ("ladtalk",)
-
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-PICTURE_FPS = 25
-"""Frames a second of the video that a picture becomes."""
 
 
 def add_command(commands: Any) -> None:
@@ -76,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from ..ladtalk.model import BUNDLED, load_ladtalk
     from ..ladtalk.pipeline import TEXTURE, LaDTalkMouths
     from ..media.audio import open_audio
-    from ..media.playback import FilmFile
+    from ..media.picture import open_film
     from ..media.video import check_output
 
     output = check_output(args.output, [args.video, args.audio])
@@ -86,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--smoothing {smoothing}: give 0 (none) or more; 1 is strong")
     source, film = open_audio(args.audio, args.start, args.duration), open_film(args.video)
     request = DubRequest(film, source, choice=choice, smoothing=smoothing, length=args.length)
-    told, needed = film.reader.num_frames if isinstance(film, FilmFile) else 1, request.needed
+    told, needed = film.num_frames, request.needed
     looked = min((count for count in (told, needed) if count is not None), default=None)
     model = load_ladtalk(args.model or BUNDLED, args.device, sovqae=args.sovqae)
     if args.texture is not None and model.sovqae is None:
@@ -106,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             bars[step].update(done - bars[step].n)
 
         made = dub_to_file(mouths, request, output, progress)
-    if looked is not None and made.tracked < looked:
+    if told is not None and looked is not None and made.tracked < looked:
         log.warning("%s says that it has %d frames, %d could be read", Path(args.video).name, told, made.tracked)
     result = {
         "output": str(output),
@@ -127,20 +122,6 @@ def run(args: argparse.Namespace) -> int:
     speed = f"{made.frames} frames in {working:.1f} s ({made.frames / working:.1f} a second)"
     report(args, result, f"{output}: {speed}")
     return 0
-
-
-def open_film(path: str) -> Film:
-    """A video file, or a picture as a film of one frame. Raises InputError."""
-    from ..media.playback import FilmBatch, FilmFile
-    from ..media.video_reader import VideoReader
-
-    if Path(path).suffix.lower() not in PICTURES:
-        return FilmFile(VideoReader(path))
-    import torch
-
-    from .picture import read_picture
-
-    return FilmBatch(torch.from_numpy(read_picture(path))[None], PICTURE_FPS)
 
 
 def read_choice(text: str) -> FaceChoice:

@@ -257,7 +257,8 @@ def dub_to_file(
     dubbing = Dubbing(model, request, progress, clock)
     if request.length != "bounce":
         source = FirstSeconds(source, len(dubbing.order) / film.fps)
-    with VideoWriter(path, film.width, film.height, film.fps, source) as writer, closing(dubbing.frames()) as chunks:
+    writing = VideoWriter(path, film.width, film.height, film.fps, source, pixel_aspect=film.pixel_aspect)
+    with writing as writer, closing(dubbing.frames()) as chunks:
         for chunk in chunks:
             with clock.part(WRITING):
                 writer.write(chunk)

@@ -27,13 +27,16 @@ RULES = ("bounce", "stop", "once")
 class Film(Protocol):
     """Frames of a constant rate that can be played in both directions: a `FilmFile` or a `FilmBatch`.
 
-    fps in frames per second; width and height in pixels. Frames are RGB [<= n, H, W, 3], uint8, or float32 in 0..1
-    where a film says so.
+    fps in frames per second; width and height in pixels; pixel_aspect: width of a pixel by its height; num_frames: how
+    many there are as far as headers tell, or None. Frames are RGB [<= n, H, W, 3], uint8, or float32 in 0..1 where a
+    film says so.
     """
 
     fps: Fraction
     width: int
     height: int
+    pixel_aspect: Fraction
+    num_frames: int | None
 
     def forwards(self, n: int = 32) -> Iterator[NDArray[np.generic]]:
         """All frames from the first to the last, up to n at a time."""
@@ -51,6 +54,8 @@ class FilmFile:
     def __init__(self, reader: VideoReader, begin: Fraction | None = None, end: Fraction | None = None) -> None:
         self.reader, self._span = reader, (begin, end)
         self.fps, self.width, self.height = reader.fps, reader.width, reader.height
+        self.pixel_aspect = reader.pixel_aspect
+        self.num_frames = reader.num_frames if self._span == (None, None) else None
 
     def forwards(self, n: int = 32) -> Iterator[NDArray[np.uint8]]:
         return self.reader.steady(self.fps, n, self._span)
@@ -71,6 +76,7 @@ class FilmBatch:
         self._frames, self.fps = frames, as_rate(fps)
         self._floats = exact and frames.is_floating_point()
         self.height, self.width = int(frames.shape[1]), int(frames.shape[2])
+        self.pixel_aspect, self.num_frames = Fraction(1), len(frames)
 
     def forwards(self, n: int = 32) -> Iterator[NDArray[np.generic]]:
         for part in self._frames.split(n):

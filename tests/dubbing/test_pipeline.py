@@ -273,3 +273,11 @@ def test_wrong_requests(frames, landmarks, tmp_path):
     with pytest.raises(InputError, match="no face in any of 5 frames"):
         dub_to_file(ToyMouths(), DubRequest(film, source, detector=nobody), tmp_path / "out.mp4")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_shape_of_pixels_is_kept(frames, landmarks, tmp_path):
+    film = CountedFilm(frames)
+    film.pixel_aspect = Fraction(64, 45)
+    request = DubRequest(film, sound(0.2), tracked(landmarks))
+    dub_to_file(ToyMouths(), request, tmp_path / "a.mp4")
+    assert VideoReader(tmp_path / "a.mp4").pixel_aspect == Fraction(64, 45)
