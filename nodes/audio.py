@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 
 from ..talkface_core.errors import InputError
@@ -79,6 +78,6 @@ class LoadAudio(io.ComfyNode):
     @classmethod
     def execute(cls, audio: str, start: float, duration: float, audioUI: Any = None) -> io.NodeOutput:
         source = open_audio(host.input_file(audio), start, duration or None, host.check_interrupt)
-        waveform = torch.cat(list(source.blocks()), dim=1)[None]
+        waveform = host.gather_sound(source)
         sound = {"waveform": waveform, "sample_rate": source.sample_rate}
         return io.NodeOutput(sound, waveform.shape[-1] / source.sample_rate)

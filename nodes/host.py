@@ -242,6 +242,24 @@ def check_room(frames: int, height: int, width: int, instead: str = STREAM) -> N
         )
 
 
+def gather_sound(source: AudioSource) -> Tensor:
+    """A whole sound as a waveform [1, C, N].
+
+    Raises InputError, naming the numbers, as soon as it is too long for free memory: a small file may hold a day.
+    """
+    free, blocks, held = mm.get_free_memory(torch.device("cpu")), [], 0
+    for block in source.blocks():
+        blocks.append(block)
+        held += block.nbytes
+        if 2 * held > 0.9 * free:  # once in pieces and once joined
+            seconds = held / (4 * source.channels * source.sample_rate)
+            raise InputError(
+                f"the first {seconds:.0f} s of {source.name} need {2 * held / _GIB:.1f} GiB as AUDIO and "
+                f"{free / _GIB:.1f} GiB are free: give a shorter duration"
+            )
+    return torch.cat(blocks, dim=1)[None]
+
+
 def _room(frames: int, shape: tuple[int, ...]) -> Tensor:
     dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
     return torch.empty((frames, *shape), dtype=dtype, device=mm.intermediate_device())

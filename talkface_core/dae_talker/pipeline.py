@@ -21,6 +21,7 @@ from ..media.audio import AudioSource, analysis_blocks
 from ..media.timebase import Rate, as_rate, frame_count
 from ..media.video import VideoWriter
 from ..speech.features import EncodedAudio, FrontEnd, LogMel
+from ..speech.vad import warn_of_no_speech
 from .decode import decode, noise_from_seed
 from .model import DAETalker, SpeechModel
 from .pose import blink_track, pose_degrees, sway_track
@@ -52,6 +53,7 @@ def speech_latents(
     """
     clock = clock or Clock()
     front, heard = _front(speech, encoded)
+    warn_of_no_speech(source, speech.gate, speech.compute_device)
     features: Iterable[Tensor] = clock.stream(PLUMBING, heard.stream(analysis_blocks(source)))
     if speech.gate is not None and encoded is None:
         features = speech.gate.stream(block.to(speech.compute_device) for block in features)

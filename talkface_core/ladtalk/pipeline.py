@@ -24,6 +24,7 @@ from ..pixels import to_unit
 from ..speech.features import LogMel
 from ..speech.mel_windows import WINDOW as STEPS
 from ..speech.mel_windows import WindowStream
+from ..speech.vad import warn_of_no_speech
 from .enhance import enhance_memory, matching_strength, restored
 from .model import LaDTalk, Lips
 from .references import ReferenceMouths, choose_references
@@ -39,9 +40,10 @@ MATCHED_ON, MATCHED_OVER = 8, 40
 
 def speech_windows(lips: Lips, source: AudioSource, fps: Rate) -> WindowStream:
     """What each frame hears of a sound: windows of the log-mel, in which all but speech is faded to silence."""
+    place = lips.wav2lip.pixels.weight.device if lips.gate is None else next(lips.gate.parameters()).device
+    warn_of_no_speech(source, lips.gate, place)
     features: Iterable[Tensor] = LogMel().stream(analysis_blocks(source))
     if lips.gate is not None:
-        place = next(lips.gate.parameters()).device
         features = (block.cpu() for block in lips.gate.stream(block.to(place) for block in features))
     return WindowStream(features, fps, lips.wav2lip.config.mel_shift)
 

@@ -26,6 +26,7 @@ _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 # Only these state an exact length in their header; elsewhere it is a guess from the bit rate.
 _EXACT_LENGTH = {"wav", "w64", "aiff", "flac", _MP4}
 _LONGEST_PADDING = 4096  # samples that an encoder adds to fill its last frame: two frames of HE-AAC
+_LOWEST_RATE = 1000
 # A track is silent if nothing in so many of its first seconds is louder than this (-72 dB).
 _LISTENED_TO, _SILENT = 20, 2.0**-12
 
@@ -70,6 +71,8 @@ class FileAudio(AudioSource):
                 f"{self.name} holds no sound that decodes{why}: it is empty, cut off or not what its name says"
             )
         self.sample_rate, self.channels = whole_rate(first.sample_rate, self.name), first.layout.nb_channels
+        if self.sample_rate < _LOWEST_RATE:
+            raise InputError(f"{self.name} is at {self.sample_rate} Hz, which is no sound; is its header damaged?")
         self.layout = first.layout.name
         self._begins = seconds_of(first) or Fraction(0)
         self._origin = origin

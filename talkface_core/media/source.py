@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 # Float files do go over full scale, by 1 or even 10; a hundred times (+40 dB) means that the scale is wrong.
 LOUDEST = 100.0
 
-LOWEST_RATE, HIGHEST_RATE = 100, 3_000_000
-"""Samples a second that sound may have; one-bit audio has the most."""
+HIGHEST_RATE = 3_000_000
+"""Samples a second that sound may have, which is what one-bit audio has."""
 
 _FULL_SCALE = {torch.int8: 2.0**7, torch.int16: 2.0**15, torch.int32: 2.0**31}
 
@@ -172,8 +172,6 @@ def whole_rate(sample_rate: Any, name: str = "audio") -> int:
             raise ValueError
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"sample rate {sample_rate!r} is not a whole number above zero; give it in Hz") from error
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise InputError(
-            f"{name} is at {rate} Hz, where sound has {LOWEST_RATE} to {HIGHEST_RATE}; is its header damaged?"
-        )
+    if rate > HIGHEST_RATE:
+        raise InputError(f"{name} is at {rate} Hz, where sound has {HIGHEST_RATE} at most; is its header damaged?")
     return rate

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..components import Component
 from ..config import Config
 from ..device import Operations
+from ..media.audio import AudioSource, analysis_blocks
 from .features import LogMel
 
 _SMOOTH = 5
@@ -131,6 +132,18 @@ class SilenceGate(nn.Module):
 
 GATE = Component("gate", GateConfig, SilenceGate)
 """It decides when a mouth is shut, and stays exact."""
+
+
+def warn_of_no_speech(source: AudioSource, gate: SilenceGate | None, device: torch.device) -> None:
+    """A warning, once for each source, if nothing in it sounds like speech: the mouth will stay shut.
+
+    It is read as far as the first speech. The gate (None: only digital silence is none) runs on `device`.
+    """
+    features: Iterable[Tensor] = LogMel().stream(analysis_blocks(source))
+    if gate is not None:
+        features = gate.stream(block.to(device) for block in features)
+    if not any(bool((block > LogMel.SILENCE).any()) for block in features):
+        source.warn("holds nothing that sounds like speech: the mouth stays shut")
 
 
 def open_around(speech: Tensor, config: GateConfig) -> Tensor:

@@ -47,18 +47,22 @@ def test_frames_come_back_from_their_latents(talker, clip):
     assert ssim(made, real).mean() > 0.9
 
 
-def test_the_mouth_follows_the_words(talker, probe, clip):
+def test_the_mouth_follows_the_words(talker, probe, clip, caplog):
     frames = spoken(talker, load_audio(clip.sound))
     truth = clip.truth()["mouth_open"]
     assert len(frames) == len(truth)
     assert pearson(probe.read(frames).mouth_open, truth) > 0.6
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("level", [0.0, 0.003])
-def test_the_mouth_is_shut_when_nobody_speaks(talker, probe, level):
+def test_the_mouth_is_shut_when_nobody_speaks(talker, probe, level, caplog):
     room = level * torch.randn(1, 1, 24_000, generator=torch.Generator().manual_seed(0))
     frames = spoken(talker, {"waveform": room, "sample_rate": 16_000})
     assert open_share(probe.read(frames).mouth_open) == 0
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "audio holds nothing that sounds like speech"
+    ]
 
 
 @pytest.mark.parametrize("yaw", [-15.0, 15.0])

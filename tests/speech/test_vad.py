@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from talkface_core.checkpoints import read_checkpoint, save_checkpoint
-from talkface_core.speech.vad import GateConfig, SilenceGate, gate_loss, open_around
+from talkface_core.media.audio import audio_source
+from talkface_core.speech.vad import GateConfig, SilenceGate, gate_loss, open_around, warn_of_no_speech
 
 
 @pytest.fixture
@@ -133,3 +134,26 @@ def test_it_survives_a_checkpoint(gate, tmp_path):
     assert again.config == gate.config
     mel = walk(300)[None]
     torch.testing.assert_close(read.load_into(again, "gate").eval().openness(mel), gate.openness(mel))
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("level", [0.0, 0.1])
+def test_sound_without_speech_is_told_of_once(gate, gated, level, caplog):
+    torch.nn.init.zeros_(gate.out.weight)
+    torch.nn.init.constant_(gate.out.bias, -5.0)  # takes nothing for speech
+    wave = level * torch.randn(1, 1, 40_000, generator=torch.Generator().manual_seed(0))
+    source = audio_source({"waveform": wave, "sample_rate": 16_000})
+    for _ in range(2):
+        warn_of_no_speech(source, gate if gated else None, torch.device("cpu"))
+    told = [record.getMessage() for record in caplog.records]
+    quiet = gated or level == 0
+    assert told == ["audio holds nothing that sounds like speech: the mouth stays shut"] * quiet
+
+
+def test_speech_anywhere_is_heard(gate, caplog):
+    torch.nn.init.zeros_(gate.out.weight)
+    torch.nn.init.constant_(gate.out.bias, 5.0)
+    wave = torch.zeros(1, 1, 40 * 16_000)
+    wave[..., -8000:] = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(0))
+    warn_of_no_speech(audio_source({"waveform": wave, "sample_rate": 16_000}), gate, torch.device("cpu"))
+    assert not caplog.records
