@@ -122,9 +122,10 @@ class DubVideo(io.ComfyNode):
                 nonlocal tracked
                 if step == TRACKING:
                     tracked = done
+                    progress.reach(done, frame)
                 else:
-                    progress.total = tracked + total
-                progress.reach(done if step == TRACKING else tracked + done, frame)
+                    progress.total = tracked + (total or done)
+                    progress.reach(tracked + done, frame)
 
             made = dub_to_file(mouths, request, host.temp_file(".mp4"), tell)
         if sovqae is not None and match_texture:

@@ -12,8 +12,8 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..talkface_core.dubbing.model import DubContext
-from ..talkface_core.dubbing.pipeline import Dubbing, DubRequest, default_window
+from ..talkface_core.dubbing.model import DubContext, default_window
+from ..talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from ..talkface_core.errors import InputError
 from ..talkface_core.faces.align import check_shape
 from ..talkface_core.faces.track import FaceTrack

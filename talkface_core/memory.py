@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable
 from threading import Lock
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class AdaptiveBatch:
         self.function, self.most = function, sys.maxsize
         self._lock = Lock()
 
-    def __call__(self, *batches: Tensor) -> Tensor:
+    def __call__(self, *batches: Tensor | NDArray[np.generic]) -> Tensor:
         """The result for all items; the batches are of one length and are split alike."""
         made: list[Tensor] = []
         start, total = 0, len(batches[0])
@@ -47,7 +49,7 @@ class AdaptiveBatch:
                 made.append(self.function(*(batch[start:stop] for batch in batches)))
                 start = stop
                 continue
-            except (RuntimeError, MemoryError, *_host_errors) as error:
+            except Exception as error:
                 if stop - start <= 1 or not out_of_memory(error):
                     raise
             # Out here the failed attempt's tensors are no longer held by the exception.

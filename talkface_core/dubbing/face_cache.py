@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from heapq import heappop, heappush
 
 import numpy as np
@@ -60,7 +61,7 @@ class FaceCache:
         if not len(shown):
             return
         height, width = frames.shape[1:3]
-        track = FaceTrack(landmarks[shown], valid[shown], (height, width), 1)
+        track = FaceTrack(landmarks[shown], valid[shown], (height, width), Fraction(1))
         low, high = _reach(align(track, _SIZE), _REACH, _MARGIN)
         low, high = np.maximum(np.floor(low).astype(int), 0), np.minimum(np.ceil(high).astype(int), (width, height))
         ranks = self._rank(landmarks[shown], first + shown).tolist()

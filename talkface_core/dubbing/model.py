@@ -29,6 +29,10 @@ from .face_cache import FaceCache
 READING, FACES, LIPS, PASTING, WRITING = "reading", "faces", "lips", "pasting", "writing"
 """The stages that a clock tells apart; what a painter does counts as `LIPS` but for stages of its own."""
 
+AT_ONCE = {"cpu": 8, "gpu": 32}
+"""Frames that are made at once: enough to keep the device busy, few enough to be stopped soon."""
+
+_HELD_BYTES = 256 * 2**20  # of frames in a window, unless a model asks for more
 _READ = 8  # frames that are read at once
 
 
@@ -120,3 +124,9 @@ class DubContext:
             if first > max(missing):
                 break
         return found
+
+
+def default_window(device: torch.device, film: Film) -> int:
+    """Frames of a film that are made at once on a device: `AT_ONCE`, fewer large ones."""
+    most = AT_ONCE["cpu" if device.type == "cpu" else "gpu"]
+    return max(1, min(most, _HELD_BYTES // (3 * film.width * film.height)))

@@ -8,7 +8,7 @@ an hour needs little more memory than a minute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -38,23 +38,17 @@ from ..memory import AdaptiveBatch
 from ..pixels import to_unit
 from .face_cache import FaceCache
 from .light import Light
-from .model import FACES, LIPS, PASTING, READING, WRITING, DubContext, MouthModel, MouthPainter
+from .model import AT_ONCE, FACES, LIPS, PASTING, READING, WRITING, DubContext, MouthModel, MouthPainter, default_window
 
 TRACKING, PAINTING = "tracking", "painting"
 """The two passes that progress is told of."""
-
-
-AT_ONCE = {"cpu": 8, "gpu": 32}
-"""Frames that are made at once: enough to keep the device busy, few enough to be stopped soon."""
-
-_HELD_BYTES = 256 * 2**20  # of frames in a window, unless a model asks for more
 
 
 class DubProgress(Protocol):
     """Is told of each chunk: the pass, how many of its frames are done, of how many (None: not known yet; the most that
     it can be), and the newest frame [H,W,3]. What it raises ends the work."""
 
-    def __call__(self, step: str, done: int, total: int | None, frame: NDArray[np.generic]) -> None: ...
+    def __call__(self, step: str, done: int, total: int | None, frame: NDArray[np.generic], /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -96,8 +90,8 @@ class DubRequest:
 class Dubbing:
     """One film that is being dubbed: the face is found when it is made, frames come from `frames`.
 
-    track: the face [T]. order [N]: which frame of the film each frame of the result shows. settings:
-    what the model settled on for this film, once frames were asked for. Raises InputError where no face is found.
+    track: the face [T]. order [N]: which frame of the film each frame of the result shows. settings: what the model
+    settled on for this film, once frames were asked for. Raises InputError where no face is found.
     """
 
     def __init__(
@@ -124,7 +118,7 @@ class Dubbing:
         """Frames of the result that do not show the face and stay as they are."""
         return int((~self._context.visible[self.order]).sum())
 
-    def frames(self) -> Iterator[NDArray[np.generic]]:
+    def frames(self) -> Generator[NDArray[np.generic], None, None]:
         """Frames [n,H,W,3] of the film's dtype, chunk by chunk, whose tracked face says the sound.
 
         Frames that do not show the face, and every pixel away from the mouth, are the film's. What a film shows after
@@ -213,12 +207,6 @@ def _gathered(chunks: Iterator[NDArray[np.generic]], window: int) -> Iterator[li
                 held = []
     if held:
         yield held
-
-
-def default_window(device: torch.device, film: Film) -> int:
-    """Frames of a film that are made at once on a device: `AT_ONCE`, fewer large ones."""
-    most = AT_ONCE["cpu" if device.type == "cpu" else "gpu"]
-    return max(1, min(most, _HELD_BYTES // (3 * film.width * film.height)))
 
 
 def dub(model: MouthModel, request: DubRequest, progress: DubProgress | None = None) -> Iterator[NDArray[np.generic]]:

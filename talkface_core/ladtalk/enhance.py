@@ -106,7 +106,8 @@ def enhance_track(
     check_shape(frames, track.size, len(track))
     seen = in_sight(track).nonzero().flatten().tolist()
     if len(seen) == len(frames):
-        return *enhance(model, frames, track, mask, **settings), seen
+        made, report = enhance(model, frames, track, mask, **settings)
+        return made, report, seen
     own = mask if mask is None or mask.ndim == 2 else mask[seen]
     made, report = enhance(model, frames[seen], track.at(seen), own, **settings)
     out = frames.clone() if isinstance(frames, Tensor) else frames.copy()

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from einops import rearrange
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ..clock import Clock
 from ..dubbing.model import DubContext, MouthModel, MouthPainter
 from ..errors import InputError
 from ..faces.landmarks import mouth_opening
@@ -84,8 +86,9 @@ class LaDTalkMouths(MouthModel):
         real_size = self.crop_size if self.sovqae is None else self.sovqae.config.image_size
         cut, small, real = context.crops((wanted, crop.size), (matched, crop.size), (matched, real_size))
         strength = None if self.sovqae is None else self.strength
-        if len(matched):
-            strength = self._matching_strength(*(np.stack(list(faces.values())) for faces in (small, real)), context)
+        if self.sovqae is not None and len(matched):
+            faces, goal = (np.stack(list(found.values())) for found in (small, real))
+            strength = self._matching_strength(self.sovqae, faces, goal, context.clock)
         windows = speech_windows(self.lips, context.source, context.film.fps)
         return LaDTalkPainter(self, context, strength, windows, ReferenceMouths(crop, chosen, cut))
 
@@ -100,14 +103,16 @@ class LaDTalkMouths(MouthModel):
         restoring = 0.0 if self.sovqae is None else enhance_memory(self.sovqae, frames)
         return max(repaint_memory(self.lips.wav2lip, frames), restoring)
 
-    def _matched_on(self, context: DubContext) -> np.ndarray:
+    def _matched_on(self, context: DubContext) -> NDArray[np.int64]:
         """Frames near the beginning of what is shown, whatever comes in which chunk; none where nothing is matched."""
         shown = np.flatnonzero(context.visible[: len(context.order)])[:MATCHED_OVER]
         if self.sovqae is None or self.strength is not None or not len(shown):
             return shown[:0]
         return shown[np.unique(np.linspace(0, len(shown) - 1, MATCHED_ON).round().astype(int))]
 
-    def _matching_strength(self, small: np.ndarray, real: np.ndarray, context: DubContext) -> float:
+    def _matching_strength(
+        self, sovqae: SOVQAE, small: NDArray[np.generic], real: NDArray[np.generic], clock: Clock
+    ) -> float:
         """The strength that makes mouths as sharp as the footage's faces, which are given at both networks' sizes.
 
         The mouths say nothing, which does not matter: the upper halves of the faces are compared.
@@ -118,11 +123,11 @@ class LaDTalkMouths(MouthModel):
 
         def pair(faces: Tensor, windows: Tensor) -> Tensor:
             made = repaint_faces(self.lips.wav2lip, faces, windows, faces)
-            with context.clock.part(TEXTURE):
-                return torch.stack(restored(self.sovqae, made), 1).cpu()
+            with clock.part(TEXTURE):
+                return torch.stack(restored(sovqae, made), 1).cpu()
 
         seen, sharp = (rearrange(part, "n c h w -> n h w c") for part in AdaptiveBatch(pair)(faces, silence).unbind(1))
-        with context.clock.part(TEXTURE):
+        with clock.part(TEXTURE):
             return matching_strength(seen, sharp, to_unit(torch.from_numpy(real)))
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.dubbing.model import default_window
 from talkface_core.dubbing.pipeline import (
     PAINTING,
     TRACKING,
     Dubbing,
     DubRequest,
-    default_window,
     dub,
     dub_to_file,
 )
