@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,8 +85,9 @@ def register_models_folder() -> None:
 def checkpoint_names(system: str) -> list[str]:
     """The bundled checkpoints of a system, then the files in the models folders that are or may be of it."""
     bundled = [name for name, path in list_checkpoints().items() if _may_be(path, system, default=False)]
-    files = folder_paths.get_filename_list(MODELS)
-    return bundled + [name for name in files if _may_be(folder_paths.get_full_path(MODELS, name), system, True)]
+    files = {name: folder_paths.get_full_path(MODELS, name) for name in folder_paths.get_filename_list(MODELS)}
+    # The host gives no path for a link that leads nowhere.
+    return bundled + [name for name, path in files.items() if path and _may_be(path, system, default=True)]
 
 
 def checkpoint_path(name: str, system: str) -> Path:
@@ -96,8 +98,8 @@ def checkpoint_path(name: str, system: str) -> Path:
     bundled = list_checkpoints()
     if name in bundled:
         return bundled[name]
-    if name in folder_paths.get_filename_list(MODELS):
-        return Path(folder_paths.get_full_path(MODELS, name))
+    if name in folder_paths.get_filename_list(MODELS) and (path := folder_paths.get_full_path(MODELS, name)):
+        return Path(path)
     folder = os.path.join(folder_paths.models_dir, MODELS)
     raise InputError(
         f"checkpoint {name!r} is not there: put it into {folder} and press R in the page, or choose one of "
@@ -108,8 +110,15 @@ def checkpoint_path(name: str, system: str) -> Path:
 def _may_be(path: str | os.PathLike[str], system: str, default: bool) -> bool:
     try:
         return read_header(path).system == system
-    except CheckpointError:
+    except (CheckpointError, OSError) as error:
+        _tell_once(f"TalkFace: {' '.join(str(error).split())}")
         return default  # a damaged file stays in the list: choosing it tells what is wrong with it
+
+
+@cache
+def _tell_once(line: str) -> None:
+    # The page asks for the lists again and again.
+    log.warning(line)
 
 
 def pick_dtype(name: str, weights: dict[str, Tensor]) -> tuple[torch.dtype, torch.dtype]:

@@ -6,6 +6,7 @@ maps the file instead of copying it, and refuses whatever is not exactly what wa
 """
 
 import json
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,13 +22,16 @@ from torch import Tensor, nn
 from .atomic import whole_file
 from .config import Settings
 from .errors import InputError
+from .plain_json import parse_object
 
 FORMAT = "talkface"
 FORMAT_VERSION = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 _EXPECTED = "a TalkFace checkpoint (.safetensors)"
-_MAX_HEADER = 100_000_000  # the limit of the safetensors format
+_MAX_HEADER = 2**24  # bytes; those of the pack have a hundredth
+_MAX_TENSORS = 20_000
+_DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 _PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".tar", ".zip"}
 _PICKLE_MAGIC = (b"PK\x03\x04", *(bytes([0x80, protocol]) for protocol in range(1, 6)))
 
@@ -47,6 +51,20 @@ class Header:
     configs: dict[str, dict[str, Any]]
     provenance: dict[str, Any]
     shapes: dict[str, dict[str, tuple[int, ...]]]
+
+    def check_shapes(self, component: str, wanted: Mapping[str, Tensor]) -> None:
+        """Raises CheckpointError unless the component has every key of the state `wanted`, no other, in its shapes."""
+        if component not in self.shapes:
+            _refuse(self.path, f"the components {_names(self.shapes)}", f"a component {component!r}")
+        stored = self.shapes[component]
+        for found, names in (("lacks", wanted.keys() - stored.keys()), ("also holds", stored.keys() - wanted.keys())):
+            if names:
+                _refuse(
+                    self.path, f"{component!r} {found} {_names(names)}", f"exactly the {len(wanted)} keys of the model"
+                )
+        for key, shape in stored.items():
+            if shape != tuple(wanted[key].shape):
+                _refuse(self.path, f"{component}.{key} of shape {list(shape)}", f"shape {list(wanted[key].shape)}")
 
     def config(self, component: str, kind: type[Settings]) -> Settings:
         """The settings of a component. Raises CheckpointError, naming the key, where they are none of this kind."""
@@ -74,17 +92,10 @@ class Checkpoint(Header):
         only when all of that holds. `like` is a twin of the module to compare with, for layers of a host that have no
         weights before they are loaded. Raises CheckpointError.
         """
-        if component not in self.states:
-            _refuse(self.path, f"the components {_names(self.states)}", f"a component {component!r}")
-        stored, wanted = self.states[component], (like or module).state_dict()
-        for found, names in (("lacks", wanted.keys() - stored.keys()), ("also holds", stored.keys() - wanted.keys())):
-            if names:
-                _refuse(
-                    self.path, f"{component!r} {found} {_names(names)}", f"exactly the {len(wanted)} keys of the model"
-                )
+        wanted = (like or module).state_dict()
+        self.check_shapes(component, wanted)
+        stored = self.states[component]
         for key, tensor in stored.items():
-            if tensor.shape != wanted[key].shape:
-                _refuse(self.path, f"{component}.{key} of shape {_shape(tensor)}", f"shape {_shape(wanted[key])}")
             if tensor.is_floating_point() != wanted[key].is_floating_point():
                 _refuse(self.path, f"{component}.{key} of {tensor.dtype}", f"{wanted[key].dtype}")
             if not _finite(tensor):
@@ -149,11 +160,14 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
         _refuse(path, "a safetensors file of another program (its metadata does not name TalkFace)", _EXPECTED)
     version = metadata.get("format_version", "")
     if version != str(FORMAT_VERSION):
-        advice = "; update TalkFace" if version.isdigit() and int(version) > FORMAT_VERSION else ""
-        _refuse(path, f"format version {version!r}", f"version {FORMAT_VERSION}{advice}")
+        newer = re.fullmatch("[0-9]{1,9}", version) and int(version) > FORMAT_VERSION
+        advice = "; update TalkFace" if newer else ""
+        _refuse(path, f"format version {version[:20]!r}", f"version {FORMAT_VERSION}{advice}")
     found = metadata.get("system", "")
     if not found or (system is not None and found != system):
-        _refuse(path, f"a checkpoint of the system {found!r}", f"the system {system!r}" if system else "a named system")
+        _refuse(
+            path, f"a checkpoint of the system {found[:40]!r}", f"the system {system!r}" if system else "a named system"
+        )
     configs, provenance = (_mapping(path, metadata, name) for name in ("configs", "provenance"))
     shapes: dict[str, dict[str, tuple[int, ...]]] = {component: {} for component in configs}
     for name, shape in stored.items():
@@ -232,12 +246,17 @@ def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                 "the whole file; copy it again",
             )
         try:
-            header = json.loads(opening + file.read(length - 1))
+            header = parse_object(opening + file.read(length - 1))
             header.pop("__metadata__", None)
-            end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-            shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            end = 8 + length + max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+            shapes = {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
+            foreign = {str(entry["dtype"]) for entry in header.values()} - _DTYPES
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
             _refuse(path, "a damaged header", _EXPECTED)
+    if len(shapes) > _MAX_TENSORS:
+        _refuse(path, f"{len(shapes)} tensors, more than any network here has", _EXPECTED)
+    if foreign:
+        _refuse(path, f"weights of the type {_names(foreign)}", f"those of {', '.join(sorted(_DTYPES))}")
     if size != end:
         what = "a cut-off file" if size < end else "bytes after the end"
         _refuse(path, f"{what}: {size} bytes, its header says {end}", "the whole file; copy it again")
@@ -246,12 +265,9 @@ def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 def _mapping(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
     try:
-        value = json.loads(metadata[name])
+        return parse_object(metadata[name])
     except (KeyError, ValueError):
-        value = None
-    if not isinstance(value, dict):
         _refuse(path, f"no readable {name!r} in the metadata", "a JSON object")
-    return value
 
 
 def _refuse(path: Path, found: str, expected: str) -> NoReturn:
@@ -261,11 +277,7 @@ def _refuse(path: Path, found: str, expected: str) -> NoReturn:
 def _names(names: Iterable[str], most: int = 4) -> str:
     ordered = sorted(names)
     more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(map(repr, ordered[:most])) + more if ordered else "none"
-
-
-def _shape(tensor: Tensor) -> str:
-    return str(list(tensor.shape))
+    return ", ".join(repr(name[:80]) for name in ordered[:most]) + more if ordered else "none"
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from .checkpoints import Checkpoint, CheckpointError, Header
 from .config import Config
@@ -54,15 +60,7 @@ def build(
     device: torch.device | str = "cpu",
 ) -> Any:
     """The component with its weights, to infer, cast as it allows. Raises CheckpointError."""
-    config = checkpoint.config(component.name, component.config)
-    try:
-        with torch.device("meta"):
-            twin = component.network(config, nn)
-    except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:
-        raise CheckpointError(
-            f"{checkpoint.path}: found settings of {component.name!r} of which no network can be made ({error}); "
-            "expected those that this version of TalkFace knows."
-        ) from error
+    config, twin = _twin(checkpoint, component)
     finish = component.for_inference
     net = component.network(config, nn if finish else operations)
     net = checkpoint.load_into(net, component.name, twin).eval().requires_grad_(False)
@@ -71,6 +69,48 @@ def build(
     if component.half:
         cast(net, dtype, component.exact)
     return net.to(device)
+
+
+def _twin(header: Header, component: Component) -> tuple[Any, nn.Module]:
+    """The settings and the network that they make, without memory, once its weights are known to be the stored ones.
+
+    Settings are a stranger's word: nothing is built of them that is larger than the file. Raises CheckpointError.
+    """
+    config = header.config(component.name, component.config)
+    try:
+        # Some networks register a weight, then the one that takes its place.
+        with torch.device("meta"), _at_most(2 * len(header.shapes[component.name]) + 8):
+            twin = component.network(config, nn)
+    except (ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, AssertionError, MemoryError) as error:
+        raise CheckpointError(
+            f"{header.path}: found settings of {component.name!r} of which no network can be made "
+            f"({str(error)[:200]}); expected those that this version of TalkFace knows."
+        ) from error
+    header.check_shapes(component.name, twin.state_dict())
+    return config, twin
+
+
+@contextmanager
+def _at_most(tensors: int) -> Iterator[None]:
+    """Within it this thread makes no networks of more weights and buffers, or of empty ones: raises ValueError."""
+    thread, made = threading.get_ident(), 0
+
+    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        nonlocal made
+        if tensor is None or threading.get_ident() != thread:
+            return
+        made += 1
+        if made > tensors:
+            raise ValueError("far more weights than the file holds")
+        if not tensor.numel():
+            raise ValueError(f"{type(module).__name__}.{name} of shape {list(tensor.shape)}")
+
+    hooks = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def build_optional(checkpoint: Checkpoint, component: Component, *options: Any, **named: Any) -> Any | None:
@@ -94,7 +134,7 @@ def problem(header: Header, components: Table) -> str | None:
         for name in header.configs:
             if name not in components:
                 return f"holds {name!r}, which is none of {', '.join(components)}"
-            header.config(name, components[name].config)
+            _twin(header, components[name])
     except InputError as error:
         return str(error)
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from types import NoneType, UnionType
@@ -11,6 +10,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from .errors import InputError
 
 Settings = TypeVar("Settings", bound="Config")
+
+LARGEST = 2**20
+"""No whole number in the settings of a network is larger or below zero: they are lengths, widths and counts."""
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
@@ -50,6 +52,14 @@ class Config:
         """
         return _settings(cls, values, "")
 
+    def check_range(self, lowest: float, highest: float, *names: str) -> None:
+        """Raises InputError unless these settings, or all entries of a tuple, lie within the limits, ends included."""
+        for name in names:
+            value = getattr(self, name)
+            for entry in value if isinstance(value, tuple) else (value,):
+                if not lowest <= entry <= highest:
+                    raise InputError(f"{name} is {entry}, not within {lowest} to {highest}")
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Config):
@@ -61,10 +71,12 @@ def _plain(value: Any) -> Any:
 
 def _settings(cls: type[Settings], values: Any, key: str) -> Settings:
     if not isinstance(values, Mapping):
-        raise InputError(f"{key or cls.__name__} is {values!r}, not an object with the settings of {cls.__name__}")
+        raise InputError(
+            f"{key or cls.__name__} is {_brief(values)}, not an object with the settings of {cls.__name__}"
+        )
     known, inside = {field.name: field for field in fields(cls)}, f"{key}." if key else ""
     if unknown := sorted(str(name) for name in values.keys() - known.keys()):
-        raise InputError(f"{inside}{unknown[0]} is unknown; {cls.__name__} has {', '.join(known)}")
+        raise InputError(f"{inside}{unknown[0][:80]} is unknown; {cls.__name__} has {', '.join(known)}")
     required = [name for name, field in known.items() if field.default is field.default_factory is MISSING]
     if missing := [name for name in required if name not in values]:
         raise InputError(f"{inside}{missing[0]} is missing; {cls.__name__} needs {', '.join(required)}")
@@ -72,8 +84,8 @@ def _settings(cls: type[Settings], values: Any, key: str) -> Settings:
     read = {name: _value(hints[name], value, inside + name) for name, value in values.items()}
     try:
         return cls(**read)
-    except (ValueError, ArithmeticError, LookupError) as error:
-        raise InputError(f"{key or cls.__name__} does not fit together: {error}") from error
+    except (ValueError, ArithmeticError, LookupError, TypeError) as error:
+        raise InputError(f"{key or cls.__name__} does not fit together: {str(error)[:200]}") from error
 
 
 def _value(hint: Any, value: Any, key: str) -> Any:
@@ -83,15 +95,22 @@ def _value(hint: Any, value: Any, key: str) -> Any:
         return None if value is None else _value(next(one for one in inner if one is not NoneType), value, key)
     if kind is tuple:
         if not isinstance(value, list | tuple):
-            raise InputError(f"{key} is {value!r}, not a list")
+            raise InputError(f"{key} is {_brief(value)}, not a list")
         return tuple(_value(inner[0], entry, f"{key}[{n}]") for n, entry in enumerate(value))
     if kind is dict:
         if not isinstance(value, Mapping):
-            raise InputError(f"{key} is {value!r}, not an object")
+            raise InputError(f"{key} is {_brief(value)}, not an object")
         return {name: _value(inner[1], entry, f"{key}.{name}") for name, entry in value.items()}
     if is_dataclass(hint):
         return _settings(hint, value, key)
     fits = type(value) is hint or (hint is float and type(value) is int)
-    if not fits or (hint is float and not math.isfinite(value)):
-        raise InputError(f"{key} is {value!r}, not {_KINDS[hint]}")
+    if not fits or (hint is float and not abs(value) <= LARGEST):
+        raise InputError(f"{key} is {_brief(value)}, not {_KINDS[hint]}")
+    if hint is int and not 0 <= value <= LARGEST:
+        raise InputError(f"{key} is {_brief(value)}, not within 0 to {LARGEST}")
     return float(value) if hint is float else value
+
+
+def _brief(value: Any) -> str:
+    said = repr(value)
+    return said if len(said) <= 80 else f"{said[:77]}..."

@@ -200,11 +200,47 @@ def test_wrong_system(saved: Path) -> None:
 def test_newer_format(saved: Path) -> None:
     rewrite(saved, format_version="2")
     refused(saved, "version '2'", "update TalkFace")
-    rewrite(saved, format_version="one")
-    refused(saved, "version 'one'")
+    for strange in ("one", "²", "9" * 5000, "-1", ""):
+        rewrite(saved, format_version=strange)
+        refused(saved, f"version {strange[:20]!r}")
 
 
-@pytest.mark.parametrize("text", ["not json", "[1]"])
+@pytest.mark.parametrize("header", ['{"__metadata__":[]}', '{"__metadata__":null}', '{"__metadata__":"a"}', "[]", "3"])
+def test_headers_of_the_wrong_kind(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode())
+    with pytest.raises(CheckpointError, match="found"):
+        read_header(path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '{"dtype":"F4","shape":[2],"data_offsets":[0,1]}',
+        '{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}',
+        '{"dtype":"F32","shape":["1"],"data_offsets":[0,4]}',
+        '{"dtype":"F32","shape":[1],"data_offsets":[0,1e999]}',
+        '{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}',
+        '{"dtype":"F32","shape":7,"data_offsets":{}}',
+        '{"dtype":"F32","shape":[1],"data_offsets":[' + "[" * 100_000 + "]" * 100_000 + "]}",
+    ],
+)
+def test_entries_of_the_wrong_kind(tmp_path: Path, entry: str) -> None:
+    path, header = tmp_path / "odd.safetensors", '{"w":' + entry + "}"
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + b"1234")
+    with pytest.raises(CheckpointError, match="found"):
+        read_header(path)
+
+
+def test_more_tensors_than_any_network(tmp_path: Path) -> None:
+    path = tmp_path / "many.safetensors"
+    save_file({str(n): torch.zeros(()) for n in range(20_001)}, path)
+    refused(path, "20001 tensors")
+
+
+@pytest.mark.parametrize(
+    "text", ["not json", "[1]", "null", '{"a":NaN}', '{"a":' * 2000, '{"a":' * 40 + "1" + "}" * 40]
+)
 def test_unreadable_configs(saved: Path, text: str) -> None:
     rewrite(saved, configs=text)
     refused(saved, "'configs'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
 from talkface_core.components import Component, build, build_optional, problem, table
-from talkface_core.config import Config
+from talkface_core.config import LARGEST, Config
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.exact((self.scale * self.conv(x)).float().mean((2, 3)))
+
+
+@dataclass(frozen=True)
+class Depth(Config):
+    blocks: int = 2
+
+
+class Stack(nn.Module):
+    def __init__(self, config: Depth, layers: Any = nn) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(layers.Linear(2, 2) for _ in range(config.blocks))
 
 
 class Doubled(nn.Module):
@@ -99,7 +111,7 @@ def test_a_component_that_may_be_missing(saved: Path) -> None:
 
 def test_settings_that_make_no_network_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
-    save_checkpoint(path, "toy", {"net": Net(Size())}, {"net": {"width": -1}}, {})
+    save_checkpoint(path, "toy", {"net": Net(Size())}, {"net": {"width": 0}}, {})
     with pytest.raises(CheckpointError, match=r"net\.safetensors: found settings of 'net' of which no network"):
         build(read_checkpoint(path), PLAIN)
 
@@ -108,3 +120,40 @@ def test_a_header_tells_what_would_not_load(saved: Path) -> None:
     checkpoint = read_checkpoint(saved)
     assert problem(checkpoint, table(PLAIN)) is None
     assert problem(checkpoint, table(Component("gate", Size, Net))) == "holds 'net', which is none of gate"
+
+
+def test_settings_are_not_believed_before_the_weights_are_compared(tmp_path: Path) -> None:
+    """A file of four tensors that says it holds a million blocks costs no time, and wide ones no memory."""
+    path, deep = tmp_path / "deep.safetensors", Component("net", Depth, Stack)
+    made = 0
+
+    class Counted(nn.Linear):
+        def __init__(self, *options: Any) -> None:
+            nonlocal made
+            made += 1
+            super().__init__(*options)
+
+    save_checkpoint(path, "toy", {"net": Stack(Depth())}, {"net": {"blocks": LARGEST}}, {})
+    with pytest.raises(CheckpointError, match=r"deep\.safetensors: .*'net'.*far more weights than the file holds"):
+        build(read_checkpoint(path), deep, type("Layers", (), {"Linear": Counted}))
+    assert made == 0
+    assert "far more weights" in problem(read_checkpoint(path), table(deep))
+    wide = tmp_path / "wide.safetensors"
+    save_checkpoint(wide, "toy", {"net": Net(Size())}, {"net": {"width": LARGEST}}, {})
+    layers = type("Layers", (), {"Conv2d": None, "Linear": None})  # none of them is made
+    with pytest.raises(CheckpointError, match=rf"net\.conv\.\w+ of shape \[4.*expected shape \[{LARGEST}"):
+        build(read_checkpoint(wide), PLAIN, layers)
+
+
+def test_other_threads_build_what_they_like_meanwhile(saved: Path) -> None:
+    built: list[nn.Module] = []
+
+    class Slow(Net):
+        def __init__(self, config: Size, layers: Any = nn) -> None:
+            super().__init__(config, layers)
+            other = threading.Thread(target=lambda: built.append(Stack(Depth(100))))
+            other.start()
+            other.join()
+
+    build(read_checkpoint(saved), Component("net", Size, Slow))
+    assert built

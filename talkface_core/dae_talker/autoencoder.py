@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from ..config import Config
 from ..device import Operations
-from ..diffusion.sampling import Denoise, denoiser
-from ..diffusion.schedules import Schedule
+from ..diffusion.parameterisation import check_kind
+from ..diffusion.sampling import Denoise, denoiser, get_sampler
+from ..diffusion.schedules import Schedule, timesteps
 from ..diffusion.unet import EncoderConfig, ImageEncoder, UNet, UNetConfig
+from ..errors import InputError
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,18 @@ class AutoencoderConfig(Config):
     schedule: Schedule = field(default_factory=Schedule)
     prediction: str = "eps"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def __post_init__(self) -> None:
+        check_kind(self.prediction)
+        get_sampler(self.sampling.sampler)
+        if self.prediction == "eps" and self.schedule.zero_terminal_snr:
+            raise InputError("a network that predicts eps cannot start from zero_terminal_snr; choose v or x0")
+        timesteps(self.schedule, self.sampling.steps, self.sampling.spacing)
+        shapes = {(net.image_size, net.in_channels) for net in (self.unet, self.encoder)}
+        if shapes != {(self.image_size, 3)} or self.unet.out_channels != 3:
+            raise InputError("encoder and decoder take RGB pictures of one size, and the decoder makes such")
+        if self.unet.cond_dim != self.latent_dim:
+            raise InputError(f"latents of {self.latent_dim} values for a decoder that reads {self.unet.cond_dim}")
 
     @property
     def image_size(self) -> int:

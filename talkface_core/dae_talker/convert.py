@@ -3,18 +3,13 @@
 Source: the FFHQ256 autoencoder that Preechakul et al. 2022 published (github.com/phizaz/diffae, MIT), a checkpoint of
 PyTorch Lightning. Its other autoencoders (FFHQ128, Horse128, Bedroom128, CelebA64) have the same layout in other
 sizes, and the sizes are read off the weights, so they convert as well.
-This is the one place that opens a pickled container. Only tensors and plain values come out of it: an object of
-another program is refused, never made.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, NoReturn
-from zipfile import is_zipfile
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +18,7 @@ from ..checkpoints import save_checkpoint
 from ..diffusion.schedules import Schedule
 from ..diffusion.unet import EncoderConfig, UNetConfig
 from ..errors import InputError
+from ..foreign import load_foreign, refuse, some, tensors_of
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder, SamplingConfig
 from .model import SYSTEM
 
@@ -73,64 +69,28 @@ def read_diffae(path: str | Path) -> tuple[AutoencoderConfig, dict[str, Tensor],
     The tensors are mapped from the file where its format allows. Raises InputError for any other file.
     """
     path = Path(path)
-    container = _load(path)
-    everything = container.get("state_dict", container)
-    if not isinstance(everything, Mapping):
-        _refuse(path, f"a 'state_dict' of type {type(everything).__name__}")
+    container = load_foreign(path, _EXPECTED)
+    everything = tensors_of(path, container.get("state_dict", container), _EXPECTED)
+    state = {key.removeprefix(_EMA): value for key, value in everything.items() if key.startswith(_EMA)}
+    if not state:
+        refuse(path, f"no averaged weights ({_EMA}*) among the keys {some(everything)}", _EXPECTED)
     settings = container.get("hyper_parameters")
     settings = settings if isinstance(settings, Mapping) else {}
-    state = {
-        key.removeprefix(_EMA): value
-        for key, value in everything.items()
-        if isinstance(key, str) and key.startswith(_EMA) and isinstance(value, Tensor)
-    }
-    if not state:
-        _refuse(path, f"no averaged weights ({_EMA}*) among the keys {_some(map(str, everything))}")
+    settings = {key: value for key, value in settings.items() if isinstance(value, str | int | float)}
     try:
         config = _config(state, everything["x_T"].shape[-1], settings)
     except KeyError as error:
-        _refuse(path, f"weights without {error}")
-    except (ValueError, TypeError, IndexError, AttributeError) as error:
-        _refuse(path, f"weights or settings of another network: {error}")
+        refuse(path, f"weights without {str(error)[:200]}", _EXPECTED, error)
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        refuse(path, f"weights or settings of another network: {str(error)[:200]}", _EXPECTED, error)
     provenance = {
         "source": "DiffAE (Preechakul et al. 2022), github.com/phizaz/diffae, averaged weights",
         "licence": "MIT, as published by its authors",
         "file": path.name,
-        "data": str(settings.get("data_name", "unknown")),
-        "steps": container.get("global_step") if isinstance(container.get("global_step"), int) else None,
+        "data": str(settings.get("data_name", "unknown"))[:200],
+        "steps": steps if isinstance(steps := container.get("global_step"), int) else None,
     }
     return config, _rename(path, state, config), provenance
-
-
-class _LightningCallback:
-    """Stands for the class by whose name old Lightning files their callbacks' state; holds and does nothing."""
-
-
-_LightningCallback.__module__ = "pytorch_lightning.callbacks.model_checkpoint"
-_LightningCallback.__qualname__ = _LightningCallback.__name__ = "ModelCheckpoint"
-
-
-def _load(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        _refuse(path, "a folder" if path.is_dir() else "no such file")
-    try:
-        with torch.serialization.safe_globals([_LightningCallback]):
-            container = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path) or None)
-    except UnpicklingError as error:
-        foreign = re.search(r"GLOBAL (\S+)|(blocked)", str(error))
-        if foreign is None:
-            _refuse(path, "no readable torch file (is it whole?)")
-        _refuse(
-            path,
-            f"an object of another program ({foreign[1] or 'blocked by torch'}), which is never unpickled",
-            f"{_EXPECTED} of tensors only; if you trust the file, where DiffAE runs: c = torch.load(file, "
-            "weights_only=False); torch.save({'state_dict': c['state_dict']}, 'clean.ckpt'), and convert clean.ckpt",
-        )
-    except Exception as error:  # the bytes of a foreign file can raise anything
-        _refuse(path, f"no readable torch file ({type(error).__name__}; is it whole?)", cause=error)
-    if not isinstance(container, Mapping):
-        _refuse(path, f"a torch file of one {type(container).__name__}")
-    return container
 
 
 def _config(state: Mapping[str, Tensor], image_size: int, settings: Mapping[str, Any]) -> AutoencoderConfig:
@@ -212,15 +172,18 @@ def _rename(path: Path, state: Mapping[str, Tensor], config: AutoencoderConfig) 
             renamed[f"{names[module]}.{kind}"] = tensor
         elif not key.startswith(_UNUSED):
             unknown.append(key)
-    with torch.device("meta"):
-        wanted = DiffusionAutoencoder(config).state_dict()
+    try:
+        with torch.device("meta"):
+            wanted = DiffusionAutoencoder(config).state_dict()
+    except (ValueError, RuntimeError) as error:
+        refuse(path, f"sizes of which no network can be made ({str(error)[:200]})", _EXPECTED, error)
     if unknown:
-        _refuse(path, f"weights of a layout that DiffAE's autoencoders do not have: {_some(unknown)}")
+        refuse(path, f"weights of a layout that DiffAE's autoencoders do not have: {some(unknown)}", _EXPECTED)
     if missing := wanted.keys() - renamed.keys():
-        _refuse(path, f"no weights for {_some(missing)}")
+        refuse(path, f"no weights for {some(missing)}", _EXPECTED)
     for key, tensor in wanted.items():
         if tensor.shape != renamed[key].shape:
-            _refuse(path, f"{key} of shape {list(renamed[key].shape)}", f"shape {list(tensor.shape)}")
+            refuse(path, f"{key} of shape {list(renamed[key].shape)}", f"shape {list(tensor.shape)}")
     return {key: renamed[key].float() for key in wanted}
 
 
@@ -267,13 +230,3 @@ def _pair(ours: str, theirs: str, attention: bool) -> Iterator[tuple[str, str]]:
 
 def _block(ours: str, theirs: str, kind: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield from ((f"{ours}.{name}", f"{theirs}.{their_name}") for their_name, name in kind.items())
-
-
-def _refuse(path: Path, found: str, expected: str = _EXPECTED, cause: Exception | None = None) -> NoReturn:
-    raise InputError(f"{path}: found {found}; expected {expected}.") from cause
-
-
-def _some(names: Iterable[str], most: int = 3) -> str:
-    ordered = sorted(names)
-    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(map(repr, ordered[:most])) + more if ordered else "none"

@@ -7,6 +7,7 @@ blocks -> pose adaptor -> N Conformer blocks -> linear. `base` has the widths of
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..config import Config
+from ..config import LARGEST, Config
 from ..device import Operations, to_device
 from ..errors import InputError
 from ..speech.conformer import Conformer
@@ -29,6 +30,14 @@ class FrontEndConfig(Config):
     dim: int = 80
     rate: str = "80"
     offset: str = "0"
+
+    def __post_init__(self) -> None:
+        self.check_range(1, LARGEST, "dim")
+        for text in (self.rate, self.offset):
+            if not re.fullmatch(r"[0-9]{1,9}(/[0-9]{1,9})?", text):
+                raise InputError(f"{text[:40]!r} of a front end is no fraction such as 50 or 399/32000")
+        if not 1 <= Fraction(self.rate) <= 1000 or Fraction(self.offset) > 1:
+            raise InputError(f"a front end of {self.rate} steps per second that begins at {self.offset} s")
 
     @property
     def exact_rate(self) -> Fraction:
@@ -63,6 +72,18 @@ class Speech2LatentConfig(Config):
     pose_hidden: int = 128
     pose_layers: int = 2
     eyes: bool = False
+
+    def __post_init__(self) -> None:
+        widths = ("latent_dim", "front_width", "width", "ff", "pose_hidden", "max_distance")
+        self.check_range(1, LARGEST, *widths, "heads", "taps", "kernel", "front_kernel", "pose_layers")
+        self.check_range(1, 240, "fps")
+        self.check_range(0, 1, "dropout")
+        if self.width % self.heads:
+            raise InputError(f"a width of {self.width} does not share out to {self.heads} heads")
+        if not self.kernel % 2 or not self.front_kernel % 2:
+            raise InputError(f"kernels of {self.kernel} and {self.front_kernel} steps have no middle; give odd numbers")
+        if not self.fronts or self.fronts.get("mel", MEL) != MEL:
+            raise InputError(f"front ends {', '.join(self.fronts) or 'are missing'}: mel is {MEL.dim} bands at 80 Hz")
 
     @classmethod
     def presets(cls) -> dict[str, Speech2LatentConfig]:

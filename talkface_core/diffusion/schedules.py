@@ -19,6 +19,7 @@ from ..config import Config
 from ..errors import InputError
 
 MAX_BETA = 0.999
+MAX_STEPS = 100_000
 CLEAN = -1
 
 
@@ -62,7 +63,7 @@ class Schedule(Config):
 
     `name` is one of SCHEDULES, `steps` the number T of training steps, t = 0 .. T-1 (0 is nearly clean). Two schedules
     are equal when those settings are. `alphas_cumprod` is a float64 tensor [T] on the CPU, falling strictly.
-    Raises InputError for an unknown name, or fewer than 2 steps.
+    Raises InputError for an unknown name, or other than 2 to MAX_STEPS steps.
     """
 
     name: str = "linear"
@@ -72,8 +73,8 @@ class Schedule(Config):
     def __post_init__(self) -> None:
         if self.name not in SCHEDULES:
             raise InputError(f"unknown noise schedule {self.name!r}: choose one of {', '.join(SCHEDULES)}")
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 2:
-            raise InputError(f"a noise schedule needs a whole number of at least 2 steps, not {self.steps!r}")
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or not 2 <= self.steps <= MAX_STEPS:
+            raise InputError(f"a noise schedule needs a whole number of 2 to {MAX_STEPS} steps, not {self.steps!r}")
         if not isinstance(self.zero_terminal_snr, bool):
             raise InputError(f"zero_terminal_snr must be true or false, not {self.zero_terminal_snr!r}")
 

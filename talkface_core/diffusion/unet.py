@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import Config
+from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
 from .blocks import (
@@ -29,6 +29,8 @@ from .blocks import (
     timestep_embedding,
     zero_init,
 )
+
+LARGEST_SIDE = 4096  # pixels
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,25 @@ class UNetConfig(Config):
     learned_position: bool = False
     context_dim: int | None = None
     spatial_channels: int = 0
+
+    def __post_init__(self) -> None:
+        _check_levels(self)
+        self.check_range(1, LARGEST, "out_channels", "time_dim", "blocks_up")
+        self.check_range(2, LARGEST, "time_frequencies")
+        self.check_range(0, 1, "dropout")
+
+
+def _check_levels(config: UNetConfig | EncoderConfig) -> None:
+    """Raises InputError unless widths, heads and the sides of the pictures fit together."""
+    config.check_range(1, LARGEST, "in_channels", "channels", "heads", "patch")
+    config.check_range(1, LARGEST_SIDE, "image_size")
+    if not config.channels or len(config.attention) != len(config.channels):
+        raise InputError(f"{len(config.attention)} flags of attention for {len(config.channels)} levels; give one each")
+    if config.image_size % (config.patch * 2 ** (len(config.channels) - 1)):
+        raise InputError(f"{config.image_size} px cannot be halved on {len(config.channels)} levels of these patches")
+    attending = [width for width, held in zip(config.channels, config.attention, strict=True) if held]
+    if odd := [width for width in (*attending, config.channels[-1]) if width % config.heads]:
+        raise InputError(f"{odd[0]} channels do not share out to {config.heads} heads")
 
 
 class UNet(nn.Module):
@@ -172,6 +193,10 @@ class EncoderConfig(Config):
     patch: int = 1
     learned_position: bool = False
 
+    def __post_init__(self) -> None:
+        _check_levels(self)
+        self.check_range(1, LARGEST, "out_dim")
+
 
 class ImageEncoder(nn.Module):
     """Pictures [B, C, H, W] -> vectors [B, out_dim]; unregularised (Preechakul et al. 2022, semantic encoder)."""
@@ -217,15 +242,18 @@ class Stem(nn.Module):
         super().__init__()
         self.patch = patch
         self.conv = ops.Conv2d(in_channels * patch**2, out_channels, 3, padding=1)
-        size = image_size // patch
-        position = torch.empty(1, out_channels, size, size)
-        if not position.is_meta:  # nothing is drawn there, and torch would import its compiler before it finds out
-            position.normal_(std=0.02)
-        self.position = nn.Parameter(position) if learned_position else None
+        self.position = _position(out_channels, image_size // patch) if learned_position else None
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
         return h if self.position is None else h + self.position.to(h)
+
+
+def _position(channels: int, size: int) -> nn.Parameter:
+    position = torch.empty(1, channels, size, size)
+    if not position.is_meta:  # nothing is drawn there, and torch would import its compiler before it finds out
+        position.normal_(std=0.02)
+    return nn.Parameter(position)
 
 
 class _WithAttention(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..components import Component, build, table
-from ..config import Config
+from ..config import LARGEST, Config
 from ..device import channels_last
 from ..errors import InputError
 from ..faces.landmarks import EYES, INNER_LIPS
@@ -38,6 +38,12 @@ class ProbeConfig(Config):
     patch: int = 4
     width: int = 64
     points: int = 68
+
+    def __post_init__(self) -> None:
+        self.check_range(1, LARGEST, "patch", "width", "points")
+        self.check_range(self.patch, 1024, "size")
+        if self.points != 68 or self.size % (4 * self.patch):
+            raise InputError(f"{self.points} points and {self.size} px; give 68, and a multiple of four patches")
 
 
 @dataclass(frozen=True)

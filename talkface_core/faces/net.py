@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..config import Config
+from ..config import LARGEST, Config
 from ..device import Operations
+from ..errors import InputError
 from .landmarks import POINTS
 
 STRIDE = 8
@@ -38,6 +39,14 @@ class FaceNetConfig(Config):
     finder: tuple[int, ...] = (32, 48, 64, 64, 64)
     reader: tuple[int, ...] = (64, 72, 80)
     size: int = 128
+
+    def __post_init__(self) -> None:
+        if len(self.finder) != 5 or len(self.reader) != 3:
+            raise InputError(f"{len(self.finder)} and {len(self.reader)} widths; a finder has 5, a reader 3")
+        self.check_range(1, LARGEST, "finder", "reader")
+        self.check_range(16, 1024, "size")
+        if self.size % 16:
+            raise InputError(f"crops of {self.size} px; give a multiple of 16")
 
 
 class Residual(nn.Module):

@@ -12,18 +12,17 @@ the training's is taken.
 from __future__ import annotations
 
 import re
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..errors import InputError
+from ..foreign import load_foreign, refuse, some, tensors_of
 from ..sync import syncnet
 from ..sync.syncnet import SyncNet, SyncNetConfig
 from . import wav2lip
@@ -38,6 +37,7 @@ EXPERT_SHIFT = -0.005
 """It cuts the window of frames k to k + 4 at int(80 k / 25): rounded down where ours goes to the nearest step."""
 
 _EXPECTED = "a Wav2Lip generator (wav2lip.pth, wav2lip_gan.pth) or its expert (lipsync_expert.pth) as published"
+_CONVERTIBLE = f"{_EXPECTED}, or an autoencoder of DiffAE (last.ckpt)"
 _UNIT = re.compile(r"^(face_encoder_blocks|face_decoder_blocks|face_encoder|audio_encoder|output_block)\.(.+)$")
 _NAMES = {
     "face_encoder_blocks": "face_encoder",
@@ -49,17 +49,8 @@ _NAMES = {
 
 
 def recognises(path: str | Path) -> bool:
-    """Whether a file looks like a public Wav2Lip or expert checkpoint. Reads names, runs nothing.
-
-    Raises InputError for a TorchScript program, the form of newer public downloads, which holds code.
-    """
-    path = Path(path)
-    if _is_script(path):
-        _refuse(path, "a TorchScript program, which holds code and is never run")
-    try:
-        return bool(_kind(_state(path)))
-    except InputError:
-        return False
+    """Whether a torch file looks like a public Wav2Lip or expert. Raises InputError for what is no torch file."""
+    return bool(_kind(_state(Path(path), _CONVERTIBLE)))
 
 
 def convert_wav2lip(path_in: str | Path, path_out: str | Path | None = None, dtype: torch.dtype | None = None) -> Path:
@@ -85,12 +76,10 @@ def convert_wav2lip(path_in: str | Path, path_out: str | Path | None = None, dty
 def read_wav2lip(path: str | Path) -> tuple[Wav2Lip | SyncNet, dict[str, Any]]:
     """The network, in evaluation mode, and the provenance that a public checkpoint holds. Raises InputError."""
     path = Path(path)
-    if _is_script(path):
-        _refuse(path, "a TorchScript program, which holds code and is never run")
     state = _state(path)
     kind = _kind(state)
     if kind is None:
-        _refuse(path, f"weights of another network: {_some(state)}")
+        refuse(path, f"weights of another network: {some(state)}", _EXPECTED)
     with torch.device("meta"):
         module: Wav2Lip | SyncNet
         if kind == "expert":
@@ -108,28 +97,11 @@ def read_wav2lip(path: str | Path) -> tuple[Wav2Lip | SyncNet, dict[str, Any]]:
     return module.eval(), provenance
 
 
-def _is_script(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") or "/code/" in name for name in archive.namelist())
-
-
-def _state(path: Path) -> dict[str, Tensor]:
+def _state(path: Path, expected: str = _EXPECTED) -> dict[str, Tensor]:
     """The tensors of a torch file by name, without DataParallel's prefix."""
-    if not path.is_file():
-        _refuse(path, "a folder" if path.is_dir() else "no such file")
-    try:
-        container = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
-    except UnpicklingError as error:
-        _refuse(path, "an object of another program, which is never unpickled, or no torch file", cause=error)
-    except Exception as error:  # the bytes of a foreign file can raise anything
-        _refuse(path, f"no readable torch file ({type(error).__name__}; is it whole?)", cause=error)
-    everything = container.get("state_dict", container) if isinstance(container, Mapping) else None
-    if not isinstance(everything, Mapping):
-        _refuse(path, f"a torch file of one {type(container).__name__}")
-    named = {str(key).removeprefix("module."): value for key, value in everything.items()}
-    return {key: value for key, value in named.items() if isinstance(value, Tensor)}
+    container = load_foreign(path, expected)
+    tensors = tensors_of(path, container.get("state_dict", container), expected)
+    return {key.removeprefix("module."): value for key, value in tensors.items()}
 
 
 def _kind(state: Mapping[str, Tensor]) -> str | None:
@@ -150,13 +122,13 @@ def _renamed(path: Path, state: Mapping[str, Tensor], module: nn.Module) -> dict
         else:
             unknown.append(key)
     if unknown:
-        _refuse(path, f"weights that the published network does not have: {_some(unknown)}")
+        refuse(path, f"weights that the published network does not have: {some(unknown)}", _EXPECTED)
     if missing := wanted.keys() - renamed.keys():
-        _refuse(path, f"no weights for {_some(missing)}")
+        refuse(path, f"no weights for {some(missing)}", _EXPECTED)
     for key, tensor in wanted.items():
         if tensor.shape != renamed[key].shape:
-            _refuse(path, f"{key} of shape {list(renamed[key].shape)}, not {list(tensor.shape)}")
-    return {key: renamed[key].float() if wanted[key].is_floating_point() else renamed[key] for key in wanted}
+            refuse(path, f"{key} of shape {list(renamed[key].shape)}, not {list(tensor.shape)}", _EXPECTED)
+    return {key: renamed[key].to(tensor.dtype) for key, tensor in wanted.items()}
 
 
 def _renamed_key(key: str) -> str | None:
@@ -173,13 +145,3 @@ def _renamed_key(key: str) -> str | None:
     else:
         rest = f".{rest}"
     return _NAMES[room] + rest.replace(".conv_block.0.", ".conv.").replace(".conv_block.1.", ".norm.")
-
-
-def _refuse(path: Path, found: str, expected: str = _EXPECTED, cause: Exception | None = None) -> NoReturn:
-    raise InputError(f"{path}: found {found}; expected {expected}.") from cause
-
-
-def _some(names: Iterable[str], most: int = 3) -> str:
-    ordered = sorted(names)
-    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(map(repr, ordered[:most])) + more if ordered else "none"

@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..components import Component
-from ..config import Config
+from ..config import LARGEST, Config
 from ..device import Operations
 from ..diffusion.blocks import SelfAttention2d, group_norm, zero_init
 from ..errors import InputError
@@ -59,6 +59,11 @@ class SOVQAEConfig(Config):
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
 
     def __post_init__(self) -> None:
+        self.check_range(1, LARGEST, "image_size", "patch", "channels", "blocks")
+        if not 1 <= len(self.channels) <= 10 or self.image_size > 4096:
+            raise InputError(f"{len(self.channels)} scales of {self.image_size} px; give 1 to 10, and 4096 px at most.")
+        if max(self.bypass, self.unseen) > self.image_size:
+            raise InputError(f"bands of {self.bypass} and {self.unseen} lines in {self.image_size} px; give fewer.")
         if len(self.attention) != len(self.channels):
             raise InputError(
                 f"{len(self.attention)} flags of attention for {len(self.channels)} scales; give one each."

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..components import Component
-from ..config import Config
+from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
 from ..pixels import to_bytes, to_unit
-from ..sync.blocks import SpeechEncoder, Unit, chain, fold
+from ..sync.blocks import SpeechEncoder, Unit, chain, check_speech, fold
 
 SYSTEM = "ladtalk"
 COMPONENT = "wav2lip"
@@ -63,7 +63,12 @@ class Wav2LipConfig(Config):
     def __post_init__(self) -> None:
         if self.colour not in ("rgb", "bgr"):
             raise InputError(f"colour {self.colour!r} of a Wav2Lip is unknown; choose rgb or bgr.")
+        self.check_range(1, LARGEST, "size", "patch", "face", "speech", "decoder", "out")
+        self.check_range(-1, 1, "mel_shift")
         stages = len(self.face)
+        if not 2 <= stages <= 10 or len(self.face_blocks) < stages - 1 or len(self.decoder_blocks) < stages:
+            raise InputError(f"a Wav2Lip of {stages} stages needs 2 to 10 of them, and a number of blocks for each.")
+        check_speech(self.speech, self.speech_blocks)
         if self.size != 3 * self.patch * 2 ** (stages - 2):
             raise InputError(
                 f"size {self.size} of a Wav2Lip with patch {self.patch} and {stages} stages does not end in 3x3; "

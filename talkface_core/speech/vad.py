@@ -19,12 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..components import Component
-from ..config import Config
+from ..config import LARGEST, Config
 from ..device import Operations
+from ..errors import InputError
 from ..media.audio import AudioSource, analysis_blocks
 from .features import LogMel
 
 _SMOOTH = 5
+_LONGEST = 1000  # steps, 12 seconds
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,17 @@ class GateConfig(Config):
     lead: int = 12
     hang: int = 10
     fade: int = 7
+
+    def __post_init__(self) -> None:
+        if self.dim != LogMel.dim:
+            raise InputError(f"a gate for {self.dim} bands; the mel has {LogMel.dim}")
+        self.check_range(1, LARGEST, "width", "kernel", "dilations")
+        self.check_range(1, _LONGEST, "shortest", "fade")
+        self.check_range(0, _LONGEST, "memory", "lead", "hang", "dilations")
+        if not self.kernel % 2 or not self.fade % 2:
+            raise InputError(f"a kernel of {self.kernel} and a fade of {self.fade} steps have no middle; give odd ones")
+        if not 0 <= self.shut < self.open <= 1:
+            raise InputError(f"a gate that is shut at {self.shut} and open at {self.open}; give rising chances")
 
 
 class DilatedBlock(nn.Module):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..device import Operations
+from ..errors import InputError
 
 Size = int | tuple[int, int]
 
@@ -85,6 +86,13 @@ class SpeechEncoder(nn.Sequential):
         layers.append(unit(before, channels[-1], 3, 1, 0))
         layers.append(unit(channels[-1], channels[-1], 1, 1, 0, relu=relu))
         super().__init__(*layers)
+
+
+def check_speech(channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    """Raises InputError unless a `SpeechEncoder` can be made of these."""
+    stages = len(SpeechEncoder.STRIDES)
+    if len(channels) != stages + 1 or len(blocks) != stages:
+        raise InputError(f"speech of {len(channels)} widths and {len(blocks)} blocks; give {stages + 1} and {stages}.")
 
 
 def fold(net: nn.Module) -> dict[str, Tensor]:

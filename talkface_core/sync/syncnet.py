@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..components import Component, build, table
-from ..config import Config
+from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
 from ..speech.mel_windows import FRAMES
-from .blocks import SpeechEncoder, Unit, fold
+from .blocks import SpeechEncoder, Unit, check_speech, fold
 
 SYSTEM = "sync"
 COMPONENT = "syncnet"
@@ -55,6 +55,11 @@ class SyncNetConfig(Config):
     def __post_init__(self) -> None:
         if self.colour not in ("rgb", "bgr"):
             raise InputError(f"colour {self.colour!r} of a SyncNet is unknown; choose rgb or bgr.")
+        self.check_range(1, LARGEST, "size", "patch", "face", "speech")
+        self.check_range(-1, 1, "mel_shift")
+        if not 3 <= len(self.face) <= 10 or len(self.face_blocks) < len(self.face) - 1:
+            raise InputError(f"a SyncNet of {len(self.face)} stages needs 3 to 10, and a number of blocks for each.")
+        check_speech(self.speech, self.speech_blocks)
         if self.size % (2 * self.patch) or self.size / self.patch < 3 * 2 ** (len(self.face) - 2):
             raise InputError(f"a SyncNet of size {self.size} and patch {self.patch} has no {len(self.face)} stages.")
         if self.face[-1] != self.speech[-1]:

@@ -108,7 +108,8 @@ class _Foreign:
 def test_nothing_is_run(tmp_path, capsys):
     pickled = tmp_path / "pickled.pth"
     pickled.write_bytes(pickle.dumps({"state_dict": _Foreign()}))
-    assert not recognises(pickled)
+    with pytest.raises(InputError, match="readable torch file"):
+        recognises(pickled)
     script = tmp_path / "script.pth"
     torch.jit.script(torch.nn.Linear(2, 2)).save(script)
     for call in (recognises, read_wav2lip):

@@ -1,0 +1,94 @@
+"""Torch files of other programs, for the converters: tensors and plain values come out, nothing is run.
+
+This is the one place that opens a pickled container. An object of another program is refused, never made.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+
+
+class _LightningCallback:
+    """Stands for the class by whose name old Lightning files their callbacks' state; holds and does nothing."""
+
+
+_LightningCallback.__module__ = "pytorch_lightning.callbacks.model_checkpoint"
+_LightningCallback.__qualname__ = _LightningCallback.__name__ = "ModelCheckpoint"
+
+
+def load_foreign(path: Path, expected: str) -> dict[str, Any]:
+    """The mapping that a torch file holds: what stands under texts.
+
+    `expected` names the files that are looked for. Raises InputError for a missing, damaged or foreign file, for a
+    program, and for whatever is no mapping.
+    """
+    if not path.is_file():
+        refuse(path, "a folder" if path.is_dir() else "no such file", expected)
+    packed = _check_archive(path, expected)
+    try:
+        with torch.serialization.safe_globals([_LightningCallback]), warnings.catch_warnings():
+            # What torch thinks of a file goes into the one line that is raised, or nobody needs it.
+            warnings.simplefilter("ignore")
+            container = torch.load(path, map_location="cpu", weights_only=True, mmap=packed or None)
+    except UnpicklingError as error:
+        foreign = re.search(r"GLOBAL (\S+)|(blocked)", str(error))
+        if foreign is None:
+            refuse(path, "no readable torch file (is it whole?)", expected, error)
+        what = f"an object of another program ({foreign[1] or 'blocked by torch'}), which is never unpickled"
+        refuse(path, what, f"{expected}, of tensors and plain values only", error)
+    except Exception as error:  # the bytes of a foreign file can raise anything
+        refuse(path, f"no readable torch file ({type(error).__name__}; is it whole?)", expected, error)
+    if not isinstance(container, Mapping):
+        refuse(path, f"a torch file of one {type(container).__name__}", expected)
+    return {key: value for key, value in container.items() if isinstance(key, str)}
+
+
+def tensors_of(path: Path, values: Any, expected: str) -> dict[str, Tensor]:
+    """The tensors among the values of a mapping. Raises InputError for other than plain real numbers in memory."""
+    if not isinstance(values, Mapping):
+        refuse(path, f"weights of type {type(values).__name__}", expected)
+    found = {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    for key, value in found.items():
+        plain = value.layout is torch.strided and not value.is_quantized and not value.is_complex()
+        if not plain or value.is_meta or type(value) not in (Tensor, torch.nn.Parameter):
+            refuse(path, f"weights {key[:80]!r} that are sparse, quantised or no real numbers", expected)
+    return found
+
+
+def refuse(path: Path, found: str, expected: str, cause: Exception | None = None) -> NoReturn:
+    """Raise the InputError that says so."""
+    raise InputError(f"{path}: found {found}; expected {expected}.") from cause
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """A few of the names, and how many more there are."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
+    return ", ".join(repr(name[:80]) for name in ordered[:most]) + more if ordered else "none"
+
+
+def _check_archive(path: Path, expected: str) -> bool:
+    """Whether the file is an archive, as newer torch writes them; refuses one that holds a program or is packed."""
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except Exception as error:  # as above
+        refuse(path, f"a damaged archive ({type(error).__name__}; is it whole?)", expected, error)
+    if any(entry.filename.endswith("constants.pkl") or "/code/" in entry.filename for entry in entries):
+        refuse(path, "a TorchScript program, which holds code and is never run", expected)
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        refuse(path, "a compressed archive, which torch does not write", expected)
+    return True
