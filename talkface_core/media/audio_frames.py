@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 
 import av
 import torch
 from torch import Tensor
 
 from .audio_clock import Stamped
+from .container import packets_of
 from .source import interleaved, to_float
 
 _MOST_PLANES = 8
@@ -34,7 +36,7 @@ def decoded_frames(
 
     `check` is called before each packet.
     """
-    packets = container.demux(container.streams[index])
+    packets = packets_of(container, container.streams[index])
     while True:
         check()
         try:
@@ -57,26 +59,25 @@ def stamped_pieces(frames: Iterable[av.AudioFrame], damage: Damage) -> Iterator[
     brought to what the first one has."""
     first: av.AudioFrame | None = None
     convert: Converter | None = None
-    for frame in frames:
-        first = first or frame
-        same = (frame.sample_rate, frame.layout.nb_channels) == (first.sample_rate, first.layout.nb_channels)
-        # PyAV reads past the planes of a frame that has eight of them; packed samples are safe.
-        risky = frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES
-        stamp = seconds_of(frame)
+    for frame in chain(frames, [None]):
+        first, stamp, pieces = first or frame, frame and seconds_of(frame), []
         try:
-            if convert is None and (risky or not same):
+            if frame is not None and convert is None and _differs(frame, first):
                 convert = Converter(first.layout.name, first.sample_rate)
-            made = [frame] if convert is None else convert(frame)
-            pieces = [_planes_of(frame) for frame in made]
+            made = convert(frame) if convert is not None else [frame] if frame is not None else []
+            pieces = [_planes_of(part) for part in made]
         except (av.FFmpegError, ValueError, NotImplementedError) as error:
             damage.add(error)
-            continue
         for piece in pieces:
             yield stamp, piece
             stamp = None
-    if convert is not None:
-        for frame in convert(None):
-            yield None, _planes_of(frame)
+
+
+def _differs(frame: av.AudioFrame, first: av.AudioFrame) -> bool:
+    """Whether a frame must be converted."""
+    # PyAV reads past the planes of a frame that has eight of them; packed samples are safe.
+    risky = frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES
+    return risky or (frame.sample_rate, frame.layout.nb_channels) != (first.sample_rate, first.layout.nb_channels)
 
 
 class Converter:

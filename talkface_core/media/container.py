@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -121,3 +122,14 @@ def film_start(container: av.container.InputContainer) -> Fraction | None:
     """When the film of a container begins, in seconds of its clock, as far as it is told; None: there is no film."""
     films = (stream for stream in container.streams.video if not stream.disposition & _PICTURES)
     return min((Fraction(s.start_time * s.time_base) for s in films if s.start_time is not None), default=None)
+
+
+def packets_of(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[av.Packet]:
+    """What a container holds of a stream, from where it stands. PyAV stumbles over a packet of a stream that appears
+    midway, as in a transport stream; it is passed over."""
+    while True:
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:
+            continue

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 import av
 from av.codec.context import Flags
 
+from .container import packets_of
+
 
 def decoded(
     container: av.container.InputContainer,
@@ -32,7 +34,7 @@ def _frames(
     warn: Callable[[str], None],
 ) -> Iterator[av.VideoFrame]:
     damaged = 0
-    packets = container.demux(stream)
+    packets = packets_of(container, stream)
     while True:
         check()
         try:

@@ -18,7 +18,7 @@ import av
 import numpy as np
 
 from ..errors import InputError
-from .container import open_input, video_stream
+from .container import open_input, packets_of, video_stream
 from .decoding import decoded
 from .frame_rate import fitting_rate, frames_before
 from .rgb import RGBConverter, pixel_aspect, squared
@@ -119,7 +119,7 @@ class VideoReader:
         times: list[Fraction | None] = []
         whole = False
         with self._opened() as container, suppress(av.FFmpegError):
-            for packet in container.demux(container.streams[self._index]):
+            for packet in packets_of(container, container.streams[self._index]):
                 self._check()
                 if packet.size and not packet.is_discard:
                     times.append(_seconds(packet))
@@ -146,7 +146,7 @@ class VideoReader:
         """Times of the frames that decoding can begin with; found once."""
         if self._keys is None:
             with self._opened() as container:
-                packets = () if self._stamps_packs else container.demux(container.streams[self._index])
+                packets = () if self._stamps_packs else packets_of(container, container.streams[self._index])
                 times = (_seconds(packet) for packet in packets if packet.is_keyframe)
                 self._keys = [time for time in times if time is not None]
         return self._keys
