@@ -47,7 +47,7 @@ class _Place:
     def __init__(self, rate: int, origin: Fraction, warn: Callable[[str], None]) -> None:
         self._rate, self._origin, self._warn = rate, origin, warn
         self._slack, self._settled, self._fade = (math.ceil(part * rate) for part in (_SLACK, _SETTLED, _FADE))
-        self._held: Tensor | None = None
+        self._held = torch.zeros(0, 0)
         self._done = 0
         self._next = 0  # where the next piece begins by the stamps so far
         self._jumps = 0  # of the clock, taken out
@@ -81,7 +81,8 @@ class _Place:
         yield from self._hold(samples)
 
     def end(self) -> Iterator[Tensor]:
-        if self._held is not None:
+        """What is held back."""
+        if self._done:
             yield self._held
 
     def _index(self, seconds: Fraction) -> int:
@@ -100,8 +101,7 @@ class _Place:
 
     def _hold(self, samples: Tensor) -> Iterator[Tensor]:
         if samples.shape[1]:
-            if self._held is not None:
-                yield self._held
+            yield from self.end()
             self._held = samples
             self._done += samples.shape[1]
 

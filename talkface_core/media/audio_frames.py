@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 
 import av
 import torch
@@ -31,7 +30,7 @@ class Damage:
 
 def decoded_frames(
     container: av.container.InputContainer, index: int, damage: Damage, check: Callable[[], None]
-) -> Iterator[av.AudioFrame]:
+) -> Generator[av.AudioFrame, None, None]:
     """The frames with sound of the stream `index` of a container; what does not decode is left out and counted.
 
     `check` is called before each packet.
@@ -51,54 +50,59 @@ def decoded_frames(
         except (av.FFmpegError, NotImplementedError) as error:
             damage.add(error)
             continue
-        yield from (frame for frame in frames if frame.samples and frame.sample_rate and frame.layout.nb_channels)
+        for frame in frames:
+            if isinstance(frame, av.AudioFrame) and frame.samples and frame.sample_rate and frame.layout.nb_channels:
+                yield frame
 
 
 def stamped_pieces(frames: Iterable[av.AudioFrame], damage: Damage) -> Iterator[Stamped]:
     """Frames as float32 [C, n] with the times of their first samples; one that changes rate or channels midway is
     brought to what the first one has."""
-    first: av.AudioFrame | None = None
-    convert: Converter | None = None
-    for frame in chain(frames, [None]):
-        first, stamp, pieces = first or frame, frame and seconds_of(frame), []
-        try:
-            if frame is not None and convert is None and _differs(frame, first):
-                convert = Converter(first.layout.name, first.sample_rate)
-            made = convert(frame) if convert is not None else [frame] if frame is not None else []
-            pieces = [_planes_of(part) for part in made]
-        except (av.FFmpegError, ValueError, NotImplementedError) as error:
-            damage.add(error)
-        for piece in pieces:
+    convert: _Converter | None = None
+    for frame in frames:
+        convert, stamp = convert or _Converter(frame, damage), seconds_of(frame)
+        for piece in convert(frame):
             yield stamp, piece
             stamp = None
+    if convert is not None:
+        for piece in convert.rest():
+            yield None, piece
 
 
-def _differs(frame: av.AudioFrame, first: av.AudioFrame) -> bool:
-    """Whether a frame must be converted."""
-    # PyAV reads past the planes of a frame that has eight of them; packed samples are safe.
-    risky = frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES
-    return risky or (frame.sample_rate, frame.layout.nb_channels) != (first.sample_rate, first.layout.nb_channels)
+class _Converter:
+    """Frames to samples [C, n] of the first one's rate and layout. What cannot be converted is counted as damage."""
 
-
-class Converter:
-    """Frames of any format, rate and layout to packed floats of one rate and layout; None gives what is left."""
-
-    def __init__(self, layout: str, rate: int) -> None:
-        self._target = {"format": "flt", "layout": layout, "rate": rate}
+    def __init__(self, first: av.AudioFrame, damage: Damage) -> None:
+        self._layout, self._rate, self._channels = first.layout.name, first.sample_rate, first.layout.nb_channels
+        self._damage = damage
         self._source: tuple[str, int, str] | None = None
         self._resampler: av.AudioResampler | None = None
 
-    def __call__(self, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
-        source = frame and (frame.format.name, frame.sample_rate, frame.layout.name)
-        frames = []
-        if self._resampler is not None and source != self._source:
-            frames += self._resampler.resample(None)
-        if frame is None:
-            return frames
-        if source != self._source:
-            self._source, self._resampler = source, av.AudioResampler(**self._target)
-        frame.pts = None
-        return frames + self._resampler.resample(frame)
+    def __call__(self, frame: av.AudioFrame) -> list[Tensor]:
+        # PyAV reads past the planes of a frame that has eight of them; packed samples are safe.
+        risky = frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES
+        same = (frame.sample_rate, frame.layout.nb_channels) == (self._rate, self._channels)
+        if self._resampler is None and same and not risky:
+            return self._converted(lambda: [frame])
+        source = frame.format.name, frame.sample_rate, frame.layout.name
+        pieces = [] if source == self._source else self.rest()
+        if self._resampler is None:
+            self._source = source
+            self._resampler = av.AudioResampler(format="flt", layout=self._layout, rate=self._rate)
+        resampler, frame.pts = self._resampler, None
+        return pieces + self._converted(lambda: resampler.resample(frame))
+
+    def rest(self) -> list[Tensor]:
+        """What the resampler still holds."""
+        resampler, self._resampler, self._source = self._resampler, None, None
+        return [] if resampler is None else self._converted(lambda: resampler.resample(None))
+
+    def _converted(self, frames: Callable[[], list[av.AudioFrame]]) -> list[Tensor]:
+        try:
+            return [_planes_of(frame) for frame in frames()]
+        except (av.FFmpegError, ValueError, NotImplementedError) as error:
+            self._damage.add(error)
+            return []
 
 
 def seconds_of(frame: av.AudioFrame) -> Fraction | None:

@@ -120,8 +120,8 @@ def video_stream(container: av.container.InputContainer, name: str) -> av.video.
 
 def film_start(container: av.container.InputContainer) -> Fraction | None:
     """When the film of a container begins, in seconds of its clock, as far as it is told; None: there is no film."""
-    films = (stream for stream in container.streams.video if not stream.disposition & _PICTURES)
-    return min((Fraction(s.start_time * s.time_base) for s in films if s.start_time is not None), default=None)
+    films = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
+    return min((s.start_time * s.time_base for s in films if s.start_time is not None and s.time_base), default=None)
 
 
 def packets_of(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[av.Packet]:

@@ -6,7 +6,7 @@ sample: the file is decoded from its beginning and cut, because seeking is exact
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -51,7 +51,7 @@ class FileAudio(AudioSource):
         check: Callable[[], None] | None = None,
         origin: Fraction | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = self._file = Path(path)
         self.name = self.path.name
         if not (math.isfinite(start) and start >= 0):
             raise InputError(f"start of {start} s: audio starts at 0; give zero or more seconds")
@@ -74,10 +74,8 @@ class FileAudio(AudioSource):
         if self.sample_rate < _LOWEST_RATE:
             raise InputError(f"{self.name} is at {self.sample_rate} Hz, which is no sound; is its header damaged?")
         self.layout = first.layout.name
-        self._begins = seconds_of(first) or Fraction(0)
-        self._origin = origin
-        if origin is None:
-            self._origin = self._begins if film is None else min(self._begins, film)
+        self._begins = begins = seconds_of(first) or Fraction(0)
+        self._origin = min(begins, begins if film is None else film) if origin is None else origin
         self._start = step_at(Fraction(start), self.sample_rate)
         length = None if duration is None else max(1, step_at(Fraction(duration), self.sample_rate))
         self._stop = None if length is None else self._start + length
@@ -140,12 +138,12 @@ class FileAudio(AudioSource):
             if container.format.name in _EXACT_LENGTH and stream.duration:
                 begins = self._begins if stream.start_time is None else stream.start_time * stream.time_base
                 promised = step_at(begins + stream.duration * stream.time_base - self._origin, self.sample_rate)
-            padded = promised is not None and container.format.name == _MP4 and stream.codec_context.codec.lossy
-            total, tail = 0, []
+            padded = container.format.name == _MP4 and stream.codec_context.codec.lossy
+            total, tail = 0, list[Tensor]()
             pieces = stamped_pieces(self._frames(container, self._index, damage), damage)
             for piece in on_clock(pieces, self.sample_rate, self._origin, self.warn):
                 begin, total = total, total + piece.shape[1]
-                if padded and total > promised:
+                if padded and promised is not None and total > promised:
                     kept = max(promised - begin, 0)
                     tail.append(piece[:, kept:])
                     piece = piece[:, :kept]
@@ -156,9 +154,11 @@ class FileAudio(AudioSource):
         self._tell(damage, total, promised)
 
     def _opened(self) -> av.container.InputContainer:
-        return open_input(self.path, "audio")
+        return open_input(self._file, "audio")
 
-    def _frames(self, container: av.container.InputContainer, index: int, damage: Damage) -> Iterator[av.AudioFrame]:
+    def _frames(
+        self, container: av.container.InputContainer, index: int, damage: Damage
+    ) -> Generator[av.AudioFrame, None, None]:
         return decoded_frames(container, index, damage, self._check)
 
     def _tell(self, damage: Damage, total: int, promised: int | None) -> None:
