@@ -17,6 +17,7 @@ from .common import add_common, peak_rss_mb, report
 
 if TYPE_CHECKING:
     from ..faces.choose import FaceChoice
+    from ..media.playback import Film
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     smoothing = SMOOTHING if args.smoothing is None else args.smoothing
     if not 0 <= smoothing < math.inf:
         raise InputError(f"--smoothing {smoothing}: give 0 (none) or more; 1 is strong")
-    source, film = open_audio(args.audio, args.start, args.duration), open_film(args.video)
+    film = open_film(args.video)
+    source = open_audio(args.audio, args.start, args.duration, origin=own_origin(film, args.audio))
     request = DubRequest(film, source, choice=choice, smoothing=smoothing, length=args.length)
     told, needed = film.num_frames, request.needed
     looked = min((count for count in (told, needed) if count is not None), default=None)
@@ -122,6 +124,14 @@ def run(args: argparse.Namespace) -> int:
     speed = f"{made.frames} frames in {working:.1f} s ({made.frames / working:.1f} a second)"
     report(args, result, f"{output}: {speed}")
     return 0
+
+
+def own_origin(film: Film, audio: str) -> Fraction | None:
+    """Where a sound file's clock is to begin: with the first frame, where the film itself is given as the sound."""
+    from ..media.playback import FilmFile
+
+    own = isinstance(film, FilmFile) and Path(audio).exists() and film.reader.path.samefile(audio)
+    return film.reader.start if own else None
 
 
 def read_choice(text: str) -> FaceChoice:

@@ -7,13 +7,16 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from talkface_core.checkpoints import save_checkpoint
+from talkface_core.cli.dub import own_origin
 from talkface_core.media.audio import audio_source, load_audio, open_audio
+from talkface_core.media.picture import open_film
 from talkface_core.media.video import VideoReader, VideoWriter
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
 
@@ -314,3 +317,24 @@ def test_a_stop_leaves_nothing_behind(program, wav, small, tmp_path):
     assert "Traceback" not in err
     assert (tmp_path / "out.mp4").read_bytes() == b"older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long.wav", "out.mp4"]
+
+
+def test_a_films_own_sound_begins_with_its_first_frame(tmp_path):
+    """The sound of this film begins 0.4 s before its pictures; given as the new sound, it keeps in step with them."""
+    path = tmp_path / "late.mkv"
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg4", rate=25, width=16, height=16, pix_fmt="yuv420p")
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for k in range(15):
+            frame = av.VideoFrame(16, 16, "yuv420p")
+            frame.pts, frame.time_base = 10 + k, Fraction(1, 25)
+            container.mux(picture.encode(frame))
+        sound = av.AudioFrame.from_ndarray(np.arange(8000, dtype=np.int16)[None], format="s16", layout="mono")
+        sound.sample_rate, sound.pts = 8000, 0
+        container.mux([*picture.encode(None), *stream.encode(sound)])
+    film = open_film(path)
+    origin = own_origin(film, str(path))
+    assert origin == Fraction(2, 5)
+    assert next(open_audio(path, origin=origin).blocks())[0, 0] == 3200 / 2**15
+    assert own_origin(film, str(CLIP)) is None
+    assert own_origin(film, str(tmp_path / "nowhere.wav")) is None
