@@ -16,10 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .timebase import step_at
+Stamp = tuple[int, Fraction]
+"""A time on the file's clock: ticks, and the seconds of one."""
 
-Stamped = tuple[Fraction | None, Tensor]
-"""The time of the first sample in seconds of the file's clock, where it is known, and samples [C, n]."""
+Stamped = tuple[Stamp | None, Tensor]
+"""The time of the first sample, where it is known, and samples [C, n]."""
 
 _SLACK = Fraction(30, 1000)  # seconds; nobody sees or hears 40
 _SETTLED = Fraction(5, 1000)  # where a drift has been made up for
@@ -45,7 +46,8 @@ class _Place:
     """How far the sound has got, in samples. The last piece is held back, to be faded out or joined to the next."""
 
     def __init__(self, rate: int, origin: Fraction, warn: Callable[[str], None]) -> None:
-        self._rate, self._origin, self._warn = rate, origin, warn
+        self._rate, self._warn = rate, warn
+        self._clock = _Clock(rate, origin)
         self._slack, self._settled, self._fade = (math.ceil(part * rate) for part in (_SLACK, _SETTLED, _FADE))
         self._held = torch.zeros(0, 0)
         self._done = 0
@@ -54,9 +56,9 @@ class _Place:
         self._drifts = self._overlaps = False
 
     def put(self, piece: Stamped, after: Stamped | None) -> Iterator[Tensor]:
-        seconds, samples = piece
+        stamp, samples = piece
         length = samples.shape[1]
-        begins = self._next if seconds is None else self._index(seconds)
+        begins = self._next if stamp is None else self._clock(stamp) - self._jumps
         apart = begins - self._done
         if apart > _LONGEST_GAP * self._rate or (self._done and apart < -_LONGEST_OVERLAP * self._rate):
             self._warn(f"has a clock that jumps by {apart / self._rate:.1f} s; what follows is joined on")
@@ -85,9 +87,6 @@ class _Place:
         if self._done:
             yield self._held
 
-    def _index(self, seconds: Fraction) -> int:
-        return step_at(seconds - self._origin, self._rate) - self._jumps
-
     def _fits(self, apart: int) -> bool:
         if self._drifts:
             return abs(apart) <= self._settled
@@ -97,7 +96,7 @@ class _Place:
         """Whether the next stamp fits the count of samples."""
         if after is None or after[0] is None:
             return False
-        return abs(self._index(after[0]) - self._done - length) <= self._slack
+        return abs(self._clock(after[0]) - self._jumps - self._done - length) <= self._slack
 
     def _hold(self, samples: Tensor) -> Iterator[Tensor]:
         if samples.shape[1]:
@@ -135,6 +134,23 @@ class _Place:
         most = max(1, length // _STRETCH)
         size = max(1, length + min(max(apart, -most), most))
         return F.interpolate(samples[None], size=size, mode="linear", align_corners=True)[0]
+
+
+class _Clock:
+    """The sample that is nearest to a stamp, a tie being the later one's. In whole numbers: there are many stamps."""
+
+    def __init__(self, rate: int, origin: Fraction) -> None:
+        self._rate, self._offset = rate, Fraction(1, 2) - origin * rate
+        self._tick: Fraction | None = None
+        self._factor, self._shift, self._divisor = 0, 0, 1
+
+    def __call__(self, stamp: Stamp) -> int:
+        ticks, tick = stamp
+        if tick != self._tick:
+            self._tick, samples = tick, tick * self._rate
+            self._divisor = math.lcm(samples.denominator, self._offset.denominator)
+            self._factor, self._shift = (int(part * self._divisor) for part in (samples, self._offset))
+        return (ticks * self._factor + self._shift) // self._divisor
 
 
 def _rise(count: int) -> Tensor:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import av
 import torch
 from torch import Tensor
 
-from .audio_clock import Stamped
+from .audio_clock import Stamp, Stamped
 from .container import packets_of
 from .source import interleaved, to_float
 
@@ -60,7 +59,7 @@ def stamped_pieces(frames: Iterable[av.AudioFrame], damage: Damage) -> Iterator[
     brought to what the first one has."""
     convert: _Converter | None = None
     for frame in frames:
-        convert, stamp = convert or _Converter(frame, damage), seconds_of(frame)
+        convert, stamp = convert or _Converter(frame, damage), stamp_of(frame)
         for piece in convert(frame):
             yield stamp, piece
             stamp = None
@@ -80,34 +79,42 @@ class _Converter:
 
     def __call__(self, frame: av.AudioFrame) -> list[Tensor]:
         # PyAV reads past the planes of a frame that has eight of them; packed samples are safe.
-        risky = frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES
-        same = (frame.sample_rate, frame.layout.nb_channels) == (self._rate, self._channels)
+        risky = frame.layout.nb_channels >= _MOST_PLANES and frame.format.is_planar
+        same = frame.sample_rate == self._rate and frame.layout.nb_channels == self._channels
         if self._resampler is None and same and not risky:
-            return self._converted(lambda: [frame])
+            return self._samples([frame])
         source = frame.format.name, frame.sample_rate, frame.layout.name
         pieces = [] if source == self._source else self.rest()
         if self._resampler is None:
             self._source = source
             self._resampler = av.AudioResampler(format="flt", layout=self._layout, rate=self._rate)
-        resampler, frame.pts = self._resampler, None
-        return pieces + self._converted(lambda: resampler.resample(frame))
+        frame.pts = None
+        return pieces + self._resampled(self._resampler, frame)
 
     def rest(self) -> list[Tensor]:
         """What the resampler still holds."""
         resampler, self._resampler, self._source = self._resampler, None, None
-        return [] if resampler is None else self._converted(lambda: resampler.resample(None))
+        return [] if resampler is None else self._resampled(resampler, None)
 
-    def _converted(self, frames: Callable[[], list[av.AudioFrame]]) -> list[Tensor]:
+    def _resampled(self, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[Tensor]:
         try:
-            return [_planes_of(frame) for frame in frames()]
+            return self._samples(resampler.resample(frame))
         except (av.FFmpegError, ValueError, NotImplementedError) as error:
             self._damage.add(error)
             return []
 
+    def _samples(self, frames: list[av.AudioFrame]) -> list[Tensor]:
+        try:
+            return [_planes_of(frame) for frame in frames]
+        except (ValueError, NotImplementedError) as error:
+            self._damage.add(error)
+            return []
 
-def seconds_of(frame: av.AudioFrame) -> Fraction | None:
+
+def stamp_of(frame: av.AudioFrame) -> Stamp | None:
     """The time of a frame's first sample on the file's clock, where it has one."""
-    return None if frame.pts is None or frame.time_base is None else Fraction(frame.pts * frame.time_base)
+    ticks, tick = frame.pts, frame.time_base
+    return None if ticks is None or tick is None else (ticks, tick)
 
 
 def _planes_of(frame: av.AudioFrame) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .audio_clock import on_clock
-from .audio_frames import Damage, decoded_frames, seconds_of, stamped_pieces
+from .audio_frames import Damage, decoded_frames, stamp_of, stamped_pieces
 from .container import audio_streams, film_start, open_input
 from .source import AudioSource, block_size, checked, reblock, whole_rate
 from .timebase import step_at
@@ -74,7 +74,8 @@ class FileAudio(AudioSource):
         if self.sample_rate < _LOWEST_RATE:
             raise InputError(f"{self.name} is at {self.sample_rate} Hz, which is no sound; is its header damaged?")
         self.layout = first.layout.name
-        self._begins = begins = seconds_of(first) or Fraction(0)
+        ticks, tick = stamp_of(first) or (0, Fraction(0))
+        self._begins = begins = ticks * tick
         self._origin = min(begins, begins if film is None else film) if origin is None else origin
         self._start = step_at(Fraction(start), self.sample_rate)
         length = None if duration is None else max(1, step_at(Fraction(duration), self.sample_rate))

@@ -29,32 +29,35 @@ class Mixdown:
 
     def __init__(self, source: AudioSource) -> None:
         self._source, self._passing = source, max(1, math.ceil(_PASSING * source.sample_rate))
-        self._signs = torch.ones(source.channels)
+        self._signs: Tensor | None = None
         self._recent = 0.0
         self._told = False
 
     def __call__(self, block: Tensor) -> Tensor:
-        before = self._signs
-        self._signs = self._chosen(block)
-        mono = _mean(block, self._signs)
-        if not torch.equal(before, self._signs):
+        plain, before = block.mean(dim=0), self._signs
+        self._signs = self._chosen(block, plain)
+        mono = self._mixed(block, plain, self._signs)
+        if self._signs is not before:
             first = min(self._passing, block.shape[1])
-            ramp = torch.linspace(0, 1, first)
-            mono[:first] = _mean(block[:, :first], before).lerp(mono[:first], ramp)
+            old = self._mixed(block[:, :first], plain[:first], before)
+            mono = torch.cat([old.lerp(mono[:first], torch.linspace(0, 1, first)), mono[first:]])
         return mono
 
-    def _chosen(self, block: Tensor) -> Tensor:
-        """The signs [C] of the channels in this block, 1 or -1."""
+    def _mixed(self, block: Tensor, plain: Tensor, signs: Tensor | None) -> Tensor:
+        return plain if signs is None else (block * signs[:, None]).mean(dim=0)
+
+    def _chosen(self, block: Tensor, plain: Tensor) -> Tensor | None:
+        """The signs [C] of the channels in this block, 1 or -1; None: all 1."""
         if len(block) == 1:
-            return self._signs
-        energy = block.square().sum().item()
+            return None
+        energy = block.flatten().dot(block.flatten()).item()
         self._recent = max(energy, _FADING * self._recent)
         if energy <= _QUIET * self._recent:
             return self._signs
-        ratio = block.sum(0).square().sum().item() / energy
+        ratio = len(block) ** 2 * plain.dot(plain).item() / energy
         if ratio > _THERE:
-            return torch.ones_like(self._signs)
-        if ratio > _LOST or bool((self._signs < 0).any()):
+            return None
+        if ratio > _LOST or self._signs is not None:
             return self._signs
         strongest = block[block.square().sum(1).argmax()]
         if not self._told:
@@ -65,8 +68,3 @@ class Mixdown:
                 "are inverted are turned round; what is heard stays as it is"
             )
         return torch.where(block @ strongest < 0, -1.0, 1.0)
-
-
-def _mean(block: Tensor, signs: Tensor) -> Tensor:
-    plain = bool((signs > 0).all())
-    return (block if plain else block * signs[:, None]).mean(dim=0)

@@ -133,7 +133,8 @@ def test_gaps_are_silence_between_short_fades_and_what_overlaps_is_left_out(tmp_
 
 
 def placed(pieces: list[tuple[Fraction | None, Tensor]], told: list[str] | None = None) -> Tensor:
-    return torch.cat(list(on_clock(pieces, RATE, Fraction(0), (told if told is not None else []).append)), 1)
+    stamped = [(time if time is None else (time.numerator, Fraction(1, time.denominator)), p) for time, p in pieces]
+    return torch.cat(list(on_clock(stamped, RATE, Fraction(0), (told if told is not None else []).append)), 1)
 
 
 def cut(wave: Tensor, size: int, stamp: Callable[[int], float]) -> list[tuple[Fraction | None, Tensor]]:
@@ -207,6 +208,6 @@ def test_pieces_without_stamps_follow_each_other(hum: Tensor) -> None:
 
 def test_long_silence_comes_in_small_pieces() -> None:
     piece = torch.ones(1, 160)
-    blocks = list(on_clock([(Fraction(0), piece), (Fraction(3000), piece)], RATE, Fraction(0), str))
+    blocks = list(on_clock([((0, Fraction(1)), piece), ((3000, Fraction(1)), piece)], RATE, Fraction(0), str))
     assert max(block.shape[1] for block in blocks) <= RATE
     assert sum(block.shape[1] for block in blocks) == 3000 * RATE + 160
