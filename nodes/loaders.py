@@ -13,7 +13,6 @@ from ..talkface_core.checkpoints import Checkpoint, CheckpointError, read_checkp
 from ..talkface_core.components import Component, build
 from ..talkface_core.dae_talker import model as dae_talker
 from ..talkface_core.ladtalk import model as ladtalk
-from ..talkface_core.speech.features import mel_filters
 from . import host
 from .sockets import DAE, SOVQAE, SPEECH2LATENT, WAV2LIP, advanced, schema
 
@@ -72,7 +71,6 @@ class LoadDAETalker(io.ComfyNode):
     @classmethod
     def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
         whole = dae_talker.read_whole(host.checkpoint_path(checkpoint, dae_talker.SYSTEM))
-        mel_filters()  # behind them is a slow import, which belongs to the loading
         space = dae_talker.latent_space(whole)
         speech = host.Component(
             host.managed(dae_talker.build_speech(whole)), whole.path.stem, space, whole.provenance, whole=True
@@ -137,7 +135,6 @@ class LoadLaDTalk(io.ComfyNode):
             raise CheckpointError(
                 f"{whole.path}: found only {', '.join(whole.configs)}; expected {' or '.join(named)}."
             )
-        mel_filters()  # behind them is a slow import, which belongs to the loading
         lips = _managed(whole, ladtalk.WAV2LIP, dtype, "repaints", ladtalk.build_lips)
         return io.NodeOutput(lips, _managed(whole, ladtalk.TEXTURE, dtype, "restores"))
 

@@ -54,10 +54,11 @@ class HeadPose(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, keyframes: str | None) -> bool | str:
+    def validate_inputs(cls, keyframes: object) -> bool | str:
         """Reads the keyframes before anything runs; linked ones (None) are read later."""
         try:
-            return not (keyframes or "").strip() or bool(Pose.from_text(keyframes, "keyframes"))
+            text = "" if keyframes is None else str(keyframes)
+            return not text.strip() or bool(Pose.from_text(text, "keyframes"))
         except InputError as error:
             return str(error)
 

@@ -146,8 +146,16 @@ def save_checkpoint(
         "configs": json.dumps({name: dict(config) for name, config in configs.items()}, allow_nan=False),
         "provenance": json.dumps(dict(provenance), allow_nan=False),
     }
-    with whole_file(path) as part:
-        save_file(tensors, part, metadata)
+    write_tensors(path, tensors, metadata)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file whole or not at all. Raises OSError, that names it, for a full disk say."""
+    try:
+        with whole_file(path) as part:
+            save_file(dict(tensors), part, dict(metadata))
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error}); what was there before is as it was") from error
 
 
 def read_header(path: str | Path, system: str | None = None) -> Header:

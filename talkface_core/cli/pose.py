@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..plain_json import parse_json
 
 if TYPE_CHECKING:
     from ..faces.head_pose import HeadPose, Key
@@ -44,15 +44,12 @@ def read_pose(text: str, rows_per_second: Fraction) -> HeadPose:
 
 
 def _array_keys(path: Path, rows_per_second: Fraction) -> list[Key]:
-    import numpy as np
+    from ..arrays import read_npy
 
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"pose file {path} cannot be read as .npy; write it with numpy.save") from error
+    rows = read_npy(path)
     if rows.ndim != 2 or rows.shape[1] != 3 or not len(rows) or rows.dtype.kind not in "fiu":
         raise InputError(f"pose file {path} holds {rows.dtype} {list(rows.shape)}; give numbers [frames, 3]")
-    return [((k + 0.5) / float(rows_per_second), *map(float, row)) for k, row in enumerate(rows)]
+    return [((k + 0.5) / float(rows_per_second), *row) for k, row in enumerate(rows.astype(float).tolist())]
 
 
 def _json_keys(path: Path, text: str) -> list[Key]:
@@ -60,12 +57,13 @@ def _json_keys(path: Path, text: str) -> list[Key]:
     from ..faces.head_pose import ANGLES
 
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         if isinstance(value, Mapping):
             return [_key([seconds, *angles]) for seconds, angles in value.items()]
         return [_key([k["seconds"], *(k[a] for a in ANGLES)] if isinstance(k, Mapping) else k) for k in value]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f'pose file {path} does not read as {{"seconds": [yaw, pitch, roll]}} ({error!r})') from error
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        told = f"({type(error).__name__}: {str(error)[:200]})"
+        raise InputError(f'pose file {path} does not read as {{"seconds": [yaw, pitch, roll]}} {told}') from error
 
 
 def _key(values: Iterable[Any]) -> Key:

@@ -20,7 +20,6 @@ from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_che
 from ..components import Component, build, build_optional, table
 from ..device import pick_device, pick_dtype, pick_layers
 from ..media.timebase import as_rate
-from ..speech.features import mel_filters
 from ..speech.vad import GATE, SilenceGate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .latents import LatentSpace
@@ -95,7 +94,6 @@ def load_dae_talker(
     device = pick_device(device) if isinstance(device, str) else device
     checkpoint = read_whole(name_or_path)
     speech = build_speech(checkpoint).to(device)
-    mel_filters()  # behind them is a slow import, which belongs to the loading
     return DAETalker(checkpoint.path.stem, _placed(checkpoint, device, dtype), speech, checkpoint.provenance)
 
 

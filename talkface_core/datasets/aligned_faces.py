@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..arrays import check_landmarks
 from ..errors import InputError
 from ..faces.align import EYE_LEVEL, MARGIN, FaceCrop, align, warp
 from ..faces.track import FaceTrack, smooth
@@ -77,6 +78,8 @@ def clip_crop(clip: Clip, size: int, pad: int = 0) -> FaceCrop:
     truth = clip.truth()
     if "landmarks" not in truth:
         raise InputError(f"{clip.truth_file}: no 'landmarks' in it, so the faces cannot be aligned.")
+    if clip.truth_file is not None:
+        check_landmarks(clip.truth_file, truth["landmarks"])
     points = torch.from_numpy(truth["landmarks"])
     seen = torch.ones(len(points), dtype=torch.bool)
     track = FaceTrack(points, seen, (clip.height, clip.width), clip.fps)

@@ -5,9 +5,6 @@ in pixels of the mp4 (origin at the top-left corner of the picture), `pose` [T, 
 `speech` [T] and so on, and texts in JSON (`phonemes`).
 """
 
-import json
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,13 +15,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from ..arrays import check_numbers, npz_shapes, read_npz
 from ..errors import InputError
 from ..media.audio import load_audio
 from ..media.timebase import FPS
 from ..media.video_reader import VideoReader
+from ..plain_json import parse_json
 from ..training.frame_cache import CacheKey, cached_frames, stats
 
 SPLITS = {"train", "val", "test"}
@@ -37,6 +35,8 @@ PER_FRAME = (
     *("landmarks", "landmarks_3d", "visible", "pose", "trans", "box", "weights"),
     *("mouth_open", "eye_open", "eye_open_lr", "speech", "prominence"),
 )
+_INNER = {"landmarks": (68, 2), "pose": (3,), "mouth_open": (), "eye_open": (), "speech": ()}
+"""The shapes of a frame's values, of those arrays that training reads."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,11 @@ class Clip:
         """The npz: floating arrays as float32, texts in JSON parsed. Raises InputError if missing or damaged."""
         if self.truth_file is None:
             raise InputError(f"{self.video}: no {self.name}.npz beside it, so the clip has no truth to train on.")
-        try:
-            with np.load(self.truth_file, allow_pickle=False) as file:
-                return {key: _plain(file[key]) for key in file.files}
-        except (zipfile.BadZipFile, zlib.error, ValueError, OSError) as error:
-            raise InputError(
-                f"{self.truth_file}: {error}; write it again with numpy.savez, numbers and text alone."
-            ) from error
+        truth = {key: _plain(array) for key, array in read_npz(self.truth_file).items()}
+        for name in PER_FRAME:
+            if name in truth:
+                check_numbers(self.truth_file, name, truth[name])
+        return truth
 
     def audio(self) -> dict[str, Any]:
         """The sound as AUDIO: {"waveform": Tensor [1, C, N] in -1..1, "sample_rate": int}, as it is in the file."""
@@ -217,12 +215,14 @@ def _read_clip(video: Path) -> Clip:
 
 
 def _check_truth(clip: Clip, path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            lengths = {name: _length(archive, name) for name in PER_FRAME if f"{name}.npy" in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as .npz ({error}); write it again with numpy.savez.") from error
-    for name, length in lengths.items():
+    shapes = npz_shapes(path)
+    for name in PER_FRAME:
+        if name not in shapes:
+            continue
+        length = shapes[name][0] if shapes[name] else 0
+        inner = _INNER.get(name)
+        if inner is not None and shapes[name][1:] != inner:
+            raise InputError(f"{path}: {name!r} is {list(shapes[name])}; it is [frames, {', '.join(map(str, inner))}].")
         if length != clip.frames:
             raise InputError(
                 f"{path}: {name!r} has {length} frames, {clip.video.name} has {clip.frames}; "
@@ -230,20 +230,13 @@ def _check_truth(clip: Clip, path: Path) -> None:
             )
 
 
-def _length(archive: zipfile.ZipFile, name: str) -> int:
-    """First axis of an array in an npz, from its header alone; 0 for a scalar."""
-    with archive.open(f"{name}.npy") as file:
-        read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-        shape, _, _ = read(file)
-    return shape[0] if shape else 0
-
-
 def _plain(array: NDArray[Any]) -> Any:
     if array.dtype.kind == "f":
-        return array.astype(np.float32)
+        with np.errstate(over="ignore"):  # infinite then, and told
+            return array.astype(np.float32)
     if array.dtype.kind == "U" and array.ndim == 0:
         try:
-            return json.loads(str(array))
+            return parse_json(str(array))
         except ValueError:
             return str(array)
     return array

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import InputError
 from ..faces.landmarks import MOUTH, face_height, mouth_opening
 from ..media.timebase import FPS, frame_centre
 
@@ -36,8 +37,8 @@ def mouth_targets(truth: Mapping[str, Any]) -> NDArray[np.float32] | None:
     about their mean in units of the face's height, and the opening of the inner lips. Without both: None.
     """
     if "weights" in truth and "mouth_open" in truth:
-        names = [str(name) for name in truth["names"]]
-        if set(MOUTH_WEIGHTS) <= set(names):
+        names = [str(name) for name in truth.get("names", ())]
+        if set(MOUTH_WEIGHTS) <= set(names) and truth["weights"].shape[1:] == (len(names),):
             chosen = truth["weights"][:, [names.index(name) for name in MOUTH_WEIGHTS]]
             return np.concatenate([chosen, truth["mouth_open"][:, None]], axis=1).astype(np.float32)
     if "landmarks" in truth:
@@ -55,8 +56,12 @@ def viseme_track(phonemes: Sequence[Sequence[Any]], frames: int) -> Tensor:
     """
     track = torch.full((frames,), IGNORE, dtype=torch.int64)
     centres = torch.tensor([float(frame_centre(k, FPS)) for k in range(frames)])
-    for _, viseme, start, end in phonemes:
-        name = str(viseme).split("+")[0]
+    try:
+        said = [(str(viseme), float(start), float(end)) for _, viseme, start, end in phonemes]
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"phonemes are lists of [symbol, viseme, start_s, end_s], not {str(phonemes)[:60]}") from error
+    for viseme, start, end in said:
+        name = viseme.split("+")[0]
         name = _SAME.get(name, name)
         if name in VISEMES:
             track[(centres >= start) & (centres < end)] = VISEMES.index(name)

@@ -7,11 +7,9 @@ length of sound and any frame rate.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -51,8 +49,7 @@ class HeadPose:
     @classmethod
     def from_keys(cls, keys: Iterable[Key], name: str = "head pose") -> HeadPose:
         """Keys in any order. Raises InputError for none, NaN, angles outside -90..90 degrees, a moment given twice."""
-        ordered = _checked(name, list(keys))
-        rows = torch.tensor(ordered, dtype=torch.float64)
+        rows = _checked(name, list(keys))
         return cls(rows[:, 0].clone(), rows[:, 1:].float())
 
     @classmethod
@@ -89,18 +86,22 @@ def numbers_in(text: str) -> list[float] | None:
         return None
 
 
-def _checked(name: str, keys: list[Key]) -> list[Key]:
-    """The keys in order of time, once all are numbers within the limits."""
+def _checked(name: str, keys: list[Key]) -> Tensor:
+    """The keys in order of time, float64 [K, 4], once all are numbers within the limits."""
     if not keys:
         raise InputError(f"{name} holds no keyframe; give lines of `seconds: yaw, pitch, roll`")
-    for seconds, *angles in keys:
-        where = f"{name} at {seconds:g} s" if len(keys) > 1 else name
-        if not (math.isfinite(seconds) and all(map(math.isfinite, angles))):
-            raise InputError(f"{where}: {tuple(angles)} holds NaN or infinity; give yaw, pitch, roll in degrees")
-        if max(map(abs, angles)) > LIMIT:
-            raise InputError(f"{where}: {tuple(angles)} goes beyond {LIMIT:g} degrees; a head turns within -90..90")
-    keys = sorted(keys, key=lambda key: key[0])
-    for before, after in pairwise(keys):
-        if before[0] == after[0]:
-            raise InputError(f"{name}: two poses at {after[0]:g} s; give one for each moment")
-    return keys
+    rows = np.array(keys, dtype=np.float64).reshape(len(keys), 1 + len(ANGLES))
+    finite = np.isfinite(rows).all(1)
+    good = finite & (np.abs(rows[:, 1:]) <= LIMIT).all(1)
+    if not good.all():
+        first = int(np.argmin(good))
+        angles = tuple(rows[first, 1:].tolist())
+        where = f"{name} at {rows[first, 0]:g} s" if len(keys) > 1 else name
+        if not finite[first]:
+            raise InputError(f"{where}: {angles} holds NaN or infinity; give yaw, pitch, roll in degrees")
+        raise InputError(f"{where}: {angles} goes beyond {LIMIT:g} degrees; a head turns within -90..90")
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    twice = np.flatnonzero(rows[1:, 0] == rows[:-1, 0])
+    if len(twice):
+        raise InputError(f"{name}: two poses at {rows[twice[0], 0]:g} s; give one for each moment")
+    return torch.from_numpy(rows)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import check_landmarks, check_numbers, npz_shapes, read_npz
 from ..errors import InputError
+from ..media.picture import read_picture
 from ..media.video_reader import VideoReader
 from ..training.frame_cache import CacheKey, cached_frames, stats
 
@@ -73,12 +76,12 @@ def _read(
     paths, most = sorted(folder.glob("*.npz")), FRAMES_PER_CLIP.get(set_name(folder), 16)
     chosen, landmarks, pose, masked = [], [], [], []
     for path in paths:
-        with np.load(path, allow_pickle=False) as file:
-            rows = spread(len(file["landmarks"]), most)
-            chosen.append(rows)
-            landmarks.append(file["landmarks"][rows].astype(np.float32))
-            pose.append(file["pose"][rows].astype(np.float32))
-            masked.append(np.full(len(rows), "mask" in file.files))
+        points, turned = _truth(path)
+        rows = spread(len(points), most)
+        chosen.append(rows)
+        landmarks.append(points[rows].astype(np.float32))
+        pose.append(turned[rows].astype(np.float32))
+        masked.append(np.full(len(rows), "mask" in npz_shapes(path)))
     content = [*stats(paths), *(rows.tolist() for rows in chosen)]
     key = CacheKey("pictures", folder, (size,), content)
 
@@ -90,6 +93,20 @@ def _read(
     pictures = cached_frames(key, cache_dir, shape, frames, set_name(folder), quiet)
     scale = np.float32(size / _side(paths[0]))
     return pictures, scale * np.concatenate(landmarks), np.concatenate(pose), np.concatenate(masked)
+
+
+def _truth(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Landmarks [T,68,2] and poses [T,3]. Raises InputError where they are missing, of other shapes or no numbers."""
+    found = read_npz(path, "landmarks", "pose")
+    if found.keys() != {"landmarks", "pose"}:
+        raise InputError(f"{path}: holds no landmarks, or no pose; leave it out, or write it again with both.")
+    for name, array in found.items():
+        check_numbers(path, name, array)
+    points, pose = found["landmarks"], found["pose"]
+    check_landmarks(path, points)
+    if pose.shape != (len(points), 3):
+        raise InputError(f"{path}: pose {list(pose.shape)} for {len(points)} frames; it is [frames, 3].")
+    return points, pose
 
 
 def training_folders(folder: Path) -> list[Path]:
@@ -120,7 +137,7 @@ def spread(length: int, most: int) -> NDArray[np.int64]:
 def _side(path: Path) -> int:
     still = path.with_suffix(".jpg")
     if still.is_file():
-        return cv2.imread(str(still)).shape[0]
+        return len(read_picture(still))
     return VideoReader(path.with_suffix(".mp4")).height
 
 
@@ -128,7 +145,7 @@ def _pictures(path: Path, chosen: NDArray[np.int64], size: int) -> NDArray[np.ui
     """The chosen frames [n,size,size,4]."""
     still = path.with_suffix(".jpg")
     if still.is_file():
-        frames = [cv2.cvtColor(cv2.imread(str(still)), cv2.COLOR_BGR2RGB)]
+        frames = [read_picture(still)]
     else:
         wanted, frames, start = set(chosen.tolist()), [], 0
         for chunk in VideoReader(path.with_suffix(".mp4")).chunks(32):
@@ -136,8 +153,11 @@ def _pictures(path: Path, chosen: NDArray[np.int64], size: int) -> NDArray[np.ui
             start += len(chunk)
     if len(frames) != len(chosen):
         raise InputError(f"{path}: {len(frames)} of {len(chosen)} frames decode; the truth belongs to another cut.")
-    with np.load(path, allow_pickle=False) as file:
-        masks = file["mask"][chosen] if "mask" in file.files else np.full((len(frames), *frames[0].shape[:2]), 255)
+    shape = frames[0].shape[:2]
+    masks = read_npz(path, "mask").get("mask")
+    if masks is not None and (masks.shape[1:] != shape or len(masks) <= chosen.max() or masks.dtype.kind not in "iub"):
+        raise InputError(f"{path}: mask {masks.dtype} {list(masks.shape)} for pictures of {list(shape)}; give uint8.")
+    masks = np.full((len(frames), *shape), 255) if masks is None else masks[chosen]
     out = np.empty((len(frames), size, size, 4), np.uint8)
     for row, frame, mask in zip(out, frames, masks.astype(np.uint8), strict=True):
         if frame.shape[0] != frame.shape[1]:

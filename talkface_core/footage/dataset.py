@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..media.timebase import FPS
 from ..media.video_reader import VideoReader
 from ..parallel import worker_pool
+from ..plain_json import parse_object
 from .cut import Tools
 from .film import Film
 from .gather import SHEETS, gather
@@ -123,11 +124,12 @@ class _State:
                 raise InputError(f"{folder} holds clips but no {REPORT}; give another folder for the data set.")
             return cls(folder, settings, {})
         try:
-            report = json.loads(path.read_text(encoding="utf-8"))
-            films = {film["key"]: film for film in report["films"]}
-            former = report["settings"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} cannot be read ({error}); give another folder for the data set.") from error
+            report = parse_object(path.read_text(encoding="utf-8"))
+            films = {film["key"]: _checked(film) for film in report["films"]}
+            former = dict(report["settings"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            told = str(error)[:200]
+            raise InputError(f"{path} cannot be read ({told}); give another folder for the data set.") from error
         other = [
             f"{name} {former.get(name)}, now {value}" for name, value in settings.items() if former.get(name) != value
         ]
@@ -159,6 +161,20 @@ class _State:
             "dropped": {reason: seconds for reason, seconds in dropped.items() if seconds},
             "films": films,
         }
+
+
+def _checked(film: Any) -> dict[str, Any]:
+    """What a report says of a film, as this module wrote it. Raises one of the errors of a wrong kind otherwise."""
+    clips, dropped = film["clips"], film["dropped"]
+    numbers = [film["seconds"], film["taken"], film["val"], *dropped.values(), *(clip["seconds"] for clip in clips)]
+    texts = [film["key"], film["name"], film["film"], film.get("problem", ""), *dropped]
+    if not all(type(number) in (int, float) and 0 <= number < 1e12 for number in numbers):
+        raise ValueError("a film's seconds are no numbers")
+    if not all(isinstance(text, str) for text in texts) or any(clip["split"] not in (TRAIN, VAL) for clip in clips):
+        raise ValueError("a film without a name, or a clip of no split")
+    if not film["name"] or Path(film["name"]).name != film["name"]:
+        raise ValueError("a film's name is a path")
+    return film
 
 
 def _shares(films: Sequence[Film], state: _State, val: float, split: str) -> dict[str, float]:

@@ -47,7 +47,10 @@ def find_films(paths: Iterable[str | Path]) -> list[Film]:
     Raises InputError for a path that does not exist, a folder without films, and nothing at all.
     """
     found: dict[str, Film] = {}
-    for path in map(Path, paths):
+    for name in paths:
+        path = Path(name)
+        if not str(name):
+            raise InputError("a video without a name was given; write . for the current folder")
         if not path.exists():
             raise InputError(f"video {path} does not exist; check the name and the folder")
         files = [path]

@@ -17,7 +17,6 @@ from torch import nn
 from ..checkpoints import Checkpoint, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_device, pick_dtype, pick_layers
-from ..speech.features import mel_filters
 from ..speech.vad import GATE, SilenceGate
 from .sovqae import SOVQAE, TEXTURE
 from .wav2lip import SYSTEM, WAV2LIP, Wav2Lip
@@ -77,7 +76,6 @@ def load_ladtalk(
         texture = build_optional(checkpoint, TEXTURE, layers, dtype, device)
     else:
         texture = build(read_checkpoint(find_checkpoint(sovqae), SYSTEM), TEXTURE, layers, dtype, device)
-    mel_filters()  # behind them is a slow import, which belongs to the loading
     return LaDTalk(checkpoint.path, lips, texture, checkpoint.provenance)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..media.timebase import SAMPLE_RATE, frame_count
+from .mel_scale import triangles
 
 
 class FrontEnd(ABC):
@@ -45,7 +46,7 @@ class LogMel(FrontEnd):
     """Log-mel spectrogram: 80 values in [-4, 4], 80 steps a second, step s centred on sample 200 * s.
 
     Pre-emphasis 0.97; magnitude of a centred STFT (Hann window of 800, hop 200, zeros beyond both ends); librosa's
-    mel filters, 55 to 7600 Hz; decibels with 20 dB as reference; -100..0 dB scaled to -4..4 and clipped there.
+    mel filters (mel_scale.py), 55 to 7600 Hz; decibels with 20 dB as reference; -100..0 dB scaled to -4..4, clipped.
     It is computed in windows, so an hour needs no more memory than a minute.
     """
 
@@ -94,12 +95,8 @@ class LogMel(FrontEnd):
 
 @lru_cache(maxsize=1)
 def mel_filters() -> NDArray[np.float32]:
-    """librosa's Slaney-normalised filter bank for LogMel, float32 [80, 401]."""
-    import librosa.filters  # here, because librosa brings numba and takes longer to import than torch
-
-    return librosa.filters.mel(
-        sr=SAMPLE_RATE, n_fft=LogMel.N_FFT, n_mels=LogMel.dim, fmin=LogMel.F_MIN, fmax=LogMel.F_MAX, dtype=np.float32
-    )
+    """The filters of LogMel, float32 [80, 401]."""
+    return triangles(LogMel.dim, LogMel.F_MIN, LogMel.F_MAX, SAMPLE_RATE, LogMel.N_FFT)
 
 
 class EncodedAudio(FrontEnd):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .features import LogMel
+from .mel_scale import mel_frequencies
 from .wave_augment import NOISES, noise
 
 DB_PER_UNIT = 12.5
@@ -49,9 +50,7 @@ def warp_frequencies(mel: Tensor, factors: Tensor) -> Tensor:
 
 def _band_centres(bands: int) -> Tensor:
     """Centres in Hz of `bands` Slaney-mel filters between 55 and 7600 Hz."""
-    import librosa
-
-    return torch.from_numpy(librosa.mel_frequencies(bands + 2, fmin=55.0, fmax=7600.0)[1:-1].copy()).float()
+    return torch.from_numpy(mel_frequencies(bands + 2, LogMel.F_MIN, LogMel.F_MAX)[1:-1].copy()).float()
 
 
 def reverberate_energy(energy: Tensor, seconds: Tensor, ratio: Tensor) -> Tensor:

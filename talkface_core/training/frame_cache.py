@@ -75,15 +75,15 @@ def cached_frames(
     """
 
     def write(part: Path) -> None:
-        store = npy.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
         count = 0
-        for count, frame in enumerate(tqdm(frames(), label, len(store), unit="frame", disable=quiet), 1):
-            if count <= len(store):
-                store[count - 1] = frame
-        if count != len(store):
-            raise InputError(f"{key.folder}: {count} frames where {len(store)} were expected; a file is cut off.")
-        store.flush()
-        del store
+        # Written row by row, not through a map: a disk that fills up is then an error and not the end of the process.
+        with part.open("wb") as file:
+            npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for count, frame in enumerate(tqdm(frames(), label, shape[0], unit="frame", disable=quiet), 1):
+                if count <= shape[0]:
+                    file.write(np.ascontiguousarray(np.broadcast_to(frame, shape[1:]), np.uint8).data)
+        if count != shape[0]:
+            raise InputError(f"{key.folder}: {count} frames where {shape[0]} were expected; a file is cut off.")
 
     return np.load(cached_file(key, cache_dir, ".npy", write), mmap_mode="r", allow_pickle=False)
 

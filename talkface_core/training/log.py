@@ -6,6 +6,7 @@ The log is safe to append to after a stop or a kill.
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ..atomic import whole_file
+from ..errors import InputError
 
 FIRST = ("step", "seconds", "lr", "grad_norm", "loss")
 
@@ -64,14 +66,17 @@ class CsvLog:
         self.columns: list[str] = []
         self.rows: list[dict[str, str]] = []
         if path.is_file():
-            with path.open(newline="") as file:
-                lines = list(csv.reader(line for line in file if line.endswith("\n")))
+            with path.open(newline="", encoding="utf-8", errors="replace") as file:
+                try:
+                    lines = list(csv.reader(line for line in file if line.endswith("\n")))
+                except csv.Error as error:
+                    raise InputError(f"{path}: no log of a run ({error}); move it away.") from error
             self.columns = lines[0] if lines else []
             whole = (line for line in lines[1:] if len(line) == len(self.columns))
             self.rows = [
                 dict(zip(self.columns, line, strict=True))
                 for line in whole
-                if line[0].isdigit() and int(line[0]) <= keep_until
+                if re.fullmatch("[0-9]{1,15}", line[0]) and int(line[0]) <= keep_until
             ]
             self._rewrite()
 

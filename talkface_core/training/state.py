@@ -10,15 +10,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..atomic import whole_file
+from ..checkpoints import write_tensors
 from ..errors import InputError
+from ..plain_json import parse_object
 from .optimiser import EMA
 
 STATE = "state.safetensors"
 FORMAT = "talkface-training-state-1"
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+"""What Adam keeps of each weight."""
 
 
 def save_state(
@@ -35,8 +37,7 @@ def save_state(
             tensors[f"optimiser/{name}/{key}"] = value
     # Copies: the format allows neither aliases nor other memory layouts than the plain one.
     plain = {name: torch.empty(t.shape, dtype=t.dtype).copy_(t.detach()) for name, t in tensors.items()}
-    with whole_file(run_dir / STATE) as part:
-        save_file(plain, part, {"format": FORMAT, "progress": json.dumps(progress)})
+    write_tensors(run_dir / STATE, plain, {"format": FORMAT, "progress": json.dumps(progress)})
 
 
 def read_progress(run_dir: str | Path) -> dict[str, Any] | None:
@@ -52,11 +53,18 @@ def read_progress(run_dir: str | Path) -> dict[str, Any] | None:
             metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
             raise InputError(f"{path}: its format is {metadata.get('format')!r}, not {FORMAT!r}; begin a new run.")
-        return json.loads(metadata["progress"])
-    except (SafetensorError, KeyError, ValueError) as error:
+        progress = parse_object(metadata["progress"])
+        step, seconds, sums, settings = (progress[name] for name in ("step", "seconds", "sums", "settings"))
+        counts, values = [n for _, n in sums.values()], [seconds, *(value for value, _ in sums.values())]
+        whole = all(type(count) is int and 0 < count < 2**53 for count in (step + 1, *counts))
+        numbers = all(type(value) in (int, float) and abs(value) < 1e300 for value in values)
+        if not whole or not numbers or not isinstance(settings, dict):
+            raise ValueError("its progress is none")
+        return progress
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: a damaged state ({error}); begin a new run.") from error
+        raise InputError(f"{path}: a damaged state ({str(error)[:200]}); begin a new run.") from error
 
 
 def load_state(
@@ -64,6 +72,15 @@ def load_state(
 ) -> None:
     """Put the run's state into the networks, their averages and the optimiser. Raises InputError if it does not fit."""
     path = run_dir / STATE
+    try:
+        _load(path, modules, ema, optimiser)
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: a damaged state ({str(error)[:200]}); begin a new run.") from error
+
+
+def _load(path: Path, modules: Mapping[str, nn.Module], ema: EMA, optimiser: torch.optim.Optimizer | None) -> None:
     targets = dict(_named(modules, ema))
     with safe_open(path, framework="pt") as file, torch.no_grad():
         names = {name for name in file.keys() if not name.startswith("optimiser/")}  # noqa: SIM118 (not a mapping)
@@ -82,9 +99,13 @@ def load_state(
             if name.startswith("optimiser/"):
                 owner, _, key = name.removeprefix("optimiser/").rpartition("/")
                 weight, value = weights[owner], file.get_tensor(name)
+                if value.shape != (torch.Size() if key == "step" else weight.shape) or key not in _MOMENTS:
+                    raise ValueError(f"{name[:80]} of shape {list(value.shape)}")
                 # A moment lies in memory as its weight does: fused optimisers walk both in storage order.
                 like = torch.empty_like(weight) if value.shape == weight.shape else torch.empty_like(value)
                 optimiser.state[weight][key] = like.to(_home(optimiser, weight, key)).copy_(value)
+        if any(held.keys() != _MOMENTS for held in optimiser.state.values() if held):
+            raise ValueError("the optimiser's moments are not all there")
 
 
 def trained(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:

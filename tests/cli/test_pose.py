@@ -1,6 +1,7 @@
 """`--pose`: constants, keyframes in every notation, rows per frame; and what is no pose."""
 
 import json
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -67,7 +68,11 @@ def test_rows_per_frame_are_brought_to_the_videos_rate(tmp_path):
         ("a.json", '{"0": [1, 2]}', "does not read as"),
         ("a.json", '[{"seconds": 0, "yaw": 1}]', "does not read as"),
         ("a.json", "3", "does not read as"),
-        ("a.npy", b"nothing", "cannot be read as .npy"),
+        ("a.json", "[" * 100_000, "nested"),
+        ("a.json", "[[" + "9" * 400 + ",0,0,0]]", "does not read as"),
+        ("a.json", "[[" + "9" * 5000 + ",0,0,0]]", "does not read as"),
+        ("a.json", "[[NaN,0,0,0]]", "does not read as"),
+        ("a.npy", b"nothing", "cannot be read.*numpy.save"),
     ],
 )
 def test_what_is_no_pose_is_told(tmp_path, name, content, message):
@@ -94,7 +99,7 @@ def test_wrong_arrays_are_told(tmp_path, rows, message):
 
 def test_a_pickled_array_is_never_opened(tmp_path):
     np.save(tmp_path / "a.npy", np.array([print], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match=r"cannot be read as \.npy"):
+    with pytest.raises(InputError, match=r"cannot be read.*object"):
         read(tmp_path / "a.npy")
 
 
@@ -112,3 +117,18 @@ def test_a_pickled_array_is_never_opened(tmp_path):
 def test_wrong_texts_are_told(text, message):
     with pytest.raises(InputError, match=message):
         read(text)
+
+
+def test_an_archive_under_the_name_of_an_array(tmp_path):
+    np.savez(tmp_path / "a.npz", pose=np.zeros((3, 3)))
+    path = (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(InputError, match="cannot be read"):
+        read(path)
+
+
+def test_hours_of_keyframes_are_read_at_once(tmp_path):
+    (tmp_path / "a.csv").write_text("".join(f"{k / 25}, {k % 90}, 0, 0\n" for k in range(200_000)))
+    began = time.process_time()
+    track = read(tmp_path / "a.csv", 1000, OWN)
+    assert time.process_time() - began < 3
+    torch.testing.assert_close(track[:80, 0], torch.arange(80) + 0.5)

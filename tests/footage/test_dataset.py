@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.errors import InputError
 from talkface_core.footage.cut import Tools
-from talkface_core.footage.dataset import prepare
+from talkface_core.footage.dataset import REPORT, _State, prepare
 from talkface_core.footage.film import find_films
 from talkface_core.footage.rules import Rules
 from talkface_core.footage.sheet import TILE, load_tiles, save_tiles, write_pages
@@ -176,3 +177,27 @@ def test_the_contact_sheet_holds_every_clip_on_pages(tmp_path):
     pages = write_pages(tmp_path, [tmp_path / "a.jpg", tmp_path / "b.jpg"])
     assert [page.name for page in pages] == ["contact_sheet.jpg", "contact_sheet_2.jpg"]
     assert sorted(p.name for p in tmp_path.glob("contact*")) == ["contact_sheet.jpg", "contact_sheet_2.jpg"]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"films": ' * 50, '{"films": 3, "settings": {}}', '{"films": [[]], "settings": {}}']
+)
+def test_a_report_of_a_stranger(tmp_path: Path, text: str) -> None:
+    (tmp_path / REPORT).write_text(text)
+    with pytest.raises(InputError, match=r"prepare\.json cannot be read"):
+        _State.open(tmp_path, {})
+
+
+def test_a_film_whose_name_leads_elsewhere(tmp_path: Path) -> None:
+    film = {"key": "k", "film": "a.mp4", "name": "../../a", "seconds": 1, "taken": 1, "val": 0}
+    film |= {"clips": [], "dropped": {}}
+    (tmp_path / REPORT).write_text(json.dumps({"films": [film], "settings": {}}))
+    with pytest.raises(InputError, match="name is a path"):
+        _State.open(tmp_path, {})
+    (tmp_path / REPORT).write_text(json.dumps({"films": [{**film, "name": "a"}], "settings": {}}))
+    assert _State.open(tmp_path, {}).films.keys() == {"k"}
+
+
+def test_a_video_without_a_name_is_not_the_current_folder() -> None:
+    with pytest.raises(InputError, match="without a name"):
+        find_films([""])

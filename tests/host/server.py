@@ -21,7 +21,7 @@ from .client import Client
 
 ROOT = Path(__file__).parents[2]
 PACK = "talkface"
-NEEDED = ("torch", "aiohttp", "yaml", "einops", "safetensors", "av", "tqdm", "psutil", "librosa", "soxr")
+NEEDED = ("torch", "aiohttp", "yaml", "einops", "safetensors", "av", "tqdm", "psutil", "soxr")
 """Modules of the host and of the pack without which no server with the pack can run."""
 
 NOT_PACK = (".*", "__pycache__", "*.pyc", "*.part", "*.egg-info", "node_modules", "tests", "benchmarks", "runs")
