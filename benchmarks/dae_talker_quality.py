@@ -28,7 +28,7 @@ from talkface_core.evaluation.metrics import StillMask
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, Evaluation, Truth
 from talkface_core.media.audio import AudioSource, audio_source, open_audio
-from talkface_core.media.video import VideoReader
+from talkface_core.media.video_writer import VideoReader
 from talkface_core.parallel import pick_workers
 
 RATE = 16_000
@@ -135,12 +135,12 @@ def silences(files: list[Path]) -> list[tuple[str, AudioSource]]:
     brown = np.cumsum(rng.standard_normal(n))
     brown -= np.linspace(brown[0], brown[-1], n)
     hum = sum(np.sin(2 * np.pi * 50 * k * np.arange(n) / RATE) / k for k in (1, 2, 3, 5)) + 0.1 * white
-    found = [("digital silence", np.zeros(n))]
+    signals = [("digital silence", np.zeros(n))]
     for name, wave in (("white", white), ("brown", brown - brown.mean()), ("hum", hum)):
-        found += [(f"{name} {level:g}", wave * level / wave.std()) for level in LEVELS]
+        signals += [(f"{name} {level:g}", wave * level / wave.std()) for level in LEVELS]
     sources = [
         (name, audio_source({"waveform": torch.tensor(w).float()[None, None], "sample_rate": RATE}))
-        for name, w in found
+        for name, w in signals
     ]
     return sources + [(path.stem, open_audio(path)) for path in files]
 

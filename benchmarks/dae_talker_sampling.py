@@ -47,15 +47,15 @@ def main() -> None:
     z = torch.cat(list(encode(model, real.split(16))))
     x_T = noise_from_seed(model, 0)
 
-    def made(sampler: str, steps: int) -> torch.Tensor:
+    def decoded(sampler: str, steps: int) -> torch.Tensor:
         return torch.cat([chunk.cpu() for chunk in decode(model, z, x_T, sampler, steps)])
 
-    made("ddim", 1)  # the first call pays for oneDNN's set-up
-    reference = made(*REFERENCE)
+    decoded("ddim", 1)  # the first call pays for oneDNN's set-up
+    reference = decoded(*REFERENCE)
     rows = []
     for sampler, steps in [(s, n) for s in ("ddim", "dpmpp_2m") for n in STEPS] + [REFERENCE]:
         start = time.perf_counter()
-        frames = made(sampler, steps)
+        frames = decoded(sampler, steps)
         seconds = time.perf_counter() - start
         rows.append(
             {

@@ -26,8 +26,8 @@ from benchmarks.speak import ROOT, machine, repeated, table_of
 from talkface_core.dubbing.model import FACES, LIPS, PASTING, READING, WRITING
 from talkface_core.ladtalk.model import BUNDLED
 from talkface_core.ladtalk.pipeline import TEXTURE
-from talkface_core.media.video import VideoWriter
 from talkface_core.media.video_reader import VideoReader
+from talkface_core.media.video_writer import VideoWriter
 
 WIDE, HIGH, SECONDS = 640, 360, 10
 STAGES = (READING, FACES, LIPS, TEXTURE, PASTING, WRITING, "plumbing")

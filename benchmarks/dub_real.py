@@ -33,12 +33,12 @@ from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import mouth_opening
 from talkface_core.faces.paste import mouth_mask
 from talkface_core.faces.track import in_sight
-from talkface_core.footage.film import find_films
 from talkface_core.ladtalk.model import BUNDLED, LaDTalk, load_ladtalk
 from talkface_core.ladtalk.pipeline import TEXTURE, LaDTalkMouths
 from talkface_core.media.audio import open_audio
-from talkface_core.media.playback import FilmFile
+from talkface_core.media.playback import VideoFrameSource
 from talkface_core.media.video_reader import VideoReader
+from talkface_core.preparation.source_video import find_videos
 
 SIDE, SHOWN, WINDOW = 256, 8, 16
 SOUNDS = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
@@ -72,7 +72,7 @@ class Faces:
     crop: FaceCrop
     old: NDArray[np.float32]
     new: NDArray[np.float32]
-    seen: NDArray[np.bool_]
+    visible: NDArray[np.bool_]
     fps: float
 
 
@@ -88,7 +88,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     model, reader = load_ladtalk(args.model, args.device), load_bundled()
-    films, sounds = find_films(args.films), find_sounds(args.sounds)
+    films, sounds = find_videos(args.films), find_sounds(args.sounds)
     rows = []
     for n, film in enumerate(tqdm(films, desc="films")):
         for k in range(args.each):
@@ -104,19 +104,19 @@ def main() -> None:
 
 def find_sounds(paths: list[Path]) -> list[Path]:
     """The sound files that are named, and those in the folders that are named."""
-    found = [
+    sounds = [
         f for p in paths for f in (sorted(p.iterdir()) if p.is_dir() else [p]) if p.is_file() or f.suffix in SOUNDS
     ]
-    if not found:
+    if not sounds:
         raise SystemExit(f"no sound in {', '.join(map(str, paths))}")
-    return found
+    return sounds
 
 
 def dubbed(
     model: LaDTalk, reader: BundledDetector, path: Path, sound: Path, seconds: float
 ) -> tuple[Faces, float | None]:
     """A film's beginning with another sound, frame for frame, and the strength of its texture."""
-    film, source = FilmFile(VideoReader(path)), open_audio(sound, duration=seconds)
+    film, source = VideoFrameSource(VideoReader(path)), open_audio(sound, duration=seconds)
     dubbing = Dubbing(LaDTalkMouths.of(model), DubRequest(film, source, detector=reader, length="stop", window=WINDOW))
     track, crop = dubbing.track, align(dubbing.track, SIDE)
     parts: list[tuple[NDArray, ...]] = []
@@ -127,29 +127,37 @@ def dubbed(
         pair = (plain[: len(spoken)], spoken)
         crops = (crop_faces(frames, now) for frames in pair)
         followed = ([face.landmarks.numpy() for face in reader.follow(frames, points)] for frames in pair)
-        openings = (mouth_opening(np.stack(found)) for found in followed)
+        openings = (mouth_opening(np.stack(faces)) for faces in followed)
         parts.append((*crops, *openings))
         done = stop
     before, after, old, new = (np.concatenate(part) for part in zip(*parts, strict=True))
-    seen = in_sight(track)[:done].numpy()
-    return Faces(before, after, crop.part(0, done), old, new, seen, float(film.fps)), dubbing.settings[TEXTURE]
+    visible = in_sight(track)[:done].numpy()
+    return Faces(before, after, crop.part(0, done), old, new, visible, float(film.fps)), dubbing.settings[TEXTURE]
 
 
 def measured(film: str, sound: Path, faces: Faces, strength: float | None) -> Measured:
     """All that is said of one film with one sound."""
-    seen, follows, chance, lag = faces.seen, float("nan"), float("nan"), 0
+    visible, follows, chance, lag = faces.visible, float("nan"), float("nan"), 0
     if sound.with_suffix(".npz").is_file():
         with np.load(sound.with_suffix(".npz")) as file:
             truth = file["mouth_open"]
         # What the truth says at the middle of each frame.
-        truth = truth[np.minimum(((np.arange(len(seen)) + 0.5) * 25 / faces.fps).astype(int), len(truth) - 1)]
-        follows, chance = pearson(faces.new[seen], truth[seen]), pearson(faces.old[seen], truth[seen])
+        truth = truth[np.minimum(((np.arange(len(visible)) + 0.5) * 25 / faces.fps).astype(int), len(truth) - 1)]
+        follows, chance = pearson(faces.new[visible], truth[visible]), pearson(faces.old[visible], truth[visible])
         lag = mouth_lag(faces.new, truth)[0]
-    masks = mouth_mask(faces.crop).numpy()[seen]
-    before, after = faces.before[seen], faces.after[seen]
+    masks = mouth_mask(faces.crop).numpy()[visible]
+    before, after = faces.before[visible], faces.after[visible]
     mouth = torch.from_numpy(masks.mean(0) > 0.5)
     return Measured(
-        *(film, sound.stem, len(seen), int((~seen).sum()), follows, lag, pearson(faces.new[seen], faces.old[seen])),
+        *(
+            film,
+            sound.stem,
+            len(visible),
+            int((~visible).sum()),
+            follows,
+            lag,
+            pearson(faces.new[visible], faces.old[visible]),
+        ),
         *(chance, *seam(before, after, masks), flicker(after, mouth) / max(flicker(before, mouth), 1e-6)),
         float("nan") if strength is None else strength,
     )
@@ -183,12 +191,12 @@ def jump(change: NDArray[np.float32], mask: NDArray[np.float32]) -> float:
     rows, columns = np.nonzero(mask > 0)
     y, x = np.mgrid[:size, :size]
     sector = ((np.arctan2(y - rows.mean(), x - columns.mean()) / (2 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS
-    found = []
+    jumps = []
     for k in range(SECTORS):
         inside, outside = (change[ring & (sector == k)] for ring in (inner, outer))
         if len(inside) and len(outside):
-            found.append(np.abs(inside.mean(0) - outside.mean(0)).max())
-    return float(np.mean(found)) if found else float("nan")
+            jumps.append(np.abs(inside.mean(0) - outside.mean(0)).max())
+    return float(np.mean(jumps)) if jumps else float("nan")
 
 
 def gradient(picture: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -207,16 +215,16 @@ def table(rows: list[Measured]) -> str:
     """The rows as a Markdown table, their means below."""
     names = [field.name for field in fields(Measured)]
     lines = [names, ["---", "---", *["---:"] * (len(names) - 2)]]
-    lines += [[shown(value) for value in asdict(row).values()] for row in rows]
+    lines += [[formatted(value) for value in asdict(row).values()] for row in rows]
     means = [
         np.nanmean([np.abs(getattr(row, name)) if name == "lag" else getattr(row, name) for row in rows])
         for name in names[2:]
     ]
-    lines.append(["mean", "", *(shown(float(mean)) for mean in means)])
+    lines.append(["mean", "", *(formatted(float(mean)) for mean in means)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def shown(value: object) -> str:
+def formatted(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 

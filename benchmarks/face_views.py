@@ -98,8 +98,8 @@ def main() -> None:
             away = rng.uniform(-0.06, 0.06, 2) * frame
             shift = np.array([away[0] - centre[0], middle + away[1] - centre[1], 0.0])
             picture = renderer.frame(weights, *turn, shift)
-            points, points_3d, seen = renderer.truth()
-            rows = [(points, points_3d, seen, renderer.local)]
+            points, points_3d, visible = renderer.truth()
+            rows = [(points, points_3d, visible, renderer.local)]
             truth = truth_arrays(rows, person, {"pose": turn[None], "trans": shift[None]}, weights[None])
             stem = args.out / f"v{index:04d}_{k}"
             covered = cv2.resize((renderer.ib >= 0).astype(np.uint8) * 255, (SIZE, SIZE), interpolation=cv2.INTER_AREA)

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from talkface_core.errors import InputError
 from talkface_core.faces.detect import find_detector
+from talkface_core.faces.external_landmarks import to_ibug
 from talkface_core.faces.face import Detector, Face
-from talkface_core.faces.given import to_ibug
 from talkface_core.faces.landmarks import OUTER_EYE_CORNERS, inner_lip_gap
 from talkface_core.faces.solve_pose import solve
 from talkface_core.faces.tracking import track_faces
@@ -77,12 +77,12 @@ def wanted(truth: Rows) -> Rows:
 
 def available() -> list[Detector]:
     """The bundled detector, and face-alignment where it can be had."""
-    found = [find_detector("bundled")]
+    detectors = [find_detector("bundled")]
     try:
-        found.append(find_detector("face-alignment"))
+        detectors.append(find_detector("face-alignment"))
     except InputError as error:
         print(error)
-    return found
+    return detectors
 
 
 def samples(folder: Path) -> Iterator[tuple[str, int, NDArray[np.uint8], dict[str, NDArray[np.floating]]]]:
@@ -116,10 +116,10 @@ def against_truth(detector: Detector, folder: Path) -> Rows:
             if face is None:
                 missed += 1
                 continue
-            found = face.landmarks.double().numpy()
-            errors.append(nme(found, points * scale))
-            solved.append(np.abs(solve(found, picture.shape[:2]) - truth["pose"]))
-            opened.append((opening(found), truth["mouth_open"]))
+            landmarks = face.landmarks.double().numpy()
+            errors.append(nme(landmarks, points * scale))
+            solved.append(np.abs(solve(landmarks, picture.shape[:2]) - truth["pose"]))
+            opened.append((opening(landmarks), truth["mouth_open"]))
             if face.pose is not None:
                 turns.append(np.abs(face.pose.numpy() - truth["pose"]))
         row = {"detector": detector.name, "pictures": f"{name_of(folder)}, {what}", "frames": len(taken)}
@@ -191,7 +191,7 @@ def on_real(detectors: list[Detector], path: Path, meshes: Path | None) -> Rows:
     for name, other in opinions.items() if own else ():
         both = sorted(own.keys() & other.keys())
         errors = [nme(own[k], other[k]) for k in both]
-        row = {"clip": path.name, "frames": len(own), "held": tracks["bundled"].held, "beside": name}
+        row = {"clip": path.name, "frames": len(own), "held": tracks["bundled"].interpolated, "beside": name}
         row |= {**summary(errors), "pixels": round(float(np.mean([dist(own[k], other[k]) for k in both])), 2)}
         row["opening r"] = correlation([opening(own[k]) for k in both], [opening(other[k]) for k in both])
         row["jitter"] = jitter(own, both)
@@ -244,8 +244,8 @@ def dist(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(a - b, axis=1).mean())
 
 
-def nme(found: NDArray[np.float64], true: NDArray[np.float64]) -> float:
-    return dist(found, true) / eye_corners(true)
+def nme(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> float:
+    return dist(predicted, true) / eye_corners(true)
 
 
 def eye_corners(points: NDArray[np.float64]) -> float:

@@ -65,8 +65,8 @@ def programs(pack: Path, folder: Path) -> dict[str, list[str]]:
 def core_of_nodes(pack: Path) -> list[str]:
     """The modules of the core that the nodes import when the host loads the pack."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (pack / "nodes").glob("*.py")]
-    found = (node for tree in trees for node in tree.body if isinstance(node, ast.ImportFrom) and node.level == 2)
-    names = {node.module: [alias.name for alias in node.names] for node in found if node.module}
+    imports = (node for tree in trees for node in tree.body if isinstance(node, ast.ImportFrom) and node.level == 2)
+    names = {node.module: [alias.name for alias in node.names] for node in imports if node.module}
     whole = {name for name in names if (pack / name.replace(".", "/")).is_dir()}
     inner = {f"{package}.{name}" for package in whole for name in names[package]}
     return sorted((names.keys() - whole) | inner)
@@ -82,9 +82,9 @@ def measured(args: argparse.Namespace, what: str, words: list[str]) -> dict[str,
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     traced = [sys.executable, "-X", "importtime", *words]
-    told = subprocess.run(traced, cwd=args.pack, check=True, stderr=subprocess.PIPE, text=True).stderr
+    printed = subprocess.run(traced, cwd=args.pack, check=True, stderr=subprocess.PIPE, text=True).stderr
     own = Counter[str]()
-    modules = re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", told)
+    modules = re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", printed)
     for microseconds, name in modules:
         own[name.split(".")[0]] += int(microseconds) / 1e6
     return {

@@ -46,34 +46,34 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     model = load_ladtalk(args.model, "cpu")
     clips = ClipSet.open(args.data)
-    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    scores: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     sheet: dict[str, list[NDArray[np.uint8]]] = {"Wav2Lip": [], "restored": [], "real": []}
     for clip in tqdm(clips.clips[: args.clips], desc=clips.name):
         dubbed = Dubbing(model.lips.wav2lip, clip)
         windows = speech_windows(model.lips, audio_source(clip.audio()), 25).at(range(len(dubbed.crops)))
-        made = repaint(model.lips.wav2lip, dubbed.crops, windows, dubbed.elsewhere())
-        pairs = [restore(model.sovqae, made[k : k + AT_ONCE]) for k in range(0, len(made), AT_ONCE)]
-        seen, sharp = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        real = crop_faces(dubbed.frames, dubbed.crop.resized(seen.shape[1]))
+        mouths = repaint(model.lips.wav2lip, dubbed.crops, windows, dubbed.elsewhere())
+        pairs = [restore(model.sovqae, mouths[k : k + AT_ONCE]) for k in range(0, len(mouths), AT_ONCE)]
+        inputs, sharp = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        real = crop_faces(dubbed.frames, dubbed.crop.resized(inputs.shape[1]))
         first = slice(MATCHED_ON)
-        strength = matching_strength(seen[first], sharp[first], to_unit(torch.from_numpy(real[first])))
-        kinds = {"Wav2Lip": seen, "SOVQAE": sharp, "SOVQAE, matched": torch.lerp(seen, sharp, strength)}
-        found["SOVQAE, matched", "strength"][clip.name] = strength
+        strength = matching_strength(inputs[first], sharp[first], to_unit(torch.from_numpy(real[first])))
+        kinds = {"Wav2Lip": inputs, "SOVQAE": sharp, "SOVQAE, matched": torch.lerp(inputs, sharp, strength)}
+        scores["SOVQAE, matched", "strength"][clip.name] = strength
         for kind, frames in kinds.items():
             for name, value in numbers(as_byte_array(frames), real).items():
-                found[kind, name][clip.name] = value
-        for name, frames in zip(sheet, (as_byte_array(seen), as_byte_array(sharp), real), strict=True):
+                scores[kind, name][clip.name] = value
+        for name, frames in zip(sheet, (as_byte_array(inputs), as_byte_array(sharp), real), strict=True):
             sheet[name].append(frames[len(frames) // 3])
     contact_sheet(args.out / "texture.png", {name: np.stack(frames) for name, frames in sheet.items()}, columns=6)
-    report = as_report(found, {"model": str(args.model), "data": clips.name})
+    report = as_report(scores, {"model": str(args.model), "data": clips.name})
     report.save(args.out, "texture")
     print(report.markdown())
 
 
-def numbers(made: NDArray[np.uint8], real: NDArray[np.uint8]) -> dict[str, float]:
+def numbers(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> dict[str, float]:
     """Of the crops' lower halves, without what lies beside the face."""
     middle, side = real.shape[1] // 2, real.shape[2] // 6
-    a, b = (frames[:, middle:, side:-side] for frames in (made, real))
+    a, b = (frames[:, middle:, side:-side] for frames in (generated, real))
     return {
         "PSNR": psnr(a, b).mean().item(),
         "SSIM": ssim(a, b).mean().item(),
@@ -82,11 +82,11 @@ def numbers(made: NDArray[np.uint8], real: NDArray[np.uint8]) -> dict[str, float
     }
 
 
-def as_report(found: dict[tuple[str, str], dict[str, float]], about: dict[str, str]) -> Report:
+def as_report(scores: dict[tuple[str, str], dict[str, float]], about: dict[str, str]) -> Report:
     """Means over the clips; SOVQAE is to raise Wav2Lip's PSNR and to bring power and flicker near the real frames'."""
-    soft = float(np.mean(list(found["Wav2Lip", "PSNR"].values())))
+    soft = float(np.mean(list(scores["Wav2Lip", "PSNR"].values())))
     rows = []
-    for (kind, name), clips in found.items():
+    for (kind, name), clips in scores.items():
         low, high = TARGETS.get(name, (None, None)) if kind != "Wav2Lip" else (None, None)
         if kind != "Wav2Lip" and name == "PSNR":
             low = soft

@@ -41,20 +41,22 @@ def main() -> int:
 
 def read(path: Path, every: int, cv2, mediapipe) -> tuple[np.ndarray, tuple[int, int]]:
     """The mesh of each frame [T,478,2] and the frames' size."""
-    found, size = [], (0, 0)
+    meshes, size = [], (0, 0)
     options = {"max_num_faces": 1, "refine_landmarks": True, "min_detection_confidence": 0.3}
     with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=every > 1, **options) as mesh:
         for frame in frames(path, every, cv2):
             size = frame.shape[:2]
-            seen = frame
+            picture = frame
             if size[0] < SMALLEST:
-                seen = cv2.resize(frame, (round(size[1] * SMALLEST / size[0]), SMALLEST), interpolation=cv2.INTER_CUBIC)
-            faces = mesh.process(cv2.cvtColor(seen, cv2.COLOR_BGR2RGB)).multi_face_landmarks
+                picture = cv2.resize(
+                    frame, (round(size[1] * SMALLEST / size[0]), SMALLEST), interpolation=cv2.INTER_CUBIC
+                )
+            faces = mesh.process(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)).multi_face_landmarks
             points = [(p.x * size[1], p.y * size[0]) for p in faces[0].landmark] if faces else np.full((478, 2), np.nan)
-            found.append(np.asarray(points, np.float32))
-    if not found:
+            meshes.append(np.asarray(points, np.float32))
+    if not meshes:
         raise SystemExit(f"{path}: holds no frames.")
-    return np.stack(found), size
+    return np.stack(meshes), size
 
 
 def frames(path: Path, every: int, cv2):

@@ -55,7 +55,7 @@ def clip_pairs(generated: Path, real: Path) -> list[tuple[Path, Path]]:
         return [(generated, real)]
     if not (generated.is_dir() and real.is_dir()):
         raise ValueError(f"{generated} and {real}: give two mp4 files or two folders.")
-    pairs = [(made, real / made.name) for made in sorted(generated.glob("*.mp4")) if (real / made.name).is_file()]
+    pairs = [(clip, real / clip.name) for clip in sorted(generated.glob("*.mp4")) if (real / clip.name).is_file()]
     if not pairs:
         raise ValueError(f"{generated} and {real} share no clip of one name.")
     return pairs
@@ -63,19 +63,19 @@ def clip_pairs(generated: Path, real: Path) -> list[tuple[Path, Path]]:
 
 def compare(generated: Path, real: Path, size: int, cv2, mediapipe) -> dict[str, float | None]:
     """Correlations and shares of found faces of one pair of clips."""
-    made, shown = (openings(path, size, cv2, mediapipe) for path in (generated, real))
+    generated_openings, real_openings = (openings(path, size, cv2, mediapipe) for path in (generated, real))
     result = {
-        "frames": min(len(made), len(shown)),
-        "faces_generated": float(np.isfinite(made).mean()),
-        "faces_real": float(np.isfinite(shown).mean()),
-        "generated_real": correlation(made, shown),
+        "frames": min(len(generated_openings), len(real_openings)),
+        "faces_generated": float(np.isfinite(generated_openings).mean()),
+        "faces_real": float(np.isfinite(real_openings).mean()),
+        "generated_real": correlation(generated_openings, real_openings),
     }
     truth_file = real.with_suffix(".npz")
     if truth_file.is_file():
         with np.load(truth_file, allow_pickle=False) as file:
             truth = file["mouth_open"].astype(np.float64)
-        result["generated_truth"] = correlation(made, truth)
-        result["real_truth"] = correlation(shown, truth)
+        result["generated_truth"] = correlation(generated_openings, truth)
+        result["real_truth"] = correlation(real_openings, truth)
     return result
 
 
@@ -84,7 +84,7 @@ def openings(path: Path, size: int, cv2, mediapipe) -> np.ndarray:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise ValueError(f"{path}: cannot be opened as a video.")
-    found = []
+    values = []
     options = {"max_num_faces": 1, "refine_landmarks": True, "min_detection_confidence": 0.3}
     with mediapipe.solutions.face_mesh.FaceMesh(**options) as mesh:
         while True:
@@ -95,11 +95,11 @@ def openings(path: Path, size: int, cv2, mediapipe) -> np.ndarray:
                 width = round(frame.shape[1] * size / frame.shape[0])
                 frame = cv2.resize(frame, (width, size), interpolation=cv2.INTER_CUBIC)
             faces = mesh.process(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)).multi_face_landmarks
-            found.append(opening(faces[0].landmark, frame.shape) if faces else math.nan)
+            values.append(opening(faces[0].landmark, frame.shape) if faces else math.nan)
     capture.release()
-    if not found:
+    if not values:
         raise ValueError(f"{path}: holds no frames.")
-    return np.array(found)
+    return np.array(values)
 
 
 def opening(landmarks, shape: tuple[int, ...]) -> float:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from talkface_core.datasets.aligned_faces import face_crops
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import psnr
-from talkface_core.ladtalk.degrade import Softness, soften
+from talkface_core.ladtalk.degrade import Degradation, degrade
 from talkface_core.ladtalk.discriminators import PatchDiscriminatorConfig
 from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.recipe_sovqae import BATCHES, LOSSES, TRAINING, SOVQAERecipe
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--crops", type=Path, help="crops as .npy instead of cutting them: train.npy and val.npy here")
     args = parser.parse_args()
-    made, val = crops(args, "train"), crops(args, "val")
+    train_crops, val = crops(args, "train"), crops(args, "val")
     real = np.stack([val[n] for n in np.linspace(0, len(val) - 1, args.frames).astype(int)])
     rows = {}
     for name, change in variants().items():
@@ -57,7 +57,12 @@ def main() -> None:
         training = replace(BATCHES["tiny"], batch_size=args.batch_size, patch=args.patch)
         torch.manual_seed(0)
         recipe = SOVQAERecipe(
-            made, str(args.data), SOVQAEConfig.preset("tiny"), PatchDiscriminatorConfig.preset("tiny"), loss, training
+            train_crops,
+            str(args.data),
+            SOVQAEConfig.preset("tiny"),
+            PatchDiscriminatorConfig.preset("tiny"),
+            loss,
+            training,
         )
         run = args.out / name.split()[0].lower()
         config = replace(TRAINING["tiny"], ema_decay=0.9)
@@ -78,17 +83,17 @@ def crops(args: argparse.Namespace, split: str) -> NDArray[np.uint8]:
 def measure(model: SOVQAE, real: NDArray[np.uint8]) -> dict[str, float]:
     """The numbers of one model on sharp crops uint8 [N, S, S, 3]."""
     pixels = torch.from_numpy(real).permute(0, 3, 1, 2).float() / 127.5 - 1
-    soft = np.stack([soften(frame, Softness()) for frame in real])
+    soft = np.stack([degrade(frame, Degradation()) for frame in real])
     soft_pixels = torch.from_numpy(soft).permute(0, 3, 1, 2).float() / 127.5 - 1
-    found = [certify(model, one[None], iterations=8) for one in pixels[:4]]
-    margin = torch.cat([certificate.margins for certificate in found])
-    bounds = torch.cat([certificate.bounds for certificate in found])
+    certificates = [certify(model, one[None], iterations=8) for one in pixels[:4]]
+    margin = torch.cat([certificate.margins for certificate in certificates])
+    bounds = torch.cat([certificate.bounds for certificate in certificates])
     counts = torch.bincount(model.codes(pixels).flatten(), minlength=model.config.codebook.codes).float()
     generator = torch.Generator().manual_seed(0)
     white = torch.randn(pixels.shape, generator=generator) * 2 / 255
     row = {
         "mean margin": margin.mean().item(),
-        "Lipschitz constant": torch.cat([certificate.lipschitz for certificate in found]).mean().item(),
+        "Lipschitz constant": torch.cat([certificate.lipschitz for certificate in certificates]).mean().item(),
         "mean bound m/K": bounds.mean().item(),
         "distance of nearest used codes": nearest(model).item(),
         "perplexity": perplexity(counts).item(),

@@ -27,13 +27,13 @@ from talkface_core.datasets.aligned_faces import face_crops
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.device import pick_dtype
 from talkface_core.evaluation.metrics import fine_power_ratio, flicker, psnr, ssim
-from talkface_core.ladtalk.degrade import Softness, soften
+from talkface_core.ladtalk.degrade import Degradation, degrade
 from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.robustness import same_codes
 from talkface_core.ladtalk.sovqae import SOVQAE, TEXTURE
 from talkface_core.pixels import as_byte_array
 
-KINDS = {"sharp": None, "96 lines": Softness(), "96 lines, soft": Softness(sigma=0.5, cubic=False)}
+KINDS = {"sharp": None, "96 lines": Degradation(), "96 lines, soft": Degradation(sigma=0.5, cubic=False)}
 
 
 def main() -> None:
@@ -57,18 +57,18 @@ def main() -> None:
     rows: dict[str, Any] = {}
     sheet: dict[str, list[NDArray[np.uint8]]] = {"soft": [], "restored": [], "real": []}
     for kind, softness in KINDS.items():
-        found = []
+        scores = []
         for start in starts:
             real = np.array(crops[start : start + args.frames])
-            soft = np.stack([soften(frame, softness) for frame in real]) if softness else real
+            soft = np.stack([degrade(frame, softness) for frame in real]) if softness else real
             began = time.perf_counter()
-            made = torch.cat([restore(model, soft[k : k + 8])[1] for k in range(0, len(soft), 8)])
+            restored = torch.cat([restore(model, soft[k : k + 8])[1] for k in range(0, len(soft), 8)])
             seconds = (time.perf_counter() - began) / len(soft)
-            found.append(numbers(model, soft, made, real) | {"ms a frame": 1000 * seconds})
+            scores.append(numbers(model, soft, restored, real) | {"ms a frame": 1000 * seconds})
             if kind == "96 lines, soft":
-                for name, frames in (("soft", soft), ("restored", as_byte_array(made)), ("real", real)):
+                for name, frames in (("soft", soft), ("restored", as_byte_array(restored)), ("real", real)):
                     sheet[name].append(frames[len(frames) // 2])
-        rows[kind] = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
+        rows[kind] = {key: float(np.mean([row[key] for row in scores])) for key in scores[0]}
     contact_sheet(args.out / "sheet.png", {name: np.stack(frames) for name, frames in sheet.items()}, columns=6)
     (args.out / "quality.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     keys = list(rows["sharp"])
@@ -81,10 +81,12 @@ def load(checkpoint: str) -> SOVQAE:
     return model.to(pick_dtype(torch.device("cpu"))).to(memory_format=torch.channels_last)
 
 
-def numbers(model: SOVQAE, soft: NDArray[np.uint8], made: torch.Tensor, real: NDArray[np.uint8]) -> dict[str, float]:
+def numbers(
+    model: SOVQAE, soft: NDArray[np.uint8], restored: torch.Tensor, real: NDArray[np.uint8]
+) -> dict[str, float]:
     """One clip's numbers."""
     middle, side = real.shape[1] // 2, real.shape[2] // 5
-    rounded = as_byte_array(made)
+    rounded = as_byte_array(restored)
     pixels = [torch.from_numpy(frames[:8]).permute(0, 3, 1, 2).float() / 127.5 - 1 for frames in (soft, real)]
     return {
         "PSNR before": psnr(soft, real).clamp(max=60).mean().item(),

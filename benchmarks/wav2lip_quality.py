@@ -65,18 +65,18 @@ def main() -> None:
         other = (index + len(chosen) // 2) % len(chosen)
         dubbed = Dubbing(net, clip)
         truth = dubbed.truth
-        made = dubbed.speak(sounds[index], dubbed.elsewhere())
+        generated = dubbed.speak(sounds[index], dubbed.elsewhere())
         theirs = dubbed.speak(sounds[other], dubbed.hushed())
         hushed = dubbed.speak(torch.full_like(sounds[index], LogMel.SILENCE), dubbed.hushed())
-        real, own, new, still = (dubbed.read(reader, frames) for frames in (dubbed.frames, made, theirs, hushed))
+        real, own, new, still = (dubbed.read(reader, frames) for frames in (dubbed.frames, generated, theirs, hushed))
         # A quarter of the way from shut lips to speaking ones, as the reader sees them in the real frames.
         shut = truth["mouth_open"] <= 0
         threshold = float(0.75 * mouth_opening(real)[shut].mean() + 0.25 * mouth_opening(real)[~shut].mean())
-        found = {
+        scores = {
             "own words": {
                 **mouth_errors(own, real, truth, dubbed.closed()),
-                "psnr": float(dubbed.inside(made)),
-                **sync(expert, dubbed, made, sounds[index]),
+                "psnr": float(dubbed.inside(generated)),
+                **sync(expert, dubbed, generated, sounds[index]),
             },
             "other words": {
                 "opening": pearson(*equal(mouth_opening(new), chosen[other].truth()["mouth_open"])),
@@ -92,10 +92,10 @@ def main() -> None:
                 **sync(expert, dubbed, dubbed.frames, sounds[index]),
             },
         }
-        for group, measures in found.items():
+        for group, measures in scores.items():
             for name, value in measures.items():
                 values[group, name][clip.name] = value
-        picture = dubbed.picture((dubbed.frames, made, theirs, hushed))
+        picture = dubbed.picture((dubbed.frames, generated, theirs, hushed))
         cv2.imwrite(str(args.out / f"{clip.name}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     report = as_report(values, {"model": str(args.model), "data": clips.name, "provenance": checkpoint.provenance})
     report.save(args.out, "quality")
@@ -121,8 +121,8 @@ class Dubbing:
         chosen = choose_references(self.crop, np.ones(count, bool), [slice(0, count)])
         cut = {int(k): self.crops[k] for k in np.unique(chosen)}
         faces = rearrange(to_unit(torch.from_numpy(self.crops)), "n h w c -> n c h w")
-        shown = ReferenceMouths(self.crop, chosen, cut).beside(faces, range(count))
-        return to_bytes(rearrange(shown, "n c h w -> n h w c")).numpy()
+        references = ReferenceMouths(self.crop, chosen, cut).composite(faces, range(count))
+        return to_bytes(rearrange(references, "n c h w -> n h w c")).numpy()
 
     def speak(self, mel: torch.Tensor, references: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Whole frames that say a log-mel."""
@@ -138,13 +138,13 @@ class Dubbing:
 
     def read(self, reader: BundledDetector, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Landmarks [T,68,2] that the reader finds in frames, told where the face is."""
-        found = reader.follow(frames, torch.from_numpy(self.closed()))
-        return np.stack([face.landmarks.numpy() for face in found])
+        faces = reader.follow(frames, torch.from_numpy(self.closed()))
+        return np.stack([face.landmarks.numpy() for face in faces])
 
-    def inside(self, made: NDArray[np.uint8]) -> float:
+    def inside(self, frames: NDArray[np.uint8]) -> float:
         """PSNR of the crop's lower half against the real one, in dB."""
         half = self.crop.size // 2
-        return float(psnr(crop_faces(made, self.crop)[:, half:], self.crops[:, half:]).mean())
+        return float(psnr(crop_faces(frames, self.crop)[:, half:], self.crops[:, half:]).mean())
 
     def picture(self, rows: tuple[NDArray[np.uint8], ...]) -> NDArray[np.uint8]:
         """Some crops of each set of frames: real, own words, other words, silence."""
@@ -196,8 +196,8 @@ def as_report(values: dict[tuple[str, str], dict[str, float]], about: dict) -> R
             continue
 
         def mean(numbers: dict[str, float], absolute: bool = name in ("lag", "sync offset")) -> float:
-            found = np.array(list(numbers.values()))
-            return float(np.nanmean(np.abs(found) if absolute else found))
+            values = np.array(list(numbers.values()))
+            return float(np.nanmean(np.abs(values) if absolute else values))
 
         beside = values.get(("real", name))
         real = None if beside is None else mean(beside)

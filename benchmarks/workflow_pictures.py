@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import load_audio
-from talkface_core.media.video import VideoReader
+from talkface_core.media.video_writer import VideoReader
 from tests.browser.page import Page
 from tests.host.server import ROOT, Host, Server, copy_pack
 from workflows.build import FOLDER, WORKFLOWS, read_info
@@ -76,13 +76,13 @@ def _workflow(page: Page, server: Server, name: str) -> None:
     page.template(name)
     ran = page.run(seconds=900)
     if ran.ended != "execution_success":
-        raise SystemExit(f"{name} ended with {ran.ended}: {page.told()}")
+        raise SystemExit(f"{name} ended with {ran.ended}: {page.shown_text()}")
     (video,) = server.output.rglob(f"{name}*.mp4")
     if name == WORKFLOWS[0].__name__:
         page.settle(3)
         _shot(page, GRAPH, quality=80)
-    made = card(video, COLUMNS.get(name, 2), BESIDE.get(name), SOFT.get(name, 0.0))
-    _save(made, FOLDER / f"{name}.jpg", quality=85)
+    picture = card(video, COLUMNS.get(name, 2), BESIDE.get(name), SOFT.get(name, 0.0))
+    _save(picture, FOLDER / f"{name}.jpg", quality=85)
 
 
 def _node(page: Page, kind: str) -> None:
@@ -160,8 +160,8 @@ def _varied(frames: Frames, count: int) -> NDArray[np.int64]:
     """
     side = frames.shape[1]
     squares = [frames[:, :, left : left + side] for left in range(0, frames.shape[2] - side + 1, side)]
-    seen = [load_probe().read(square).landmarks.reshape(len(frames), -1) for square in squares]
-    points = np.concatenate(seen, axis=1)
+    readings = [load_probe().read(square).landmarks.reshape(len(frames), -1) for square in squares]
+    points = np.concatenate(readings, axis=1)
     chosen = [int(np.linalg.norm(points - np.median(points, axis=0), axis=1).argmin())]
     while len(chosen) < count:
         nearest = np.linalg.norm(points[:, None] - points[None, chosen], axis=2).min(axis=1)

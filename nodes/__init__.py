@@ -25,8 +25,8 @@ class TalkFace(ComfyExtension):
 
 async def comfy_entrypoint() -> TalkFace:
     """Called once by the host when it starts."""
-    if told := opencv_warning():
-        logging.getLogger(__name__).warning("TalkFace: %s", told)
+    if warning := opencv_warning():
+        logging.getLogger(__name__).warning("TalkFace: %s", warning)
     host.register_models_folder()
     host.serve_samples()
     return TalkFace()

@@ -1,4 +1,4 @@
-"""Sound into the graph: any file with sound, or a sample of the pack's own, whole or in part."""
+"""The audio loader: any file with sound, or a sample of the pack's own, whole or in part."""
 
 from __future__ import annotations
 

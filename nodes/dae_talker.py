@@ -20,11 +20,11 @@ from ..talkface_core.errors import InputError
 from ..talkface_core.faces.head_pose import HeadPose as Pose
 from ..talkface_core.media.audio import audio_source
 from ..talkface_core.media.timebase import as_rate
-from ..talkface_core.media.video import VideoWriter
+from ..talkface_core.media.video_writer import VideoWriter
 from ..talkface_core.speech.features import EncodedAudio
 from . import host
+from .dae_inputs import SpeechSetup, drawing_inputs, sampling_of, speaking_inputs
 from .sockets import DAE, HEAD_POSE, LATENTS, advanced, is_a, schema, seed_input
-from .speaking import Speaking, drawing_inputs, sampling_of, speaking_inputs
 from .video import marked
 
 SYSTEM = "DAE-Talker"
@@ -70,12 +70,12 @@ class Speech2Latent(io.ComfyNode):
         component = is_a(host.Component, speech2latent, "speech2latent")
         source = host.Interruptible(audio_source(audio))
         speech: SpeechModel = host.load(component)
-        spoken = Speaking(speech, source, head_pose, seed, **settings)
+        spoken = SpeechSetup(speech, source, head_pose, seed, **settings)
         encoded = None if audio_encoder_output is None else EncodedAudio(audio_encoder_output)
         chunks = pipeline.speech_latents(speech, source, spoken.rate, spoken.control, encoded=encoded)
-        made = list(host.Progress(spoken.frames).follow(chunks))
-        latents = Latents(torch.cat([chunk.latents for chunk in made]), spoken.rate, component.space)
-        pose = Pose.from_frames(torch.cat([chunk.pose for chunk in made]), spoken.rate)
+        outputs = list(host.Progress(spoken.frames).follow(chunks))
+        latents = Latents(torch.cat([chunk.latents for chunk in outputs]), spoken.rate, component.space)
+        pose = Pose.from_frames(torch.cat([chunk.pose for chunk in outputs]), spoken.rate)
         return io.NodeOutput(latents, pose, float(spoken.rate))
 
 
@@ -250,7 +250,7 @@ class TalkingVideo(io.ComfyNode):
         own_sampler, own_steps = sampling_of(drawing, sampler, steps)
         source = host.Interruptible(audio_source(audio))
         speech = host.load(hearing)
-        spoken = Speaking(speech, source, head_pose, seed, **settings)
+        spoken = SpeechSetup(speech, source, head_pose, seed, **settings)
         encoded = None if audio_encoder_output is None else EncodedAudio(audio_encoder_output)
         model = host.load(drawing, decode_memory(drawing.network))
         talker = DAETalker(drawing.name, model, speech, drawing.provenance)

@@ -18,7 +18,7 @@ from ..talkface_core.dubbing.pipeline import TRACKING, DubRequest, dub_to_file
 from ..talkface_core.ladtalk.pipeline import TEXTURE
 from ..talkface_core.media.audio import audio_source
 from . import host
-from .finding import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
+from .face_inputs import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
 from .ladtalk import length_input, managed_mouths
 from .sockets import SOVQAE, WAV2LIP, schema
 from .video import film_of, marked
@@ -127,8 +127,8 @@ class DubVideo(io.ComfyNode):
                     progress.total = tracked + (total or done)
                     progress.reach(tracked + done, frame)
 
-            made = dub_to_file(mouths, request, host.temp_file(".mp4"), tell)
+            result = dub_to_file(mouths, request, host.temp_file(".mp4"), tell)
         if sovqae is not None and match_texture:
-            matched = made.settings[TEXTURE] or 0
+            matched = result.settings[TEXTURE] or 0
             log.info("TalkFace: texture restored with strength %.2f, which matches the footage", matched)
-        return io.NodeOutput(marked(InputImpl.VideoFromFile(str(made.output))))
+        return io.NodeOutput(marked(InputImpl.VideoFromFile(str(result.output))))

@@ -1,4 +1,4 @@
-"""Faces in the graph: found and followed, cut out, and put back where they were.
+"""Face nodes: detection and tracking, cropping, pasting back.
 
 The work is done in talkface_core/faces; here are the sockets, the words, and what a person checks it by.
 """
@@ -14,14 +14,14 @@ from torch import Tensor
 from ..talkface_core.errors import InputError
 from ..talkface_core.faces.align import FaceCrop, align, check_shape, crop_faces
 from ..talkface_core.faces.draw import draw_track
-from ..talkface_core.faces.given import given_track
+from ..talkface_core.faces.external_landmarks import external_track
 from ..talkface_core.faces.paste import FEATHER, frame_mask, mouth_mask, paste_faces
 from ..talkface_core.faces.solve_pose import warn_of_yaw
 from ..talkface_core.faces.track import FaceTrack, smooth
 from ..talkface_core.faces.tracking import track_faces
 from ..talkface_core.pixels import to_bytes
 from . import host
-from .finding import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
+from .face_inputs import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
 from .sockets import FACE_CROP, FACE_LANDMARKS, FACE_TRACK, advanced, is_a, schema
 
 SYSTEM = "Faces"
@@ -101,16 +101,16 @@ class DetectFaces(io.ComfyNode):
         choice = chosen(face, index, x, y, mask)
         frames = images[..., :3]
         if face_landmarks is not None:
-            track = smooth(given_track(face_landmarks, fps, tuple(frames.shape[1:3]), choice), smoothing)
+            track = smooth(external_track(face_landmarks, fps, tuple(frames.shape[1:3]), choice), smoothing)
         else:
             chunks = host.Progress(len(frames)).follow(_bytes(frames))
             track = track_faces(
                 chunks, fps, detector_of(detector, threshold), choice, smoothing if len(frames) > 1 else 0.0
             )
         warn_of_yaw(track)
-        shown = list(range(0, len(track), preview_every))
-        host.check_room(len(shown), *track.size, "raise preview_every, or give fewer frames at a time")
-        preview = host.gather(_drawn(frames, track, shown), len(shown))
+        previewed = list(range(0, len(track), preview_every))
+        host.check_room(len(previewed), *track.size, "raise preview_every, or give fewer frames at a time")
+        preview = host.gather(_drawn(frames, track, previewed), len(previewed))
         return io.NodeOutput(track, preview)
 
 
@@ -243,6 +243,6 @@ def _bytes(frames: Tensor) -> Iterator[Tensor]:
         yield to_bytes(frames[a:b])
 
 
-def _drawn(frames: Tensor, track: FaceTrack, shown: list[int]) -> Iterator[Tensor]:
-    for a, b in _parts(len(shown)):
-        yield draw_track(frames[shown[a:b]].float(), track.at(shown[a:b]))
+def _drawn(frames: Tensor, track: FaceTrack, numbers: list[int]) -> Iterator[Tensor]:
+    for a, b in _parts(len(numbers)):
+        yield draw_track(frames[numbers[a:b]].float(), track.at(numbers[a:b]))

@@ -1,4 +1,4 @@
-"""The only room that talks to the host: its folders, models under its management, progress, interrupt, memory.
+"""The only module that talks to the host: its folders, models under its management, progress, interrupt, memory.
 
 Facts behind the calls hold for ComfyUI 0.3.64 and 0.33.
 """
@@ -221,17 +221,17 @@ def gather(chunks: Iterator[Tensor], total: int) -> Tensor:
     Whether it fits into memory is `check_room`'s to tell, before anything is computed.
     Raises RuntimeError where the chunks hold more or fewer frames than `total`.
     """
-    made: Tensor | None = None
+    images: Tensor | None = None
     done = 0
     with closing(chunks):
         for chunk in chunks:
-            if made is None:
-                made = _room(total, tuple(chunk.shape[1:]))
-            made[done : done + len(chunk)] = chunk
+            if images is None:
+                images = _room(total, tuple(chunk.shape[1:]))
+            images[done : done + len(chunk)] = chunk
             done += len(chunk)
-    if made is None or done != total:
+    if images is None or done != total:
         raise RuntimeError(f"{done} of {total} frames were made")
-    return made
+    return images
 
 
 STREAM = "use the node Talking Video, which writes frames to disk as they come, or a shorter duration"
@@ -256,14 +256,14 @@ def gather_sound(source: AudioSource) -> Tensor:
 
     Raises InputError, naming the numbers, as soon as it is too long for free memory: a small file may hold a day.
     """
-    free, blocks, held = mm.get_free_memory(torch.device("cpu")), [], 0
+    free, blocks, gathered = mm.get_free_memory(torch.device("cpu")), [], 0
     for block in source.blocks():
         blocks.append(block)
-        held += block.nbytes
-        if 2 * held > 0.9 * free:  # once in pieces and once joined
-            seconds = held / (4 * source.channels * source.sample_rate)
+        gathered += block.nbytes
+        if 2 * gathered > 0.9 * free:  # once in pieces and once joined
+            seconds = gathered / (4 * source.channels * source.sample_rate)
             raise InputError(
-                f"the first {seconds:.0f} s of {source.name} need {2 * held / _GIB:.1f} GiB as AUDIO and "
+                f"the first {seconds:.0f} s of {source.name} need {2 * gathered / _GIB:.1f} GiB as AUDIO and "
                 f"{free / _GIB:.1f} GiB are free: give a shorter duration"
             )
     return torch.cat(blocks, dim=1)[None]
@@ -305,10 +305,10 @@ def input_files(kinds: list[str]) -> list[str]:
     The samples come kind after kind, as `kinds` names them: a fresh install starts with the first.
     """
     folder = folder_paths.get_input_directory()
-    found = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
+    names = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
     samples = sorted(path.name for path in SAMPLES.iterdir())
     own = [name for kind in kinds for name in folder_paths.filter_files_content_types(samples, [kind])]
-    return sorted(folder_paths.filter_files_content_types(found, kinds)) + [name + _SAMPLE for name in own]
+    return sorted(folder_paths.filter_files_content_types(names, kinds)) + [name + _SAMPLE for name in own]
 
 
 def input_file(name: str) -> Path:
@@ -346,8 +346,8 @@ def serve_samples() -> None:
         name = request.query.get("filename", "")
         if request.path not in ("/view", "/api/view") or not name.endswith(_SAMPLE):
             return await handler(request)
-        found = next((path for path in SAMPLES.iterdir() if path.name == name.removesuffix(_SAMPLE)), None)
-        return web.Response(status=404) if found is None else web.FileResponse(found)
+        file = next((path for path in SAMPLES.iterdir() if path.name == name.removesuffix(_SAMPLE)), None)
+        return web.Response(status=404) if file is None else web.FileResponse(file)
 
     if (running := getattr(PromptServer, "instance", None)) is not None:
         running.app.middlewares.append(sample)

@@ -1,4 +1,4 @@
-"""LaDTalk as nodes: mouths that say another sound, and texture that is restored.
+"""LaDTalk nodes: lip synchronisation with Wav2Lip, and texture restored by the SOVQAE.
 
 Source: LaDTalk (Yang et al. 2024). The work is done in talkface_core/ladtalk; here are the sockets and the words.
 """
@@ -20,9 +20,9 @@ from ..talkface_core.faces.track import FaceTrack
 from ..talkface_core.ladtalk.enhance import WINDOW, enhance, enhance_memory, enhance_track, landmarks_by
 from ..talkface_core.ladtalk.pipeline import LaDTalkMouths, LaDTalkPainter
 from ..talkface_core.media.audio import audio_source
-from ..talkface_core.media.playback import RULES, FilmBatch
+from ..talkface_core.media.playback import RULES, TensorFrameSource
 from . import host
-from .finding import detector_of
+from .face_inputs import detector_of
 from .sockets import FACE_TRACK, SOVQAE, WAV2LIP, advanced, is_a, schema
 
 SYSTEM = "LaDTalk"
@@ -79,13 +79,13 @@ class Wav2Lip(io.ComfyNode):
         mouths = managed_mouths(wav2lip)
         track, frames = is_a(FaceTrack, face_track, "face_track"), images[..., :3]
         check_shape(frames, track.size, len(track))
-        film, source = FilmBatch(frames, track.fps, exact=True), host.Interruptible(audio_source(audio))
+        film, source = TensorFrameSource(frames, track.fps, exact=True), host.Interruptible(audio_source(audio))
         dubbing = Dubbing(mouths, DubRequest(film, source, track, length=length))
         order = dubbing.order.tolist()
         host.check_room(len(order), *track.size, STREAM)
         chunks = (torch.from_numpy(chunk) for chunk in dubbing.frames())
-        made = host.gather(host.Progress(len(order)).follow(chunks), len(order))
-        return io.NodeOutput(made, track.at(order), float(track.fps))
+        output = host.gather(host.Progress(len(order)).follow(chunks), len(order))
+        return io.NodeOutput(output, track.at(order), float(track.fps))
 
 
 class SOVQAEEnhance(io.ComfyNode):
@@ -174,7 +174,7 @@ class SOVQAEEnhance(io.ComfyNode):
         face_track: FaceTrack | None = None,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        component, frames = held(sovqae, "sovqae", "SOVQAE"), images[..., :3]
+        component, frames = require_component(sovqae, "sovqae", "SOVQAE"), images[..., :3]
         host.check_room(len(frames), *frames.shape[1:3], "give fewer frames at a time")
         reader = landmarks_by(detector_of("bundled"))
         model = host.load(component, enhance_memory(component.network, window, look_at))
@@ -185,13 +185,13 @@ class SOVQAEEnhance(io.ComfyNode):
         }
         area = mask[0] if mask is not None and len(mask) == 1 else mask
         if face_track is None:
-            made, report = enhance(model, frames, None, area, **settings)
-            return io.NodeOutput(made, str(report))
+            output, report = enhance(model, frames, None, area, **settings)
+            return io.NodeOutput(output, str(report))
         track = is_a(FaceTrack, face_track, "face_track")
-        made, report, seen = enhance_track(model, frames, track, area, **settings)
-        left = len(frames) - len(seen)
+        output, report, detected = enhance_track(model, frames, track, area, **settings)
+        left = len(frames) - len(detected)
         lines = [f"{left} of {len(frames)} frames do not show the face and stay as they are."] if left else []
-        return io.NodeOutput(made, "\n".join([*report.lines(), *lines]))
+        return io.NodeOutput(output, "\n".join([*report.lines(), *lines]))
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def managed_mouths(
     wav2lip: host.Component | None, sovqae: host.Component | None = None, strength: float | None = None
 ) -> ManagedMouths:
     """The mouths of a node's inputs. Raises InputError where the checkpoint has no Wav2Lip."""
-    speaking = held(wav2lip, "wav2lip", "Wav2Lip")
+    speaking = require_component(wav2lip, "wav2lip", "Wav2Lip")
     restoring = None if sovqae is None else is_a(host.Component, sovqae, "sovqae")
     components = (speaking,) if restoring is None else (speaking, restoring)
     texture = None if restoring is None else restoring.network
@@ -227,7 +227,7 @@ def length_input(more: str = "") -> io.Input:
     )
 
 
-def held(component: host.Component | None, socket: str, what: str) -> host.Component:
+def require_component(component: host.Component | None, socket: str, what: str) -> host.Component:
     """The component. Raises InputError where the checkpoint had none."""
     if component is None:
         raise InputError(

@@ -135,7 +135,7 @@ class LoadLaDTalk(io.ComfyNode):
             raise CheckpointError(
                 f"{whole.path}: found only {', '.join(whole.configs)}; expected {' or '.join(named)}."
             )
-        lips = _managed(whole, ladtalk.WAV2LIP, dtype, "repaints", ladtalk.build_lips)
+        lips = _managed(whole, ladtalk.WAV2LIP, dtype, "repaints", ladtalk.build_wav2lip_model)
         return io.NodeOutput(lips, _managed(whole, ladtalk.TEXTURE, dtype, "restores"))
 
 

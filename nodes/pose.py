@@ -1,4 +1,4 @@
-"""Head pose as a user gives it: sliders for one pose, lines of text for a motion, or a face to follow."""
+"""The head pose node: sliders for one pose, lines of text for a motion, or a face to follow."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class HeadPose(io.ComfyNode):
         if face_track is not None:
             return io.NodeOutput(pose_of(is_a(FaceTrack, face_track, "face_track")))
         return io.NodeOutput(
-            Pose.from_text(keyframes, "keyframes") if keyframes.strip() else Pose.held(yaw, pitch, roll)
+            Pose.from_text(keyframes, "keyframes") if keyframes.strip() else Pose.constant(yaw, pitch, roll)
         )
 
 

@@ -61,6 +61,6 @@ def seed_input(tooltip: str) -> io.Input:
 def is_a(kind: type[Value], value: Any, socket: str) -> Value:
     """`value`, after making sure that it is what the socket promises: another pack may use the same socket name."""
     if not isinstance(value, kind):
-        found = type(value).__name__
-        raise InputError(f"the input {socket} got a {found} from another pack; connect a TalkFace node's {socket}")
+        type_name = type(value).__name__
+        raise InputError(f"the input {socket} got a {type_name} from another pack; connect a TalkFace node's {socket}")
     return value

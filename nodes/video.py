@@ -1,4 +1,4 @@
-"""Video at the borders of the graph: a file or a sample in, and the mark of synthetic media on its way out."""
+"""Video nodes: a file or a sample in, and the mark of synthetic media on its way out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from comfy_api.latest import InputImpl, io
 
 from ..talkface_core.errors import InputError
-from ..talkface_core.media.playback import Film, FilmBatch, FilmFile
-from ..talkface_core.media.video import SYNTHETIC_MARK, VideoReader
+from ..talkface_core.media.playback import FrameSource, TensorFrameSource, VideoFrameSource
+from ..talkface_core.media.video_writer import SYNTHETIC_MARK, VideoReader
 from . import host
 from .sockets import schema
 
@@ -93,7 +93,7 @@ def marked(video: Any) -> Any:
 
 
 @contextmanager
-def film_of(video: Any) -> Iterator[Film]:
+def film_of(video: Any) -> Iterator[FrameSource]:
     """A VIDEO as a film, read from disk as it is played; reading it stops when the user cancels.
 
     Frames in memory stay there. A file in memory lies in the temp folder within the block, so that it can be played
@@ -103,7 +103,7 @@ def film_of(video: Any) -> Iterator[Film]:
         parts = video.get_components()
         if not len(parts.images):
             raise InputError("the video holds no frames: look at what made it")
-        yield FilmBatch(parts.images[..., :3], Fraction(parts.frame_rate))
+        yield TensorFrameSource(parts.images[..., :3], Fraction(parts.frame_rate))
         return
     source = video.get_stream_source()
     if isinstance(source, str | Path):
@@ -117,11 +117,11 @@ def film_of(video: Any) -> Iterator[Film]:
         path.unlink(missing_ok=True)
 
 
-def _part(video: Any, reader: VideoReader) -> FilmFile:
+def _part(video: Any, reader: VideoReader) -> VideoFrameSource:
     """The file's frames, only those of the part that newer hosts can cut out of a video without writing it."""
     start, length = getattr(video, "get_active_trim_window", lambda: (0.0, 0.0))()
     if not start and not length:
-        return FilmFile(reader)
+        return VideoFrameSource(reader)
     # The host counts on the file's clock too. Its numbers are of floating point, a frame's time is not.
     begin = Fraction(start).limit_denominator(1_000_000)
-    return FilmFile(reader, begin, begin + Fraction(length).limit_denominator(1_000_000) if length else None)
+    return VideoFrameSource(reader, begin, begin + Fraction(length).limit_denominator(1_000_000) if length else None)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: write beside the target, flush to the disk, rename."""
+"""Atomic file writes: write beside the target, flush to the disk, rename; files appear whole or not at all."""
 
 import glob
 import os

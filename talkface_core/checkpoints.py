@@ -57,10 +57,15 @@ class Header:
         if component not in self.shapes:
             _refuse(self.path, f"the components {_names(self.shapes)}", f"a component {component!r}")
         stored = self.shapes[component]
-        for found, names in (("lacks", wanted.keys() - stored.keys()), ("also holds", stored.keys() - wanted.keys())):
+        for difference, names in (
+            ("lacks", wanted.keys() - stored.keys()),
+            ("also holds", stored.keys() - wanted.keys()),
+        ):
             if names:
                 _refuse(
-                    self.path, f"{component!r} {found} {_names(names)}", f"exactly the {len(wanted)} keys of the model"
+                    self.path,
+                    f"{component!r} {difference} {_names(names)}",
+                    f"exactly the {len(wanted)} keys of the model",
                 )
         for key, shape in stored.items():
             if shape != tuple(wanted[key].shape):
@@ -129,13 +134,13 @@ def save_checkpoint(
             f"got components {_names(components)} and configs {_names(configs)}."
         )
     tensors: dict[str, Tensor] = {}
-    seen: set[int] = set()
+    storages: set[int] = set()
     for component, module in components.items():
         for key, tensor in module.state_dict().items():
             stored = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
             # The format has no aliases: tied weights are stored once for each name.
-            stored = stored.clone() if stored.untyped_storage().data_ptr() in seen else stored
-            seen.add(stored.untyped_storage().data_ptr())
+            stored = stored.clone() if stored.untyped_storage().data_ptr() in storages else stored
+            storages.add(stored.untyped_storage().data_ptr())
             if not _finite(stored):
                 _refuse(path, f"NaN or infinite weights in {component}.{key}", f"weights finite in {stored.dtype}")
             tensors[f"{component}.{key}"] = stored
@@ -171,10 +176,12 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
         newer = re.fullmatch("[0-9]{1,9}", version) and int(version) > FORMAT_VERSION
         advice = "; update TalkFace" if newer else ""
         _refuse(path, f"format version {version[:20]!r}", f"version {FORMAT_VERSION}{advice}")
-    found = metadata.get("system", "")
-    if not found or (system is not None and found != system):
+    stored_system = metadata.get("system", "")
+    if not stored_system or (system is not None and stored_system != system):
         _refuse(
-            path, f"a checkpoint of the system {found[:40]!r}", f"the system {system!r}" if system else "a named system"
+            path,
+            f"a checkpoint of the system {stored_system[:40]!r}",
+            f"the system {system!r}" if system else "a named system",
         )
     configs, provenance = (_mapping(path, metadata, name) for name in ("configs", "provenance"))
     shapes: dict[str, dict[str, tuple[int, ...]]] = {component: {} for component in configs}
@@ -183,7 +190,7 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
         if component not in shapes:
             _refuse(path, f"weights {name!r} of no component", f"keys that begin with {_names(configs)}")
         shapes[component][key] = shape
-    return Header(path, found, configs, provenance, shapes)
+    return Header(path, stored_system, configs, provenance, shapes)
 
 
 def read_checkpoint(path: str | Path, system: str | None = None) -> Checkpoint:
@@ -202,11 +209,11 @@ def read_checkpoint(path: str | Path, system: str | None = None) -> Checkpoint:
 
 def list_checkpoints(folders: Iterable[str | Path] = ()) -> dict[str, Path]:
     """Name -> file of the bundled checkpoints and of those in `folders`; where names agree the earlier one wins."""
-    found: dict[str, Path] = {}
+    checkpoints: dict[str, Path] = {}
     for folder in (PRETRAINED, *map(Path, folders)):
         for file in sorted(folder.glob("*.safetensors")):
-            found.setdefault(file.stem, file)
-    return found
+            checkpoints.setdefault(file.stem, file)
+    return checkpoints
 
 
 def find_checkpoint(name_or_path: str | Path, folders: Iterable[str | Path] = ()) -> Path:
@@ -278,8 +285,8 @@ def _mapping(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, An
         _refuse(path, f"no readable {name!r} in the metadata", "a JSON object")
 
 
-def _refuse(path: Path, found: str, expected: str) -> NoReturn:
-    raise CheckpointError(f"{path}: found {found}; expected {expected}.")
+def _refuse(path: Path, actual: str, expected: str) -> NoReturn:
+    raise CheckpointError(f"{path}: found {actual}; expected {expected}.")
 
 
 def _names(names: Iterable[str], most: int = 4) -> str:

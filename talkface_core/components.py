@@ -93,14 +93,14 @@ def _twin(header: Header, component: Component) -> tuple[Any, nn.Module]:
 @contextmanager
 def _at_most(tensors: int) -> Iterator[None]:
     """Within it this thread makes no networks of more weights and buffers, or of empty ones: raises ValueError."""
-    thread, made = threading.get_ident(), 0
+    thread, built = threading.get_ident(), 0
 
     def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
-        nonlocal made
+        nonlocal built
         if tensor is None or threading.get_ident() != thread:
             return
-        made += 1
-        if made > tensors:
+        built += 1
+        if built > tensors:
             raise ValueError("far more weights than the file holds")
         if not tensor.numel():
             raise ValueError(f"{type(module).__name__}.{name} of shape {list(tensor.shape)}")

@@ -1,4 +1,4 @@
-"""Where the networks run, in which number format, and with which layers."""
+"""The choice of device, number format and layers that networks run with."""
 
 from types import SimpleNamespace
 from typing import Any, Protocol, TypeVar

@@ -58,17 +58,17 @@ def tensors_of(path: Path, values: Any, expected: str) -> dict[str, Tensor]:
     """The tensors among the values of a mapping. Raises InputError for other than plain real numbers in memory."""
     if not isinstance(values, Mapping):
         refuse(path, f"weights of type {type(values).__name__}", expected)
-    found = {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    for key, value in found.items():
+    tensors = {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    for key, value in tensors.items():
         plain = value.layout is torch.strided and not value.is_quantized and not value.is_complex()
         if not plain or value.is_meta or type(value) not in (Tensor, torch.nn.Parameter):
             refuse(path, f"weights {key[:80]!r} that are sparse, quantised or no real numbers", expected)
-    return found
+    return tensors
 
 
-def refuse(path: Path, found: str, expected: str, cause: Exception | None = None) -> NoReturn:
+def refuse(path: Path, actual: str, expected: str, cause: Exception | None = None) -> NoReturn:
     """Raise the InputError that says so."""
-    raise InputError(f"{path}: found {found}; expected {expected}.") from cause
+    raise InputError(f"{path}: found {actual}; expected {expected}.") from cause
 
 
 def some(names: Iterable[str], most: int = 3) -> str:

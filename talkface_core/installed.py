@@ -21,38 +21,38 @@ def opencv_packages(path: Sequence[str] | None = None) -> dict[str, str]:
 
     What conda installed is left out: it names its one OpenCV twice, for pip's sake, and pip cannot mend it.
     """
-    found: dict[str, str] = {}
+    packages: dict[str, str] = {}
     for name in OPENCV:
         for package in metadata.distributions(name=name, path=list(sys.path if path is None else path)):
             installer = (package.read_text("INSTALLER") or "").strip()
             if package.read_text("METADATA") and installer != "conda":
-                found.setdefault(name, package.version)
-    return found
+                packages.setdefault(name, package.version)
+    return packages
 
 
-def opencv_to_keep(found: dict[str, str]) -> str:
+def opencv_to_keep(packages: dict[str, str]) -> str:
     """The one of several that can do most: with the contrib modules, then headless, which loads without a display."""
-    return max(found, key=lambda name: ("contrib" in name, "headless" in name))
+    return max(packages, key=lambda name: ("contrib" in name, "headless" in name))
 
 
-def opencv_repair(found: dict[str, str]) -> list[list[str]]:
+def opencv_repair(packages: dict[str, str]) -> list[list[str]]:
     """pip's arguments, call after call, that leave the best of several OpenCV packages, whole and in its version.
 
     All must go first: removing one of them alone takes files of the other along.
     """
-    keep = opencv_to_keep(found)
-    return [["uninstall", "-y", *found], ["install", "--no-deps", f"{keep}=={found[keep]}"]]
+    keep = opencv_to_keep(packages)
+    return [["uninstall", "-y", *packages], ["install", "--no-deps", f"{keep}=={packages[keep]}"]]
 
 
 def opencv_warning(path: Sequence[str] | None = None) -> str | None:
     """What to tell the user where two OpenCV packages are installed, with the command that mends it; else None."""
-    found = opencv_packages(path)
-    if len(found) < 2:
+    packages = opencv_packages(path)
+    if len(packages) < 2:
         return None
     python = subprocess.list2cmdline([sys.executable])
-    commands = " && ".join(f"{python} -m pip {' '.join(call)}" for call in opencv_repair(found))
+    commands = " && ".join(f"{python} -m pip {' '.join(call)}" for call in opencv_repair(packages))
     return (
-        f"{' and '.join(found)} are installed side by side: they overwrite each other's files, "
+        f"{' and '.join(packages)} are installed side by side: they overwrite each other's files, "
         f"and functions of cv2 are missing without a word. To mend it: {commands}"
     )
 

@@ -1,4 +1,4 @@
-"""Work on a batch in as many parts as the memory asks for: when it runs out, the parts are halved, and it goes on."""
+"""Adaptive batch size: when memory runs out, the batch is halved and the work goes on."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class AdaptiveBatch:
 
     def __call__(self, *batches: Tensor | NDArray[np.generic]) -> Tensor:
         """The result for all items; the batches are of one length and are split alike."""
-        made: list[Tensor] = []
+        outputs: list[Tensor] = []
         start, total = 0, len(batches[0])
-        while start < total or not made:
+        while start < total or not outputs:
             stop = min(total, start + self.most)
             try:
-                made.append(self.function(*(batch[start:stop] for batch in batches)))
+                outputs.append(self.function(*(batch[start:stop] for batch in batches)))
                 start = stop
                 continue
             except Exception as error:
@@ -55,7 +55,7 @@ class AdaptiveBatch:
             # Out here the failed attempt's tensors are no longer held by the exception.
             self._halve(stop - start)
             empty_caches()
-        return made[0] if len(made) == 1 else torch.cat(made)
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
     def _halve(self, failed: int) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Work on several items at once, in order: worker threads that share the threads of torch between them.
+"""An ordered parallel map: worker threads that share the threads of torch between them, results in order.
 
 Splitting each operation over all cores makes them wait for each other hundreds of times a frame, which costs a lot
 where a core is also wanted by others. Workers that each compute a whole item meet only at its end.

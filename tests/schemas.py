@@ -73,7 +73,7 @@ def _read() -> NodeDefs:
     sys.modules |= {name: MagicMock() for name in ("comfy", *comfy)}
     sys.modules |= {"pack": pack, "comfy_api": MagicMock(), "comfy_api.latest": api, "folder_paths": folders}
     nodes = importlib.import_module("pack.nodes").NODES
-    return {made.node_id: _texts(made) for made in (node.define_schema() for node in nodes)}
+    return {schema.node_id: _texts(schema) for schema in (node.define_schema() for node in nodes)}
 
 
 def _texts(schema: _Schema) -> dict[str, Any]:

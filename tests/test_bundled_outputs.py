@@ -150,7 +150,7 @@ def probe() -> tuple[Tensor, ...]:
 NETWORKS = (autoencoder, speech2latent, wav2lip, sovqae, faces, syncnet, probe)
 
 
-def told(network: Callable[[], tuple[Tensor, ...]]) -> list[float]:
+def probed(network: Callable[[], tuple[Tensor, ...]]) -> list[float]:
     """Five numbers of each output."""
     with torch.inference_mode():
         flat = [values.flatten().double() for values in network()]
@@ -159,4 +159,4 @@ def told(network: Callable[[], tuple[Tensor, ...]]) -> list[float]:
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
 def test_outputs_are_those_of_old(network: Callable[[], tuple[Tensor, ...]]) -> None:
-    assert told(network) == pytest.approx(GOLDEN[network.__name__], abs=2e-4, rel=1e-3)
+    assert probed(network) == pytest.approx(GOLDEN[network.__name__], abs=2e-4, rel=1e-3)

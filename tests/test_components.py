@@ -125,18 +125,18 @@ def test_a_header_tells_what_would_not_load(saved: Path) -> None:
 def test_settings_are_not_believed_before_the_weights_are_compared(tmp_path: Path) -> None:
     """A file of four tensors that says it holds a million blocks costs no time, and wide ones no memory."""
     path, deep = tmp_path / "deep.safetensors", Component("net", Depth, Stack)
-    made = 0
+    built = 0
 
     class Counted(nn.Linear):
         def __init__(self, *options: Any) -> None:
-            nonlocal made
-            made += 1
+            nonlocal built
+            built += 1
             super().__init__(*options)
 
     save_checkpoint(path, "toy", {"net": Stack(Depth())}, {"net": {"blocks": LARGEST}}, {})
     with pytest.raises(CheckpointError, match=r"deep\.safetensors: .*'net'.*far more weights than the file holds"):
         build(read_checkpoint(path), deep, type("Layers", (), {"Linear": Counted}))
-    assert made == 0
+    assert built == 0
     assert "far more weights" in problem(read_checkpoint(path), table(deep))
     wide = tmp_path / "wide.safetensors"
     save_checkpoint(wide, "toy", {"net": Net(Size())}, {"net": {"width": LARGEST}}, {})

@@ -20,21 +20,21 @@ LANGUAGES = ("en", "zh")
 
 def nodes() -> dict[str, str]:
     """Node id -> system ("" for nodes of no system) of every schema in the sources."""
-    found = {}
+    systems = {}
     for path in sorted((ROOT / "nodes").glob("*.py")):
         names = constants(path)
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "schema":
                 name, _, system = call.args[:3]
-                found[PREFIX + name.value] = names[system.id] if isinstance(system, ast.Name) else system.value
-    return found
+                systems[PREFIX + name.value] = names[system.id] if isinstance(system, ast.Name) else system.value
+    return systems
 
 
 def constants(path: Path) -> dict[str, str]:
     """The strings that a file assigns to names."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    made = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)]
-    return {node.targets[0].id: node.value.value for node in made}
+    assignments = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)]
+    return {node.targets[0].id: node.value.value for node in assignments}
 
 
 def page(node: str, language: str) -> str:
@@ -82,10 +82,10 @@ def test_a_page_has_its_parts(node, language):
 def test_a_page_names_every_input_and_output_in_their_order(node, language):
     inputs, outputs, _ = HEADINGS[language]
     for heading, kind in ((inputs, "inputs"), (outputs, "outputs")):
-        told = [re.split(r"[:：]", head)[0] for head, _ in items(page(node, language), heading)]
+        heads = [re.split(r"[:：]", head)[0] for head, _ in items(page(node, language), heading)]
         parts, local = node_defs()[node][kind].values(), names(language)[node][kind].values()
-        shown = ["" if language == "en" else f" {own['name']}" for own in local]
-        assert told == [f"**`{part['name']}`**{own}" for part, own in zip(parts, shown, strict=True)]
+        local_names = ["" if language == "en" else f" {own['name']}" for own in local]
+        assert heads == [f"**`{part['name']}`**{own}" for part, own in zip(parts, local_names, strict=True)]
 
 
 @every_page
@@ -115,12 +115,12 @@ def test_a_message_is_one_that_the_sources_give(node, language):
 @lru_cache(maxsize=1)
 def spoken() -> frozenset[str]:
     """Every string, and every fixed part of a formatted one, of the pack."""
-    found = set()
+    texts = set()
     for path in (*(ROOT / "nodes").rglob("*.py"), *(ROOT / "talkface_core").rglob("*.py")):
         for part in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                found.update(re.split(r"%[ds.\df]+", part.value))
-    return frozenset(found)
+                texts.update(re.split(r"%[ds.\df]+", part.value))
+    return frozenset(texts)
 
 
 def names(language: str) -> dict[str, dict]:

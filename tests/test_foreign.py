@@ -27,9 +27,9 @@ def refused(path: Path) -> str:
 def test_tensors_and_plain_values(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     torch.save({"w": torch.arange(3.0), "n": 3, 7: torch.zeros(1)}, path)
-    found = load_foreign(path, WANTED)
-    assert found.keys() == {"w", "n"}
-    assert torch.equal(tensors_of(path, found, WANTED)["w"], torch.arange(3.0))
+    loaded = load_foreign(path, WANTED)
+    assert loaded.keys() == {"w", "n"}
+    assert torch.equal(tensors_of(path, loaded, WANTED)["w"], torch.arange(3.0))
 
 
 def test_weights_that_are_no_plain_numbers(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
@@ -39,7 +39,7 @@ def test_weights_that_are_no_plain_numbers(tmp_path: Path, recwarn: pytest.Warni
     for odd in (torch.eye(3).to_sparse(), csr, torch.zeros(2, dtype=torch.complex64), quantised):
         torch.save({"w": odd}, path)
         recwarn.clear()
-        assert "torch file" in (told := refused(path)) or "'w'" in told
+        assert "torch file" in (message := refused(path)) or "'w'" in message
         assert not recwarn.list
 
 
@@ -48,14 +48,14 @@ def test_damaged(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.pth"
     torch.save({"w": torch.zeros(100)}, path)
     whole = path.read_bytes()
-    made = {
+    files = {
         "end of an archive": b"x" * 100 + whole[-22:],
         "empty": b"",
         "text": b"<!doctype html>",
         "pickle": pickle.dumps({"w": [1.0]}),
         "cut": whole[: len(whole) // 2],
     }
-    path.write_bytes(made[kind])
+    path.write_bytes(files[kind])
     refused(path)
 
 

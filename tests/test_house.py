@@ -23,7 +23,7 @@ ROOMS = {
     "dubbing": {"media", "faces"},
     "datasets": {"media", "speech", "training", "faces"},
     "sync": {"media", "speech", "training", "faces", "datasets"},
-    "footage": {"media", "speech", "faces", "sync"},
+    "preparation": {"media", "speech", "faces", "sync"},
     "dae_talker": {"media", "sequences", "speech", "diffusion", "training", "faces", "datasets"},
     "ladtalk": {"media", "speech", "dubbing", "diffusion", "quantisation", "training", "faces", "sync", "datasets"},
     "evaluation": {"media", "speech", "training", "faces", "sync", "datasets"},

@@ -41,11 +41,11 @@ def test_one_opencv_of_any_name_is_well(tmp_path, name):
 def test_of_several_the_most_capable_is_kept_in_its_version(tmp_path, names, kept):
     for number, name in enumerate(names):
         lay(tmp_path / str(number), name, f"4.{number}")
-    told = opencv_warning([str(folder) for folder in tmp_path.iterdir()])
-    assert told.endswith(f"-m pip install --no-deps {kept}==4.{names.index(kept)}")
-    removed = told.split("uninstall -y ")[1].split(" && ")[0].split()
+    warning = opencv_warning([str(folder) for folder in tmp_path.iterdir()])
+    assert warning.endswith(f"-m pip install --no-deps {kept}==4.{names.index(kept)}")
+    removed = warning.split("uninstall -y ")[1].split(" && ")[0].split()
     assert sorted(removed) == sorted(names)
-    assert "\n" not in told
+    assert "\n" not in warning
 
 
 def test_what_is_not_installed_by_pip_does_not_count(tmp_path):
@@ -77,12 +77,12 @@ if "face-alignment" in sys.argv:
 def pip_calls(folder: Path) -> list[list[str]]:
     """What install.py, as the host's manager runs it, asks pip for where only the packages of `folder` are."""
     (folder / "pip.py").write_text(PIP)
-    told = folder / "told.txt"
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder), "TOLD": str(told)}
+    record = folder / "told.txt"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder), "TOLD": str(record)}
     script = [sys.executable, "-S", str(ROOT / "install.py")]  # -S: without this Python's own packages
     done = subprocess.run(script, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+    return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
 
 
 def requirements() -> list[str]:
@@ -93,10 +93,10 @@ def requirements() -> list[str]:
 def test_where_nothing_is_installed_all_requirements_are(tmp_path):
     lay(tmp_path, "numpy", "1.26.4")
     lay(tmp_path, "setuptools", "65.5.0")  # which newer packages may well move
-    [[words, held]] = pip_calls(tmp_path)
+    [[words, constraints]] = pip_calls(tmp_path)
     wanted = [name for name in requirements() if name != "numpy"]
     assert words[: len(wanted) + 1] == ["install", *wanted]
-    assert held == "numpy==1.26.4\n"
+    assert constraints == "numpy==1.26.4\n"
 
 
 def test_beside_another_opencv_none_is_installed(tmp_path):

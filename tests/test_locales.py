@@ -34,11 +34,11 @@ def test_the_nodes_that_are_read_here_are_those_that_a_host_lists():
         }
         for key, node in node_defs().items()
     }
-    told = {
+    on_host = {
         key: {"title": node["title"], "inputs": sorted(node["inputs"]), "outputs": list(node["outputs"])}
         for key, node in listed.items()
     }
-    assert read_here == told
+    assert read_here == on_host
 
 
 def test_english_is_what_the_nodes_say():

@@ -86,12 +86,12 @@ def test_threads_that_fail_together_halve_once():
             raise torch.cuda.OutOfMemoryError("CUDA")
         return part * 2
 
-    batch, made = AdaptiveBatch(double), {}
-    threads = [threading.Thread(target=lambda k=k: made.update({k: batch(torch.full((8,), k))})) for k in (1.0, 2.0)]
+    batch, results = AdaptiveBatch(double), {}
+    threads = [threading.Thread(target=lambda k=k: results.update({k: batch(torch.full((8,), k))})) for k in (1.0, 2.0)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert {k: result.tolist() for k, result in made.items()} == {k: [2 * k] * 8 for k in (1.0, 2.0)}
+    assert {k: result.tolist() for k, result in results.items()} == {k: [2 * k] * 8 for k in (1.0, 2.0)}
     assert sorted(tried, reverse=True) == [8, 8, 4, 4, *[2] * 8]
     assert batch.most == 2

@@ -48,9 +48,9 @@ def test_items_are_taken_only_a_few_ahead():
             yield n
 
     results = ordered_map(lambda n: n, items(), 2)
-    for shown in range(1, 50):
+    for returned in range(1, 50):
         next(results)
-        assert len(taken) <= shown + 3
+        assert len(taken) <= returned + 3
     results.close()
     assert len(taken) < 60
 

@@ -26,8 +26,8 @@ def test_all_levels_survive_every_round_trip(levels):
     assert to_signed(levels)[0] == -1
     assert to_signed(levels)[255] == 1
     assert to_unit(levels)[255] == 1
-    for made in (to_unit(levels), to_signed(levels), signed_to_unit(to_signed(levels))):
-        assert str(made.dtype).endswith("float32")
+    for converted in (to_unit(levels), to_signed(levels), signed_to_unit(to_signed(levels))):
+        assert str(converted.dtype).endswith("float32")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -63,8 +63,8 @@ def test_read_only_arrays_are_taken():
 
 def test_they_stay_on_their_device():
     given = torch.empty(2, 3, dtype=torch.uint8, device="meta")
-    for made in (to_unit(given), to_signed(given), signed_to_unit(to_signed(given)), to_bytes(to_unit(given))):
-        assert made.device.type == "meta"
+    for converted in (to_unit(given), to_signed(given), signed_to_unit(to_signed(given)), to_bytes(to_unit(given))):
+        assert converted.device.type == "meta"
 
 
 @pytest.mark.parametrize("wrong", [torch.tensor([float("nan")]), torch.tensor([float("inf")]), torch.tensor([1, 2])])

@@ -31,6 +31,6 @@ def test_every_linked_file_is_there():
 def test_the_gate_runs_the_readme_command():
     gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     extract = re.search(r"command=\$\((.*)\)\n", gate)[1]
-    found = subprocess.run(["bash", "-c", extract], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    assert found.endswith("python -m pytest")
-    assert found in README
+    command = subprocess.run(["bash", "-c", extract], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    assert command.endswith("python -m pytest")
+    assert command in README

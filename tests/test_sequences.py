@@ -102,9 +102,9 @@ def test_a_buffer_holds_a_stretch_and_a_block():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
 def test_rows_between_rows_and_the_ends_hold(dtype):
     track = torch.tensor([[0, 8], [2, 4], [4, 0]], dtype=dtype)
-    found = sample_at(track, torch.tensor([-1.0, 0.0, 0.25, 1.5, 2.0, 7.0]))
-    assert found.dtype == torch.float32
-    assert found.tolist() == [[0, 8], [0, 8], [0.5, 7], [3, 2], [4, 0], [4, 0]]
+    rows = sample_at(track, torch.tensor([-1.0, 0.0, 0.25, 1.5, 2.0, 7.0]))
+    assert rows.dtype == torch.float32
+    assert rows.tolist() == [[0, 8], [0, 8], [0.5, 7], [3, 2], [4, 0], [4, 0]]
 
 
 def test_retime_is_exact_on_a_straight_line_and_the_same_in_blocks():

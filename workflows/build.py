@@ -110,8 +110,8 @@ def faces_follow(info: Info) -> Graph:
     graph.group("1. A head to follow", (0, 0), (1120, 830))
     video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 400), GREEN, file=FOOTAGE)
     parts = graph.add("GetVideoComponents", (380, 80), (320, 106), video=video["video"])
-    seen = {"images": parts["images"], "fps": parts["fps"], "smoothing": 1.0, "preview_every": 5}
-    track = graph.add("TalkFaceDetectFaces", (380, 270), (320, 540), **seen)
+    inputs = {"images": parts["images"], "fps": parts["fps"], "smoothing": 1.0, "preview_every": 5}
+    track = graph.add("TalkFaceDetectFaces", (380, 270), (320, 540), **inputs)
     pose = graph.add("TalkFaceHeadPose", (740, 80), (360, 280), face_track=track["face_track"])
     graph.add("PreviewImage", (740, 440), (360, 370), images=track["preview"])
     model, speech = _given(graph, at=(340, 860), number=2, duration=3.0)
@@ -140,8 +140,8 @@ def faces_crop_paste(info: Info) -> Graph:
     video = graph.add("TalkFaceLoadVideo", (20, 80), (320, 400), GREEN, file=FOOTAGE)
     parts = graph.add("GetVideoComponents", (20, 550), (320, 106), video=video["video"])
     graph.group("2. Find the face", (380, 0), (360, 930))
-    seen = {"images": parts["images"], "fps": parts["fps"], "preview_every": 5}
-    track = graph.add("TalkFaceDetectFaces", (400, 80), (320, 540), **seen)
+    inputs = {"images": parts["images"], "fps": parts["fps"], "preview_every": 5}
+    track = graph.add("TalkFaceDetectFaces", (400, 80), (320, 540), **inputs)
     graph.add("PreviewImage", (400, 680), (320, 230), images=track["preview"])
     graph.group("3. Cut it out, change it, put it back", (760, 0), (680, 680))
     crop = graph.add("TalkFaceCropFace", (780, 80), (300, 350), images=parts["images"], face_track=track["face_track"])
@@ -170,8 +170,8 @@ def _given(
     left, top = at
     graph.group(f"{number}. Speaker and speech", at, (360, 530 + room))
     model = graph.add("TalkFaceLoadDAETalker", (left + 20, top + 80), (320, 102))
-    heard = {"audio": SPEECH, "duration": duration}
-    return model, graph.add("TalkFaceLoadAudio", (left + 20, top + 260), (320, 204), GREEN, **heard)
+    inputs = {"audio": SPEECH, "duration": duration}
+    return model, graph.add("TalkFaceLoadAudio", (left + 20, top + 260), (320, 204), GREEN, **inputs)
 
 
 def _talk(

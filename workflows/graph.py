@@ -139,7 +139,7 @@ class Graph:
 
     def prompt(self) -> dict[str, Any]:
         """The same as a program queues it: POST {"prompt": this} to /prompt."""
-        made = {}
+        nodes = {}
         for node in self.nodes:
             if node.kind == NOTE:
                 continue
@@ -151,8 +151,8 @@ class Graph:
             inputs |= {n: [str(v.node.id), v.slot] for n, v in node.given.items() if isinstance(v, Out)}
             inputs |= _BOTH_KINDS.get(node.kind, {})
             title = node.title or node.about["title"]
-            made[str(node.id)] = {"class_type": node.kind, "inputs": inputs, "_meta": {"title": title}}
-        return made
+            nodes[str(node.id)] = {"class_type": node.kind, "inputs": inputs, "_meta": {"title": title}}
+        return nodes
 
     def write(self, folder: Path) -> None:
         """<folder>/<name>.json for the page and <folder>/api/<name>.json for programs."""
@@ -162,8 +162,8 @@ class Graph:
 
     def files(self, folder: Path) -> dict[Path, str]:
         """What `write` writes."""
-        made = {folder / f"{self.name}.json": self.page(), folder / "api" / f"{self.name}.json": self.prompt()}
-        return {path: json.dumps(data, indent=1, ensure_ascii=False) + "\n" for path, data in made.items()}
+        contents = {folder / f"{self.name}.json": self.page(), folder / "api" / f"{self.name}.json": self.prompt()}
+        return {path: json.dumps(data, indent=1, ensure_ascii=False) + "\n" for path, data in contents.items()}
 
     def _links(self) -> list[tuple[Out, Node, str]]:
         return [(v, node, name) for node in self.nodes for name, v in node.given.items() if isinstance(v, Out)]
@@ -178,18 +178,18 @@ class Graph:
         into = {slot: number for number, _, _, target, slot, _ in links if target == node.id}
         inputs = []
         for slot, name in enumerate(node.slots()) if node.kind != NOTE else ():
-            made = {"name": name, "type": about[name]["type"], "link": into.get(slot)}
-            made |= {"shape": 7} if about[name].get("optional") else {}
-            made |= {"widget": {"name": name}} if about[name]["type"] in WIDGETS else {}
-            inputs.append(made)
+            entry = {"name": name, "type": about[name]["type"], "link": into.get(slot)}
+            entry |= {"shape": 7} if about[name].get("optional") else {}
+            entry |= {"widget": {"name": name}} if about[name]["type"] in WIDGETS else {}
+            inputs.append(entry)
         outputs = [
             {"name": name, "type": kind, "links": [n for n, s, o, *_ in links if (s, o) == (node.id, slot)] or None}
             for slot, (name, kind) in enumerate(node.about["outputs"].items())
         ]
-        made = {"id": node.id, "type": node.kind, "pos": list(node.at), "size": list(node.size), "flags": {}}
-        made |= {"order": order, "mode": 0, "inputs": inputs, "outputs": outputs}
-        made |= {"title": node.title} if node.title else {}
-        made |= {"properties": {} if node.kind == NOTE else {"Node name for S&R": node.kind}}
-        made |= {"widgets_values": node.widgets()}
-        made |= {"color": node.colour[0], "bgcolor": node.colour[1]} if node.colour else {}
-        return made
+        entry = {"id": node.id, "type": node.kind, "pos": list(node.at), "size": list(node.size), "flags": {}}
+        entry |= {"order": order, "mode": 0, "inputs": inputs, "outputs": outputs}
+        entry |= {"title": node.title} if node.title else {}
+        entry |= {"properties": {} if node.kind == NOTE else {"Node name for S&R": node.kind}}
+        entry |= {"widgets_values": node.widgets()}
+        entry |= {"color": node.colour[0], "bgcolor": node.colour[1]} if node.colour else {}
+        return entry

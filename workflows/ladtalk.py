@@ -135,14 +135,14 @@ def _given(graph: Graph, duration: float = 0.0) -> tuple[Node, Node, Node]:
     graph.group("1. Footage and new speech", (0, 0), (360, 1000))
     model = graph.add("TalkFaceLoadLaDTalk", (20, 80), (320, 102))
     video = graph.add("TalkFaceLoadVideo", (20, 260), (320, 400), GREEN, file=FOOTAGE)
-    heard = {"audio": SPEECH, "duration": duration}
-    return model, video, graph.add("TalkFaceLoadAudio", (20, 740), (320, 204), GREEN, **heard)
+    inputs = {"audio": SPEECH, "duration": duration}
+    return model, video, graph.add("TalkFaceLoadAudio", (20, 740), (320, 204), GREEN, **inputs)
 
 
 def _find(graph: Graph, at: tuple[int, int], parts: Node, images: Out | None = None, **choice: object) -> Node:
     """The face, followed through the footage."""
-    seen = {"images": images or parts["images"], "fps": parts["fps"], "preview_every": 5, **choice}
-    return graph.add("TalkFaceDetectFaces", at, (320, 540), **seen)
+    inputs = {"images": images or parts["images"], "fps": parts["fps"], "preview_every": 5, **choice}
+    return graph.add("TalkFaceDetectFaces", at, (320, 540), **inputs)
 
 
 def _enhance(graph: Graph, at: tuple[int, int], model: Node, images: Out, track: Out, **settings: object) -> Node:

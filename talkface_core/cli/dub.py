@@ -1,4 +1,4 @@
-"""`dub`: an existing video whose face says what another sound says."""
+"""`dub`: lip-syncs the face of an existing video to another sound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .common import add_common, peak_rss_mb, report
 
 if TYPE_CHECKING:
     from ..faces.choose import FaceChoice
-    from ..media.playback import Film
+    from ..media.playback import FrameSource
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from ..ladtalk.pipeline import TEXTURE, LaDTalkMouths
     from ..media.audio import open_audio
     from ..media.picture import open_film
-    from ..media.video import check_output
+    from ..media.video_writer import check_output
 
     output = check_output(args.output, [args.video, args.audio])
     choice = read_choice(args.face)
@@ -83,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
     film = open_film(args.video)
     source = open_audio(args.audio, args.start, args.duration, origin=own_origin(film, args.audio))
     request = DubRequest(film, source, choice=choice, smoothing=smoothing, length=args.length)
-    told, needed = film.num_frames, request.needed
-    looked = min((count for count in (told, needed) if count is not None), default=None)
+    declared, needed = film.num_frames, request.needed
+    looked = min((count for count in (declared, needed) if count is not None), default=None)
     model = load_ladtalk(args.model or BUNDLED, args.device, sovqae=args.sovqae)
     if args.texture is not None and model.sovqae is None:
         raise InputError(f"--texture {args.texture}: {model.path.name} has no SOVQAE to restore it with; give --sovqae")
@@ -102,35 +102,35 @@ def run(args: argparse.Namespace) -> int:
                 bars[step] = stack.enter_context(tqdm(total=total, unit="frame", desc=name, disable=args.quiet))
             bars[step].update(done - bars[step].n)
 
-        made = dub_to_file(mouths, request, output, progress)
-    if told is not None and looked is not None and made.tracked < looked:
-        log.warning("%s says that it has %d frames, %d could be read", Path(args.video).name, told, made.tracked)
+        summary = dub_to_file(mouths, request, output, progress)
+    if declared is not None and looked is not None and summary.tracked < looked:
+        log.warning("%s says that it has %d frames, %d could be read", Path(args.video).name, declared, summary.tracked)
     result = {
         "output": str(output),
-        "frames": made.frames,
-        "fps": float(made.fps),
-        "seconds_audio": round(made.seconds_audio, 6),
+        "frames": summary.frames,
+        "fps": float(summary.fps),
+        "seconds_audio": round(summary.seconds_audio, 6),
         "seconds_wall": round(time.perf_counter() - began, 3),
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "seconds_load": round(loaded, 3),
-        **{f"seconds_{part}": round(seconds, 3) for part, seconds in made.seconds.items()},
-        "frames_left_alone": made.left_alone,
-        "texture": made.settings[TEXTURE],
+        **{f"seconds_{part}": round(seconds, 3) for part, seconds in summary.seconds.items()},
+        "frames_left_alone": summary.left_alone,
+        "texture": summary.settings[TEXTURE],
         "model": model.path.stem,
         "device": model.device.type,
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    working = sum(made.seconds.values())
-    speed = f"{made.frames} frames in {working:.1f} s ({made.frames / working:.1f} a second)"
+    working = sum(summary.seconds.values())
+    speed = f"{summary.frames} frames in {working:.1f} s ({summary.frames / working:.1f} a second)"
     report(args, result, f"{output}: {speed}")
     return 0
 
 
-def own_origin(film: Film, audio: str) -> Fraction | None:
+def own_origin(film: FrameSource, audio: str) -> Fraction | None:
     """Where a sound file's clock is to begin: with the first frame, where the film itself is given as the sound."""
-    from ..media.playback import FilmFile
+    from ..media.playback import VideoFrameSource
 
-    own = isinstance(film, FilmFile) and Path(audio).exists() and film.reader.path.samefile(audio)
+    own = isinstance(film, VideoFrameSource) and Path(audio).exists() and film.reader.path.samefile(audio)
     return film.reader.start if own else None
 
 
@@ -142,6 +142,6 @@ def read_choice(text: str) -> FaceChoice:
         return FaceChoice(text)
     if re.fullmatch(r"\d+", text):
         return FaceChoice("index", int(text))
-    if found := re.fullmatch(r"(\d+(?:\.\d*)?),(\d+(?:\.\d*)?)", text):
-        return FaceChoice("point", point=(float(found[1]), float(found[2])))
+    if match := re.fullmatch(r"(\d+(?:\.\d*)?),(\d+(?:\.\d*)?)", text):
+        return FaceChoice("point", point=(float(match[1]), float(match[2])))
     raise InputError(f"--face {text!r}: give largest, leftmost, a number from the left such as 0, or x,y in pixels")

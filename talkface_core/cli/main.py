@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = make_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
         logging.basicConfig(format="%(message)s", level=logging.ERROR if args.quiet else logging.WARNING)
-        if told := opencv_warning():
-            logging.warning("talkface: %s", told)
+        if warning := opencv_warning():
+            logging.warning("talkface: %s", warning)
         with _orderly_end():
             return args.run(args)
     except KeyboardInterrupt:

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("-o belongs to --convert; name the file to convert")
     if args.model is not None:
         header = read_header(find_checkpoint(args.model))
-        found = {**_described(header), "problem": _problem(header)}
-        _show(args, found, json.dumps(found, indent=2))
+        description = {**_described(header), "problem": _problem(header)}
+        _show(args, description, json.dumps(description, indent=2))
         return 0
     models = [_described(read_header(path)) for path in list_checkpoints().values()]
     lines = [f"{m['name']:<24} {m['system']:<16} {m['parameters'] / 1e6:7.1f} M  {_origin(m)}" for m in models]
@@ -73,9 +73,9 @@ def _convert(args: argparse.Namespace) -> int:
 
     convert = convert_wav2lip if recognises(args.convert) else convert_diffae
     path = convert(args.convert, args.output)
-    made = _described(read_header(path))
-    licence = made["provenance"].get("licence", "unknown")
-    report(args, {"output": str(path), **made}, f"{path}: written; licence of the weights: {licence}")
+    description = _described(read_header(path))
+    licence = description["provenance"].get("licence", "unknown")
+    report(args, {"output": str(path), **description}, f"{path}: written; licence of the weights: {licence}")
     return 0
 
 

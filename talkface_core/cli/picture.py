@@ -1,4 +1,4 @@
-"""A picture file that the user names."""
+"""Reads a picture file that the user names."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def read_pose(text: str, rows_per_second: Fraction) -> HeadPose:
     if numbers is not None and not Path(text).is_file():
         if len(numbers) != 3:
             raise InputError(f"pose {text!r} has {len(numbers)} numbers; give three, yaw,pitch,roll, such as 15,0,0")
-        return HeadPose.held(*numbers)
+        return HeadPose.constant(*numbers)
     path = Path(text)
     if not path.is_file():
         raise InputError(f"pose {text!r} is neither yaw,pitch,roll in degrees, such as 15,0,0, nor a file")

@@ -12,7 +12,7 @@ from .common import add_common, peak_rss_mb, report
 
 if TYPE_CHECKING:
     from ..faces.choose import FaceChoice
-    from ..footage.speech import SpeechFinder
+    from ..preparation.speech import SpeechFinder
 
 _MOST_WORKERS = 64
 
@@ -57,34 +57,34 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--workers {args.workers}: give 1 to {_MOST_WORKERS}")
     from ..device import pick_device
     from ..faces.detect import find_detector
-    from ..footage.cut import Tools
-    from ..footage.dataset import REPORT, prepare
-    from ..footage.film import find_films
-    from ..footage.quality import find_sync
-    from ..footage.rules import Rules
-    from ..footage.table import table
     from ..parallel import pick_workers
+    from ..preparation.cut import Tools
+    from ..preparation.dataset import REPORT, prepare
+    from ..preparation.quality import find_sync
+    from ..preparation.rules import Rules
+    from ..preparation.source_video import find_videos
+    from ..preparation.table import table
 
     rules = Rules(args.size, args.crop, args.min_seconds, args.max_seconds, args.min_face, args.max_yaw)
-    choice, films, device = _choice(args.face), find_films(args.videos), pick_device(args.device)
+    choice, films, device = _choice(args.face), find_videos(args.videos), pick_device(args.device)
     tools = Tools(find_detector(args.detector, device), choice, _speech(), find_sync(device))
     workers = args.workers or pick_workers(device)
-    made = prepare(films, args.output, rules, tools, args.val, args.split, workers, args.quiet)
+    summary = prepare(films, args.output, rules, tools, args.val, args.split, workers, args.quiet)
     folder = Path(args.output)
     result = {
         "output": str(folder),
         "report": str(folder / REPORT),
-        "contact_sheets": [str(folder / name) for name in made["contact_sheets"]],
-        "clips": made["clips"],
-        "seconds_video": round(made["seconds"], 2),
-        "seconds_taken": {split: round(seconds, 2) for split, seconds in made["taken"].items()},
-        "seconds_dropped": {reason: round(seconds, 2) for reason, seconds in made["dropped"].items()},
-        "skipped": {film["film"]: film["problem"] for film in made["films"] if "problem" in film},
+        "contact_sheets": [str(folder / name) for name in summary["contact_sheets"]],
+        "clips": summary["clips"],
+        "seconds_video": round(summary["seconds"], 2),
+        "seconds_taken": {split: round(seconds, 2) for split, seconds in summary["taken"].items()},
+        "seconds_dropped": {reason: round(seconds, 2) for reason, seconds in summary["dropped"].items()},
+        "skipped": {film["film"]: film["problem"] for film in summary["films"] if "problem" in film},
         "detector": tools.detector.name,
         "seconds_wall": round(time.perf_counter() - began, 3),
         "peak_rss_mb": round(peak_rss_mb(), 1),
     }
-    report(args, result, f"{table(made)}\n{folder}: look at {', '.join(made['contact_sheets'])}")
+    report(args, result, f"{table(summary)}\n{folder}: look at {', '.join(summary['contact_sheets'])}")
     return 0
 
 
@@ -99,11 +99,11 @@ def _choice(face: str) -> FaceChoice:
 
 
 def _speech() -> SpeechFinder:
-    """The silence gate of the bundled DAE-Talker; without it, what rises above the noise."""
+    """The voice activity gate of the bundled DAE-Talker; without it, what rises above the noise."""
     from ..checkpoints import CheckpointError, find_checkpoint, read_checkpoint
     from ..components import build
     from ..dae_talker.model import BUNDLED
-    from ..footage.speech import rising
+    from ..preparation.speech import rising
     from ..speech.vad import GATE
 
     try:

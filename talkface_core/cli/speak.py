@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from ..dae_talker.windows import Control
     from ..media.audio import open_audio
     from ..media.timebase import frame_count
-    from ..media.video import check_output
+    from ..media.video_writer import check_output
     from ..parallel import pick_workers
     from .pose import read_pose
 

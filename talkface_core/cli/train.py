@@ -27,10 +27,10 @@ class RecipeParser(Parser):
             require_training()
             recipe_class(self.recipe).add_arguments(self)
             self._whole = True
-        found, unknown = super().parse_known_args(args, namespace)
+        parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"{self.recipe} has no use for {unknown[0]}; leave it out")
-        return found, unknown
+        return parsed, unknown
 
 
 def add_command(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""From the public checkpoints of diffusion autoencoders to ours.
+"""Converts the public checkpoints of diffusion autoencoders to ours.
 
 Source: the FFHQ256 autoencoder that Preechakul et al. 2022 published (github.com/phizaz/diffae, MIT), a checkpoint of
 PyTorch Lightning. Its other autoencoders (FFHQ128, Horse128, Bedroom128, CelebA64) have the same layout in other
@@ -150,10 +150,10 @@ def _levels(
 
 
 def _count(state: Mapping[str, Tensor], name: str) -> int:
-    found = {key[len(name) + 1 :].split(".")[0] for key in state if key.startswith(f"{name}.")}
-    if not found:
+    indices = {key[len(name) + 1 :].split(".")[0] for key in state if key.startswith(f"{name}.")}
+    if not indices:
         raise ValueError(f"no {name!r}: a network without a semantic encoder, or another network")
-    return len(found)
+    return len(indices)
 
 
 def _divide(blocks: int, by: int, what: str) -> int:

@@ -156,18 +156,18 @@ def _noise_shape(model: DiffusionAutoencoder) -> tuple[int, int, int]:
 def _checked(latents: Tensor | Iterable[Tensor], width: int) -> Iterator[Tensor]:
     for chunk in [latents] if isinstance(latents, Tensor) else latents:
         if chunk.ndim != 2 or chunk.shape[1] != width:
-            found = list(chunk.shape)
-            raise InputError(f"latents of shape {found} belong to another model: this decoder reads [frames, {width}]")
+            shape = list(chunk.shape)
+            raise InputError(f"latents of shape {shape} belong to another model: this decoder reads [frames, {width}]")
         yield chunk
 
 
 def _windows(chunks: Iterator[Tensor], window: int) -> Iterator[Tensor]:
     """The rows of the chunks again, `window` at a time; the last may be fewer."""
-    held: Tensor | None = None
+    buffer: Tensor | None = None
     for chunk in chunks:
-        held = chunk if held is None else torch.cat([held, chunk])
-        while len(held) >= window:
-            yield held[:window]
-            held = held[window:]
-    if held is not None and len(held):
-        yield held
+        buffer = chunk if buffer is None else torch.cat([buffer, chunk])
+        while len(buffer) >= window:
+            yield buffer[:window]
+            buffer = buffer[window:]
+    if buffer is not None and len(buffer):
+        yield buffer

@@ -20,7 +20,7 @@ from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_che
 from ..components import Component, build, build_optional, table
 from ..device import pick_device, pick_dtype, pick_layers
 from ..media.timebase import as_rate
-from ..speech.vad import GATE, SilenceGate
+from ..speech.vad import GATE, VoiceActivityGate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .latents import LatentSpace
 from .speech2latent import Speech2Latent, Speech2LatentConfig
@@ -28,7 +28,7 @@ from .speech2latent import Speech2Latent, Speech2LatentConfig
 SYSTEM = "dae_talker"
 BUNDLED = "dae_talker_tiny"
 
-# The encoder stays exact: it is run once a picture, and every frame hangs on what it says.
+# The encoder stays float32: it is run once a picture, and every frame depends on its output.
 AUTOENCODER = Component(
     "autoencoder", AutoencoderConfig, DiffusionAutoencoder, half=True, exact=("encoder",), streams=True
 )
@@ -37,9 +37,9 @@ COMPONENTS = table(AUTOENCODER, SPEECH2LATENT, GATE)
 
 
 class SpeechModel(nn.Module):
-    """The speech side: the silence gate (None where a checkpoint has none) and speech2latent."""
+    """The speech side: the voice activity gate (None where a checkpoint has none) and speech2latent."""
 
-    def __init__(self, speech2latent: Speech2Latent, gate: SilenceGate | None) -> None:
+    def __init__(self, speech2latent: Speech2Latent, gate: VoiceActivityGate | None) -> None:
         super().__init__()
         self.speech2latent, self.gate = speech2latent, gate
 
@@ -114,10 +114,12 @@ def read_whole(name_or_path: str | Path) -> Checkpoint:
             f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
             "too: train the second stage on this autoencoder, then speak with its checkpoint."
         )
-    shown = checkpoint.config("autoencoder", AutoencoderConfig).latent_dim
-    spoken = checkpoint.config("speech2latent", Speech2LatentConfig).latent_dim
-    if spoken != shown:
-        raise CheckpointError(f"{checkpoint.path}: found latents of {spoken} values for a decoder that reads {shown}.")
+    decoder_dim = checkpoint.config("autoencoder", AutoencoderConfig).latent_dim
+    speech_dim = checkpoint.config("speech2latent", Speech2LatentConfig).latent_dim
+    if speech_dim != decoder_dim:
+        raise CheckpointError(
+            f"{checkpoint.path}: found latents of {speech_dim} values for a decoder that reads {decoder_dim}."
+        )
     return checkpoint
 
 

@@ -1,4 +1,4 @@
-"""DAE-Talker from speech to video, as a stream: sound -> log-mel -> silence gate -> latents -> frames.
+"""DAE-Talker from speech to video, as a stream: sound -> log-mel -> voice activity gate -> latents -> frames.
 
 Source: DAE-Talker (Du et al. 2023), inference; the gate and the windows are ours. Every part works in windows and hands
 its result on, so that an hour of sound needs no more memory than ten seconds.
@@ -13,15 +13,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..clock import NETWORK, PLUMBING, Clock
 from ..diffusion.sampling import Callback
 from ..errors import InputError
 from ..faces.head_pose import ANGLES
 from ..media.audio import AudioSource, analysis_blocks
 from ..media.timebase import Rate, as_rate, frame_count
-from ..media.video import VideoWriter
+from ..media.video_writer import VideoWriter
 from ..speech.features import EncodedAudio, FrontEnd, LogMel
 from ..speech.vad import warn_of_no_speech
+from ..stage_timer import NETWORK, OTHER, StageTimer
 from .decode import decode, noise_from_seed
 from .model import DAETalker, SpeechModel
 from .pose import blink_track, pose_degrees, sway_track
@@ -43,7 +43,7 @@ def speech_latents(
     source: AudioSource,
     fps: Rate | None = None,
     control: Control | None = None,
-    clock: Clock | None = None,
+    timer: StageTimer | None = None,
     encoded: EncodedAudio | None = None,
 ) -> Iterator[LatentChunk]:
     """Latents and pose of all ceil(seconds * fps) frames of the sound, chunk by chunk.
@@ -51,10 +51,10 @@ def speech_latents(
     `encoded`: features of the same sound from a large speech encoder, in place of the log-mel, for a model that was
     trained on them. Raises InputError where it was not.
     """
-    clock = clock or Clock()
-    front, heard = _front(speech, encoded)
+    timer = timer or StageTimer()
+    front, extractor = _front(speech, encoded)
     warn_of_no_speech(source, speech.gate, speech.compute_device)
-    features: Iterable[Tensor] = clock.stream(PLUMBING, heard.stream(analysis_blocks(source)))
+    features: Iterable[Tensor] = timer.stream(OTHER, extractor.stream(analysis_blocks(source)))
     if speech.gate is not None and encoded is None:
         features = speech.gate.stream(block.to(speech.compute_device) for block in features)
     rate = output_rate(speech, fps)
@@ -83,23 +83,23 @@ def speak(
     steps: int | None = None,
     window: int | None = None,
     workers: int = 1,
-    clock: Clock | None = None,
+    timer: StageTimer | None = None,
     encoded: EncodedAudio | None = None,
     callback: Callback | None = None,
 ) -> Iterator[Tensor]:
     """Frames uint8 [n, H, W, 3] on the CPU, chunk by chunk: exactly ceil(seconds * fps) in all.
 
     `noise` is the x_T [C, H, W] that all frames share (None: seed 0). `fps`, `sampler` and `steps` are the model's own
-    where None; `window`, `workers` and `callback` as in `decode`, `encoded` as in `speech_latents`. `clock` counts the
+    where None; `window`, `workers` and `callback` as in `decode`, `encoded` as in `speech_latents`. `timer` counts the
     networks' time apart.
     Raises InputError, at the latest with the first chunk, for impossible settings and for sound that cannot be read.
     """
-    clock = clock or Clock()
+    timer = timer or StageTimer()
     noise = noise_from_seed(talker.autoencoder, 0) if noise is None else noise
-    chunks = speech_latents(talker.speech, source, fps, control, clock, encoded)
+    chunks = speech_latents(talker.speech, source, fps, control, timer, encoded)
     latents = (chunk.latents for chunk in chunks)
     frames = decode(talker.autoencoder, latents, noise, sampler, steps, window, callback, workers=workers)
-    return clock.stream(NETWORK, (chunk.cpu() for chunk in frames))
+    return timer.stream(NETWORK, (chunk.cpu() for chunk in frames))
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def speak_to_file(
 
     `progress(frames)` is called with the number of frames of each chunk.
     """
-    clock, rate = Clock(), output_rate(talker.speech, fps)
-    frames = speak(talker, source, rate, control, noise, sampler, steps, window, workers, clock)
+    timer, rate = StageTimer(), output_rate(talker.speech, fps)
+    frames = speak(talker, source, rate, control, noise, sampler, steps, window, workers, timer)
     size = talker.image_size
     with VideoWriter(path, size, size, rate, source) as writer:
         for chunk in frames:
@@ -139,7 +139,7 @@ def speak_to_file(
             if progress is not None:
                 progress(len(chunk))
     seconds = source.num_samples() / source.sample_rate
-    return Spoken(writer.path, writer.frames, rate, seconds, clock.read())
+    return Spoken(writer.path, writer.frames, rate, seconds, timer.read())
 
 
 def idle_motion(
@@ -167,5 +167,5 @@ def beyond_training(speech: SpeechModel, pose: Tensor) -> str | None:
         return None
     far = pose.gather(0, (pose - mean).abs().argmax(0)[None])[0]
     asked = ", ".join(f"{a} {v:.0f}" for a, v in zip(ANGLES, far.tolist(), strict=True))
-    seen = ", ".join(f"{a} {m - r:.0f}..{m + r:.0f}" for a, m, r in zip(ANGLES, mean, reach, strict=True))
-    return f"the head pose goes to {asked} degrees; this model has seen about {seen}: beyond, its head stays behind"
+    ranges = ", ".join(f"{a} {m - r:.0f}..{m + r:.0f}" for a, m, r in zip(ANGLES, mean, reach, strict=True))
+    return f"the head pose goes to {asked} degrees; this model has seen about {ranges}: beyond, its head stays behind"

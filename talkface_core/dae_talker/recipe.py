@@ -176,8 +176,8 @@ class AutoencoderRecipe(Recipe):
         sampling, schedule = self.settings.sampling, self.settings.schedule
         x_T = shared_noise(frames.shape[1:], 0, len(frames), device)
         ts = timesteps(schedule, sampling.steps, sampling.spacing)
-        made = SAMPLERS[sampling.sampler](model.denoiser(z), x_T.contiguous(), schedule, ts)
-        rows = rearrange(torch.stack([frames, made]), "r n c h w -> (r h) (n w) c")
+        reconstructions = SAMPLERS[sampling.sampler](model.denoiser(z), x_T.contiguous(), schedule, ts)
+        rows = rearrange(torch.stack([frames, reconstructions]), "r n c h w -> (r h) (n w) c")
         return to_bytes(signed_to_unit(rows)).cpu().numpy()
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Stage 2 of training: speech to latents and the silence gate, on the frozen encoder's latents (DAE-Talker, stage 2).
+"""Stage 2 of training (DAE-Talker): speech to latents and the voice activity gate, on the frozen encoder's latents.
 
 The paper's loss is latent regression plus L_pose, with the true pose projected. Ours adds what makes a small model
 robust (each a setting): a read-out of the mouth, other voices with labels, sounds that are augmented, and silences that
@@ -26,7 +26,7 @@ from ..datasets.clips import ClipSet, open_splits
 from ..datasets.labels import VISEMES
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
-from ..speech.vad import GateConfig, SilenceGate, gate_loss
+from ..speech.vad import GateConfig, VoiceActivityGate, gate_loss
 from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
@@ -62,7 +62,7 @@ _ENCODED_AT_ONCE = 64
 
 
 class Speech2LatentRecipe(Recipe):
-    """Trains `Speech2Latent` and, where the clips tell speech from silence, `SilenceGate`."""
+    """Trains `Speech2Latent` and, where the clips tell speech from silence, `VoiceActivityGate`."""
 
     name = "dae-talker"
 
@@ -85,10 +85,10 @@ class Speech2LatentRecipe(Recipe):
         self.clips, self.voices = list(clips), list(voices)
         if not self.clips or any(clip.latents is None for clip in self.clips):
             raise InputError("speech2latent needs clips with latents: encode the clips with the autoencoder first")
-        found = self.clips[0].latents.shape[1]
-        if found != config.latent_dim:
+        latent_dim = self.clips[0].latents.shape[1]
+        if latent_dim != config.latent_dim:
             raise InputError(
-                f"latents of {found} values do not fit a speech2latent for {config.latent_dim}: "
+                f"latents of {latent_dim} values do not fit a speech2latent for {config.latent_dim}: "
                 "set latent_dim to the autoencoder's"
             )
         self.settings, self.data = training or Speech2LatentTraining(), data
@@ -99,13 +99,13 @@ class Speech2LatentRecipe(Recipe):
         self.modules: dict[str, nn.Module] = {"speech2latent": self.model}
         self._fit()
         tells = any(clip.speech is not None for clip in (*self.clips, *self.voices))
-        self.gate = SilenceGate(gate) if tells else None
+        self.gate = VoiceActivityGate(gate) if tells else None
         if self.gate is not None:
             self.modules["gate"] = self.gate
         if self.weights.viseme or self.weights.mouth:
             mouths = self.readout.weight.shape[1]
             self.modules["heads"] = SpeechHeads(config.width, len(VISEMES), mouths)
-        self._judge = self.readout
+        self._frozen_readout = self.readout
         self.batches = SpeechBatches(
             self.clips, self.voices, self.settings, self.model, self.readout, self.gate.config if self.gate else None
         )
@@ -157,16 +157,16 @@ class Speech2LatentRecipe(Recipe):
     def _fit(self) -> None:
         """Normalisers and the read-out of the mouth, from all own clips."""
         self.motion_std = self._normalise().clamp_min(0.5 / 90)
-        seen = [c for c in self.clips if c.mouth is not None]
-        if not seen:
+        labelled = [c for c in self.clips if c.mouth is not None]
+        if not labelled:
             self.readout = MouthReadout(self.model.config.latent_dim, 1)
             return
-        normal = self.model.normalise(torch.cat([c.latents for c in seen]))
-        causes = [c.pose if c.pose is not None else torch.zeros(c.frames, 3) for c in seen]
-        eyes = [c.eyes if c.eyes is not None else torch.ones(c.frames) for c in seen]
+        normal = self.model.normalise(torch.cat([c.latents for c in labelled]))
+        causes = [c.pose if c.pose is not None else torch.zeros(c.frames, 3) for c in labelled]
+        eyes = [c.eyes if c.eyes is not None else torch.ones(c.frames) for c in labelled]
         others = torch.cat([torch.cat(causes), torch.cat(eyes)[:, None]], dim=1)
-        silent = torch.cat([well_inside_silence(c) for c in seen])
-        self.readout = MouthReadout.fit(normal, torch.cat([c.mouth for c in seen]), others, silent)
+        silent = torch.cat([well_inside_silence(c) for c in labelled])
+        self.readout = MouthReadout.fit(normal, torch.cat([c.mouth for c in labelled]), others, silent)
 
     def _normalise(self) -> Tensor:
         """Set the model's normalisers from all own clips; gives the pose's deviation within a clip [3]."""
@@ -182,7 +182,7 @@ class Speech2LatentRecipe(Recipe):
         clips' units, whoever's weights it begins with.
         """
         self._normalise()
-        self._judge = copy.deepcopy(self.readout).to(device)
+        self._frozen_readout = copy.deepcopy(self.readout).to(device)
         self.motion_std = self.motion_std.to(device)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
@@ -195,7 +195,7 @@ class Speech2LatentRecipe(Recipe):
         output = self.model(batch["mel"], frames, pose=batch["pose"], eyes=batch["eyes"])
         pose_mean = self.model.adaptor.pose_mean
         heads = self.modules.get("heads")
-        terms = speech2latent_loss(output, batch, self._judge, pose_mean, self.motion_std, self.weights, heads)
+        terms = speech2latent_loss(output, batch, self._frozen_readout, pose_mean, self.motion_std, self.weights, heads)
         if self.gate is not None:
             terms["gate"] = gate_loss(self.gate(batch["gate_mel"]).float(), batch["gate_speech"])
             terms["loss"] = terms["loss"] + terms["gate"]
@@ -211,8 +211,8 @@ class Speech2LatentRecipe(Recipe):
         device = model.out.weight.device
         for clip in clips:
             output = model(clip.mels[0][None].float().to(device), clip.frames)
-            found = self.readout.opening(output.latents[0].float().cpu())
-            rows.append(_plot([clip.mouth[:, -1], found]))
+            predicted = self.readout.opening(output.latents[0].float().cpu())
+            rows.append(_plot([clip.mouth[:, -1], predicted]))
         return np.concatenate(rows)
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:

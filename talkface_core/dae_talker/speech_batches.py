@@ -99,8 +99,8 @@ class SpeechBatches:
         batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
         mel = self.settings.augment(batch.pop("clean"), rng, self.noises)
         faded = torch.from_numpy(rng.random(len(items)) < self.settings.gated)[:, None, None]
-        openness = batch.pop("openness")[..., None]
-        batch["mel"] = torch.where(faded, _SILENCE + openness * (mel - _SILENCE), mel)
+        gain = batch.pop("gain")[..., None]
+        batch["mel"] = torch.where(faded, _SILENCE + gain * (mel - _SILENCE), mel)
         return {**batch, **(self._gate_batch(rng) if self.labelled else {})}
 
     def _weight(self, clip: SpeechClip) -> Tensor | None:
@@ -147,7 +147,7 @@ class SpeechBatches:
         if rng.random() < self.settings.silence:
             self._silence(item, mel, speech, rng)
         frame = (torch.arange(steps) * FRAMES_PER_BLOCK // STEPS_PER_BLOCK).clamp_max(frames - 1)
-        return {**item, "clean": mel, "openness": open_around(speech[frame][None], self.gate)[0]}
+        return {**item, "clean": mel, "gain": open_around(speech[frame][None], self.gate)[0]}
 
     def _silence(self, item: dict[str, Tensor], mel: Tensor, speech: Tensor, rng: np.random.Generator) -> None:
         """Cut a silence of a second or more into a window: sound gone, mouth at rest, in the latents as well.
@@ -190,7 +190,7 @@ class SpeechBatches:
                 length = int(rng.integers(min(80, steps // 2), steps))
                 first = int(rng.integers(0, steps - length + 1))
                 mels[row, first : first + length], labels[row, first : first + length] = _SILENCE, False
-        heard = self.settings.gate_augment(mels, rng, self.noises)
+        augmented = self.settings.gate_augment(mels, rng, self.noises)
         alone = torch.from_numpy(rng.random(count) < self.settings.gate_noise_only)
         starts = rng.integers(0, self.noises.shape[1] - steps + 1, count)
         picked = rng.integers(0, len(self.noises), count)
@@ -199,7 +199,7 @@ class SpeechBatches:
         tilt = smooth_curve(rng, count, LogMel.dim, 5, 6.0)[:, None]
         noises = (noises + (levels + tilt) / DB_PER_UNIT).clamp(_SILENCE, -_SILENCE)
         return {
-            "gate_mel": torch.where(alone[:, None, None], noises, heard),
+            "gate_mel": torch.where(alone[:, None, None], noises, augmented),
             "gate_speech": labels & ~alone[:, None],
         }
 

@@ -88,12 +88,12 @@ def read_voices(folder: str | Path, versions: int = 1, seed: int = 0) -> list[Sp
     Raises InputError for a folder without any.
     """
     folder = Path(folder)
-    found = [p for p in sorted(folder.glob("*")) if p.suffix in _SOUNDS and p.with_suffix(".npz").is_file()]
-    if not found:
+    paths = [p for p in sorted(folder.glob("*")) if p.suffix in _SOUNDS and p.with_suffix(".npz").is_file()]
+    if not paths:
         raise InputError(f"{folder}: no <clip>.flac or .wav with <clip>.npz beside it; give labelled voices.")
-    waves = [analysis_audio(load_audio(path)).numpy() for path in found]
+    waves = [analysis_audio(load_audio(path)).numpy() for path in paths]
     clips = []
-    for path, wave, mels in zip(found, waves, augmented_mels(waves, versions, seed), strict=True):
+    for path, wave, mels in zip(paths, waves, augmented_mels(waves, versions, seed), strict=True):
         truth = Clip(path.stem, path, path, path.with_suffix(".npz"), 0, 0, 0, Fraction(FPS)).truth()
         clips.append(labelled_clip(path.stem, frame_count(len(wave), SAMPLE_RATE, FPS), mels, truth))
     return clips

@@ -1,4 +1,4 @@
-"""What speech2latent is trained for: latents, the mouth inside them, the pose, and sounds by name.
+"""The losses of speech2latent: latents, the mouth inside them, head pose, and visemes.
 
 Source: DAE-Talker's second stage (latent regression and L_pose; the norm is not published, mean squared error is that
 of the same laboratory's later code). Added by us: a linear read-out of the mouth from the latents, because the mouth

@@ -104,21 +104,21 @@ def speech_to_latents(
 ) -> Iterator[LatentChunk]:
     """Latents and pose of a recording, chunk by chunk.
 
-    `features` are blocks [s, dim] of the front end (already gated, see `vad.SilenceGate.stream`) of a recording of
+    `features` are blocks [s, dim] of the front end (already gated, see `VoiceActivityGate.stream`) of a recording of
     `samples` at `sample_rate`; the chunks together have exactly ceil(samples / sample_rate * fps) frames. `fps` is the
     output's rate (None: the model's). `window` and `overlap` count frames of the model. A recording that fits one
     window gives what one call of the model gives.
     """
     own = as_rate(model.config.fps)
     rate = own if fps is None else as_rate(fps)
-    total, shown = frame_count(samples, sample_rate, own), frame_count(samples, sample_rate, rate)
-    control = (control or Control()).checked(shown)
+    total, output_frames = frame_count(samples, sample_rate, own), frame_count(samples, sample_rate, rate)
+    control = (control or Control()).checked(output_frames)
     if rate != own:
         control = control.retimed(rate, own, total)
     stream = StreamBuffer(features)
     rows = windowed(lambda first, stop: _one_window(model, stream, first, stop, front, control), total, window, overlap)
     if rate != own:
-        rows = retime(rows, own, rate, shown)
+        rows = retime(rows, own, rate, output_frames)
     for row in rows:
         yield LatentChunk(row[:, :-3], row[:, -3:])
 

@@ -81,8 +81,8 @@ def clip_crop(clip: Clip, size: int, pad: int = 0) -> FaceCrop:
     if clip.truth_file is not None:
         check_landmarks(clip.truth_file, truth["landmarks"])
     points = torch.from_numpy(truth["landmarks"])
-    seen = torch.ones(len(points), dtype=torch.bool)
-    track = FaceTrack(points, seen, (clip.height, clip.width), clip.fps)
+    valid = torch.ones(len(points), dtype=torch.bool)
+    track = FaceTrack(points, valid, (clip.height, clip.width), clip.fps)
     crop = align(smooth(track, SMOOTHING), size)
     matrices = crop.matrices.clone()
     matrices[:, :, 2] += pad

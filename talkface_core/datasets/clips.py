@@ -68,13 +68,13 @@ class Clip:
 
     def decode(self) -> Iterator[NDArray[np.uint8]]:
         """The frames in order, RGB uint8 [height, width, 3]. Raises InputError when they are not `frames` many."""
-        shown = 0
+        decoded = 0
         for chunk in VideoReader(self.video).chunks(32):
-            shown += len(chunk)
+            decoded += len(chunk)
             yield from chunk
-        if shown != self.frames:
+        if decoded != self.frames:
             raise InputError(
-                f"{self.video}: {shown} frames decode, the header says {self.frames}; the file is cut off."
+                f"{self.video}: {decoded} frames decode, the header says {self.frames}; the file is cut off."
             )
 
 

@@ -1,4 +1,4 @@
-"""What the truth of a clip says of mouth, eyes and sounds, as numbers for each frame."""
+"""Labels of a clip's frames, from its truth: mouth, eyes and sounds, as numbers for each frame."""
 
 from __future__ import annotations
 

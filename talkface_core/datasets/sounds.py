@@ -23,8 +23,8 @@ def augmented_mels(waves: Sequence[NDArray[np.float32]], versions: int = 1, seed
     front, augment, rng = LogMel(), WaveAugment(), np.random.default_rng(seed)
     mels = []
     for wave in waves:
-        heard = [wave, *(augment(wave, rng, waves) for _ in range(versions - 1))]
-        mels.append(torch.stack([front(torch.from_numpy(w)) for w in heard]).half())
+        variants = [wave, *(augment(wave, rng, waves) for _ in range(versions - 1))]
+        mels.append(torch.stack([front(torch.from_numpy(w)) for w in variants]).half())
     return mels
 
 

@@ -1,4 +1,4 @@
-"""Faces that talk, with their sound, as training data of the lip expert and of Wav2Lip."""
+"""Talking faces: aligned faces with their sound, as training data of the lip expert and of Wav2Lip."""
 
 from __future__ import annotations
 

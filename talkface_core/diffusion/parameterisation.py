@@ -1,4 +1,4 @@
-"""What a network predicts (eps, v or x0) and how each gives the clean image and the noise.
+"""Parameterisations: a network predicts eps, v or x0, and each gives the clean image and the noise.
 
 All follow from x_t = alpha x_0 + sigma eps with alpha^2 + sigma^2 = 1. Sources: eps, Ho et al. 2020; x0 and v,
 Salimans & Ho 2022 ("Progressive distillation"), section 4 and appendix D.

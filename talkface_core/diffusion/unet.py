@@ -73,7 +73,7 @@ def _check_levels(config: UNetConfig | EncoderConfig) -> None:
         raise InputError(f"{len(config.attention)} flags of attention for {len(config.channels)} levels; give one each")
     if config.image_size % (config.patch * 2 ** (len(config.channels) - 1)):
         raise InputError(f"{config.image_size} px cannot be halved on {len(config.channels)} levels of these patches")
-    attending = [width for width, held in zip(config.channels, config.attention, strict=True) if held]
+    attending = [width for width, attends in zip(config.channels, config.attention, strict=True) if attends]
     if odd := [width for width in (*attending, config.channels[-1]) if width % config.heads]:
         raise InputError(f"{odd[0]} channels do not share out to {config.heads} heads")
 
@@ -89,8 +89,8 @@ class UNet(nn.Module):
         )
 
         def block(before: int, after: int, attention: bool) -> nn.Module:
-            made = residual(before, after)
-            return _attending(made, after, config.heads, config.context_dim, ops) if attention else made
+            layers = residual(before, after)
+            return _attending(layers, after, config.heads, config.context_dim, ops) if attention else layers
 
         self.time_embed = nn.Sequential(
             ops.Linear(config.time_frequencies, config.time_dim),
@@ -174,9 +174,11 @@ class UNet(nn.Module):
         width, channels = self.config.context_dim, self.config.spatial_channels
         if context is not None and context.shape[-1] != width:
             raise InputError(f"context tokens of width {context.shape[-1]} for a U-Net with context_dim {width}")
-        found = 0 if spatial is None else spatial.shape[1]
-        if found != channels:
-            raise InputError(f"a spatial condition of {found} channels for a U-Net with spatial_channels {channels}")
+        channels_given = 0 if spatial is None else spatial.shape[1]
+        if channels_given != channels:
+            raise InputError(
+                f"a spatial condition of {channels_given} channels for a U-Net with spatial_channels {channels}"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Dubbing: a film and a sound to the film that says the sound, with any system's mouths."""
+"""Dubbing of videos with new speech, with the lip-sync model of any system."""

@@ -1,4 +1,4 @@
-"""Faces that were seen while a film was gone through, kept as they were, so that it need not be read once more.
+"""A cache of faces from the tracking pass over a film, so that it need not be read once more.
 
 Where exactly a crop lies is known only when the whole track is, since tracks are smoothed; so a piece of the frame
 somewhat larger than the crop is kept, of which any crop within can be cut as of the frame itself.
@@ -57,15 +57,15 @@ class FaceCache:
 
     def add(self, first: int, frames: NDArray[np.generic], landmarks: Tensor, valid: Tensor) -> None:
         """Frames [n,H,W,3], numbered from `first` on, with landmarks [n,68,2] where a face is `valid` [n]."""
-        shown = valid.nonzero().flatten()
-        if not len(shown):
+        visible = valid.nonzero().flatten()
+        if not len(visible):
             return
         height, width = frames.shape[1:3]
-        track = FaceTrack(landmarks[shown], valid[shown], (height, width), Fraction(1))
+        track = FaceTrack(landmarks[visible], valid[visible], (height, width), Fraction(1))
         low, high = _reach(align(track, _SIZE), _REACH, _MARGIN)
         low, high = np.maximum(np.floor(low).astype(int), 0), np.minimum(np.ceil(high).astype(int), (width, height))
-        ranks = self._rank(landmarks[shown], first + shown).tolist()
-        for k, rank, (left, top), (right, bottom) in zip(shown.tolist(), ranks, low, high, strict=True):
+        ranks = self._rank(landmarks[visible], first + visible).tolist()
+        for k, rank, (left, top), (right, bottom) in zip(visible.tolist(), ranks, low, high, strict=True):
             if right > left and bottom > top:
                 self._keep(first + k, rank, frames[k, top:bottom, left:right], int(left), int(top))
 

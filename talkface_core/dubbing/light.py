@@ -1,4 +1,4 @@
-"""Faces in ordinary light for the models, and back: dark frames are brightened, and what is made of grey ones is grey.
+"""Normalises the light of faces for the models, and undoes it: dark frames are brightened, grey ones stay grey.
 
 Models have seen neither fades nor films without colour: red lips would glow in nearly black frames. Frames in ordinary
 light and colour pass unchanged.
@@ -46,10 +46,10 @@ class Light:
         """The faces as a model is to see them."""
         return (faces * self.gain).clamp(max=1)
 
-    def given_back(self, made: Tensor) -> Tensor:
+    def given_back(self, faces: Tensor) -> Tensor:
         """What a model made of them [n,3,S',S'], in their own light."""
-        luma, chroma = luma_chroma(made)
-        coloured = torch.where(self.colour < 1, luma + chroma * self.colour, made)
+        luma, chroma = luma_chroma(faces)
+        coloured = torch.where(self.colour < 1, luma + chroma * self.colour, faces)
         return coloured / self.gain
 
 

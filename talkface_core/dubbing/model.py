@@ -1,4 +1,4 @@
-"""What a system gives to dubbing: a model that repaints mouths, and for each film a painter that remembers it.
+"""The interface of lip-sync models: a model that repaints mouths, and for each film a painter with its state.
 
     painter = model.begin(context)             once a film: references, landmarks, strength, the sound's features
     faces = painter.paint(faces, frames)       window after window, on the painter's device
@@ -19,20 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..clock import Clock
 from ..faces.align import FaceCrop, crop_faces
 from ..faces.track import FaceTrack
-from ..media.playback import Film
+from ..media.playback import FrameSource
 from ..media.source import AudioSource
+from ..stage_timer import StageTimer
 from .face_cache import FaceCache
 
 READING, FACES, LIPS, PASTING, WRITING = "reading", "faces", "lips", "pasting", "writing"
-"""The stages that a clock tells apart; what a painter does counts as `LIPS` but for stages of its own."""
+"""The stages that a timer tells apart; what a painter does counts as `LIPS` but for stages of its own."""
 
 AT_ONCE = {"cpu": 8, "gpu": 32}
 """Frames that are made at once: enough to keep the device busy, few enough to be stopped soon."""
 
-_HELD_BYTES = 256 * 2**20  # of frames in a window, unless a model asks for more
+_WINDOW_BYTES = 256 * 2**20  # of frames in a window, unless a model asks for more
 _READ = 8  # frames that are read at once
 
 
@@ -88,16 +88,16 @@ class DubContext:
 
     film: the footage, to be read again if need be. track: its face [T]. crop: where the aligned faces lie [T], of the
     model's size. visible [T]: which frames are to be repainted. order [N]: the frame of the footage that each frame of
-    the dubbed film shows. source: the sound. clock: for stages of the painter's own.
+    the dubbed film shows. source: the sound. timer: for stages of the painter's own.
     """
 
-    film: Film
+    film: FrameSource
     track: FaceTrack
     crop: FaceCrop
     visible: NDArray[np.bool_]
     order: NDArray[np.int64]
     source: AudioSource
-    clock: Clock
+    timer: StageTimer
     cache: FaceCache
 
     def crops(self, *wanted: tuple[Iterable[int], int]) -> list[dict[int, NDArray[np.generic]]]:
@@ -105,28 +105,28 @@ class DubContext:
 
         Of the film's dtype. Only for faces that were not kept the film is read, once, no further than to the last.
         """
-        found: list[dict[int, NDArray[np.generic]]] = [{} for _ in wanted]
+        results: list[dict[int, NDArray[np.generic]]] = [{} for _ in wanted]
         missing: dict[int, list[tuple[dict, FaceCrop]]] = defaultdict(list)
-        for made, (frames, size) in zip(found, wanted, strict=True):
+        for crops, (frames, size) in zip(results, wanted, strict=True):
             place = self.crop.resized(size)
             for k in map(int, frames):
                 face = self.cache.crop(k, place)
                 if face is None:
-                    missing[k].append((made, place))
+                    missing[k].append((crops, place))
                 else:
-                    made[k] = face
+                    crops[k] = face
         first = 0
-        for chunk in self.clock.stream(READING, self.film.forwards(_READ) if missing else ()):
+        for chunk in self.timer.stream(READING, self.film.forwards(_READ) if missing else ()):
             for k in missing.keys() & range(first, first + len(chunk)):
-                for made, place in missing[k]:
-                    made[k] = crop_faces(chunk[k - first][None], place.at([k]))[0]
+                for crops, place in missing[k]:
+                    crops[k] = crop_faces(chunk[k - first][None], place.at([k]))[0]
             first += len(chunk)
             if first > max(missing):
                 break
-        return found
+        return results
 
 
-def default_window(device: torch.device, film: Film) -> int:
+def default_window(device: torch.device, film: FrameSource) -> int:
     """Frames of a film that are made at once on a device: `AT_ONCE`, fewer large ones."""
     most = AT_ONCE["cpu" if device.type == "cpu" else "gpu"]
-    return max(1, min(most, _HELD_BYTES // (3 * film.width * film.height)))
+    return max(1, min(most, _WINDOW_BYTES // (3 * film.width * film.height)))

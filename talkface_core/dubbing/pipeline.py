@@ -1,4 +1,4 @@
-"""From a film and a sound to the film that says the sound, as a stream: track, order, align, paint, paste, write.
+"""The dubbing pipeline, as a stream: track, order, align, paint, paste, write.
 
 Whose mouths are painted is a `MouthModel`'s affair (model.py); all else is the same for every system. The film is gone
 through twice: to follow the face, of which landmarks and as many faces as fit into a fixed room are kept, and to make
@@ -21,7 +21,6 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..clock import Clock
 from ..errors import InputError
 from ..faces.align import FaceCrop, align, crop_faces
 from ..faces.choose import FaceChoice
@@ -30,12 +29,13 @@ from ..faces.paste import paste_faces
 from ..faces.solve_pose import warn_of_yaw
 from ..faces.track import FaceTrack, in_sight
 from ..faces.tracking import SMOOTHING, track_faces
-from ..media.playback import Film, frame_order, played
+from ..media.playback import FrameSource, frame_order, iterate_frames
 from ..media.source import AudioSource, FirstSeconds
 from ..media.timebase import frame_count
-from ..media.video import VideoWriter, check_output
+from ..media.video_writer import VideoWriter, check_output
 from ..memory import AdaptiveBatch
 from ..pixels import to_unit
+from ..stage_timer import StageTimer
 from .face_cache import FaceCache
 from .light import Light
 from .model import AT_ONCE, FACES, LIPS, PASTING, READING, WRITING, DubContext, MouthModel, MouthPainter, default_window
@@ -62,7 +62,7 @@ class DubRequest:
     Raises InputError for an unknown rule, a window of no frames, and where there is neither track nor detector.
     """
 
-    film: Film
+    film: FrameSource
     source: AudioSource
     track: FaceTrack | None = None
     detector: Detector | None = None
@@ -95,11 +95,15 @@ class Dubbing:
     """
 
     def __init__(
-        self, model: MouthModel, request: DubRequest, progress: DubProgress | None = None, clock: Clock | None = None
+        self,
+        model: MouthModel,
+        request: DubRequest,
+        progress: DubProgress | None = None,
+        timer: StageTimer | None = None,
     ) -> None:
-        self.model, self.request, self.clock = model, request, clock or Clock()
+        self.model, self.request, self.timer = model, request, timer or StageTimer()
         cache = FaceCache(model.rank)
-        self.track = request.track or _find(request, cache, progress, self.clock)
+        self.track = request.track or _find(request, cache, progress, self.timer)
         self.order = frame_order(len(self.track), request.sounding, request.length)
         self._context = DubContext(
             film=request.film,
@@ -108,7 +112,7 @@ class Dubbing:
             visible=in_sight(self.track).numpy(),
             order=self.order,
             source=request.source,
-            clock=self.clock,
+            timer=self.timer,
             cache=cache,
         )
         self.settings: Mapping[str, Any] = {}
@@ -124,22 +128,22 @@ class Dubbing:
         Frames that do not show the face, and every pixel away from the mouth, are the film's. What a film shows after
         the sound has ended says nothing.
         """
-        request, clock = self.request, self.clock
-        with clock.part(LIPS):
+        request, timer = self.request, self.timer
+        with timer.part(LIPS):
             painter = self.model.begin(self._context)
         self.settings = painter.settings
         paint = AdaptiveBatch(_in_ordinary_light(painter))
         window = request.window or painter.window or default_window(painter.device, request.film)
-        film, done = played(request.film, len(self.track), request.sounding, request.length, window), 0
-        for group in _gathered(clock.stream(READING, film), window):
+        film, done = iterate_frames(request.film, len(self.track), request.sounding, request.length, window), 0
+        for group in _gathered(timer.stream(READING, film), window):
             chunks = []
             for frames in group:
                 chunks.append(self._chunk(done, frames))
                 done += len(frames)
-            with clock.part(LIPS):
-                made = _painted(paint, chunks, painter.device)
-            for chunk, faces in zip(chunks, made, strict=True):
-                with clock.part(PASTING):
+            with timer.part(LIPS):
+                painted = _painted(paint, chunks, painter.device)
+            for chunk, faces in zip(chunks, painted, strict=True):
+                with timer.part(PASTING):
                     pasted = chunk.pasted(faces)
                 yield pasted
 
@@ -159,14 +163,14 @@ class _Chunk:
     place: FaceCrop
 
     @property
-    def shown(self) -> NDArray[np.generic]:
+    def visible(self) -> NDArray[np.generic]:
         return self.frames if len(self.rows) == len(self.frames) else self.frames[self.rows]
 
     def pasted(self, faces: Tensor | None) -> NDArray[np.generic]:
         """The frames with their new faces [k,S,S,3]; None where no frame shows one."""
         if faces is None:
             return self.frames
-        pasted = paste_faces(self.shown, faces, self.place)
+        pasted = paste_faces(self.visible, faces, self.place)
         if len(pasted) == len(self.frames):
             return pasted
         out = self.frames.copy()
@@ -179,11 +183,11 @@ def _painted(paint: AdaptiveBatch, chunks: list[_Chunk], device: torch.device) -
     showing = [chunk for chunk in chunks if len(chunk.rows)]
     if not showing:
         return [None] * len(chunks)
-    cut = torch.from_numpy(np.concatenate([crop_faces(chunk.shown, chunk.place) for chunk in showing])).to(device)
+    cut = torch.from_numpy(np.concatenate([crop_faces(chunk.visible, chunk.place) for chunk in showing])).to(device)
     numbers = torch.from_numpy(np.concatenate([chunk.numbers for chunk in showing]))
     faces = paint(to_unit(rearrange(cut, "n h w c -> n c h w")), numbers)
-    made = iter(rearrange(faces.float(), "n c h w -> n h w c").cpu().split([len(chunk.rows) for chunk in showing]))
-    return [next(made) if len(chunk.rows) else None for chunk in chunks]
+    parts = iter(rearrange(faces.float(), "n c h w -> n h w c").cpu().split([len(chunk.rows) for chunk in showing]))
+    return [next(parts) if len(chunk.rows) else None for chunk in chunks]
 
 
 def _in_ordinary_light(painter: MouthPainter) -> Callable[[Tensor, Tensor], Tensor]:
@@ -196,17 +200,17 @@ def _in_ordinary_light(painter: MouthPainter) -> Callable[[Tensor, Tensor], Tens
 
 def _gathered(chunks: Iterator[NDArray[np.generic]], window: int) -> Iterator[list[NDArray[np.generic]]]:
     """Chunks of frames, as many as make a window together: of large frames only a few are read at once."""
-    held: list[NDArray[np.generic]] = []
+    buffer: list[NDArray[np.generic]] = []
     for chunk in chunks:
         while len(chunk):
-            part = chunk[: window - sum(map(len, held))]
-            held.append(part)
+            part = chunk[: window - sum(map(len, buffer))]
+            buffer.append(part)
             chunk = chunk[len(part) :]
-            if sum(map(len, held)) == window:
-                yield held
-                held = []
-    if held:
-        yield held
+            if sum(map(len, buffer)) == window:
+                yield buffer
+                buffer = []
+    if buffer:
+        yield buffer
 
 
 def dub(model: MouthModel, request: DubRequest, progress: DubProgress | None = None) -> Iterator[NDArray[np.generic]]:
@@ -241,18 +245,18 @@ def dub_to_file(
     Under the rules "stop" and "once" sound that goes on when the film has ended is cut off there.
     """
     check_output(path)
-    film, source, clock = request.film, request.source, Clock()
-    dubbing = Dubbing(model, request, progress, clock)
+    film, source, timer = request.film, request.source, StageTimer()
+    dubbing = Dubbing(model, request, progress, timer)
     if request.length != "bounce":
         source = FirstSeconds(source, len(dubbing.order) / film.fps)
     writing = VideoWriter(path, film.width, film.height, film.fps, source, pixel_aspect=film.pixel_aspect)
     with writing as writer, closing(dubbing.frames()) as chunks:
         for chunk in chunks:
-            with clock.part(WRITING):
+            with timer.part(WRITING):
                 writer.write(chunk)
             if progress is not None:
                 progress(PAINTING, writer.frames, len(dubbing.order), chunk[-1])
-    seconds = {stage: spent for stage, spent in clock.read().items() if spent}
+    seconds = {stage: spent for stage, spent in timer.read().items() if spent}
     return DubResult(
         output=writer.path,
         frames=writer.frames,
@@ -265,7 +269,7 @@ def dub_to_file(
     )
 
 
-def _find(request: DubRequest, cache: FaceCache, progress: DubProgress | None, clock: Clock) -> FaceTrack:
+def _find(request: DubRequest, cache: FaceCache, progress: DubProgress | None, timer: StageTimer) -> FaceTrack:
     """The face that is to speak; warns of a head that turns too far."""
     detector, most = request.detector, request.needed
     if detector is None:
@@ -278,8 +282,8 @@ def _find(request: DubRequest, cache: FaceCache, progress: DubProgress | None, c
 
     # A detector that cannot follow a face takes long for each frame: progress is told more often then.
     window = AT_ONCE["cpu"] if detector.follows else 1
-    with clock.part(FACES):
-        chunks = clock.stream(READING, _first(request.film.forwards(window), most))
+    with timer.part(FACES):
+        chunks = timer.stream(READING, _first(request.film.forwards(window), most))
         track = track_faces(chunks, request.film.fps, detector, request.choice, request.smoothing, observe=observe)
         warn_of_yaw(track)
     return track

@@ -1,4 +1,4 @@
-"""Numbers about pictures and sequences: PSNR, SSIM, flicker, sharpness, correlation, lag.
+"""Metrics of pictures and sequences: PSNR, SSIM, flicker, sharpness, correlation, lag, landmark distance.
 
 Pictures are frames [T,H,W,3], RGB, uint8 or float 0..1, numpy or torch. PSNR and SSIM are torchmetrics' own
 (data range 1; SSIM of Wang et al., 2004, on RGB with an 11 px Gaussian window of sigma 1.5), taken for each frame and

@@ -1,4 +1,4 @@
-"""The measuring instrument: a small net that reads landmarks, mouth and eye opening and head pose off a frame.
+"""The landmark probe: a small net that reads landmarks, mouth and eye opening and head pose off a frame.
 
 Landmarks are soft-argmax positions of heat maps (integral regression, Sun et al., ECCV 2018). The mouth's
 opening is read from the features under the inner lips' own heat maps and from those landmarks, so that it sees the lips
@@ -130,9 +130,9 @@ class LandmarkProbe(nn.Module):
     @staticmethod
     def _under(maps: Tensor, points: Tensor, features: Tensor, part: slice) -> Tensor:
         """Features under the part's heat maps and the part's landmarks around their mean: [B, c + 2n]."""
-        seen = (maps[:, part].mean(1, keepdim=True) @ features).squeeze(1)
+        pooled = (maps[:, part].mean(1, keepdim=True) @ features).squeeze(1)
         own = points[:, part]
-        return torch.cat([seen, 20 * (own - own.mean(1, keepdim=True)).flatten(1)], 1)
+        return torch.cat([pooled, 20 * (own - own.mean(1, keepdim=True)).flatten(1)], 1)
 
     @torch.inference_mode()
     def read(self, frames: ArrayLike | Tensor, batch: int = 50) -> Reading:
@@ -147,9 +147,9 @@ class LandmarkProbe(nn.Module):
                 chunk = F.interpolate(chunk, (self.config.size, self.config.size), mode="area")
             weight = self.heat.weight
             out = self((2 * chunk - 1).to(weight.device, weight.dtype, memory_format=torch.channels_last))
-            found = {name: value.float().cpu().numpy() for name, value in out.items()}
-            found["mouth_open"] = found["mouth_open"].clip(min=0)
-            parts.append(Reading(**found))
+            arrays = {name: value.float().cpu().numpy() for name, value in out.items()}
+            arrays["mouth_open"] = arrays["mouth_open"].clip(min=0)
+            parts.append(Reading(**arrays))
         return Reading.join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The recipe `landmark-probe`: the measuring instrument, trained on the truth of a set's train split alone.
+"""The recipe `landmark-probe`: trains the landmark probe on the truth of a set's train split alone.
 
     python -m talkface_core train landmark-probe --data SET/train --out RUN
 
@@ -139,8 +139,8 @@ class ProbeRecipe(Recipe):
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         chosen = rng.integers(0, len(self._frames), BATCH)
-        made = [augment(self._frames[i], self._truth["landmarks"][i], rng) for i in chosen]
-        pixels, landmarks = (torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True))
+        samples = [augment(self._frames[i], self._truth["landmarks"][i], rng) for i in chosen]
+        pixels, landmarks = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
         truth = {name: torch.from_numpy(self._truth[name][chosen]) for name in READ}
         return {"pixels": rearrange(pixels, "b h w c -> b c h w"), "landmarks": landmarks, **truth}
 
@@ -165,8 +165,8 @@ class ProbeRecipe(Recipe):
 
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8] | None:
         """Four frames side by side with the landmarks that the probe reads, twice as large."""
-        shown = self._frames[np.linspace(0, len(self._frames) - 1, 4).astype(int)]
-        return _drawn(shown, modules[COMPONENT].read(shown).landmarks)
+        pictures = self._frames[np.linspace(0, len(self._frames) - 1, 4).astype(int)]
+        return _drawn(pictures, modules[COMPONENT].read(pictures).landmarks)
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         probe = ema_modules[COMPONENT]
@@ -174,8 +174,8 @@ class ProbeRecipe(Recipe):
         if self._val is not None:
             frames = self._val.frame_cache(probe.config.size, self._cache_dir, quiet=True)
             soft = np.stack([cv2.GaussianBlur(frame, (0, 0), 1.0) for frame in frames])
-            shown = {self._val.name: frames, f"{self._val.name}, blurred by 1 px": soft}
-            measured = {"measured": {name: probe_errors(probe.read(f), self._val) for name, f in shown.items()}}
+            variants = {self._val.name: frames, f"{self._val.name}, blurred by 1 px": soft}
+            measured = {"measured": {name: probe_errors(probe.read(f), self._val) for name, f in variants.items()}}
         save_checkpoint(
             path,
             SYSTEM,

@@ -1,4 +1,4 @@
-"""How good a talking face is: what section by section is asked of a system, from frames and truth alone.
+"""The evaluation of a talking-face system, section by section, from frames and truth alone.
 
 It knows no system: it takes arrays. Every measure stands beside the same measure of the real video, so that the
 instrument's own error is in sight. What each number means is printed with the table (`PROTOCOL`).
@@ -94,12 +94,12 @@ def mouth_measures(reading: Reading, truth: Truth, face: ArrayLike) -> dict[str,
         raise InputError(f"{len(reading)} frames against a truth of {len(truth)}; compare clips of one length.")
     face = np.asarray(face, np.float64)
     true = in_head_frame(truth.landmarks, truth.pose, face)
-    seen = in_head_frame(reading.landmarks, reading.pose, face)
+    predicted = in_head_frame(reading.landmarks, reading.pose, face)
     mean_mouth = np.broadcast_to(face[None, :, :2], true.shape)
     return {
         "correlation": metrics.pearson(reading.mouth_open, truth.mouth_open),
         "lag": float(metrics.mouth_lag(reading.mouth_open, truth.mouth_open)[0]),
-        "error": float(landmark_distance(seen, true).mean()),
+        "error": float(landmark_distance(predicted, true).mean()),
         "baseline": float(landmark_distance(mean_mouth, true).mean()),
         "open_pauses": metrics.open_share(reading.mouth_open, pauses(truth.speech)),
     }
@@ -155,10 +155,10 @@ class Evaluation:
 
     def add_pose(self, yaw: float, generated: ArrayLike | Tensor) -> None:
         """Frames made with the head asked to be turned by `yaw` degrees."""
-        found = float(np.median(self.probe.read(generated).pose[:, 0]))
+        median_yaw = float(np.median(self.probe.read(generated).pose[:, 0]))
         self._asked.append(yaw)
         again = self._asked.count(yaw)
-        self._put("pose", f"{yaw:+g}" + (f" ({again})" if again > 1 else ""), error=abs(found - yaw))
+        self._put("pose", f"{yaw:+g}" + (f" ({again})" if again > 1 else ""), error=abs(median_yaw - yaw))
 
     def report(self, title: str, about: Mapping[str, Any] | None = None) -> Report:
         """The table of all clips so far; sections without a clip are left out. `about`: what was measured, for JSON."""

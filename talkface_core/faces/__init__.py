@@ -1,1 +1,1 @@
-"""Faces in pictures: found, followed, measured, cut out and put back. Knows no system."""
+"""Faces in pictures: detection, tracking, head pose, alignment and pasting. Knows no system."""

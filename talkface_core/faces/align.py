@@ -1,4 +1,4 @@
-"""From a frame to a square crop of the face, and the transform that leads back.
+"""Face alignment: the similarity transform from a frame to a square crop of the face, and the way back.
 
 One similarity transform per frame, fitted on the `STABLE`
 points that neither speech nor a blink moves: the corners of the eyes, the ridge and the base of the nose. So the crop
@@ -107,8 +107,8 @@ def crop_faces(frames: Frames, crop: FaceCrop) -> Frames:
     frame repeats its edge. Raises InputError when the frames are not those of the crop.
     """
     pictures = as_frames(frames, crop.image_size, len(crop))
-    made = [warp(picture, matrix, crop.size) for picture, matrix in zip(pictures, crop.matrices.numpy(), strict=True)]
-    out = np.stack(made) if made else np.zeros((0, crop.size, crop.size, 3), pictures.dtype)
+    crops = [warp(picture, matrix, crop.size) for picture, matrix in zip(pictures, crop.matrices.numpy(), strict=True)]
+    out = np.stack(crops) if crops else np.zeros((0, crop.size, crop.size, 3), pictures.dtype)
     return like(out, frames)
 
 
@@ -141,12 +141,12 @@ def pixel_matrix(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def check_shape(frames: Tensor | NDArray[np.generic], size: tuple[int, int], count: int) -> None:
     """Raises InputError for frames that are not [count, *size, 3]."""
-    found = tuple(frames.shape)
-    if len(found) != 4 or found[3] != 3:
-        raise InputError(f"frames of shape {list(found)}; give RGB frames [frames, height, width, 3].")
-    if found[0] != count or found[1:3] != tuple(size):
+    shape = tuple(frames.shape)
+    if len(shape) != 4 or shape[3] != 3:
+        raise InputError(f"frames of shape {list(shape)}; give RGB frames [frames, height, width, 3].")
+    if shape[0] != count or shape[1:3] != tuple(size):
         raise InputError(
-            f"{found[0]} frames of {found[2]}x{found[1]} px, but the face was tracked in {count} of {size[1]}x{size[0]}"
+            f"{shape[0]} frames of {shape[2]}x{shape[1]} px, but the face was tracked in {count} of {size[1]}x{size[0]}"
             "; give the frames that the face was found in."
         )
 

@@ -1,4 +1,4 @@
-"""Rendered faces made as varied as real ones: other backgrounds, occluders, light, colours, cameras and codecs.
+"""Augmentation of rendered faces: other backgrounds, occluders, light, colours, cameras and codecs.
 
 Everything works on RGB uint8 pictures [H,W,3] and is reproducible from the `numpy.random.Generator` that it is given.
 """
@@ -147,8 +147,8 @@ def _glasses(picture: Picture, points: Points, unit: float, rng: np.random.Gener
             else:
                 cv2.drawContours(picture, [box], 0, paint, thick, cv2.LINE_AA)
             if thick == -1:
-                seen = rng.uniform(0.0, 0.25) if rng.random() < 0.8 else rng.uniform(0.5, 0.95)
-                picture[:] = cv2.addWeighted(picture, seen, before, 1 - seen, 0)
+                opacity = rng.uniform(0.0, 0.25) if rng.random() < 0.8 else rng.uniform(0.5, 0.95)
+                picture[:] = cv2.addWeighted(picture, opacity, before, 1 - opacity, 0)
     bridge = [(eyes[0] + along * wide).astype(int), (eyes[1] - along * wide).astype(int)]
     cv2.line(picture, tuple(map(int, bridge[0])), tuple(map(int, bridge[1])), rim, width, cv2.LINE_AA)
     for eye, ear, sign in ((eyes[0], points[JAW][0], -1), (eyes[1], points[JAW][-1], 1)):

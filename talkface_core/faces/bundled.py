@@ -1,4 +1,4 @@
-"""The bundled detector: finder, then reader twice, the second time on the crop that the first reading asks for."""
+"""The bundled face detector: the detection net, then the landmark net twice, the second time on a refined crop."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ..pixels import to_bytes, to_signed
 from .align import as_frames, warp
 from .face import Detector, Face, best_first
 from .geometry import rotation, turns
-from .net import FaceFinder, FaceNetConfig, FaceReader
-from .square import SYSTEM, Square
+from .net import FaceDetectorNet, FaceNetConfig, LandmarkNet
+from .rotated_box import SYSTEM, RotatedBox
 
 BUNDLED = "face_tiny"
 
@@ -56,7 +56,7 @@ class BundledDetector(Detector):
     name = "bundled"
     follows = True
 
-    def __init__(self, finder: FaceFinder, reader: FaceReader, threshold: float = THRESHOLD) -> None:
+    def __init__(self, finder: FaceDetectorNet, reader: LandmarkNet, threshold: float = THRESHOLD) -> None:
         self.finder, self.reader, self.threshold = finder, reader, threshold
         self._face = reader.face.detach().float().cpu().numpy()
 
@@ -71,12 +71,12 @@ class BundledDetector(Detector):
         first = self._read(chosen, [square for _, square in wanted])
         hopeful = [n for n, reading in enumerate(first) if reading.logit > 0]
         second = self._read([chosen[n] for n in hopeful], [self._square(first[n].landmarks) for n in hopeful])
-        found: list[list[Face]] = [[] for _ in pictures]
+        detections: list[list[Face]] = [[] for _ in pictures]
         for n, reading in zip(hopeful, second, strict=True):
             face = _face(first[n], reading)
             if face.score >= self.threshold:
-                found[owners[n]].append(face)
-        return [best_first(faces) for faces in found]
+                detections[owners[n]].append(face)
+        return [best_first(faces) for faces in detections]
 
     def follow(self, frames: Any, landmarks: Tensor) -> list[Face]:
         """See `Detector.follow`."""
@@ -87,16 +87,16 @@ class BundledDetector(Detector):
         second = self._read(pictures, [self._square(reading.landmarks) for reading in first])
         return [_face(*readings) for readings in zip(first, second, strict=True)]
 
-    def _square(self, landmarks: Tensor | NDArray[np.float64]) -> Square:
-        return Square.of(landmarks, self._face)
+    def _square(self, landmarks: Tensor | NDArray[np.float64]) -> RotatedBox:
+        return RotatedBox.of(landmarks, self._face)
 
     @torch.inference_mode()
-    def _candidates(self, picture: NDArray[np.uint8]) -> list[Square]:
+    def _candidates(self, picture: NDArray[np.uint8]) -> list[RotatedBox]:
         """Squares of what may be faces, the likeliest first."""
         import cv2
 
         height, width = picture.shape[:2]
-        longest, found = max(height, width), []
+        longest, scored = max(height, width), []
         for reach in sorted({min(reach, longest) for reach in REACH}):
             factor = reach / longest
             size = (max(round(width * factor), 1), max(round(height * factor), 1))
@@ -107,16 +107,16 @@ class BundledDetector(Detector):
             heat = out[0].sigmoid()
             peaks = (heat == F.max_pool2d(heat[None, None], 3, 1, 1)[0, 0]) & (heat > _CANDIDATE)
             for row, column in peaks.nonzero().tolist():
-                square = Square.decode(out[1:, row, column].numpy(), column, row).scaled(1 / factor)
-                found.append((float(heat[row, column]), square))
-        kept: list[Square] = []
-        for _, square in sorted(found, key=lambda pair: -pair[0]):
+                square = RotatedBox.decode(out[1:, row, column].numpy(), column, row).scaled(1 / factor)
+                scored.append((float(heat[row, column]), square))
+        kept: list[RotatedBox] = []
+        for _, square in sorted(scored, key=lambda pair: -pair[0]):
             if all(_apart(square, other) for other in kept):
                 kept.append(square)
         return kept[:_MOST]
 
     @torch.inference_mode()
-    def _read(self, pictures: list[NDArray[np.uint8]], squares: list[Square]) -> list[_Reading]:
+    def _read(self, pictures: list[NDArray[np.uint8]], squares: list[RotatedBox]) -> list[_Reading]:
         """What stands in a square of each picture."""
         readings, size = [], self.reader.config.size
         for start in range(0, len(squares), _AT_ONCE):
@@ -142,7 +142,8 @@ class BundledDetector(Detector):
 
 
 COMPONENTS = table(
-    Component("finder", FaceNetConfig, FaceFinder, half=True), Component("reader", FaceNetConfig, FaceReader, half=True)
+    Component("finder", FaceNetConfig, FaceDetectorNet, half=True),
+    Component("reader", FaceNetConfig, LandmarkNet, half=True),
 )
 
 
@@ -167,7 +168,7 @@ def _face(first: _Reading, second: _Reading) -> Face:
     return Face.of(second.landmarks, 1 / (1 + np.exp(-np.clip(logit, -50, 50))), second.pose)
 
 
-def _apart(a: Square, b: Square) -> bool:
+def _apart(a: RotatedBox, b: RotatedBox) -> bool:
     """Whether two squares are of two faces: their centres lie apart, or one is far smaller and off the other's."""
     return float(np.hypot(a.x - b.x, a.y - b.y)) > 0.3 * max(min(a.side, b.side), 0.4 * max(a.side, b.side))
 

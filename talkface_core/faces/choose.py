@@ -1,4 +1,4 @@
-"""Which of several faces is meant."""
+"""The choice of one face among several: the largest, by position, by index, or under a mask."""
 
 from __future__ import annotations
 

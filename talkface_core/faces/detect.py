@@ -1,4 +1,4 @@
-"""Which face detector there is."""
+"""The choice of a face detector by name."""
 
 from __future__ import annotations
 

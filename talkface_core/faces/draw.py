@@ -1,4 +1,4 @@
-"""What was found, drawn on the frames for people to look at."""
+"""Landmarks and crops drawn on frames, for people to look at."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 from .align import FaceCrop, as_frames, like
 from .landmarks import MOUTH
-from .square import Square
+from .rotated_box import RotatedBox
 from .track import FaceTrack
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
 
-SEEN, HELD, LIPS, CROP = (60, 220, 90), (240, 160, 40), (250, 230, 70), (90, 160, 255)
+DETECTED, INTERPOLATED, LIPS, CROP = (60, 220, 90), (240, 160, 40), (250, 230, 70), (90, 160, 255)
 """Colours of landmarks that were found, of those held from other frames, of the lips, and of the crop's square."""
 
 
@@ -31,7 +31,7 @@ def draw_track(frames: Frames, track: FaceTrack, crop: FaceCrop | None = None) -
     for k, picture in enumerate(out):
         radius = max(round(heights[k] / 110), 1)
         for number, (x, y) in enumerate(track.landmarks[k].tolist()):
-            colour = (LIPS if number >= MOUTH.start else SEEN) if track.valid[k] else HELD
+            colour = (LIPS if number >= MOUTH.start else DETECTED) if track.valid[k] else INTERPOLATED
             # OpenCV counts from the first pixel's centre.
             at = (round(16 * (x - 0.5)), round(16 * (y - 0.5)))
             cv2.circle(picture, at, radius * 16, [c * unit for c in colour], -1, cv2.LINE_AA, 4)
@@ -43,10 +43,10 @@ def draw_track(frames: Frames, track: FaceTrack, crop: FaceCrop | None = None) -
 
 def _corners(crop: FaceCrop) -> NDArray[np.float64]:
     """The corners of each frame's crop in the frame [T,4,2]."""
-    found = []
+    corners = []
     for matrix in crop.matrices.double().numpy():
         scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
         centre = np.linalg.solve(matrix[:, :2], crop.size / 2 - matrix[:, 2])
         turn = float(np.arctan2(matrix[1, 0], matrix[0, 0]))
-        found.append(Square(float(centre[0]), float(centre[1]), crop.size / scale, turn).corners())
-    return np.stack(found)
+        corners.append(RotatedBox(float(centre[0]), float(centre[1]), crop.size / scale, turn).corners())
+    return np.stack(corners)

@@ -1,4 +1,4 @@
-"""One face in one frame, and what every detector of faces offers, whatever it is made of."""
+"""The record of a detected face, and the interface of face detectors."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Detector(ABC):
         """
         points = torch.as_tensor(landmarks, dtype=torch.float32)
         places = [Face.of(p, 0.0) for p in points.expand(len(frames), *points.shape[-2:])]
-        found = []
+        followed = []
         for place, faces in zip(places, self.detect(frames), strict=True):
             near = max(faces, key=lambda face: overlap(face.box, place.box), default=place)
-            found.append(near if overlap(near.box, place.box) > 0 else place)
-        return found
+            followed.append(near if overlap(near.box, place.box) > 0 else place)
+        return followed
 
 
 def overlap(a: Tensor, b: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""The detector made of the library face-alignment (Bulat and Tzimiropoulos, ICCV 2017): S3FD boxes, 2D-FAN points.
+"""The face detector of the library face-alignment (Bulat and Tzimiropoulos, ICCV 2017): S3FD boxes, 2D-FAN points.
 
 The library fetches its weights into torch.hub's folder when it first needs them; here it may only do so when that was
 allowed. Its points count from the picture's corner, as ours do.

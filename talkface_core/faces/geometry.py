@@ -1,4 +1,4 @@
-"""Landmarks moved, turned and compared: similarities in the picture, rotations of the head, and the head's own frame.
+"""Geometry of landmarks: similarities in the picture, rotations of the head, and the head's own frame.
 
 A frame's 68 points are a scaled parallel projection of the head: p = s R[:2] (X, Y, Z) + t. With the rotation R known,
 the rigid points (corners of the eyes, nose) give s and t, and with each point's mean depth Z its place (X, Y) follows
@@ -124,8 +124,8 @@ def in_head_frame(landmarks: ArrayLike, pose: ArrayLike, face: ArrayLike) -> NDA
     points = points - points[:, STABLE].mean(1, keepdims=True)
     rigid = face[list(STABLE)]
     rigid = rigid - rigid.mean(0)
-    shown = einsum(turn[:, :2], rigid, "t i j, p j -> t p i")
-    scale = (points[:, STABLE] * shown).sum((1, 2)) / (shown**2).sum((1, 2))
+    projected = einsum(turn[:, :2], rigid, "t i j, p j -> t p i")
+    scale = (points[:, STABLE] * projected).sum((1, 2)) / (projected**2).sum((1, 2))
     flat = points / scale[:, None, None] - turn[:, None, :2, 2] * face[None, :, 2:]
     back = np.linalg.inv(turn[:, :2, :2])
     return align_points(einsum(back, flat, "t i j, t p j -> t p i"), face[:, :2])

@@ -35,7 +35,7 @@ class HeadPose:
     degrees: Tensor
 
     @classmethod
-    def held(cls, yaw: float, pitch: float, roll: float) -> HeadPose:
+    def constant(cls, yaw: float, pitch: float, roll: float) -> HeadPose:
         """One pose for all time. Raises InputError for NaN or angles outside -90..90 degrees."""
         return cls.from_keys([(0.0, yaw, pitch, roll)], "pose")
 

@@ -1,8 +1,8 @@
-"""The bundled face net: a finder that sees where faces are, and a reader that sees what one of them does.
+"""The networks of the bundled face detector: one finds faces, one reads landmarks, score and pose off a crop.
 
 Finder: fully convolutional, a map of face centres with size and turn at each (Zhou et al., "Objects as Points", 2019).
 Reader: a crop that is upright by the finder's word -> 68 landmarks as soft-argmax of heat maps (integral regression,
-Sun et al., ECCV 2018), a score and the head's pose. Both work on a square around the face that `FaceReader.face`
+Sun et al., ECCV 2018), a score and the head's pose. Both work on a square around the face that `LandmarkNet.face`
 defines: the mean face in that square. Sizes are small enough to be bundled and to run on a CPU.
 """
 
@@ -64,7 +64,7 @@ class Residual(nn.Module):
         return x + self.b(F.silu(self.a(F.silu(x))))
 
 
-class FaceFinder(nn.Module):
+class FaceDetectorNet(nn.Module):
     """Pictures [B,3,H,W] in -1..1, sides multiples of 64 -> [B,6,H/8,W/8], for each cell:
 
     the logit of a face's centre lying in it; the centre's place from the cell's middle, in cells (x, y); the side of
@@ -96,7 +96,7 @@ class FaceFinder(nn.Module):
         return self.out(F.silu(self.join(F.silu(x))))
 
 
-class FaceReader(nn.Module):
+class LandmarkNet(nn.Module):
     """Crops [B,3,128,128] in -1..1 -> a dict: landmarks [B,68,2] as shares of the crop, score [B] (logit of a face
     being there), pose [B,3] (yaw, pitch, roll in the crop, degrees).
 
@@ -117,7 +117,7 @@ class FaceReader(nn.Module):
         self.middle = Residual(b, operations)
         self.down2 = conv(b, c, 3, stride=2, padding=1)
         self.coarse1 = Residual(c, operations)
-        self.mix = linear(cells, cells)  # each part of the face hears of all others (Tolstikhin et al., 2021)
+        self.mix = linear(cells, cells)  # mixes all cells of the map (Tolstikhin et al., 2021)
         self.coarse2 = Residual(c, operations)
         self.up2, self.up1 = conv(c, b, 1), conv(b, a, 1)
         self.join = conv(a, a, 3, padding=1)
@@ -136,16 +136,16 @@ class FaceReader(nn.Module):
         middle = middle + F.interpolate(self.up2(F.silu(coarse)), scale_factor=2.0)
         fine = fine + F.interpolate(self.up1(F.silu(middle)), scale_factor=2.0)
         heat = self.heat(F.silu(self.join(F.silu(fine))))
-        seen = F.silu(coarse).mean((2, 3))
+        pooled = F.silu(coarse).mean((2, 3))
         with torch.autocast(x.device.type, enabled=False):
             points, maps = soft_argmax(heat.float())
             width = spread(maps, points)
-        shape = (points - points.mean(1, keepdim=True)).flatten(1).to(seen.dtype)
+        shape = (points - points.mean(1, keepdim=True)).flatten(1).to(pooled.dtype)
         return {
             "landmarks": points,
             # Where no face is, the maps have no peaks: that holds for pictures of any kind.
-            "score": self.verdict(torch.cat([seen, width.detach().to(seen.dtype)], 1)).squeeze(1).float(),
-            "pose": POSE_UNIT * self.pose(torch.cat([seen, 5 * shape], 1)).float(),
+            "score": self.verdict(torch.cat([pooled, width.detach().to(pooled.dtype)], 1)).squeeze(1).float(),
+            "pose": POSE_UNIT * self.pose(torch.cat([pooled, 5 * shape], 1)).float(),
         }
 
 

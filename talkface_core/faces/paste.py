@@ -1,4 +1,4 @@
-"""A face put back into its frame: a feathered mask over mouth and jaw, its colour matched, all else left bit for bit.
+"""Pastes a face back into its frame: a feathered mask over mouth and jaw, colour matched, all else bit for bit.
 
 A crop is often smaller than the face in the frame. So that what was not changed does not get soft, the detail that the
 crop could not hold is given back wherever the face that is pasted equals the one that was cut out.
@@ -26,7 +26,7 @@ FEATHER = 0.06
 _GROW = 1.08  # the mask reaches beyond the jaw, since a mouth that opens wider lowers the chin
 _SAME = 3 / 255  # difference below which a pixel counts as unchanged
 _OUTLIER = 0.06  # difference in the band that no light explains
-_STIFF = 0.05  # weight that keeps the colour's slope down where the band says little
+_STIFF = 0.05  # ridge weight: keeps the slope of the colour low where the band has little texture
 
 
 def mouth_mask(crop: FaceCrop, feather: float = FEATHER) -> Tensor:
@@ -73,11 +73,11 @@ def paste_faces(
     """
     pictures = as_frames(frames, crop.image_size, len(crop))
     side = int(faces.shape[1])
-    made = as_frames(faces, (side, side), len(crop))
+    patches = as_frames(faces, (side, side), len(crop))
     masks = _masks(mask, crop, side)
     place = crop.resized(side)
     out = np.array(pictures)
-    for frame, face, weight, matrix in zip(out, made, masks, place.matrices.numpy(), strict=True):
+    for frame, face, weight, matrix in zip(out, patches, masks, place.matrices.numpy(), strict=True):
         _paste(frame, to_unit(face), weight, matrix, match_colour)
     return like(out, frames)
 

@@ -1,4 +1,4 @@
-"""Where the faces of a training sample lie in their crops: a small move, turn, scaling or mirroring of all its frames.
+"""Geometric augmentation of aligned faces: a small move, turn, scaling or mirroring of all frames of a sample.
 
 As the alignment of an imperfect landmark detector would leave them.
 """

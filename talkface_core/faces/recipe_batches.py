@@ -1,4 +1,4 @@
-"""What the face net is trained on: crops for the reader; for the finder, pictures made of faces and textures."""
+"""Training batches of the face nets: crops for the landmark net; pictures made of faces and textures to detect in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .geometry import fit_similarity, rotation, transform, turns
 from .landmarks import LEFT_EYE, RIGHT_EYE, mirror
 from .net import STRIDE, UNIT
 from .recipe_data import FacePictures
-from .square import Square
+from .rotated_box import RotatedBox
 
 CANVAS = 256
 """Side of the finder's pictures, pixels."""
@@ -67,7 +67,7 @@ class FaceSamples:
         elif not there and kind < 0.62:
             jitter["turn"] = rng.uniform(110, 250)
         stretch = np.exp(rng.normal(0, 0.06, 2)) if rng.random() < 0.5 else np.ones(2)
-        square = Square.of(points * stretch.astype(np.float32), self._face)
+        square = RotatedBox.of(points * stretch.astype(np.float32), self._face)
         matrix, angle = square.moved(**jitter).matrix(size)
         matrix[:, :2] *= stretch
         moved = cv2.warpAffine(
@@ -85,8 +85,8 @@ class FaceSamples:
         if not there and kind >= 0.85:
             crop = shuffled(crop, rng)
         crop = photograph(crop, rng, HEIGHT * size * jitter["scale"])
-        found = (points @ matrix[:, :2].T + matrix[:, 2]) / size
-        return crop, found.astype(np.float32), turns(turn, angle).astype(np.float32), np.float32(there)
+        landmarks = (points @ matrix[:, :2].T + matrix[:, 2]) / size
+        return crop, landmarks.astype(np.float32), turns(turn, angle).astype(np.float32), np.float32(there)
 
     def canvas(
         self, rng: np.random.Generator
@@ -127,13 +127,13 @@ class FaceSamples:
         part = self._texture(rng)[y : y + side, x : x + side]
         return cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR)
 
-    def _paste(self, canvas: Picture, rng: np.random.Generator, squares: list[Square], wrong: bool = False) -> None:
+    def _paste(self, canvas: Picture, rng: np.random.Generator, squares: list[RotatedBox], wrong: bool = False) -> None:
         """Put one face on the canvas where no other is, and note its square; or pieces of one, noting nothing."""
         rgba, points, _, masked = self._face_of(rng)
         side = float(np.exp(rng.uniform(np.log(26), np.log(340))))
         lean = rng.normal(0, 10) if rng.random() < 0.65 else rng.uniform(-48, 48)
         edge = 0.25 * side if side < CANVAS else 0.3 * CANVAS
-        there = Square(*rng.uniform(edge, CANVAS - edge, 2), side, float(np.radians(lean)))
+        there = RotatedBox(*rng.uniform(edge, CANVAS - edge, 2), side, float(np.radians(lean)))
         if any(np.hypot(there.x - s.x, there.y - s.y) < 0.45 * (there.side + s.side) for s in squares):
             return
         kind = rng.choice(["shuffled", "part", "reversed"]) if wrong else ""
@@ -145,7 +145,7 @@ class FaceSamples:
         elif kind == "reversed":
             there = replace(there, turn=there.turn + np.pi)
         stretch = np.exp(rng.normal(0, 0.05, 2)) if rng.random() < 0.5 else np.ones(2)
-        here = Square.of(points * stretch.astype(np.float32), self._face)
+        here = RotatedBox.of(points * stretch.astype(np.float32), self._face)
         matrix = there.from_square(here)
         matrix[:, :2] *= stretch
         if not masked or rng.random() < 0.25:
@@ -163,9 +163,9 @@ class FaceSamples:
         if kind == "part":
             # A window that shows an eye, an ear or a collar, never a face.
             low, window = rng.integers(0, CANVAS - 32, 2), rng.integers(16, 90, 2).clip(max=side / 4).astype(int)
-            seen = np.zeros_like(moved[..., 3])
-            seen[low[1] : low[1] + window[1], low[0] : low[0] + window[0]] = 255
-            moved[..., 3] = cv2.min(moved[..., 3], cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.5, 6)))
+            window_mask = np.zeros_like(moved[..., 3])
+            window_mask[low[1] : low[1] + window[1], low[0] : low[0] + window[0]] = 255
+            moved[..., 3] = cv2.min(moved[..., 3], cv2.GaussianBlur(window_mask, (0, 0), rng.uniform(0.5, 6)))
         canvas[:] = over(moved, canvas)
         if not wrong:
             squares.append(there)
@@ -212,7 +212,7 @@ def shuffled(picture: Picture, rng: np.random.Generator) -> Picture:
 
 
 def finder_targets(
-    squares: list[Square], cells: int
+    squares: list[RotatedBox], cells: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Heat map [h,w] (1 in a face's cell, falling around it), targets [5,h,w] and where these count [h,w]."""
     heat, sure = np.zeros((cells, cells), np.float32), np.zeros((cells, cells), np.float32)

@@ -1,4 +1,4 @@
-"""Pictures of rendered people with their truth, as the face net is trained on: frames of clips, and stills.
+"""Training data of the face nets: pictures of rendered people with their truth, from clips and stills.
 
 A folder holds `<name>.npz` beside `<name>.mp4` or `<name>.jpg`; the npz has `landmarks` [T,68,2] (pixels), `pose` [T,3]
 (degrees) and perhaps `mask` [T,H,W] (uint8, 255 where the person covers the background).
@@ -50,7 +50,7 @@ class FacePictures:
         The pictures are decoded once, into one file per folder in `cache_dir`.
         """
         folders = training_folders(Path(folder).absolute())
-        parts = [_read(found, Path(cache_dir), size, quiet) for found in folders]
+        parts = [_read(source, Path(cache_dir), size, quiet) for source in folders]
         stores, landmarks, pose, masked = zip(*parts, strict=True)
         names = np.concatenate([np.full(len(p), set_name(f)) for f, p in zip(folders, stores, strict=True)])
         name = ", ".join(sorted(f"{set_name(f)}/{f.name}" for f in folders))
@@ -111,14 +111,14 @@ def _truth(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def training_folders(folder: Path) -> list[Path]:
     """The folders with truth that `folder` stands for."""
-    for found in (
+    for candidates in (
         [folder],
         [folder / "train"],
         sorted(child / "train" for child in folder.iterdir()) if folder.is_dir() else [],
     ):
-        held = [f for f in found if any(f.glob("*.npz"))]
-        if held:
-            return held
+        usable = [f for f in candidates if any(f.glob("*.npz"))]
+        if usable:
+            return usable
     raise InputError(
         f"{folder}: no .npz with the truth of a face in it, its train folder or its folders' train folders."
     )

@@ -1,4 +1,4 @@
-"""The recipe `faces`: the bundled finder and reader, trained together on rendered people alone.
+"""The recipe `faces`: trains the bundled detection and landmark nets together, on rendered people alone.
 
     python -m talkface_core train faces --data SET --out RUN
 
@@ -28,10 +28,10 @@ from ..training.arguments import add_compile
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from .landmarks import EYES, INNER_LIPS, JAW, POINTS
-from .net import FaceFinder, FaceNetConfig, FaceReader
+from .net import FaceDetectorNet, FaceNetConfig, LandmarkNet
 from .recipe_batches import FaceSamples, mean_crop
 from .recipe_data import FacePictures
-from .square import SYSTEM, Square
+from .rotated_box import SYSTEM, RotatedBox
 
 CROPS, CANVASES = 24, 6
 STEPS = 6000
@@ -48,13 +48,13 @@ TRAIN = TrainConfig(
 
 
 class FaceRecipe(Recipe):
-    """Train a `FaceFinder` and a `FaceReader` on `FacePictures`."""
+    """Train a `FaceDetectorNet` and a `LandmarkNet` on `FacePictures`."""
 
     name = SYSTEM
 
     def __init__(self, pictures: FacePictures, config: FaceNetConfig | None = None, compile: bool = False) -> None:
         self._net = config or FaceNetConfig()
-        reader, finder = FaceReader(self._net), FaceFinder(self._net)
+        reader, finder = LandmarkNet(self._net), FaceDetectorNet(self._net)
         reader.face.copy_(mean_crop(pictures.landmarks, pictures.pose))
         self.data = pictures.name
         self.config: Mapping[str, Any] = {"net": self._net.to_dict(), "crops": CROPS, "canvases": CANVASES}
@@ -85,12 +85,12 @@ class FaceRecipe(Recipe):
         crops = [self._samples.crop(rng) for _ in range(CROPS)]
         canvases = [self._samples.canvas(rng) for _ in range(CANVASES)]
         names = ("crops", "landmarks", "pose", "there")
-        made = {
+        tensors = {
             name: torch.from_numpy(np.stack(part)) for name, part in zip(names, zip(*crops, strict=True), strict=True)
         }
         names = ("canvases", "heat", "targets", "sure")
-        made |= {n: torch.from_numpy(np.stack(p)) for n, p in zip(names, zip(*canvases, strict=True), strict=True)}
-        return made
+        tensors |= {n: torch.from_numpy(np.stack(p)) for n, p in zip(names, zip(*canvases, strict=True), strict=True)}
+        return tensors
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Pixels of the crop, degrees, and what a face is; then CenterNet's focal loss and the places' errors."""
@@ -101,10 +101,10 @@ class FaceRecipe(Recipe):
         points = ((pixels + 0.04).sqrt() * inside).sum() / inside.sum().clamp(min=1)
         pose = ((out["pose"] - batch["pose"]).abs().mean(1) * there).sum() / there.sum().clamp(min=1)
         score = F.binary_cross_entropy_with_logits(out["score"], there)
-        found = self._finder(as_input(batch["canvases"])).float()
-        heat = focal(found[:, 0], batch["heat"])
+        prediction = self._finder(as_input(batch["canvases"])).float()
+        heat = focal(prediction[:, 0], batch["heat"])
         sure = batch["sure"]
-        off = ((found[:, 1:] - batch["targets"]).abs() * sure[:, None]).sum((0, 2, 3)) / sure.sum().clamp(min=1)
+        off = ((prediction[:, 1:] - batch["targets"]).abs() * sure[:, None]).sum((0, 2, 3)) / sure.sum().clamp(min=1)
         place = 0.5 * off[:2].sum() + off[2] + off[3:].sum()
         total = points + 0.2 * pose + 2 * score + 2 * heat + place
         return {"loss": total, "points": points, "pose": pose, "score": score, "heat": heat, "place": place}
@@ -114,9 +114,11 @@ class FaceRecipe(Recipe):
         rng = np.random.default_rng(7)
         batch = self.batch(0, rng)
         crops, device = batch["crops"][:18], next(modules["reader"].parameters()).device
-        found = modules["reader"](as_input(crops.to(device)))["landmarks"].float().cpu()
+        predictions = modules["reader"](as_input(crops.to(device)))["landmarks"].float().cpu()
         panels = []
-        for crop, points, truth, there in zip(crops, found, batch["landmarks"][:18], batch["there"][:18], strict=True):
+        for crop, points, truth, there in zip(
+            crops, predictions, batch["landmarks"][:18], batch["there"][:18], strict=True
+        ):
             panel = cv2.resize(crop.numpy(), (256, 256), interpolation=cv2.INTER_LINEAR)
             for group, paint in ((truth, (255, 0, 0)), (points, (0, 255, 0))):
                 for x, y in group.numpy() * 256 if there else []:
@@ -129,7 +131,7 @@ class FaceRecipe(Recipe):
             heat = out[0].sigmoid()
             peaks = (heat == F.max_pool2d(heat[None, None], 3, 1, 1)[0, 0]) & (heat > 0.4)
             for row, column in peaks.nonzero().tolist():
-                square = Square.decode(out[1:, row, column].numpy(), column, row)
+                square = RotatedBox.decode(out[1:, row, column].numpy(), column, row)
                 cv2.polylines(panel, [square.corners().astype(np.int32)], True, (0, 255, 0), 1)
             panels.append(panel)
         panels += [np.zeros_like(panels[0])] * (-len(panels) % 8)

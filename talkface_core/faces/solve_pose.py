@@ -47,17 +47,17 @@ def solve(points: NDArray[np.float64], size: tuple[int, int] | None = None) -> N
     # OpenCV sets an environment variable when imported, which a host must not see.
     import cv2
 
-    shown, face = points[list(RIGID)], GENERIC_FACE[list(RIGID)]
-    middle = shown.mean(0) if size is None else np.array([size[1], size[0]]) / 2
-    spread = np.square(shown - shown.mean(0)).sum() / np.square((face - face.mean(0))[:, :2]).sum()
+    image_points, face = points[list(RIGID)], GENERIC_FACE[list(RIGID)]
+    middle = image_points.mean(0) if size is None else np.array([size[1], size[0]]) / 2
+    spread = np.square(image_points - image_points.mean(0)).sum() / np.square((face - face.mean(0))[:, :2]).sum()
     least = 0.0 if size is None else WIDEST * max(size)
     focal, turn, shift = max(DISTANCE * np.sqrt(spread), least, 1e-6), np.zeros(3), np.zeros(3)
     for _ in range(3):
         camera = np.array([[focal, 0, 0], [0, focal, 0], [0, 0, 1.0]])
-        _, turn, shift = cv2.solvePnP(face, shown - middle, camera, None, flags=cv2.SOLVEPNP_SQPNP)
+        _, turn, shift = cv2.solvePnP(face, image_points - middle, camera, None, flags=cv2.SOLVEPNP_SQPNP)
         # A turned face looks smaller than it is; a longer lens then brings the camera back to its distance.
         focal = max(focal * DISTANCE / max(float(shift[2, 0]), 1.0), least)
-    turn, _ = cv2.solvePnPRefineLM(face, shown - middle, camera, None, turn, shift)
+    turn, _ = cv2.solvePnPRefineLM(face, image_points - middle, camera, None, turn, shift)
     # OpenCV looks along +z with y down; ours has y up and z towards the camera.
     return turns(np.diag([1.0, -1.0, -1.0]) @ cv2.Rodrigues(turn)[0], 0.0)
 

@@ -1,4 +1,4 @@
-"""One face over time: 68 landmarks per frame, where they were seen, and what to do where they were not.
+"""Face tracks: 68 landmarks per frame, where they were detected, interpolation where they were not, smoothing.
 
 Landmarks are in the order of iBUG 300-W (Sagonas et al., 2016), in pixels of the frame; (0, 0) is the top-left corner
 of the picture, so the centre of the first pixel is (0.5, 0.5).
@@ -72,7 +72,7 @@ class FaceTrack:
         return len(self.landmarks)
 
     @property
-    def held(self) -> int:
+    def interpolated(self) -> int:
         """Number of frames whose landmarks are held from their neighbours."""
         return int((~self.valid).sum())
 
@@ -108,17 +108,17 @@ def in_sight(track: FaceTrack, bridged: float = BRIDGED) -> Tensor:
 
     Behind a hand or in a scene without the face none is to be painted.
     """
-    seen = track.valid.clone()
+    visible = track.valid.clone()
     longest = int(bridged * track.fps)
     for scene in track.scenes:
-        own = seen[scene]  # a view
+        own = visible[scene]  # a view
         if not own.any():
             continue
         known = [-1, *own.nonzero().flatten().tolist(), len(own)]
         for before, after in pairwise(known):
             if after - before - 1 <= longest:
                 own[before + 1 : after] = True
-    return seen
+    return visible
 
 
 def fill(landmarks: Tensor, valid: Tensor, size: tuple[int, int], fps: Rate, cuts: Sequence[int] = ()) -> FaceTrack:

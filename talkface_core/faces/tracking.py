@@ -1,4 +1,4 @@
-"""One face followed through a video of any length: frames pass by in chunks, only landmarks are kept."""
+"""Tracks one face through a video of any length: frames pass by in chunks, only landmarks are kept."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class _Tracker:
         self.landmarks: list[Tensor] = []
         self.valid: list[bool] = []
         self.cuts: list[int] = []
-        self.is_cut = CutFinder()
+        self.is_cut = CutDetector()
         self.last: Face | None = None
         self.missing = 0
         self.most = 0  # faces seen in one frame
@@ -131,12 +131,12 @@ class _Tracker:
         faces = self.detector.detect(frame)[0]
         self.most = max(self.most, len(faces))
         if self.last is None or self.missing >= self.patience:
-            found = self.choice.of(faces)
+            best = self.choice.of(faces)
         else:
-            found = max(faces, key=lambda face: overlap(face.box, self.last.box), default=None)
-            if found is not None and overlap(found.box, self.last.box) < _SAME:
-                found = None
-        self.note(found)
+            best = max(faces, key=lambda face: overlap(face.box, self.last.box), default=None)
+            if best is not None and overlap(best.box, self.last.box) < _SAME:
+                best = None
+        self.note(best)
 
     def note(self, face: Face | None) -> None:
         self.valid.append(face is not None)
@@ -148,30 +148,30 @@ class _Tracker:
         """All frames together, gaps filled."""
         if self.size is None or not self.valid:
             raise InputError("no frames to find a face in; the video is empty.")
-        found, total, least = sum(self.valid), len(self.valid), self.detector.threshold
-        if not found and self.most:
+        detected, total, least = sum(self.valid), len(self.valid), self.detector.threshold
+        if not detected and self.most:
             raise InputError(
                 f"face {self.choice.index} from the left is asked for, but no frame shows more than {self.most}; "
                 f"choose 0 to {self.most - 1}, or lower the threshold."
             )
-        if not found:
+        if not detected:
             where = "the picture" if total == 1 else f"any of {total} frames"
             raise InputError(
                 f"no face in {where} of {self.size[1]}x{self.size[0]} px scores {least:g} or more (detector "
                 f"{self.detector.name}); use one with a face at least 40 px high that looks towards the camera, crop "
                 "closer, turn it upright, or lower the threshold."
             )
-        if found < total:
+        if detected < total:
             log.warning(
                 "%d of %d frames show no face that scores %g; their landmarks are held from their neighbours",
-                total - found,
+                total - detected,
                 total,
                 least,
             )
         return fill(torch.stack(self.landmarks), torch.tensor(self.valid), self.size, fps, self.cuts)
 
 
-class CutFinder:
+class CutDetector:
     """Call it with each frame [H,W,3] (uint8 or float 0..1) in turn: True where a new scene begins."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class CutFinder:
         self._lately: deque[float] = deque(maxlen=_MEMORY)
 
     def __call__(self, frame: NDArray[np.generic]) -> bool:
-        small = thumbnail(frame)
+        small = block_means(frame)
         if self._last is None:
             self._last = small
             return False
@@ -194,7 +194,7 @@ class CutFinder:
         return cut
 
 
-def thumbnail(frame: NDArray[np.generic]) -> NDArray[np.float32]:
+def block_means(frame: NDArray[np.generic]) -> NDArray[np.float32]:
     """A frame as 18 x 32 means of its parts, float32 0..1."""
     # OpenCV sets an environment variable when imported, which a host must not see.
     import cv2

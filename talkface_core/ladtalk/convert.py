@@ -1,4 +1,4 @@
-"""From the public Wav2Lip and expert checkpoints to ours.
+"""Converts the public Wav2Lip and expert checkpoints to ours.
 
 Source: github.com/Rudrabha/Wav2Lip (Prajwal et al. 2020), files such as wav2lip.pth, wav2lip_gan.pth and
 lipsync_expert.pth. Their licence is for personal, research and other non-commercial use only, and what is made with
@@ -132,10 +132,10 @@ def _renamed(path: Path, state: Mapping[str, Tensor], module: nn.Module) -> dict
 
 
 def _renamed_key(key: str) -> str | None:
-    found = _UNIT.match(key)
-    if found is None:
+    match = _UNIT.match(key)
+    if match is None:
         return None
-    room, rest = found.groups()
+    room, rest = match.groups()
     if room == "output_block":
         # A unit, then the convolution that makes pixels.
         place, _, rest = rest.partition(".")

@@ -1,4 +1,4 @@
-"""Crops as Wav2Lip would hand them on: the mouth's half, or all of it, through few lines and soft (ours; see the card).
+"""Degrades crops to what Wav2Lip hands on: few lines, soft, all of it or the mouth's half (ours; see the card).
 
 LaDTalk trains on sharp frames alone (v3). Whether soft ones help an encoder that people share is a matter of measuring:
 recipe_sovqae.py has the share of soft inputs as a setting.
@@ -16,7 +16,7 @@ WAV2LIP_LINES = 96 / 256
 
 
 @dataclass(frozen=True)
-class Softness:
+class Degradation:
     """What one crop goes through: `lines` per line of the crop, a blur of `sigma` px of the small picture before it
     grows again, cubic or linear, and the row (share of the height) below which it holds, 0 for the whole crop."""
 
@@ -26,7 +26,7 @@ class Softness:
     below: float = 0.0
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Softness:
+    def draw(cls, rng: np.random.Generator) -> Degradation:
         """Around what Wav2Lip does: sharper and softer, half of the crops from some row downwards only."""
         return cls(
             lines=WAV2LIP_LINES * float(rng.uniform(0.75, 1.2)),
@@ -36,19 +36,19 @@ class Softness:
         )
 
 
-def soften(crop: NDArray[np.uint8], softness: Softness) -> NDArray[np.uint8]:
+def degrade(crop: NDArray[np.uint8], degradation: Degradation) -> NDArray[np.uint8]:
     """A crop [S, S, 3] uint8 as it comes out of few lines."""
     # OpenCV sets an environment variable when imported, which a host must not see.
     import cv2
 
     size = crop.shape[0]
-    few = max(4, round(size * softness.lines))
+    few = max(4, round(size * degradation.lines))
     small = cv2.resize(crop, (few, few), interpolation=cv2.INTER_AREA)
-    if softness.sigma > 0.1:
-        small = cv2.GaussianBlur(small, (0, 0), softness.sigma)
-    soft = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC if softness.cubic else cv2.INTER_LINEAR)
-    if not softness.below:
+    if degradation.sigma > 0.1:
+        small = cv2.GaussianBlur(small, (0, 0), degradation.sigma)
+    soft = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC if degradation.cubic else cv2.INTER_LINEAR)
+    if not degradation.below:
         return soft
     # Feathered over a twelfth of the crop, as a pasted mouth is.
-    share = np.clip((np.linspace(0, 1, size) - softness.below) * 12 + 0.5, 0, 1)[:, None, None]
+    share = np.clip((np.linspace(0, 1, size) - degradation.below) * 12 + 0.5, 0, 1)[:, None, None]
     return (crop + share * (soft.astype(np.float64) - crop) + 0.5).astype(np.uint8)

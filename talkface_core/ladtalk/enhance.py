@@ -1,4 +1,4 @@
-"""SOVQAE on any footage: soft faces in, their texture restored, with a report on how firmly the codes stand (LaDTalk).
+"""Restores the texture of soft faces in any footage with the SOVQAE, and reports how firmly codes stand (LaDTalk).
 
 The encoder's nearest codes are all that happens; no other network, nothing that looks from frame to frame. A guard
 measures whether the mouth kept its shape: texture may change here, speech may not.
@@ -27,7 +27,7 @@ from ..memory import AdaptiveBatch
 from ..pixels import as_unit_tensor, to_bytes
 from .bands import sharpest
 from .robustness import Check, go_on
-from .robustness_report import RobustnessReport, look
+from .robustness_report import RobustnessReport, build_robustness_report
 from .sovqae import SOVQAE
 
 log = logging.getLogger(__name__)
@@ -73,24 +73,28 @@ def enhance(
         )
     out = frames.clone() if isinstance(frames, Tensor) else frames.copy()
     chosen = sorted({round(k) for k in np.linspace(0, len(frames) - 1, look_at).tolist()}) if look_at else []
-    shown, moved = [], []
+    samples, moved = [], []
     # The pair of `restore` as one tensor, for a batch that may have to be split.
     restored = AdaptiveBatch(lambda faces: torch.stack(restore(model, faces, strength), 1))
     for start in range(0, len(frames), window):
         part = slice(start, start + window)
         now = None if crop is None else crop.part(start, start + window)
         faces = frames[part] if now is None else crop_faces(frames[part], now)
-        seen, made = restored(faces).unbind(1)
-        shown += [seen[k - start] for k in chosen if start <= k < start + len(seen)]
+        inputs, outputs = restored(faces).unbind(1)
+        samples += [inputs[k - start] for k in chosen if start <= k < start + len(inputs)]
         if strength:
-            done = _back(frames[part], seen, made) if now is None else _pasted(model, frames[part], made, now, region)
+            done = (
+                _back(frames[part], inputs, outputs)
+                if now is None
+                else _pasted(model, frames[part], outputs, now, region)
+            )
             out[part] = done if mask is None else _masked(frames[part], done, mask, part)
         if landmarks is not None:
             after = out[part] if now is None else crop_faces(out[part], now)
             moved += mouth_moved(landmarks, as_unit_tensor(faces), as_unit_tensor(after))
         if callback:
             callback(min(start + window, len(frames)), len(frames))
-    report = look(model, len(frames), chosen, shown, tuple(moved) if landmarks else None, check)
+    report = build_robustness_report(model, len(frames), chosen, samples, tuple(moved) if landmarks else None, check)
     if report.changed_mouths:
         log.warning("\n".join(report.lines()[-2:]))
     return out, report
@@ -104,22 +108,22 @@ def enhance_track(
     Raises InputError as that does, and for frames that are not the track's.
     """
     check_shape(frames, track.size, len(track))
-    seen = in_sight(track).nonzero().flatten().tolist()
-    if len(seen) == len(frames):
-        made, report = enhance(model, frames, track, mask, **settings)
-        return made, report, seen
-    own = mask if mask is None or mask.ndim == 2 else mask[seen]
-    made, report = enhance(model, frames[seen], track.at(seen), own, **settings)
+    detected = in_sight(track).nonzero().flatten().tolist()
+    if len(detected) == len(frames):
+        enhanced, report = enhance(model, frames, track, mask, **settings)
+        return enhanced, report, detected
+    own = mask if mask is None or mask.ndim == 2 else mask[detected]
+    enhanced, report = enhance(model, frames[detected], track.at(detected), own, **settings)
     out = frames.clone() if isinstance(frames, Tensor) else frames.copy()
-    out[seen] = made
-    return out, report, seen
+    out[detected] = enhanced
+    return out, report, detected
 
 
 def restore(model: SOVQAE, faces: Tensor | NDArray[np.generic], strength: float = 1.0) -> tuple[Tensor, Tensor]:
     """`restored` of faces [T,H,W,3], uint8 or 0..1: float32 [T,S,S',3] in 0..1 on the device of the model."""
     pictures = rearrange(as_unit_tensor(faces), "t h w c -> t c h w")
-    seen, made = restored(model, pictures, strength)
-    return rearrange(seen, "t c h w -> t h w c"), rearrange(made, "t c h w -> t h w c")
+    inputs, outputs = restored(model, pictures, strength)
+    return rearrange(inputs, "t c h w -> t h w c"), rearrange(outputs, "t c h w -> t h w c")
 
 
 @torch.no_grad()
@@ -129,13 +133,13 @@ def restored(model: SOVQAE, faces: Tensor, strength: float = 1.0) -> tuple[Tenso
     Enlarged or shrunk so that the shorter side is the model's; sides are multiples of its factor. On the device of the
     model. This is what a pipeline lays into its frames with faces.paste.
     """
-    seen = _fitted(faces.to(model.quantiser.usage.device), model)
-    made = seen
+    inputs = _fitted(faces.to(model.quantiser.usage.device), model)
+    outputs = inputs
     if strength:
-        pixels = (seen * 2 - 1).contiguous(memory_format=torch.channels_last)
+        pixels = (inputs * 2 - 1).contiguous(memory_format=torch.channels_last)
         result = (model(pixels).frames.float() * 0.5 + 0.5).clamp(0, 1)
-        made = torch.lerp(seen, result, strength)
-    return seen, made
+        outputs = torch.lerp(inputs, result, strength)
+    return inputs, outputs
 
 
 def enhance_memory(model: SOVQAE, window: int = WINDOW, look_at: int = 0) -> float:
@@ -146,15 +150,15 @@ def enhance_memory(model: SOVQAE, window: int = WINDOW, look_at: int = 0) -> flo
     return float(values * max(restoring, _LOOKING * 4 * bool(look_at)))
 
 
-def matching_strength(seen: Tensor, made: Tensor, real: Tensor) -> float:
+def matching_strength(inputs: Tensor, outputs: Tensor, real: Tensor) -> float:
     """The strength (0..1) at which restored faces are as fine as the footage they go into.
 
-    `seen` and `made` are `restore`'s of repainted faces at strength 1, `real` the footage's own faces, all [T,S,S,3] in
-    0..1. The power around Nyquist is compared in the upper half, which the repainting should not have changed: footage
-    that is soft itself gets a soft mouth. One number for all frames, so that nothing flickers.
+    `inputs` and `outputs` are `restore`'s of repainted faces at strength 1, `real` the footage's own faces, all
+    [T,S,S,3] in 0..1. The power around Nyquist is compared in the upper half, which the repainting should not have
+    changed: footage that is soft itself gets a soft mouth. One number for all frames, so that nothing flickers.
     """
-    half = slice(seen.shape[2] // 6, -(seen.shape[2] // 6))
-    upper = (rearrange(f[:, : f.shape[1] // 2, half], "t h w c -> t c h w").float() for f in (seen, made, real))
+    half = slice(inputs.shape[2] // 6, -(inputs.shape[2] // 6))
+    upper = (rearrange(f[:, : f.shape[1] // 2, half], "t h w c -> t c h w").float() for f in (inputs, outputs, real))
     soft, sharp, goal = (sharpest(f) for f in upper)
     added = sharp - soft
     # |soft + s added|^2 = |goal|^2 in s.
@@ -187,15 +191,15 @@ def landmarks_by(detector: Detector) -> Landmarks:
 
     def read(frames: Tensor) -> Tensor:
         nonlocal last
-        found = []
+        landmarks = []
         if last is None and (first := searched(frames[:1])) is not None:
             last = first.landmarks
         for k, near in enumerate([None] * len(frames) if last is None else detector.follow(frames, last)):
             sure = near is not None and near.score >= detector.threshold
             face = near if sure else searched(frames[k : k + 1])
-            found.append(torch.full((POINTS, 2), float("nan")) if face is None else face.landmarks)
+            landmarks.append(torch.full((POINTS, 2), float("nan")) if face is None else face.landmarks)
             last = last if face is None else face.landmarks
-        return torch.stack(found)
+        return torch.stack(landmarks)
 
     return read
 
@@ -213,19 +217,19 @@ def _resized(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
     return F.interpolate(pictures, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
 
 
-def _back(frames: Frames, seen: Tensor, made: Tensor) -> Frames:
+def _back(frames: Frames, inputs: Tensor, outputs: Tensor) -> Frames:
     """The change at the frames' own size: what is finer than the model sees stays."""
     whole = as_unit_tensor(frames)
-    change = rearrange((made - seen).to(whole.device), "t h w c -> t c h w")
+    change = rearrange((outputs - inputs).to(whole.device), "t h w c -> t c h w")
     if change.shape[-2:] != whole.shape[1:3]:
         change = F.interpolate(change, tuple(whole.shape[1:3]), mode="bicubic", align_corners=False, antialias=True)
     return _as(frames, (whole + rearrange(change, "t c h w -> t h w c")).clamp(0, 1))
 
 
-def _pasted(model: SOVQAE, frames: Frames, made: Tensor, crop: FaceCrop, region: str) -> Frames:
-    area = None if region == "mouth" else face_mask(made.shape[1])
+def _pasted(model: SOVQAE, frames: Frames, faces: Tensor, crop: FaceCrop, region: str) -> Frames:
+    area = None if region == "mouth" else face_mask(faces.shape[1])
     # The low band has the frame's own colours already, where it goes by the codes.
-    return paste_faces(frames, made.cpu(), crop, area, match_colour=not model.config.bypass)
+    return paste_faces(frames, faces.cpu(), crop, area, match_colour=not model.config.bypass)
 
 
 def face_mask(size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Mouths that rendered people do not have: other lips for a sample, and other mouths in its references.
+"""Augmentation of mouths in training: other lips for a sample, and other mouths in its references.
 
 A generator that was shown one kind of mouth takes what it has never seen, a red lip or a row of teeth, for skin and
 leaves it where it was. Painted lips, the same in the sample and its reference, teach it to take their colour over;

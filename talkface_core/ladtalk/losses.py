@@ -55,13 +55,13 @@ def region_weights(landmarks: Tensor, size: int, mouth: float, upper: float) -> 
     return (weights / weights.mean((1, 2), keepdim=True))[:, None]
 
 
-def reconstruction(made: Tensor, real: Tensor, weights: Tensor | None = None, detail: float = 0.0) -> Tensor:
+def reconstruction(generated: Tensor, real: Tensor, weights: Tensor | None = None, detail: float = 0.0) -> Tensor:
     """Mean absolute error of pictures [B,3,S,S], each pixel counting `weights` [B,1,S,S].
 
     A share `detail` of it compares contrasts: differences to a blurred copy at three sizes (a Laplacian pyramid), where
     lips, teeth and shadows differ and plain skin does not; so the mean of two mouths costs more than either.
     """
-    error = made.float() - real.float()
+    error = generated.float() - real.float()
     weights = torch.ones_like(error[:, :1]) if weights is None else weights
     loss = (error.abs() * weights).mean()
     if not detail:
@@ -82,14 +82,15 @@ def without_gradient(net: nn.Module, *inputs: Tensor) -> Tensor:
     return functional_call(net, weights, inputs)
 
 
-def adversarial(discriminator: nn.Module, made: Tensor) -> Tensor:
-    """L_gen: binary cross-entropy of the generator's wish that its pictures pass as real; none for the judge."""
-    logits = without_gradient(discriminator, made)
+def adversarial(discriminator: nn.Module, generated: Tensor) -> Tensor:
+    """L_gen: binary cross-entropy of the generator's wish that its pictures pass as real; none for the
+    discriminator."""
+    logits = without_gradient(discriminator, generated)
     return F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
 
 
-def judging(discriminator: nn.Module, made: Tensor, real: Tensor) -> Tensor:
-    """L_disc: binary cross-entropy on real pictures plus that on made ones; none for the generator."""
-    logits = discriminator(torch.cat([real, made.detach()]))
-    labels = torch.cat([logits.new_ones(len(real)), logits.new_zeros(len(made))])
+def discriminator_loss(discriminator: nn.Module, generated: Tensor, real: Tensor) -> Tensor:
+    """L_disc: binary cross-entropy on real pictures plus that on generated ones; none for the generator."""
+    logits = discriminator(torch.cat([real, generated.detach()]))
+    labels = torch.cat([logits.new_ones(len(real)), logits.new_zeros(len(generated))])
     return 2 * F.binary_cross_entropy_with_logits(logits, labels)

@@ -70,9 +70,9 @@ class LPIPS(nn.Module):
             weight.copy_(linear[f"lin{n}.model.1.weight"].flatten())
         return net
 
-    def forward(self, made: Tensor, real: Tensor) -> Tensor:
-        total = made.new_zeros(())
-        a, b = ((x - self.mean) / self.deviation for x in (made, real))
+    def forward(self, generated: Tensor, real: Tensor) -> Tensor:
+        total = generated.new_zeros(())
+        a, b = ((x - self.mean) / self.deviation for x in (generated, real))
         for stage, weight in zip(self.stages, self.weights, strict=True):
             a, b = stage(a), stage(b)
             difference = (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square()

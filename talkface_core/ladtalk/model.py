@@ -1,8 +1,8 @@
 """LaDTalk's networks as a checkpoint holds them: how they are loaded and joined.
 
-Source: LaDTalk (Yang et al. 2024): Wav2Lip says the words, the SOVQAE restores the texture. The silence gate is ours.
-A host that manages memory itself builds the parts one by one with its own layers; `load_ladtalk` is all that a program
-without one needs.
+Source: LaDTalk (Yang et al. 2024): Wav2Lip says the words, the SOVQAE restores the texture. The voice activity gate is
+ours. A host that manages memory itself builds the parts one by one with its own layers; `load_ladtalk` is all that a
+program without one needs.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from torch import nn
 from ..checkpoints import Checkpoint, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_device, pick_dtype, pick_layers
-from ..speech.vad import GATE, SilenceGate
+from ..speech.vad import GATE, VoiceActivityGate
 from .sovqae import SOVQAE, TEXTURE
 from .wav2lip import SYSTEM, WAV2LIP, Wav2Lip
 
 BUNDLED = "ladtalk_tiny"
 COMPONENTS = table(WAV2LIP, TEXTURE, GATE)
 
-__all__ = ["BUNDLED", "COMPONENTS", "SYSTEM", "LaDTalk", "Lips", "build_lips", "load_ladtalk"]
+__all__ = ["BUNDLED", "COMPONENTS", "SYSTEM", "LaDTalk", "Wav2LipModel", "build_wav2lip_model", "load_ladtalk"]
 
 
-class Lips(nn.Module):
-    """The speech side: Wav2Lip, and the silence gate it hears through (None where a checkpoint has none)."""
+class Wav2LipModel(nn.Module):
+    """The speech side: Wav2Lip, and the voice activity gate it hears through (None where a checkpoint has none)."""
 
-    def __init__(self, wav2lip: Wav2Lip, gate: SilenceGate | None) -> None:
+    def __init__(self, wav2lip: Wav2Lip, gate: VoiceActivityGate | None) -> None:
         super().__init__()
         self.wav2lip, self.gate = wav2lip, gate
 
@@ -41,7 +41,7 @@ class LaDTalk:
     Wav2Lip's are. `provenance` says what they were trained on."""
 
     path: Path
-    lips: Lips
+    lips: Wav2LipModel
     sovqae: SOVQAE | None
     provenance: dict[str, Any]
 
@@ -71,7 +71,7 @@ def load_ladtalk(
     dtype = pick_dtype(device) if dtype is None else dtype
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
     layers = pick_layers(device, dtype)
-    lips = build_lips(checkpoint, layers, dtype).to(device)
+    lips = build_wav2lip_model(checkpoint, layers, dtype).to(device)
     if sovqae is None:
         texture = build_optional(checkpoint, TEXTURE, layers, dtype, device)
     else:
@@ -79,6 +79,8 @@ def load_ladtalk(
     return LaDTalk(checkpoint.path, lips, texture, checkpoint.provenance)
 
 
-def build_lips(checkpoint: Checkpoint, operations: Operations = nn, dtype: torch.dtype = torch.float32) -> Lips:
+def build_wav2lip_model(
+    checkpoint: Checkpoint, operations: Operations = nn, dtype: torch.dtype = torch.float32
+) -> Wav2LipModel:
     """The speech side with its weights, on the CPU. Raises CheckpointError."""
-    return Lips(build(checkpoint, WAV2LIP, operations, dtype), build_optional(checkpoint, GATE)).eval()
+    return Wav2LipModel(build(checkpoint, WAV2LIP, operations, dtype), build_optional(checkpoint, GATE)).eval()

@@ -1,7 +1,7 @@
-"""LaDTalk's mouths for any film: Wav2Lip says the words, the SOVQAE restores the texture.
+"""LaDTalk as a lip-sync model for dubbing: Wav2Lip says the words, the SOVQAE restores the texture.
 
-Source: LaDTalk (Yang et al. 2024), inference; the silence gate, the references and the matched strength are ours. What
-is done with a film besides (tracking, cutting out, pasting, writing) is dubbing's.
+Source: LaDTalk (Yang et al. 2024), inference; the voice activity gate, the references and the matched strength are
+ours. What is done with a film besides (tracking, cutting out, pasting, writing) is dubbing's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..clock import Clock
 from ..dubbing.model import DubContext, MouthModel, MouthPainter
 from ..errors import InputError
 from ..faces.landmarks import mouth_opening
@@ -27,20 +26,21 @@ from ..speech.features import LogMel
 from ..speech.mel_windows import WINDOW as STEPS
 from ..speech.mel_windows import WindowStream
 from ..speech.vad import warn_of_no_speech
+from ..stage_timer import StageTimer
 from .enhance import enhance_memory, matching_strength, restored
-from .model import LaDTalk, Lips
+from .model import LaDTalk, Wav2LipModel
 from .references import ReferenceMouths, choose_references
 from .sovqae import SOVQAE
 from .wav2lip import repaint_faces, repaint_memory
 
 TEXTURE = "texture"
-"""The stage of the SOVQAE, for a clock."""
+"""The stage of the SOVQAE, for a timer."""
 
 MATCHED_ON, MATCHED_OVER = 8, 40
 """The matched strength is taken from so many frames, spread over so many that show the face, from the first on."""
 
 
-def speech_windows(lips: Lips, source: AudioSource, fps: Rate) -> WindowStream:
+def speech_windows(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream:
     """What each frame hears of a sound: windows of the log-mel, in which all but speech is faded to silence."""
     place = lips.wav2lip.pixels.weight.device if lips.gate is None else next(lips.gate.parameters()).device
     warn_of_no_speech(source, lips.gate, place)
@@ -58,7 +58,7 @@ class LaDTalkMouths(MouthModel):
     each film's own sharpness. Raises InputError for another strength.
     """
 
-    lips: Lips
+    lips: Wav2LipModel
     sovqae: SOVQAE | None = None
     strength: float | None = None
 
@@ -87,8 +87,8 @@ class LaDTalkMouths(MouthModel):
         cut, small, real = context.crops((wanted, crop.size), (matched, crop.size), (matched, real_size))
         strength = None if self.sovqae is None else self.strength
         if self.sovqae is not None and len(matched):
-            faces, goal = (np.stack(list(found.values())) for found in (small, real))
-            strength = self._matching_strength(self.sovqae, faces, goal, context.clock)
+            faces, goal = (np.stack(list(crops.values())) for crops in (small, real))
+            strength = self._matching_strength(self.sovqae, faces, goal, context.timer)
         windows = speech_windows(self.lips, context.source, context.film.fps)
         return LaDTalkPainter(self, context, strength, windows, ReferenceMouths(crop, chosen, cut))
 
@@ -105,13 +105,13 @@ class LaDTalkMouths(MouthModel):
 
     def _matched_on(self, context: DubContext) -> NDArray[np.int64]:
         """Frames near the beginning of what is shown, whatever comes in which chunk; none where nothing is matched."""
-        shown = np.flatnonzero(context.visible[: len(context.order)])[:MATCHED_OVER]
-        if self.sovqae is None or self.strength is not None or not len(shown):
-            return shown[:0]
-        return shown[np.unique(np.linspace(0, len(shown) - 1, MATCHED_ON).round().astype(int))]
+        candidates = np.flatnonzero(context.visible[: len(context.order)])[:MATCHED_OVER]
+        if self.sovqae is None or self.strength is not None or not len(candidates):
+            return candidates[:0]
+        return candidates[np.unique(np.linspace(0, len(candidates) - 1, MATCHED_ON).round().astype(int))]
 
     def _matching_strength(
-        self, sovqae: SOVQAE, small: NDArray[np.generic], real: NDArray[np.generic], clock: Clock
+        self, sovqae: SOVQAE, small: NDArray[np.generic], real: NDArray[np.generic], timer: StageTimer
     ) -> float:
         """The strength that makes mouths as sharp as the footage's faces, which are given at both networks' sizes.
 
@@ -122,13 +122,15 @@ class LaDTalkMouths(MouthModel):
         silence = torch.full((len(faces), 1, LogMel.dim, STEPS), LogMel.SILENCE)
 
         def pair(faces: Tensor, windows: Tensor) -> Tensor:
-            made = repaint_faces(self.lips.wav2lip, faces, windows, faces)
-            with clock.part(TEXTURE):
-                return torch.stack(restored(sovqae, made), 1).cpu()
+            mouths = repaint_faces(self.lips.wav2lip, faces, windows, faces)
+            with timer.part(TEXTURE):
+                return torch.stack(restored(sovqae, mouths), 1).cpu()
 
-        seen, sharp = (rearrange(part, "n c h w -> n h w c") for part in AdaptiveBatch(pair)(faces, silence).unbind(1))
-        with clock.part(TEXTURE):
-            return matching_strength(seen, sharp, to_unit(torch.from_numpy(real)))
+        inputs, sharp = (
+            rearrange(part, "n c h w -> n h w c") for part in AdaptiveBatch(pair)(faces, silence).unbind(1)
+        )
+        with timer.part(TEXTURE):
+            return matching_strength(inputs, sharp, to_unit(torch.from_numpy(real)))
 
 
 class LaDTalkPainter(MouthPainter):
@@ -145,14 +147,14 @@ class LaDTalkPainter(MouthPainter):
         self.device = model.lips.wav2lip.pixels.weight.device
         self.settings = {TEXTURE: strength}
         self._model, self._strength, self._windows, self._references = model, strength, windows, references
-        self._order, self._clock = torch.from_numpy(context.order), context.clock
+        self._order, self._timer = torch.from_numpy(context.order), context.timer
 
     def paint(self, faces: Tensor, frames: Tensor) -> Tensor:
         """See `MouthPainter.paint`."""
         windows = self._windows.at(frames.tolist())
-        shown = self._references.beside(faces, self._order[frames].tolist())
-        made = repaint_faces(self._model.lips.wav2lip, faces, windows, shown)
+        references = self._references.composite(faces, self._order[frames].tolist())
+        mouths = repaint_faces(self._model.lips.wav2lip, faces, windows, references)
         if self._model.sovqae is None or not self._strength:
-            return made
-        with self._clock.part(TEXTURE):
-            return restored(self._model.sovqae, made, self._strength)[1]
+            return mouths
+        with self._timer.part(TEXTURE):
+            return restored(self._model.sovqae, mouths, self._strength)[1]

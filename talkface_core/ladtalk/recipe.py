@@ -37,8 +37,8 @@ from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from . import discriminators as quality
-from .losses import Weights, adversarial, combined, judging, reconstruction, region_weights
-from .training_batches import Sampler, Wav2LipBatches
+from .losses import Weights, adversarial, combined, discriminator_loss, reconstruction, region_weights
+from .training_batches import Wav2LipBatches, Wav2LipSampler
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
 
 BATCHES = {
@@ -64,7 +64,7 @@ EVALUATED = 8  # windows of five frames
 EVAL_EVERY = {"tiny": 200, "base": 3000}
 
 
-class Schedule(nn.Module):
+class SyncLossSwitch(nn.Module):
     """Whether the sync loss counts yet, kept with the weights so that a run resumes as it was."""
 
     sync_on: Tensor
@@ -109,19 +109,19 @@ class Wav2LipRecipe(Recipe):
             "weights": asdict(self.weights),
             "eval_every": eval_every,
         }
-        self.schedule = Schedule()
+        self.schedule = SyncLossSwitch()
         self._sync_counts: bool | None = None
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net, "schedule": self.schedule}
         if self.weights.gan:
             preset = quality.QualityDiscriminatorConfig.preset("base" if config.patch == 1 else "tiny")
-            self.judge = channels_last(quality.QualityDiscriminator(preset))
-            self.modules[quality.COMPONENT] = self.judge
+            self.discriminator = channels_last(quality.QualityDiscriminator(preset))
+            self.modules[quality.COMPONENT] = self.discriminator
         if self.weights.heard:
             self.modules["readout"] = nn.Linear(config.speech[-1], 3)
-        self.sampler = Sampler(data, self.settings, config.mel_shift, shift, seed)
-        held = Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, 0, augment=False)
-        self._held = Sampler(val or data, held, config.mel_shift, shift).batch(np.random.default_rng(0))
-        self._generate, self._hear = self.net, self.net.speech_encoder
+        self.sampler = Wav2LipSampler(data, self.settings, config.mel_shift, shift, seed)
+        held_out = Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, 0, augment=False)
+        self._held_out = Wav2LipSampler(val or data, held_out, config.mel_shift, shift).batch(np.random.default_rng(0))
+        self._generate, self._encode_speech = self.net, self.net.speech_encoder
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -140,7 +140,7 @@ class Wav2LipRecipe(Recipe):
         if args.batch_size:
             batches = replace(batches, windows=args.batch_size, singles=9 * args.batch_size if batches.singles else 0)
         if args.init:
-            batches = replace(batches, alone=0)  # it can hear
+            batches = replace(batches, alone=0)  # its speech encoder is trained already
         weights, every = WEIGHTS[preset], EVAL_EVERY[preset]
         recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed)
         return Plan(recipe, TRAINING[preset], STEPS[preset])
@@ -149,54 +149,61 @@ class Wav2LipRecipe(Recipe):
         """Moves the expert and the held-out batch to the device and compiles the generator, where asked to."""
         if self.expert is not None:
             channels_last(self.expert.to(device))
-        self._held = {name: value.to(device) for name, value in self._held.items()}
+        self._held_out = {name: value.to(device) for name, value in self._held_out.items()}
         self._sync_counts = None
         if self._compile:
             self._generate = torch.compile(self.net, dynamic=False)
-            self._hear = torch.compile(self.net.speech_encoder, dynamic=False)
+            self._encode_speech = torch.compile(self.net.speech_encoder, dynamic=False)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         settings = self.settings
-        if self._listens(step):
+        if self._audio_only(step):
             return self.sampler.listen(rng, 2 * settings.listen)
         return self.sampler.batch(rng)
 
-    def _listens(self, step: int) -> bool:
+    def _audio_only(self, step: int) -> bool:
         return step < self.settings.alone and bool(self.weights.heard)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The published sum, its parts, and s at this step."""
-        if self._listens(step):
-            # The rest takes part in the loss, as the engine asks, and learns nothing yet.
+        if self._audio_only(step):
+            # The other weights enter the loss times zero: the engine asks for a gradient of each.
             idle = 0 * sum(weight.sum() for module in self.modules.values() for weight in module.parameters())
-            heard, zero = self._heard(batch), idle.detach()
-            return {"loss": heard + idle, "l1": zero, "sync": zero, "gan": zero, "heard": heard, "sync_weight": zero}
+            audio_loss, zero = self._audio_loss(batch), idle.detach()
+            return {
+                "loss": audio_loss + idle,
+                "l1": zero,
+                "sync": zero,
+                "gan": zero,
+                "heard": audio_loss,
+                "sync_weight": zero,
+            }
         if self.expert is not None and step % self.eval_every == 0:
             self._measure()
         real, references = _pixels(batch["faces"]), _pixels(batch["references"])
-        made = self._generate(real, references, batch["windows"])
+        generated = self._generate(real, references, batch["windows"])
         weights = self.weights
-        with torch.autocast(made.device.type, enabled=False):
-            made = made.float()
+        with torch.autocast(generated.device.type, enabled=False):
+            generated = generated.float()
             count = None
             if weights.mouth or weights.upper != 1:
-                count = region_weights(batch["landmarks"], made.shape[-1], weights.mouth, weights.upper)
-            l1 = reconstruction(made, real, count, weights.detail)
+                count = region_weights(batch["landmarks"], generated.shape[-1], weights.mouth, weights.upper)
+            l1 = reconstruction(generated, real, count, weights.detail)
         zero = l1.new_zeros(())
         losses = {"l1": l1, "sync": zero, "gan": zero}
         share = weights.sync * self.schedule.sync_on.to(l1.device)
         if self.expert is not None and self.settings.windows:
             with torch.set_grad_enabled(self._counts(step)):
-                losses["sync"] = self._sync(made, batch["sync"])
+                losses["sync"] = self._sync(generated, batch["sync"])
         if weights.gan:
-            losses["gan"] = adversarial(self.judge, made)
+            losses["gan"] = adversarial(self.discriminator, generated)
         total = combined(l1, losses["sync"], losses["gan"], share, weights.gan)
         if weights.heard:
-            losses["heard"] = self._heard(batch)
+            losses["heard"] = self._audio_loss(batch)
             total = total + weights.heard * losses["heard"]
         if weights.gan:
             # One step serves both networks: each loss has a gradient for its own weights alone.
-            losses["judge"] = judging(self.judge, made, real)
+            losses["judge"] = discriminator_loss(self.discriminator, generated, real)
             total = total + losses["judge"]
         return {"loss": total, **losses, "sync_weight": share}
 
@@ -207,13 +214,13 @@ class Wav2LipRecipe(Recipe):
             self._sync_counts = bool(self.schedule.sync_on > 0)
         return self._sync_counts
 
-    def _heard(self, batch: Batch) -> Tensor:
-        vectors = self._hear(batch["heard"]).flatten(1)
+    def _audio_loss(self, batch: Batch) -> Tensor:
+        vectors = self._encode_speech(batch["heard"]).flatten(1)
         return F.mse_loss(self.modules["readout"](vectors).float(), batch["lips"])
 
-    def _sync(self, made: Tensor, windows: Tensor) -> Tensor:
+    def _sync(self, generated: Tensor, windows: Tensor) -> Tensor:
         count = len(windows)
-        halves = rearrange(lower_half(made[: count * FRAMES]), "(b t) c h w -> b t c h w", t=FRAMES)
+        halves = rearrange(lower_half(generated[: count * FRAMES]), "(b t) c h w -> b t c h w", t=FRAMES)
         return sync_loss(self.expert, halves, windows)
 
     @torch.no_grad()
@@ -221,20 +228,20 @@ class Wav2LipRecipe(Recipe):
         """Measure the sync loss on people held out; once below the threshold it counts for good."""
         training = self.net.training
         self.net.eval()
-        held = self._held
-        made = self.net(_pixels(held["faces"]), _pixels(held["references"]), held["windows"])
+        held_out = self._held_out
+        generated = self.net(_pixels(held_out["faces"]), _pixels(held_out["references"]), held_out["windows"])
         self.net.train(training)
-        loss = self._sync(made.float(), held["sync"]).float()
+        loss = self._sync(generated.float(), held_out["sync"]).float()
         self.schedule.measured.copy_(loss)
         self.schedule.sync_on.clamp_(min=(loss < self.weights.threshold).to(loss.dtype))
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
         """Of people held out: the reference, what was made, and the truth, one below the other."""
-        net, held = modules[COMPONENT], self._held
+        net, held_out = modules[COMPONENT], self._held_out
         chosen = torch.arange(EVALUATED) * FRAMES + FRAMES // 2
-        made = net(*(_pixels(held[k][chosen]) for k in ("faces", "references")), held["windows"][chosen])
-        rows = [held["references"][chosen], _bytes(made), held["faces"][chosen]]
+        generated = net(*(_pixels(held_out[k][chosen]) for k in ("faces", "references")), held_out["windows"][chosen])
+        rows = [held_out["references"][chosen], _bytes(generated), held_out["faces"][chosen]]
         return rearrange(torch.stack(rows).cpu(), "r n h w c -> (r h) (n w) c").numpy()
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Training of the SOVQAE: on the crops of many people, or of one person from the weights of many (LaDTalk, v3).
 
 Losses and their weights at `base` are those of CodeFormer's first stage (Zhou et al. 2022), with TextureLoss where
-LPIPS has no weights, and the spread of the codes. `tiny` trains on patches of the crops, which its networks cannot tell
-from whole ones: they have no attention and no normalisation.
+LPIPS has no weights, and the repulsion of the codes. `tiny` trains on patches of the crops, which its networks cannot
+tell from whole ones: they have no attention and no normalisation.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from ..pixels import signed_to_unit, to_bytes
 from ..training.arguments import add_batch_size, add_compile, add_preset, share
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
-from .degrade import Softness, soften
+from .decoder_init import init_decoder_lstsq, to_pixels
+from .degrade import Degradation, degrade
 from .discriminators import PatchDiscriminator, PatchDiscriminatorConfig
 from .lpips import LPIPS, find_vgg
-from .sharpening import fit_sharpening, to_pixels
 from .sovqae import COMPONENT, SOVQAE, SOVQAEConfig
 from .sovqae_losses import (
     Perceptual,
     TextureLoss,
     adaptive_weight,
+    codebook_repulsion,
+    discriminator_hinge,
+    discriminator_maps,
     feature_matching,
     generator_hinge,
-    judge_hinge,
-    judged,
-    spread,
 )
 from .training_patches import PatchSampler, SOVQAETraining
 from .training_repainted import Repainted, repaint_set
@@ -116,7 +116,7 @@ class SOVQAERecipe(Recipe):
         crops: NDArray[np.uint8],
         data: str,
         config: SOVQAEConfig,
-        judge: PatchDiscriminatorConfig,
+        discriminator: PatchDiscriminatorConfig,
         loss: SOVQAELoss | None = None,
         training: SOVQAETraining | None = None,
         perceptual: Perceptual | None = None,
@@ -137,19 +137,19 @@ class SOVQAERecipe(Recipe):
         self._check()
         self.config: Mapping[str, Any] = {
             "sovqae": config.to_dict(),
-            "judge": judge.to_dict(),
+            "judge": discriminator.to_dict(),
             "loss": asdict(self.weights),
             "training": asdict(self.training),
             "perceptual": {type(self.perceptual).__name__: settings_of(self.perceptual)},
             "repainted": len(repainted.index) if repainted else 0,
         }
         self.sovqae = channels_last(SOVQAE(config))
-        self.judge = channels_last(PatchDiscriminator(judge))
+        self.discriminator = channels_last(PatchDiscriminator(discriminator))
         if fit and config.bypass:
             chance = np.random.default_rng(0)
             fitted = [self.batch(n, chance) for n in range(FITTED // self.training.batch_size + 1)]
-            fit_sharpening(self.sovqae, [(to_pixels(b["seen"]), to_pixels(b["real"])) for b in fitted])
-        self.modules: dict[str, nn.Module] = {"sovqae": self.sovqae, "judge": self.judge}
+            init_decoder_lstsq(self.sovqae, [(to_pixels(b["degraded"]), to_pixels(b["real"])) for b in fitted])
+        self.modules: dict[str, nn.Module] = {"sovqae": self.sovqae, "judge": self.discriminator}
         self._encode, self._decode = self.sovqae.encoder, self.sovqae.decoder
 
     @classmethod
@@ -189,14 +189,14 @@ class SOVQAERecipe(Recipe):
         return Plan(recipe, TRAINING[preset], (OWN_STEPS if args.init else STEPS)[preset])
 
     def _check(self) -> None:
-        found, factor = self.crops.shape, self.settings.factor
-        if self.crops.ndim != 4 or found[1] != found[2] or found[3] != 3 or self.crops.dtype != np.uint8:
-            raise InputError(f"crops of shape {list(found)}, {self.crops.dtype}; give squares, uint8 [N, S, S, 3].")
+        shape, factor = self.crops.shape, self.settings.factor
+        if self.crops.ndim != 4 or shape[1] != shape[2] or shape[3] != 3 or self.crops.dtype != np.uint8:
+            raise InputError(f"crops of shape {list(shape)}, {self.crops.dtype}; give squares, uint8 [N, S, S, 3].")
         if self.side % factor:
             raise InputError(f"patches of {self.side} px do not divide by the model's factor {factor}.")
         largest = round(self.side * self.training.scales[1])
-        if found[1] < largest:
-            raise InputError(f"crops of {found[1]} px are smaller than patches of {largest} px; prepare larger crops.")
+        if shape[1] < largest:
+            raise InputError(f"crops of {shape[1]} px are smaller than patches of {largest} px; prepare larger crops.")
 
     def prepare(self, device: torch.device) -> None:
         """Takes the perceptual loss to the device and compiles the networks, where asked to."""
@@ -210,32 +210,33 @@ class SOVQAERecipe(Recipe):
         return self.patches.batch(rng)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """The auto-encoder's losses and, from `judge_from` on, the judge's own, which reach the judge alone."""
+        """The auto-encoder's losses and, from `judge_from` on, the discriminator's own, which reach the discriminator
+        alone."""
         w, net = self.weights, self.sovqae
-        real, seen = (to_pixels(batch[name]) for name in ("real", "seen"))
-        encodings = self._encode(net.view(torch.cat([seen, real]) if w.consistency else seen))
+        real, degraded = (to_pixels(batch[name]) for name in ("real", "degraded"))
+        encodings = self._encode(net.view(torch.cat([degraded, real]) if w.consistency else degraded))
         quantised = net.quantiser(rearrange(encodings, "b d h w -> b h w d"))
-        z, z_q, low = quantised.z, quantised.z_q, net.low(seen)
+        z, z_q, low = quantised.z, quantised.z_q, net.low(degraded)
         losses = {}
         if w.consistency:
-            z_seen, q_real = z[: len(real)], z_q[len(real) :].detach()
-            losses["consistency"] = F.mse_loss(z_seen, q_real)
+            z_degraded, q_real = z[: len(real)], z_q[len(real) :].detach()
+            losses["consistency"] = F.mse_loss(z_degraded, q_real)
             # Sharp codes beside a soft low band: fine texture then comes from the codes and from nowhere else.
             source = torch.arange(len(real), device=z.device) + len(real) * batch["taught"]
             z, z_q = z[source], z_q[source]
         if step < w.quantise_from:
             z_q = torch.where((batch["early"] > step / w.quantise_from)[:, None, None, None], z.to(z_q.dtype), z_q)
-        made = self._decode(rearrange(z_q, "b h w d -> b d h w"), low).float()
+        generated = self._decode(rearrange(z_q, "b h w d -> b d h w"), low).float()
         losses |= {
-            "l1": (made - real).abs().mean(),
-            "perceptual": self.perceptual(made, real),
+            "l1": (generated - real).abs().mean(),
+            "perceptual": self.perceptual(generated, real),
             "codebook": quantised.losses.codebook,
             "commitment": quantised.losses.commitment,
         }
         if w.spread and net.config.codebook.update == "gradient":
-            losses["spread"] = spread(net.quantiser.vectors, net.quantiser.used, w.spread_margin)
+            losses["spread"] = codebook_repulsion(net.quantiser.vectors, net.quantiser.used, w.spread_margin)
         picture = w.l1 * losses["l1"] + w.perceptual * losses["perceptual"]
-        # Encodings that mean nothing yet would all come to agree.
+        # At full weight from the first step on these terms would collapse the encodings.
         grown = min(1.0, step / w.quantise_from) if w.quantise_from else 1.0
         total = picture + sum(
             getattr(w, name) * losses[name] * (grown if name in ("commitment", "consistency") else 1)
@@ -243,18 +244,18 @@ class SOVQAERecipe(Recipe):
             if name not in ("l1", "perceptual")
         )
         if w.judge and step >= w.judge_from:
-            total = total + self._judged(made, real, picture, losses)
+            total = total + self._adversarial(generated, real, picture, losses)
         elif w.judge:
-            # It takes part in every loss, as the engine asks, and learns nothing yet.
-            total = total + 0 * sum(weight.sum() for weight in self.judge.parameters())
+            # Its weights enter the loss times zero: the engine asks for a gradient of each.
+            total = total + 0 * sum(weight.sum() for weight in self.discriminator.parameters())
         return {"loss": total, **losses, "perplexity": quantised.losses.perplexity}
 
-    def _judged(self, made: Tensor, real: Tensor, picture: Tensor, losses: dict[str, Tensor]) -> Tensor:
+    def _adversarial(self, generated: Tensor, real: Tensor, picture: Tensor, losses: dict[str, Tensor]) -> Tensor:
         w = self.weights
-        on_real, on_made = self.judge(real), self.judge(made.detach())
-        maps = judged(self.judge, made)
+        on_real, on_generated = self.discriminator(real), self.discriminator(generated.detach())
+        maps = discriminator_maps(self.discriminator, generated)
         losses["judge"] = generator_hinge(maps[-1])
-        losses["judge_own"] = judge_hinge(on_real[-1], on_made[-1])
+        losses["judge_own"] = discriminator_hinge(on_real[-1], on_generated[-1])
         weight: float | Tensor = w.judge
         if w.adaptive:
             weight = weight * adaptive_weight(picture, losses["judge"], self.sovqae.decoder.last.weight)
@@ -270,14 +271,14 @@ class SOVQAERecipe(Recipe):
         chosen = np.linspace(0, len(self.crops) - 1, 6).astype(int)
         size = self.settings.image_size
         real = np.stack([cv2.resize(self.crops[n], (size, size), interpolation=cv2.INTER_AREA) for n in chosen])
-        seen = np.stack([soften(frame, Softness(sigma=0.5)) for frame in real])
+        degraded = np.stack([degrade(frame, Degradation(sigma=0.5)) for frame in real])
         device = next(modules["sovqae"].parameters()).device
-        made = modules["sovqae"](to_pixels(torch.from_numpy(seen).to(device))).frames.float().cpu()
-        made = rearrange(to_bytes(signed_to_unit(made)), "n c h w -> n h w c").numpy()
-        return rearrange(np.stack([seen, made, real]), "r n h w c -> (r h) (n w) c")
+        generated = modules["sovqae"](to_pixels(torch.from_numpy(degraded).to(device))).frames.float().cpu()
+        generated = rearrange(to_bytes(signed_to_unit(generated)), "n c h w -> n h w c").numpy()
+        return rearrange(np.stack([degraded, generated, real]), "r n h w c -> (r h) (n w) c")
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
-        """The auto-encoder alone: the judge has done its work."""
+        """The auto-encoder alone: the discriminator has done its work."""
         save_checkpoint(
             path, SYSTEM, {COMPONENT: ema_modules["sovqae"]}, {COMPONENT: self.settings.to_dict()}, provenance
         )

@@ -1,4 +1,4 @@
-"""What shows Wav2Lip the person: the frame with a shut mouth from another moment (ours; published: the frame itself).
+"""Wav2Lip's references: the frame with a shut mouth from another moment (ours; published: the frame itself).
 
 The frame itself also tells what its mouth said before, and of an open one traces stay. A shut mouth in like pose tells
 only what the lips look like, and all around it is the frame's own.
@@ -48,24 +48,24 @@ def choose_references(crop: FaceCrop, usable: NDArray[np.bool_], scenes: Iterabl
         if not len(own):
             continue
         shut = own[gaps[own] <= np.quantile(gaps[own], SHUT)]
-        kept = spread_out(pose[shut].reshape(len(shut), -1), MOST)
-        shown = shut[kept]
-        far = np.stack([np.linalg.norm(pose[own] - pose[k], axis=2).mean(1) for k in shown])
+        kept = farthest_point_sampling(pose[shut].reshape(len(shut), -1), MOST)
+        candidates = shut[kept]
+        far = np.stack([np.linalg.norm(pose[own] - pose[k], axis=2).mean(1) for k in candidates])
         nearest = far.argmin(0)
         fits = far.min(0) < FAR
-        chosen[own[fits]] = shown[nearest[fits]]
+        chosen[own[fits]] = candidates[nearest[fits]]
     return chosen
 
 
-def spread_out(points: NDArray[np.floating], most: int) -> NDArray[np.int64]:
+def farthest_point_sampling(points: NDArray[np.floating], most: int) -> NDArray[np.int64]:
     """Up to `most` of points [N,D], each as far as can be from those before (farthest-point sampling), the middle one
     first."""
     middle = np.square(points - points.mean(0)).sum(1).argmin()
-    found, far = [int(middle)], np.square(points - points[middle]).sum(1)
-    while len(found) < min(most, len(points)) and far.max() > 0:
-        found.append(int(far.argmax()))
-        far = np.minimum(far, np.square(points - points[found[-1]]).sum(1))
-    return np.array(found)
+    chosen, far = [int(middle)], np.square(points - points[middle]).sum(1)
+    while len(chosen) < min(most, len(points)) and far.max() > 0:
+        chosen.append(int(far.argmax()))
+        far = np.minimum(far, np.square(points - points[chosen[-1]]).sum(1))
+    return np.array(chosen)
 
 
 class ReferenceMouths:
@@ -77,7 +77,7 @@ class ReferenceMouths:
     def __init__(self, crop: FaceCrop, chosen: NDArray[np.int64], cut: Mapping[int, NDArray[np.generic]]) -> None:
         self._points, self._chosen, self._cut = crop.landmarks.numpy(), chosen, cut
 
-    def beside(self, faces: Tensor, frames: Sequence[int]) -> Tensor:
+    def composite(self, faces: Tensor, frames: Sequence[int]) -> Tensor:
         """The references [n,3,S,S] of the faces [n,3,S,S] of these frames, 0..1, each with the mouth chosen for it."""
         others = [int(self._chosen[k]) for k in frames]
         rows = [n for n, (k, other) in enumerate(zip(frames, others, strict=True)) if other != k and other in self._cut]

@@ -1,4 +1,4 @@
-"""How firmly codes stand against noise: the bound that a VQ auto-encoder tolerates (LaDTalk's NRoUB), as numbers.
+"""The noise bound of a VQ auto-encoder (LaDTalk's NRoUB), as numbers: how firmly its codes stand.
 
 Let e = E(x), c_k its nearest code and K a Lipschitz constant of the encoder E. A perturbation d leaves the code as it
 is if ||E(x + d) - e|| < m, the margin `m = min_j (||e - c_j||^2 - ||e - c_k||^2) / (2 ||c_j - c_k||)`: how far e is
@@ -43,15 +43,15 @@ def margins(z: Tensor, vectors: Tensor) -> Tensor:
     """
     apart = torch.cdist(vectors, vectors, compute_mode="donot_use_mm_for_euclid_dist")
     half = vectors.square().sum(-1) / 2
-    found = []
+    parts = []
     for part in z.flatten(0, -2).split(_AT_ONCE):
         # ||e - c_j||^2 - ||e - c_k||^2 is twice the difference of these scores.
         score = part @ vectors.T - half
         best, nearest = score.max(-1, keepdim=True)
         distance = apart[nearest[:, 0]]
         wall = torch.where(distance > 0, (best - score) / distance, math.inf)
-        found.append(wall.amin(-1))
-    return torch.cat(found).reshape(z.shape[:-1])
+        parts.append(wall.amin(-1))
+    return torch.cat(parts).reshape(z.shape[:-1])
 
 
 def local_lipschitz(

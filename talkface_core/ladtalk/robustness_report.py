@@ -1,4 +1,4 @@
-"""What is told of how firmly the codes of some footage stand (LaDTalk's noise bound), and whether mouths moved."""
+"""The robustness report: how firmly the codes of some footage stand (LaDTalk's noise bound), whether mouths moved."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class RobustnessReport:
     def lines(self) -> list[str]:
         """The report in words."""
         if not self.looked_at:
-            told = ["Robustness was not looked at."]
+            lines = ["Robustness was not looked at."]
         else:
             pairs = [
                 f"{level:g}: {100 * self.certified[level]:.0f} %, {100 * self.likely[level]:.0f} %, "
                 f"{100 * self.surviving[level]:.0f} %"
                 for level in NOISE_LEVELS
             ]
-            told = [
+            lines = [
                 f"Margin {self.margin:.3f}, encoder's local Lipschitz constant {self.lipschitz:.3g}: the median "
                 f"code keeps its place under noise of norm {self.bound:.3g}.",
                 "Codes that stay under noise of so many grey levels, by the bound for the worst noise, as expected of "
@@ -71,44 +71,44 @@ class RobustnessReport:
                 f"in even use. Looked at {len(self.looked_at)} of {self.frames} frames.",
             ]
         if self.mouth_moved is None:
-            told.append("The mouth's shape was not measured: no landmarks were at hand.")
+            lines.append("The mouth's shape was not measured: no landmarks were at hand.")
         else:
             read = [moved for moved in self.mouth_moved if moved == moved]
             worst, changed, unread = max(read, default=0.0), len(self.changed_mouths), self.frames - len(read)
-            told.append(
+            lines.append(
                 f"The mouth kept its shape: it moved by at most {100 * worst:.1f} % of the distance of the eyes."
                 if not changed
                 else f"The mouth changed its shape in {changed} of {self.frames} frames, by up to {100 * worst:.1f} % "
                 "of the distance of the eyes; lower the strength, or train on footage of this person."
             )
             if unread:
-                told.append(f"In {unread} of {self.frames} frames no face could be read before and after.")
-        return told
+                lines.append(f"In {unread} of {self.frames} frames no face could be read before and after.")
+        return lines
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
 
-def look(
+def build_robustness_report(
     model: SOVQAE,
     count: int,
     chosen: list[int],
-    shown: list[Tensor],
+    samples: list[Tensor],
     moved: tuple[float, ...] | None,
     check: Check = go_on,
 ) -> RobustnessReport:
-    """The report on `shown`, the faces [S,S,3] in 0..1 that were encoded at the frames `chosen` of `count`.
+    """The report on `samples`, the faces [S,S,3] in 0..1 that were encoded at the frames `chosen` of `count`.
 
     `check` is called between the steps, which take seconds; what it raises stops them.
     """
     if not chosen:
         nothing = float("nan")
         return RobustnessReport(count, (), nothing, nothing, nothing, {}, {}, {}, nothing, nothing, moved)
-    pixels = rearrange(torch.stack(shown), "t h w c -> t c h w") * 2 - 1
-    found: list[Certificate] = [
+    pixels = rearrange(torch.stack(samples), "t h w c -> t c h w") * 2 - 1
+    certificates: list[Certificate] = [
         certify(model, one[None], iterations=8, check=check) for one in pixels
     ]  # one at a time: memory
-    together = Certificate(torch.cat([c.margins for c in found]), torch.cat([c.lipschitz for c in found]))
+    together = Certificate(torch.cat([c.margins for c in certificates]), torch.cat([c.lipschitz for c in certificates]))
     encode, _ = exact_encoder(model, pixels.dtype)
     gain = torch.cat([noise_gain(encode, one[None], check=check) for one in pixels])
     codebook = model.config.codebook

@@ -154,7 +154,7 @@ class Decoder(nn.Module):
         out = ops.Conv2d(width, 3 * patch**2, 3, padding=1)
         self.out = nn.Sequential(_norm(width, norm, ops), *([] if norm else [nn.SiLU()]), out)
         if config.bypass:
-            # What is added to the low band starts small, yet not at nothing: the codes learn from the first step.
+            # Small and not zero: the codes then get a gradient from the first step.
             with torch.no_grad():
                 out.weight.mul_(0.1)
                 out.bias.zero_()

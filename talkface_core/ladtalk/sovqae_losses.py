@@ -1,9 +1,10 @@
-"""What the SOVQAE is trained to: the picture, what is seen of it, the judge, and codes that lie far apart.
+"""The losses of the SOVQAE: texture, the discriminator's terms, and the repulsion of the codebook's vectors.
 
 L1 and the hinge of the patch discriminator with its adaptive weight are VQGAN's (Esser et al. 2021, eqs. 4 to 7;
 hinge: Lim & Ye 2017), as CodeFormer's first stage uses them. Its perceptual loss, LPIPS, needs a trained VGG; without
-those weights `TextureLoss` takes its place. `spread` is the regulariser that makes the codebook "space-optimised":
-LaDTalk tells that it enlarges the bound on noise (v1 to v3), not its formula; here it is a hinge repulsion.
+those weights `TextureLoss` takes its place. `codebook_repulsion` is the regulariser that makes the codebook
+"space-optimised": LaDTalk tells that it enlarges the bound on noise (v1 to v3), not its formula; here it is a hinge
+repulsion.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.func import functional_call
 from .bands import sharpest
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
-"""A distance of two batches of frames [B, 3, H, W] in -1..1, made and real: a scalar."""
+"""A distance of two batches of frames [B, 3, H, W] in -1..1, generated and real: a scalar."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,17 @@ class TextureLoss:
     finest: float = 16.0
     structure: float = 0.1
 
-    def __call__(self, made: Tensor, real: Tensor) -> Tensor:
-        total = self.structure * (1 - structural_similarity(made, real)) if self.structure else made.new_zeros(())
-        pyramids = (laplacian_pyramid(frames, self.bands) for frames in (made, real))
+    def __call__(self, generated: Tensor, real: Tensor) -> Tensor:
+        total = (
+            self.structure * (1 - structural_similarity(generated, real)) if self.structure else generated.new_zeros(())
+        )
+        pyramids = (laplacian_pyramid(frames, self.bands) for frames in (generated, real))
         for n, (a, b) in enumerate(zip(*pyramids, strict=True)):
             total = total + 2.0**-n * ((a - b).abs().mean() + self.energy * (contrast(a) - contrast(b)).abs().mean())
         if self.finest:
-            a, b = sharpest(made), sharpest(real)
-            # Of windows alone the median would be met, and strong edges are rare: the whole picture's power as well.
+            a, b = sharpest(generated), sharpest(real)
+            # Windows alone would fit the median and miss strong edges, which are rare: the whole picture's power as
+            # well.
             for side in (8, max(a.shape[-2:])):
                 total = total + self.finest * (contrast(a, side) - contrast(b, side)).abs().mean()
         return total
@@ -54,13 +58,13 @@ class TextureLoss:
 
 def laplacian_pyramid(frames: Tensor, bands: int) -> list[Tensor]:
     """The `bands` finest bands of [B, C, H, W], the first of full size, each next one of half."""
-    found, low = [], frames
+    levels, low = [], frames
     for _ in range(bands):
         smooth = F.avg_pool2d(low, 2)
         up = F.interpolate(smooth, size=low.shape[-2:], mode="bilinear", align_corners=False)
-        found.append(low - up)
+        levels.append(low - up)
         low = smooth
-    return found
+    return levels
 
 
 def contrast(band: Tensor, side: int = 8) -> Tensor:
@@ -68,11 +72,11 @@ def contrast(band: Tensor, side: int = 8) -> Tensor:
     return (windows(band.square(), side) + 1e-6).sqrt()
 
 
-def structural_similarity(made: Tensor, real: Tensor) -> Tensor:
+def structural_similarity(generated: Tensor, real: Tensor) -> Tensor:
     """Mean SSIM of [B, C, H, W] in -1..1 over windows (Wang et al. 2004, eq. 13), a scalar at most 1."""
-    mu_a, mu_b = windows(made), windows(real)
-    var_a, var_b = windows(made.square()) - mu_a.square(), windows(real.square()) - mu_b.square()
-    both = windows(made * real) - mu_a * mu_b
+    mu_a, mu_b = windows(generated), windows(real)
+    var_a, var_b = windows(generated.square()) - mu_a.square(), windows(real.square()) - mu_b.square()
+    both = windows(generated * real) - mu_a * mu_b
     c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
     similar = (2 * mu_a * mu_b + c1) * (2 * both + c2) / ((mu_a.square() + mu_b.square() + c1) * (var_a + var_b + c2))
     return similar.mean()
@@ -84,7 +88,7 @@ def windows(values: Tensor, side: int = 8) -> Tensor:
     return F.avg_pool2d(values, (height, width), (max(height // 2, 1), max(width // 2, 1)))
 
 
-def spread(vectors: Tensor, used: Tensor, margin: float) -> Tensor:
+def codebook_repulsion(vectors: Tensor, used: Tensor, margin: float) -> Tensor:
     """Hinge repulsion: mean over pairs of used codes of max(0, margin - ||c_i - c_j||)^2. vectors [N, D], used [N]."""
     # Distances from inner products: a matrix of pairs instead of a tensor of differences.
     with torch.autocast(vectors.device.type, enabled=False):
@@ -94,35 +98,36 @@ def spread(vectors: Tensor, used: Tensor, margin: float) -> Tensor:
     return (F.relu(margin - near).square() * pairs).sum() / pairs.sum().clamp(min=1)
 
 
-def judged(judge: nn.Module, made: Tensor) -> list[Tensor]:
-    """The judge's maps of what was made, with gradients to the frames alone."""
-    frozen: Mapping[str, Tensor] = {name: p.detach() for name, p in judge.named_parameters()}
-    # Running statistics are the judge's own look's business.
-    buffers = {name: b.clone() for name, b in judge.named_buffers()}
-    return functional_call(judge, {**frozen, **buffers}, (made,))
+def discriminator_maps(discriminator: nn.Module, generated: Tensor) -> list[Tensor]:
+    """The discriminator's maps of generated frames, with gradients to the frames alone."""
+    frozen: Mapping[str, Tensor] = {name: p.detach() for name, p in discriminator.named_parameters()}
+    # Running statistics change only when the discriminator itself is trained.
+    buffers = {name: b.clone() for name, b in discriminator.named_buffers()}
+    return functional_call(discriminator, {**frozen, **buffers}, (generated,))
 
 
 def generator_hinge(score: Tensor) -> Tensor:
-    """-mean(D(made))."""
+    """-mean(D(generated))."""
     return -score.float().mean()
 
 
-def judge_hinge(real: Tensor, made: Tensor) -> Tensor:
-    """mean(max(0, 1 - D(real)) + max(0, 1 + D(made))) / 2."""
-    return (F.relu(1 - real.float()).mean() + F.relu(1 + made.float()).mean()) / 2
+def discriminator_hinge(real: Tensor, generated: Tensor) -> Tensor:
+    """mean(max(0, 1 - D(real)) + max(0, 1 + D(generated))) / 2."""
+    return (F.relu(1 - real.float()).mean() + F.relu(1 + generated.float()).mean()) / 2
 
 
-def feature_matching(made: list[Tensor], real: list[Tensor]) -> Tensor:
-    """Mean L1 distance of the judge's hidden maps, each by its real map's own size (Wang et al. 2018, eq. 4)."""
+def feature_matching(generated: list[Tensor], real: list[Tensor]) -> Tensor:
+    """Mean L1 distance of the discriminator's hidden maps, each by its real map's own size (Wang et al. 2018, eq.
+    4)."""
     terms = [
         (a.float() - b.float().detach()).abs().mean() / b.float().detach().abs().mean().clamp(min=1e-6)
-        for a, b in zip(made[:-1], real[:-1], strict=True)
+        for a, b in zip(generated[:-1], real[:-1], strict=True)
     ]
     return torch.stack(terms).mean()
 
 
-def adaptive_weight(picture: Tensor, judge: Tensor, last: Tensor, most: float = 1.0) -> Tensor:
-    """How much of the judge's loss balances the picture's: the ratio of their gradients' norms at the decoder's last
-    weight, at most `most` (CodeFormer; VQGAN eq. 7)."""
-    norms = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (picture, judge)]
+def adaptive_weight(picture: Tensor, adversarial: Tensor, last: Tensor, most: float = 1.0) -> Tensor:
+    """How much of the discriminator's loss balances the picture's: the ratio of their gradients' norms at the decoder's
+    last weight, at most `most` (CodeFormer; VQGAN eq. 7)."""
+    norms = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (picture, adversarial)]
     return (norms[0] / (norms[1] + 1e-4)).clamp(0, most).detach()

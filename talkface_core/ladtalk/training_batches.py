@@ -1,4 +1,4 @@
-"""What Wav2Lip is shown: frames to repaint, references from other moments, and the sound of each frame.
+"""Training batches of Wav2Lip: frames to repaint, references from other moments, and the sound of each frame.
 
 Some samples are five consecutive frames, which the lip expert judges together (Wav2Lip trains on those alone); the rest
 are single frames of as many people, which teach more per computed frame where data are few.
@@ -71,7 +71,7 @@ class _Sample:
     starts: NDArray[np.int64]
 
 
-class Sampler:
+class Wav2LipSampler:
     """Draws batches from faces that talk; the same for the same generator."""
 
     def __init__(
@@ -112,13 +112,13 @@ class Sampler:
             mel[torch.from_numpy(sample.starts)[:, None] + torch.arange(WINDOW)]
             for mel, sample in zip(mels, samples, strict=True)
         ]
-        shown = torch.cat([c[:-1] for c in cut]).transpose(1, 2)[:, None]
-        sync = torch.stack([c[-1] for c in cut[: settings.windows]]) if settings.windows else shown[:0, 0].mT
+        windows = torch.cat([c[:-1] for c in cut]).transpose(1, 2)[:, None]
+        sync = torch.stack([c[-1] for c in cut[: settings.windows]]) if settings.windows else windows[:0, 0].mT
         batch = {
             "faces": torch.from_numpy(np.concatenate([s.faces for s in samples])),
             "references": torch.from_numpy(np.concatenate([s.references for s in samples])),
             "landmarks": torch.from_numpy(np.concatenate([s.landmarks for s in samples])),
-            "windows": shown.contiguous(),
+            "windows": windows.contiguous(),
             "sync": sync.mT[:, None].contiguous(),
         }
         return {**batch, **self.listen(rng, settings.listen)} if self._lips is not None else batch
@@ -146,7 +146,7 @@ class Sampler:
         return {"heard": torch.cat(cut).mT[:, None].contiguous(), "lips": lips}
 
     def _augmented(self, mels: Tensor, rng: np.random.Generator) -> Tensor:
-        # Digital silence stays what it is: it stands for the gate's answer, which no noise reaches.
+        # Digital silence is not augmented: it stands for the gate's output, in which there is no noise.
         silent = (mels == LogMel.SILENCE).all(2).all(1)
         return torch.where(silent[:, None, None], mels, self.sound(mels, rng, self.noises))
 
@@ -161,14 +161,14 @@ class Sampler:
             look = LOOKS.look(rng)
         else:
             placement, look = Placement.plain(data.size, data.pad), lambda pictures: pictures
-        shown = np.concatenate([first + frames, references])
-        pictures, landmarks = placement.pictures(data.frames[shown]), placement.points(data.landmarks[shown])
+        indices = np.concatenate([first + frames, references])
+        pictures, landmarks = placement.pictures(data.frames[indices]), placement.points(data.landmarks[indices])
         if settings.augment and rng.random() < settings.painted:
             pictures = paint_lips(pictures, landmarks, rng)
         if settings.augment and rng.random() < settings.disturbed:
             pictures[count:] = disturb_mouths(pictures[count:], landmarks[count:], rng)
         pictures = look(pictures)
-        mel, starts = self._heard(clip, frames, rng)
+        mel, starts = self._mel_excerpt(clip, frames, rng)
         return _Sample(pictures[:count], pictures[count:], landmarks[:count], mel, starts)
 
     def _begin(self, first: int, length: int, count: int, rng: np.random.Generator) -> int:
@@ -193,12 +193,12 @@ class Sampler:
         elif kind < settings.shut + settings.alike:
             far = np.square(self._pose[first + candidates] - self._pose[first + begin]).sum(1)
             alike = candidates[np.argsort(far)[: max(len(far) // 10, 1)]]
-            # Of these the mouths that differ most: what stays where it was is then always wrong.
+            # Of these the mouths that differ most, so that to copy the reference is always wrong.
             other = np.abs(self._gap[first + alike] - self._gap[first + begin])
             candidates = alike[np.argsort(-other)[: max(len(alike) // 4, 1)]]
         return int(rng.choice(candidates)) + np.arange(count)
 
-    def _heard(self, clip: int, frames: NDArray, rng: np.random.Generator) -> tuple[Tensor, NDArray]:
+    def _mel_excerpt(self, clip: int, frames: NDArray, rng: np.random.Generator) -> tuple[Tensor, NDArray]:
         """The log-mel around the frames [96,80] and where in it the windows begin: one per frame, then the expert's."""
         data, settings = self.data, self.settings
         versions = data.mels[clip]
@@ -206,16 +206,16 @@ class Sampler:
         starts = window_starts(frames.tolist(), FPS, self.mel_shift)
         starts += window_starts([int(frames[len(frames) // 2])], FPS, self.sync_shift)
         origin = min(starts) - _BEFORE
-        heard = _stretch(mel, origin, _STEPS)
+        excerpt = _stretch(mel, origin, _STEPS)
         pause = data.speech is not None and not data.speech[data.starts[clip] + frames].any()
         if pause and self._shut[data.starts[clip] + frames].all() and rng.random() < settings.hushed:
-            heard = torch.full_like(heard, LogMel.SILENCE)
-        return heard, np.array(starts) - origin
+            excerpt = torch.full_like(excerpt, LogMel.SILENCE)
+        return excerpt, np.array(starts) - origin
 
 
 def _stretch(mel: Tensor, first: int, count: int) -> Tensor:
     """Steps first to first + count - 1 of a log-mel [S,80], float32; silence beyond its ends."""
     steps = first + np.arange(count)
     inside = torch.from_numpy((steps >= 0) & (steps < len(mel)))
-    heard = mel[torch.from_numpy(steps.clip(0, len(mel) - 1))].float()
-    return torch.where(inside[:, None], heard, torch.full_like(heard, LogMel.SILENCE))
+    excerpt = mel[torch.from_numpy(steps.clip(0, len(mel) - 1))].float()
+    return torch.where(inside[:, None], excerpt, torch.full_like(excerpt, LogMel.SILENCE))

@@ -1,4 +1,4 @@
-"""What the SOVQAE is shown while it learns: patches of sharp crops, and what a soft mouth made of them."""
+"""Training patches of the SOVQAE: sharp ones cut from crops, each with its degraded version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .degrade import Softness, soften
+from .degrade import Degradation, degrade
 from .training_repainted import Repainted
 
 
@@ -44,11 +44,12 @@ class PatchSampler:
         self.crops, self.side, self.training, self.repainted = crops, side, training, repainted
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """`real` and `seen`, uint8 [B, S, S, 3]: the sharp patches and what the encoder is shown of them; whose codes
-        are decoded (`taught` [B]: 1 those of the sharp one) and how early they are quantised (`early` [B], 0..1)."""
+        """`real` and `degraded`, uint8 [B, S, S, 3]: the sharp patches and what the encoder is shown of them; whose
+        codes are decoded (`taught` [B]: 1 those of the sharp one) and how early they are quantised (`early` [B],
+        0..1)."""
         chosen = np.sort(rng.integers(0, len(self.crops), self.training.batch_size))
-        real, seen = zip(*(self._pair(int(n), rng) for n in chosen), strict=True)
-        batch = {name: torch.from_numpy(np.stack(frames)) for name, frames in (("real", real), ("seen", seen))}
+        real, degraded = zip(*(self._pair(int(n), rng) for n in chosen), strict=True)
+        batch = {name: torch.from_numpy(np.stack(frames)) for name, frames in (("real", real), ("degraded", degraded))}
         batch["taught"] = torch.from_numpy(rng.integers(0, 2, len(real)))
         batch["early"] = torch.from_numpy(rng.random(len(real), np.float32))
         return batch
@@ -62,7 +63,7 @@ class PatchSampler:
             seed = int(rng.integers(2**62))
             return tuple(self._patch(picture, np.random.default_rng(seed)) for picture in (crop, painted))
         real = self._patch(self.crops[chosen], rng)
-        return real, soften(real, Softness.draw(rng)) if rng.random() < self.training.soft else real
+        return real, degrade(real, Degradation.draw(rng)) if rng.random() < self.training.soft else real
 
     def _patch(self, crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         size, side, training = crop.shape[0], self.side, self.training

@@ -1,4 +1,4 @@
-"""Faces as Wav2Lip in fact paints them, beside the frames that they should be: the SOVQAE learns on its own inputs.
+"""Training inputs of the SOVQAE that Wav2Lip painted, beside the frames that they should be.
 
 LaDTalk trains on sharp frames alone and counts on the codes to hold (v3). The mouths of a small Wav2Lip are softer than
 few lines make them, and codes learnt without them do not bring their texture back.
@@ -33,16 +33,16 @@ class Repainted:
 
 def repaint_set(net: Wav2Lip, data: TalkingFaces, every: int = 7, quiet: bool = False) -> Repainted:
     """Each `every`-th face of a set, repainted with its own words, the reference being one of like pose elsewhere."""
-    made, index = [], []
+    repainted, index = [], []
     for clip in tqdm(range(len(data.lengths)), desc="repainting", disable=quiet):
         first, length = int(data.starts[clip]), int(data.lengths[clip])
         own = np.arange(clip % every, length, every)
         references = elsewhere(data.landmarks[first : first + length])[own]
         windows = mel_windows(data.mels[clip][0].float(), own.tolist(), FPS, net.config.mel_shift)
-        faces, shown = data.inner(first + own), data.inner(first + references)
-        made.append(repaint(net, np.ascontiguousarray(faces), windows, np.ascontiguousarray(shown), _AT_ONCE))
+        faces, others = data.inner(first + own), data.inner(first + references)
+        repainted.append(repaint(net, np.ascontiguousarray(faces), windows, np.ascontiguousarray(others), _AT_ONCE))
         index.append(first + own)
-    return Repainted(np.concatenate(made), np.concatenate(index))
+    return Repainted(np.concatenate(repainted), np.concatenate(index))
 
 
 def elsewhere(landmarks: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
 from ..pixels import to_bytes, to_unit
-from ..sync.blocks import SpeechEncoder, Unit, chain, check_speech, fold
+from ..sync.blocks import ConvBNReLU, SpeechEncoder, check_speech, fold_batchnorm, sequential
 
 SYSTEM = "ladtalk"
 COMPONENT = "wav2lip"
@@ -105,22 +105,24 @@ class Wav2Lip(nn.Module):
     def __init__(self, config: Wav2LipConfig | None = None, *, norm: bool = True, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config = config or Wav2LipConfig()
-        unit = partial(Unit, norm=norm, operations=operations)
+        unit = partial(ConvBNReLU, norm=norm, operations=operations)
         residual = partial(unit, residual=True)
         face, decoder, squeezed = config.face, config.decoder, config.patch**2
         kernel = 7 if config.patch == 1 else 3
-        stages = [chain([unit(6 * squeezed, face[0], kernel, 1, kernel // 2)])]
+        stages = [sequential([unit(6 * squeezed, face[0], kernel, 1, kernel // 2)])]
         for i in range(1, len(face) - 1):
             down = unit(face[i - 1], face[i], 3, 2, 1)
-            stages.append(chain([down, *(residual(face[i], face[i]) for _ in range(config.face_blocks[i]))]))
+            stages.append(sequential([down, *(residual(face[i], face[i]) for _ in range(config.face_blocks[i]))]))
         last = (unit(face[-2], face[-1], 3, 1, 0), unit(face[-1], face[-1], 1, 1, 0))
-        self.face_encoder = nn.ModuleList([*stages, chain(last)])
+        self.face_encoder = nn.ModuleList([*stages, sequential(last)])
         self.speech_encoder = SpeechEncoder(config.speech, config.speech_blocks, norm=norm, operations=operations)
         skips = face[::-1]
-        stages = [chain([unit(config.speech[-1], decoder[0], 1, 1, 0)])]
+        stages = [sequential([unit(config.speech[-1], decoder[0], 1, 1, 0)])]
         for i in range(1, len(decoder)):
             up = unit(decoder[i - 1] + skips[i - 1], decoder[i], 3, grow=min(i, 2))
-            stages.append(chain([up, *(residual(decoder[i], decoder[i]) for _ in range(config.decoder_blocks[i]))]))
+            stages.append(
+                sequential([up, *(residual(decoder[i], decoder[i]) for _ in range(config.decoder_blocks[i]))])
+            )
         self.face_decoder = nn.ModuleList(stages)
         self.out = unit(decoder[-1] + skips[-1], config.out)
         self.pixels = operations.Conv2d(config.out, (4 if config.blend else 3) * squeezed, 1)
@@ -142,12 +144,12 @@ class Wav2Lip(nn.Module):
         x = self.speech_encoder(windows)
         for stage in self.face_decoder:
             x = torch.cat([stage(x), skips.pop()], 1)
-        made = F.pixel_shuffle(self.pixels(self.out(x)), self.config.patch).sigmoid()
+        output = F.pixel_shuffle(self.pixels(self.out(x)), self.config.patch).sigmoid()
         if self.config.blend:
-            shown = faces + references - blackened(references)
+            visible = faces + references - blackened(references)
             # Of the pixels' own precision, so that what is kept stays exact when the net computes in less.
-            made = shown + made[:, 3:].to(shown) * (made[:, :3].to(shown) - shown)
-        return made.flip(1) if self.config.colour == "bgr" else made
+            output = visible + output[:, 3:].to(visible) * (output[:, :3].to(visible) - visible)
+        return output.flip(1) if self.config.colour == "bgr" else output
 
 
 def blackened(faces: Tensor) -> Tensor:
@@ -163,7 +165,7 @@ def inference_copy(net: Wav2Lip, operations: Operations = nn) -> Wav2Lip:
     """
     with torch.device("meta"):
         copy = Wav2Lip(net.config, norm=False, operations=operations)
-    copy.load_state_dict(fold(net), assign=True)
+    copy.load_state_dict(fold_batchnorm(net), assign=True)
     return copy.eval().requires_grad_(False)
 
 
@@ -201,12 +203,12 @@ def repaint(
 ) -> NDArray[np.uint8]:
     """`repaint_faces` of bytes [T,S,S,3], `batch` at a time: what data sets and measurements are made of."""
     references, device = faces if references is None else references, net.pixels.weight.device
-    made = [np.empty((0, *faces.shape[1:]), np.uint8)]
+    repainted = [np.empty((0, *faces.shape[1:]), np.uint8)]
     for start in range(0, max(len(faces), len(windows)), batch):
         part = slice(start, start + batch)
         x, y = (to_unit(torch.from_numpy(p[part]).to(device).permute(0, 3, 1, 2)) for p in (faces, references))
-        made.append(to_bytes(repaint_faces(net, x, windows[part], y)).permute(0, 2, 3, 1).cpu().numpy())
-    return np.concatenate(made)
+        repainted.append(to_bytes(repaint_faces(net, x, windows[part], y)).permute(0, 2, 3, 1).cpu().numpy())
+    return np.concatenate(repainted)
 
 
 def repaint_memory(net: Wav2Lip, frames: int) -> float:

@@ -1,1 +1,1 @@
-"""Sound and pictures in and out, and time; all of it streams."""
+"""Audio and video in and out, and exact time; all of it streams."""

@@ -1,4 +1,4 @@
-"""Sound in: from files and from AUDIO dicts, and the private mono copy that the models analyse.
+"""Audio input: from files and from AUDIO dicts, and the private mono copy that the models analyse.
 
 The user's sound itself is never touched: it is streamed to the output as it came. Only the copy is mixed and resampled.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .decode import FileAudio
+from .audio_reader import FileAudio
 from .mixdown import Mixdown
 from .source import AudioSource, audio_source
 from .timebase import SAMPLE_RATE, resampled_count

@@ -49,7 +49,7 @@ class _Place:
         self._rate, self._warn = rate, warn
         self._clock = _Clock(rate, origin)
         self._slack, self._settled, self._fade = (math.ceil(part * rate) for part in (_SLACK, _SETTLED, _FADE))
-        self._held = torch.zeros(0, 0)
+        self._tail = torch.zeros(0, 0)
         self._done = 0
         self._next = 0  # where the next piece begins by the stamps so far
         self._jumps = 0  # of the clock, taken out
@@ -75,7 +75,7 @@ class _Place:
             self._drifts = True
             samples = self._stretched(samples, apart)
         elif apart > 0:
-            self._held, samples = self._faded(self._held, samples)
+            self._tail, samples = self._faded(self._tail, samples)
             yield from self._silence(apart, samples)
         else:
             samples = self._joined(samples, -apart)
@@ -85,7 +85,7 @@ class _Place:
     def end(self) -> Iterator[Tensor]:
         """What is held back."""
         if self._done:
-            yield self._held
+            yield self._tail
 
     def _fits(self, apart: int) -> bool:
         if self._drifts:
@@ -101,7 +101,7 @@ class _Place:
     def _hold(self, samples: Tensor) -> Iterator[Tensor]:
         if samples.shape[1]:
             yield from self.end()
-            self._held = samples
+            self._tail = samples
             self._done += samples.shape[1]
 
     def _silence(self, count: int, like: Tensor) -> Iterator[Tensor]:
@@ -122,11 +122,11 @@ class _Place:
         self._overlaps = count >= samples.shape[1]
         if self._overlaps:
             return samples[:, :0]
-        mixed = min(self._fade, count, self._held.shape[1])
-        held, ramp = self._held.clone(), _rise(mixed)
-        old = held[:, held.shape[1] - mixed :]
+        mixed = min(self._fade, count, self._tail.shape[1])
+        tail, ramp = self._tail.clone(), _rise(mixed)
+        old = tail[:, tail.shape[1] - mixed :]
         old += (samples[:, count - mixed : count] - old) * ramp
-        self._held = held
+        self._tail = tail
         return samples[:, count:]
 
     def _stretched(self, samples: Tensor, apart: int) -> Tensor:

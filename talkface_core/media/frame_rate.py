@@ -39,9 +39,9 @@ def fitting_rate(times: Sequence[Fraction], average: Fraction | None, name: str)
         return average if average and LOWEST <= average <= HIGHEST else STILL_RATE
     rate = average if average and _keeps_places(offsets, average) else _usual_rate(offsets)
     if not LOWEST <= rate <= HIGHEST:
-        shown = (len(times) - 1) / offsets[-1] if offsets[-1] else math.inf
+        mean = (len(times) - 1) / offsets[-1] if offsets[-1] else math.inf
         raise InputError(
-            f"{name} shows {shown:.5g} frames a second by its time stamps; {LOWEST} to {HIGHEST} can be played. Is it "
+            f"{name} shows {mean:.5g} frames a second by its time stamps; {LOWEST} to {HIGHEST} can be played. Is it "
             "a film? Write it again with FFmpeg at a usual rate"
         )
     return rate

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .container import regular_file
 from .frame_rate import STILL_RATE, fitting_rate, frames_before
-from .playback import Film, FilmBatch, FilmFile
+from .playback import FrameSource, TensorFrameSource, VideoFrameSource
 from .video_reader import VideoReader
 
 LARGEST = 2**27
@@ -25,15 +25,15 @@ _MAY_BE_TRANSPARENT = ("png", "apng", "webp", "tiff")
 _WHITE = 255
 
 
-def open_film(path: str | Path) -> Film:
+def open_film(path: str | Path) -> FrameSource:
     """A film file; a picture as a film of one frame, a moving picture as the film that it is. Raises InputError."""
     path = regular_file(path, "video")
     kind = picture_kind(path)
     if kind is None or kind == "apng":
-        return FilmFile(VideoReader(path))
+        return VideoFrameSource(VideoReader(path))
     if kind == "animated webp":
         return _animation(path)
-    return FilmBatch(torch.from_numpy(read_picture(path))[None], STILL_RATE)
+    return TensorFrameSource(torch.from_numpy(read_picture(path))[None], STILL_RATE)
 
 
 def picture_kind(path: str | Path) -> str | None:
@@ -85,7 +85,7 @@ def _check_size(path: Path, start: bytes, what: str) -> None:
             raise InputError(f"{what} {path.name} has {width} x {height} pixels, more than {LARGEST:,}: shrink it")
 
 
-def _animation(path: Path) -> FilmBatch:
+def _animation(path: Path) -> TensorFrameSource:
     import cv2
 
     read = getattr(cv2, "imdecodeanimation", None)  # from OpenCV 4.11 on
@@ -97,7 +97,7 @@ def _animation(path: Path) -> FilmBatch:
     ends = [frames_before(time, rate) for time in times]
     spans = zip(animation.frames, ends, ends[1:], strict=False)
     frames = [_shown(picture) for picture, first, stop in spans for _ in range(first, stop)]
-    return FilmBatch(torch.from_numpy(np.stack(frames or [_shown(animation.frames[0])])), rate)
+    return TensorFrameSource(torch.from_numpy(np.stack(frames or [_shown(animation.frames[0])])), rate)
 
 
 def _shown(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

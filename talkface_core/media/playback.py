@@ -1,4 +1,4 @@
-"""A film played for as long as a sound lasts: stopped, played to and fro, or played once, in bounded memory always.
+"""Frame sources, and their frames in the order in which a sound of any length needs them, in bounded memory.
 
 Playing backwards needs frames that are long gone. They are decoded again, one stretch between two key frames after the
 other, from the last to the first; of each stretch as many frames are held as fit into a fixed number of bytes.
@@ -24,8 +24,8 @@ RULES = ("bounce", "stop", "once")
 """Rules of length, see `frame_order`."""
 
 
-class Film(Protocol):
-    """Frames of a constant rate that can be played in both directions: a `FilmFile` or a `FilmBatch`.
+class FrameSource(Protocol):
+    """Frames of a constant rate that can be played in both directions: a `VideoFrameSource` or a `TensorFrameSource`.
 
     fps in frames per second; width and height in pixels; pixel_aspect: width of a pixel by its height; num_frames: how
     many there are as far as headers tell, or None. Frames are RGB [<= n, H, W, 3], uint8, or float32 in 0..1 where a
@@ -45,7 +45,7 @@ class Film(Protocol):
         """All frames from the last to the first, up to n at a time."""
 
 
-class FilmFile:
+class VideoFrameSource:
     """A video file as a film, by its time stamps at the constant rate that fits them.
 
     With `begin`, and with `end`, what is shown from one time on the file's clock until before the other.
@@ -64,7 +64,7 @@ class FilmFile:
         return self.reader.steady_backwards(self.fps, n, self._span)
 
 
-class FilmBatch:
+class TensorFrameSource:
     """Frames in memory [T, H, W, 3], uint8 or floating 0..1, as a film. Raises InputError for no frames.
 
     `exact`: floats are handed on as float32, not as bytes, so that nothing is rounded.
@@ -108,7 +108,9 @@ def frame_order(frames: int, wanted: int, rule: str) -> NDArray[np.int64]:
     return np.minimum(phase, period - phase) if frames > 1 else np.zeros(wanted, np.int64)
 
 
-def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iterator[NDArray[np.generic]]:
+def iterate_frames(
+    film: FrameSource, frames: int, wanted: int, rule: str, n: int = 32
+) -> Iterator[NDArray[np.generic]]:
     """The frames of `frame_order` [<= n, H, W, 3], n at a time, fewer where they are very large.
 
     `frames` is how many the film has, or how many are wanted of a longer one.
@@ -121,7 +123,7 @@ def played(film: Film, frames: int, wanted: int, rule: str, n: int = 32) -> Iter
     yield from stacked(islice(_to_and_fro(film, n), left), n)
 
 
-def _to_and_fro(film: Film, n: int) -> Iterator[NDArray[np.generic]]:
+def _to_and_fro(film: FrameSource, n: int) -> Iterator[NDArray[np.generic]]:
     """Frame by frame, for ever; `n` at a time are read."""
     forward, skip = True, 0
     while True:

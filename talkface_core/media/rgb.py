@@ -99,16 +99,16 @@ def oriented(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
 
 def pixel_aspect(stream: av.video.stream.VideoStream, frame: av.VideoFrame) -> Fraction:
     """Width of a pixel by its height, as the frame is shown: 1 for square pixels and where nothing is said."""
-    told = _told_aspect(stream)
-    return 1 / told if orientation(frame)[0] else told
+    aspect = _stated_aspect(stream)
+    return 1 / aspect if orientation(frame)[0] else aspect
 
 
 def squared(stream: av.video.stream.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
     """Width and height, before turning, of a frame whose pixels are made square by growing one side."""
-    told = _told_aspect(stream)
-    return (round(frame.width * told), frame.height) if told > 1 else (frame.width, round(frame.height / told))
+    aspect = _stated_aspect(stream)
+    return (round(frame.width * aspect), frame.height) if aspect > 1 else (frame.width, round(frame.height / aspect))
 
 
-def _told_aspect(stream: av.video.stream.VideoStream) -> Fraction:
-    told = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    return Fraction(told) if told and _NARROWEST <= told <= 1 / _NARROWEST else Fraction(1)
+def _stated_aspect(stream: av.video.stream.VideoStream) -> Fraction:
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return Fraction(aspect) if aspect and _NARROWEST <= aspect <= 1 / _NARROWEST else Fraction(1)

@@ -1,4 +1,4 @@
-"""What the package means by sound: a source that can be read from the beginning, block by block, as often as needed.
+"""The audio source interface: sound that is read from the beginning, block by block, as often as needed.
 
 The AUDIO dict is ComfyUI's: {"waveform": float Tensor [B, C, N] in -1..1, "sample_rate": int}.
 """
@@ -145,18 +145,18 @@ def block_size(seconds: float, sample_rate: int) -> int:
 
 def reblock(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     """Tensors [C, any] joined and cut again into [C, size], the last one shorter; holds one block at a time."""
-    held: list[Tensor] = []
+    buffer: list[Tensor] = []
     count = 0
     for piece in pieces:
-        held.append(piece)
+        buffer.append(piece)
         count += piece.shape[1]
         if count >= size:
-            joined = torch.cat(held, dim=1)
+            joined = torch.cat(buffer, dim=1)
             whole = count - count % size
             yield from joined[:, :whole].split(size, dim=1)
-            held, count = [joined[:, whole:].clone()], count - whole
+            buffer, count = [joined[:, whole:].clone()], count - whole
     if count:
-        yield torch.cat(held, dim=1)
+        yield torch.cat(buffer, dim=1)
 
 
 def interleaved(samples: Tensor, channels: int) -> Tensor:

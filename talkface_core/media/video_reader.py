@@ -1,4 +1,4 @@
-"""Pictures in, as a stream: upright RGB frames out of any video file that FFmpeg opens, through PyAV.
+"""Streaming video reader: upright RGB frames out of any video file that FFmpeg opens, through PyAV.
 
 A film is played by its time stamps at a constant rate that fits them: frame k is what is on screen at (k + 1/2) / fps
 from the beginning. So a rate that varies, gaps and odd clocks keep in step with the sound.
@@ -27,7 +27,7 @@ from .timebase import Rate, as_rate
 log = logging.getLogger(__name__)
 
 # Bytes of decoded frames that are held for playing backwards, at the most; and of those handed on at once.
-_HELD_BYTES = 256 * 2**20
+_BUFFER_BYTES = 256 * 2**20
 _CHUNK_BYTES = 64 * 2**20
 # Seconds that one picture may stay. A slide in a lecture stays for minutes; a day is a broken clock.
 _LONGEST = 3600
@@ -82,11 +82,11 @@ class VideoReader:
             if square:
                 self._size, self.pixel_aspect = squared(stream, first), Fraction(1)
             self.has_audio = bool(container.streams.audio)
-            average, told = stream.average_rate or stream.guessed_rate, stream.frames or None
+            average, declared = stream.average_rate or stream.guessed_rate, stream.frames or None
         times, whole = self._stamps()
         self.fps = fitting_rate(times, average and Fraction(average), self.path.name)
         counted = frames_before(times[-1] - times[0], self.fps) + 1 if whole and len(times) > 1 else None
-        self.num_frames = told if told and self.fps == average else counted
+        self.num_frames = declared if declared and self.fps == average else counted
         self.height, self.width = self._converter()(first).shape[:2]
 
     def chunks(self, n: int = 32) -> Iterator[np.ndarray]:
@@ -156,27 +156,27 @@ class VideoReader:
         for stretch in reversed(self._stretches(begin, end)):
             stop: int | None = None
             while stop is None or stop > 0:
-                held, stop = self._last(stretch, stop)
-                while held:
+                buffer, stop = self._last(stretch, stop)
+                while buffer:
                     self._check()
-                    yield held.pop()
+                    yield buffer.pop()
 
     def _last(self, stretch: Span, stop: int | None) -> tuple[deque[_Timed], int]:
         """The last frames of a stretch before the one numbered `stop`, as many as may be held, and the first's number.
 
         Frames are held as they were decoded, which is half the size of RGB.
         """
-        held: deque[_Timed] = deque()
-        bytes_held = count = 0
+        buffer: deque[_Timed] = deque()
+        bytes_buffered = count = 0
         for timed in self._timed(*stretch):
             if count == stop:
                 break
-            held.append(timed)
-            bytes_held += _size_of(timed.frame)
+            buffer.append(timed)
+            bytes_buffered += _size_of(timed.frame)
             count += 1
-            while bytes_held > _HELD_BYTES and len(held) > 1:
-                bytes_held -= _size_of(held.popleft().frame)
-        return held, count - len(held)
+            while bytes_buffered > _BUFFER_BYTES and len(buffer) > 1:
+                bytes_buffered -= _size_of(buffer.popleft().frame)
+        return buffer, count - len(buffer)
 
     def _timed(self, begin: Fraction | None, end: Fraction | None) -> Iterator[_Timed]:
         """The frames on screen from `begin` until `end`, in order."""
@@ -260,25 +260,25 @@ def _drawn(
 
 
 def _within(
-    frame: av.VideoFrame, shown: Fraction, until: Fraction, begin: Fraction | None, end: Fraction | None
+    frame: av.VideoFrame, begins: Fraction, until: Fraction, begin: Fraction | None, end: Fraction | None
 ) -> Iterator[_Timed]:
     """The part of a frame's time that lies between `begin` and `end`, if any."""
-    shown = shown if begin is None else max(shown, begin)
+    begins = begins if begin is None else max(begins, begin)
     until = until if end is None else min(until, end)
-    if until > shown:
-        yield _Timed(frame, shown, until)
+    if until > begins:
+        yield _Timed(frame, begins, until)
 
 
 def stacked(frames: Iterable[np.ndarray], n: int) -> Iterator[np.ndarray]:
     """Pictures [H, W, 3] as chunks [<= n, H, W, 3]: n at a time, or as many large ones as may be handed on at once."""
-    held: list[np.ndarray] = []
+    buffer: list[np.ndarray] = []
     for frame in frames:
-        held.append(frame)
-        if len(held) == n or (len(held) + 1) * frame.nbytes > _CHUNK_BYTES:
-            yield np.stack(held)
-            held = []
-    if held:
-        yield np.stack(held)
+        buffer.append(frame)
+        if len(buffer) == n or (len(buffer) + 1) * frame.nbytes > _CHUNK_BYTES:
+            yield np.stack(buffer)
+            buffer = []
+    if buffer:
+        yield np.stack(buffer)
 
 
 def _go_on() -> None:

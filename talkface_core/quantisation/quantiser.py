@@ -185,7 +185,7 @@ class Quantiser(nn.Module):
         _from_first(picks)
         picks = picks.to(self.embedding.dtype)
         self.embedding.copy_(torch.where(dead[:, None], picks, self.embedding))
-        # An even share: as long as a code needs to win encodings before it is judged again.
+        # As if chosen evenly, so that a revived code has time to win encodings before it is tested again.
         self.usage.copy_(torch.where(dead, 1.0, self.usage))
         if self.config.update == "ema":
             self.total.copy_(torch.where(dead[:, None], picks, self.total))

@@ -29,14 +29,14 @@ class ResidualVectorQuantizer(nn.Module):
 
     def forward(self, z: Tensor) -> Quantised:
         """As `Quantiser`, with codes [..., L]; losses are means over the levels."""
-        left, found = z if z.dtype == torch.float64 else z.float(), []
+        left, quantised = z if z.dtype == torch.float64 else z.float(), []
         for level in self.levels:
-            found.append(level(left))
-            left = left - level.lookup(found[-1].codes).detach()
-        codes = torch.stack([one.codes for one in found], -1)
-        exact = found[0].z
+            quantised.append(level(left))
+            left = left - level.lookup(quantised[-1].codes).detach()
+        codes = torch.stack([one.codes for one in quantised], -1)
+        exact = quantised[0].z
         z_q = exact + (self.lookup(codes) - exact).detach()
-        losses = [one.losses for one in found if one.losses is not None]
+        losses = [one.losses for one in quantised if one.losses is not None]
         return Quantised(exact, z_q.to(z.dtype), codes, _mean(losses) if losses else None)
 
 

@@ -1,1 +1,1 @@
-"""Speech as networks hear it: log-mel, encoders, windows, voice activity, sound augmentation, Conformer."""
+"""Speech input of networks: log-mel, encoders' features, windows, voice activity, augmentation, Conformer."""

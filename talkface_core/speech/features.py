@@ -63,7 +63,7 @@ class LogMel(FrontEnd):
     _LONGEST = 30 * SAMPLE_RATE
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-        held: Tensor | None = None
+        buffer: Tensor | None = None
         total = done = 0
         before = 0.0
         for block in blocks:
@@ -72,16 +72,16 @@ class LogMel(FrontEnd):
                 emphasised[1:] -= self.PREEMPHASIS * piece[:-1]
                 emphasised[:1] -= self.PREEMPHASIS * before
                 before, total = piece[-1].item(), total + len(piece)
-                held = piece.new_zeros(self.N_FFT // 2) if held is None else held
-                held = torch.cat([held, emphasised])
-                steps = (len(held) - self.N_FFT) // self.HOP + 1
+                buffer = piece.new_zeros(self.N_FFT // 2) if buffer is None else buffer
+                buffer = torch.cat([buffer, emphasised])
+                steps = (len(buffer) - self.N_FFT) // self.HOP + 1
                 if steps > 0:
-                    yield self._log_mel(held[: (steps - 1) * self.HOP + self.N_FFT])
-                    held, done = held[steps * self.HOP :], done + steps
+                    yield self._log_mel(buffer[: (steps - 1) * self.HOP + self.N_FFT])
+                    buffer, done = buffer[steps * self.HOP :], done + steps
         steps = frame_count(total, SAMPLE_RATE, self.rate) - done
-        if held is not None and steps > 0:
+        if buffer is not None and steps > 0:
             end = (steps - 1) * self.HOP + self.N_FFT
-            yield self._log_mel(torch.nn.functional.pad(held, (0, end - len(held))))
+            yield self._log_mel(torch.nn.functional.pad(buffer, (0, end - len(buffer))))
 
     def _log_mel(self, emphasised: Tensor) -> Tensor:
         """Samples [(s - 1) * hop + n_fft] to features [s, 80]."""
@@ -131,13 +131,13 @@ class EncodedAudio(FrontEnd):
         if not torch.isfinite(self._features).all():
             raise InputError("encoded audio holds NaN; run the audio encoder in a wider number format such as float32")
         self.dim = self._features.shape[1]
-        heard = output.get("audio_samples")
+        samples = output.get("audio_samples")
         self._whisper = len(self._features) == self.WHISPER_STEPS and (
-            heard is None or abs(self._encoder_steps(heard) - self.WHISPER_STEPS) > self._SLACK
+            samples is None or abs(self._encoder_steps(samples) - self.WHISPER_STEPS) > self._SLACK
         )
         self.offset = Fraction(0) if self._whisper else Fraction(self.RECEPTIVE_FIELD - 1, 2 * SAMPLE_RATE)
-        if heard is not None:
-            self._check(heard)
+        if samples is not None:
+            self._check(samples)
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         total = done = 0
@@ -165,7 +165,7 @@ class EncodedAudio(FrontEnd):
                 f"audio of {seconds:.2f} s is too long for Whisper, which hears 30 s: use wav2vec 2.0 or mel"
             )
         if not self._whisper and abs(self._encoder_steps(samples) - steps) > self._SLACK:
-            made = steps * self.HOP / SAMPLE_RATE
+            covered = steps * self.HOP / SAMPLE_RATE
             raise InputError(
-                f"encoded audio covers {made:.2f} s but the audio is {seconds:.2f} s: encode the same audio"
+                f"encoded audio covers {covered:.2f} s but the audio is {seconds:.2f} s: encode the same audio"
             )

@@ -1,4 +1,4 @@
-"""Other voices, rooms and microphones, made out of log-mels: the cheap half of the speech augmentation.
+"""Augmentation of log-mels: other voices, rooms and microphones, the cheap half of the speech augmentation.
 
 Everything works on batches of the 80-band log-mels of `LogMel` (-4..4 for -80..20 dB) and keeps time in place, so
 the labels of each frame stay true. A vocal tract of another length is a warp of the frequency axis (vocal tract length

@@ -1,4 +1,4 @@
-"""Which stretch of the log-mel belongs to a frame: one convention for training, inference and the sync score.
+"""Windows of the log-mel around frames: one convention for training, inference and the sync score.
 
 Wav2Lip (Prajwal et al. 2020) hears 16 mel steps (0.2 s, five frames at 25 per second) at a time, and its public code
 places them differently in training, in inference and for the expert. Here the window of a frame is the 16 steps centred

@@ -1,4 +1,4 @@
-"""The silence gate: in silence the mouth closes, whatever the noise floor of the recording.
+"""The voice activity gate: fades all but speech to silence, whatever the noise floor, so that the mouth closes.
 
 Source: ours. A regression from speech to latents was trained on clean pauses; the hiss, hum and room tone of real
 recordings are none, and the mouth would tremble on them. A small net therefore tells speech from everything else on
@@ -34,7 +34,7 @@ class GateConfig(Config):
     """Sizes of the net and times of the gate, in mel steps (80 per second).
 
     memory: the noise floor of a step is the lowest mel within so many steps before and after it;
-    shut, open: probabilities of speech that give openness 0 and 1; shortest: bursts below this length are no speech;
+    shut, open: probabilities of speech that give gain 0 and 1; shortest: bursts below this length are no speech;
     lead, hang: the gate opens that much before speech (lips move before the sound) and shuts that much after it;
     fade: length of the ramp between shut and open.
     """
@@ -79,8 +79,8 @@ class DilatedBlock(nn.Module):
         return x + self.out(F.silu(self.norm(self.spread(x.transpose(1, 2)).transpose(1, 2))))
 
 
-class SilenceGate(nn.Module):
-    """Log-mel [B, S, dim] -> logits of speech, openness of the gate, or the faded mel."""
+class VoiceActivityGate(nn.Module):
+    """Log-mel [B, S, dim] -> logits of speech, gain of the gate, or the faded mel."""
 
     BLOCK = 800
 
@@ -108,13 +108,13 @@ class SilenceGate(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Steps on each side that the openness of one step depends on: the look-ahead of the stream."""
+        """Steps on each side that the gain of one step depends on: the look-ahead of the stream."""
         c = self.config
         net = sum(c.dilations) * (c.kernel // 2) + c.memory + _SMOOTH // 2
         return net + 2 * c.shortest + c.lead + c.hang + 2 * c.fade
 
-    def openness(self, mel: Tensor) -> Tensor:
-        """Openness of the gate [B, S] in 0..1 for mel [B, S, dim]: 1 lets the sound through, 0 is silence."""
+    def gain(self, mel: Tensor) -> Tensor:
+        """Gain of the gate [B, S] in 0..1 for mel [B, S, dim]: 1 lets the sound through, 0 is silence."""
         c = self.config
         x = ((self(mel).sigmoid() - c.shut) / (c.open - c.shut)).clamp(0.0, 1.0)[..., None]
         x = -_maximum(-x, 0, c.shortest - 1)
@@ -123,7 +123,7 @@ class SilenceGate(nn.Module):
 
     def fade(self, mel: Tensor) -> Tensor:
         """The mel with everything but speech faded to digital silence, [B, S, dim]."""
-        return LogMel.SILENCE + self.openness(mel)[..., None] * (mel - LogMel.SILENCE)
+        return LogMel.SILENCE + self.gain(mel)[..., None] * (mel - LogMel.SILENCE)
 
     @torch.no_grad()
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -131,23 +131,23 @@ class SilenceGate(nn.Module):
 
         Keeps `reach` steps of past and waits for `reach` steps of future; equal to `fade` of the whole.
         """
-        reach, past, held = self.reach, 0, None
+        reach, past, buffer = self.reach, 0, None
         for block in blocks:
-            held = block if held is None else torch.cat([held, block])
-            ready = len(held) - past - reach
+            buffer = block if buffer is None else torch.cat([buffer, block])
+            ready = len(buffer) - past - reach
             if ready >= max(reach, self.BLOCK):
-                yield self.fade(held[None])[0, past : past + ready]
+                yield self.fade(buffer[None])[0, past : past + ready]
                 drop = max(0, past + ready - reach)
-                held, past = held[drop:], past + ready - drop
-        if held is not None and len(held) > past:
-            yield self.fade(held[None])[0, past:]
+                buffer, past = buffer[drop:], past + ready - drop
+        if buffer is not None and len(buffer) > past:
+            yield self.fade(buffer[None])[0, past:]
 
 
-GATE = Component("gate", GateConfig, SilenceGate)
+GATE = Component("gate", GateConfig, VoiceActivityGate)
 """It decides when a mouth is shut, and stays exact."""
 
 
-def warn_of_no_speech(source: AudioSource, gate: SilenceGate | None, device: torch.device) -> None:
+def warn_of_no_speech(source: AudioSource, gate: VoiceActivityGate | None, device: torch.device) -> None:
     """A warning, once for each source, if nothing in it sounds like speech: the mouth will stay shut.
 
     It is read as far as the first speech. The gate (None: only digital silence is none) runs on `device`.
@@ -160,7 +160,7 @@ def warn_of_no_speech(source: AudioSource, gate: SilenceGate | None, device: tor
 
 
 def open_around(speech: Tensor, config: GateConfig) -> Tensor:
-    """Openness [B, S] in 0..1 round speech [B, S] in 0..1: opened by `lead`, held by `hang`, with ramps of `fade`."""
+    """Gain [B, S] in 0..1 round speech [B, S] in 0..1: opened by `lead`, held by `hang`, with ramps of `fade`."""
     half = config.fade // 2
     x = _maximum(speech[..., None], config.hang + half, config.lead + half)
     return _mean(x, config.fade)[..., 0]

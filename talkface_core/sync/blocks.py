@@ -1,7 +1,7 @@
-"""The units that Wav2Lip's generator and its lip expert are built of (Prajwal et al. 2020, sizes of its public code).
+"""Convolution blocks of Wav2Lip's generator and its lip expert (Prajwal et al. 2020, sizes of its public code).
 
-A unit is a convolution, a BatchNorm and a ReLU. A network that only infers needs no BatchNorm: `fold` puts it
-into the convolution before it, which is exact, faster, and leaves the layers that a host can cast and offload.
+A `ConvBNReLU` is a convolution, a BatchNorm and a ReLU. A network that only infers needs no BatchNorm: `fold_batchnorm`
+puts it into the convolution before it, which is exact, faster, and leaves the layers that a host can cast and offload.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import InputError
 Size = int | tuple[int, int]
 
 
-class Unit(nn.Module):
+class ConvBNReLU(nn.Module):
     """Convolution, BatchNorm, ReLU; with `residual` the input is added before the ReLU. [B,C,H,W] -> [B,C',H',W'].
 
     `grow` makes it a transposed convolution: 1 turns 1x1 into 3x3, 2 doubles the size. `relu` False ends in the norm.
@@ -55,7 +55,7 @@ class Unit(nn.Module):
         return F.relu(out, inplace=not self.training) if self.relu else out
 
 
-def chain(layers: Iterable[Unit]) -> nn.Sequential:
+def sequential(layers: Iterable[ConvBNReLU]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
@@ -77,7 +77,7 @@ class SpeechEncoder(nn.Sequential):
         norm: bool = True,
         operations: Operations = nn,
     ) -> None:
-        unit = partial(Unit, norm=norm, operations=operations)
+        unit = partial(ConvBNReLU, norm=norm, operations=operations)
         layers, before = list[nn.Module](), 1
         for width, count, stride in zip(channels, blocks, self.STRIDES, strict=False):
             layers.append(unit(before, width, 3, stride, 1))
@@ -95,14 +95,14 @@ def check_speech(channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         raise InputError(f"speech of {len(channels)} widths and {len(blocks)} blocks; give {stages + 1} and {stages}.")
 
 
-def fold(net: nn.Module) -> dict[str, Tensor]:
+def fold_batchnorm(net: nn.Module) -> dict[str, Tensor]:
     """The state, in float32 and without BatchNorms, of the same network built with `norm=False`: as `net` evaluates.
 
     W' = W g / sqrt(v + eps) and b' = (b - m) g / sqrt(v + eps) + beta for each output channel.
     """
     state = {key: value.detach().clone() for key, value in net.state_dict().items() if ".norm." not in key}
     for name, unit in net.named_modules():
-        if not isinstance(unit, Unit) or isinstance(unit.norm, nn.Identity):
+        if not isinstance(unit, ConvBNReLU) or isinstance(unit.norm, nn.Identity):
             continue
         norm, conv = unit.norm, unit.conv
         gain = (norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)).detach()

@@ -38,7 +38,7 @@ from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from .score import MAX_SHIFT, cosines, vectors
 from .syncnet import COMPONENT, SYSTEM, SyncNet, SyncNetConfig
-from .training_batches import Sampler, SyncBatches
+from .training_batches import SyncBatches, SyncSampler
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ class SyncRecipe(Recipe):
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         if self.weights.readout:
             self._lips = lip_shapes(data)
-            length, told = self.net.config.face[-1], FRAMES * self._lips.shape[1]
-            self.modules["readout"] = nn.ModuleDict({name: nn.Linear(length, told) for name in ("faces", "speech")})
-        self.sampler = Sampler(data, self.settings, self.net.config.mel_shift, seed)
+            length, outputs = self.net.config.face[-1], FRAMES * self._lips.shape[1]
+            self.modules["readout"] = nn.ModuleDict({name: nn.Linear(length, outputs) for name in ("faces", "speech")})
+        self.sampler = SyncSampler(data, self.settings, self.net.config.mel_shift, seed)
         self._face_vectors, self._speech_vectors, self._compile = self.net.faces, self.net.speech, compile
 
     @classmethod
@@ -163,7 +163,7 @@ class SyncRecipe(Recipe):
                 losses["across"] = self._across(a, b[:, :, 0], batch["times"][..., 0])
                 total = total + weights.across * losses["across"]
             if weights.begin:
-                # Contrasts between vectors that mean nothing yet keep both encoders from learning anything.
+                # Contrastive terms on untrained vectors keep both encoders from learning anything.
                 total = total * min(max(step / weights.begin - 1, 0.0), 1.0)
             if weights.readout:
                 heads = self.modules["readout"]
@@ -182,9 +182,9 @@ class SyncRecipe(Recipe):
         own = own & (torch.arange(sounds, device=a.device) == 0)
         logits = logits.masked_fill(near & ~own, -1e4)
         target = torch.arange(windows, device=a.device).expand(len(a), -1).flatten()
-        found = F.cross_entropy(logits.flatten(2).flatten(0, 1), target * sounds)
+        forth = F.cross_entropy(logits.flatten(2).flatten(0, 1), target * sounds)
         back = F.cross_entropy(logits[..., 0].transpose(1, 2).flatten(0, 1), target)
-        return (found + back) / 2
+        return (forth + back) / 2
 
     def _across(self, a: Tensor, b: Tensor, times: Tensor) -> Tensor:
         """The same among all clips of the batch."""
@@ -203,8 +203,8 @@ class SyncRecipe(Recipe):
         data, net = self._val or self._faces, modules[COMPONENT]
         panels = []
         for clip in range(min(4, len(data.lengths))):
-            found = cosines(*vectors(net, data.inner(data.clip(clip)), data.mels[clip][0]))[:200]
-            grey = to_bytes(signed_to_unit(found)).numpy()
+            similarity = cosines(*vectors(net, data.inner(data.clip(clip)), data.mels[clip][0]))[:200]
+            grey = to_bytes(signed_to_unit(similarity)).numpy()
             panels.append(cv2.copyMakeBorder(grey, 0, 200 - len(grey), 0, 4, cv2.BORDER_CONSTANT))
         picture = cv2.resize(np.concatenate(panels, 1), None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
         return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
@@ -227,14 +227,14 @@ def sync_errors(net: SyncNet, data: TalkingFaces, nearest: int = 5) -> dict[str,
     right, ranked, losses, offsets, confidences = [], [], [], [], []
     shifts = torch.arange(-MAX_SHIFT, MAX_SHIFT + 1)
     for clip in range(len(data.lengths)):
-        found = cosines(*vectors(net, data.inner(data.clip(clip)), data.mels[clip][0]))
-        distance = (2 - 2 * found).clamp_min(0).sqrt().mean(0)
+        similarity = cosines(*vectors(net, data.inner(data.clip(clip)), data.mels[clip][0]))
+        distance = (2 - 2 * similarity).clamp_min(0).sqrt().mean(0)
         offsets.append(int(distance.argmin()) - MAX_SHIFT)
         confidences.append(float(distance.median() - distance.min()))
-        speech = torch.ones(len(found), dtype=torch.bool)
+        speech = torch.ones(len(similarity), dtype=torch.bool)
         if data.speech is not None:
             speech = torch.from_numpy(data.speech[data.clip(clip)][2:-2])
-        logits = net.logits(found[speech].to(next(net.parameters()).device)).cpu()
+        logits = net.logits(similarity[speech].to(next(net.parameters()).device)).cpu()
         true, others = logits[:, [MAX_SHIFT]], logits[:, shifts.abs() >= nearest]
         right.append((((true > 0).float().mean() + (others <= 0).float().mean()) / 2).item())
         ranked.append((true > others).float().mean().item())

@@ -25,7 +25,7 @@ from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
 from ..speech.mel_windows import FRAMES
-from .blocks import SpeechEncoder, Unit, check_speech, fold
+from .blocks import ConvBNReLU, SpeechEncoder, check_speech, fold_batchnorm
 
 SYSTEM = "sync"
 COMPONENT = "syncnet"
@@ -82,13 +82,13 @@ class SyncNetConfig(Config):
 class SyncNet(nn.Module):
     """Faces [B,5,3,S/2,S] in 0..1 (RGB) and mel windows [B,1,80,16] -> unit vectors [B,D] each.
 
-    `norm` False builds it without BatchNorms, for a state that `blocks.fold` made.
+    `norm` False builds it without BatchNorms, for a state that `blocks.fold_batchnorm` made.
     """
 
     def __init__(self, config: SyncNetConfig | None = None, *, norm: bool = True, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config = config or SyncNetConfig()
-        unit = partial(Unit, norm=norm, operations=operations)
+        unit = partial(ConvBNReLU, norm=norm, operations=operations)
         face, blocks, relu = config.face, config.face_blocks, not config.logistic
         kernel = 7 if config.patch == 1 else 3
         layers: list[nn.Module] = [unit(3 * FRAMES * config.patch**2, face[0], kernel, 1, kernel // 2)]
@@ -133,7 +133,7 @@ class SyncNet(nn.Module):
 def inference_copy(net: SyncNet, operations: Operations = nn) -> SyncNet:
     """The same function without BatchNorms, made of `operations`' layers, in evaluation mode and float32."""
     copy = SyncNet(net.config, norm=False, operations=operations)
-    copy.load_state_dict(fold(net))
+    copy.load_state_dict(fold_batchnorm(net))
     return copy.eval().requires_grad_(False)
 
 

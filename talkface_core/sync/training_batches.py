@@ -1,4 +1,4 @@
-"""What the lip expert is shown: windows of one clip beside the sound of that moment and of others near it.
+"""Training batches of the lip expert: windows of one clip with the sound of that moment and of others near it.
 
 All negatives come from the same clip, so that neither the voice nor the face gives the answer away (Wav2Lip, section
 3.2); some lie close by, so that the expert learns to tell two or three frames apart.
@@ -41,7 +41,7 @@ class SyncBatches:
     augment: bool = True
 
 
-class Sampler:
+class SyncSampler:
     """Draws batches from faces that talk; the same for the same generator."""
 
     def __init__(self, data: TalkingFaces, settings: SyncBatches, mel_shift: float = 0.0, seed: int = 0) -> None:
@@ -102,10 +102,10 @@ class Sampler:
         origin = int(LogMel.rate * begin / FPS) - _MARGIN
         steps = origin + np.arange(int(LogMel.rate * STRETCH / FPS) + 2 * _MARGIN)
         inside = torch.from_numpy((steps >= 0) & (steps < len(mel)))
-        heard = mel[torch.from_numpy(steps.clip(0, len(mel) - 1))].float()
-        heard = torch.where(inside[:, None], heard, torch.full_like(heard, LogMel.SILENCE))
+        excerpt = mel[torch.from_numpy(steps.clip(0, len(mel) - 1))].float()
+        excerpt = torch.where(inside[:, None], excerpt, torch.full_like(excerpt, LogMel.SILENCE))
         firsts = np.array(window_starts(times.reshape(-1).tolist(), FPS, self.mel_shift)) - origin
-        return pictures, times, heard, firsts.reshape(times.shape)
+        return pictures, times, excerpt, firsts.reshape(times.shape)
 
     def _others(self, middle: int, first: int, stop: int, rng: np.random.Generator) -> list[int]:
         """Frames at least `nearest` and, where the clip is long enough, at most `farthest` away."""

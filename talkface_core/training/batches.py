@@ -1,4 +1,4 @@
-"""Batches in order, each from a seed of its own, so that a run can go on at any step as if it had never stopped."""
+"""Reproducible batches: each is drawn from a seed of its own, so that a run can go on at any step."""
 
 import os
 from collections import deque

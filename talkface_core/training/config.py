@@ -1,4 +1,4 @@
-"""How a run optimises: everything the weights depend on besides the recipe, kept in the run as JSON."""
+"""Training settings: everything the weights depend on besides the recipe, kept in the run as JSON."""
 
 import math
 from collections.abc import Mapping
@@ -57,11 +57,11 @@ class TrainConfig:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Each setting whose value differs, as "name: old -> new", nested ones by their path."""
-    found = []
+    changes = []
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += [f"{name}.{line}" for line in differences(before, after)]
+            changes += [f"{name}.{line}" for line in differences(before, after)]
         elif before != after:
-            found.append(f"{name}: {before!r} -> {after!r}")
-    return found
+            changes.append(f"{name}: {before!r} -> {after!r}")
+    return changes

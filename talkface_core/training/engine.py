@@ -208,7 +208,7 @@ class _Run:
         norm = clip_gradients(self.weights, config.grad_clip)
         self.meter.add(self.step, {**sums, "grad_norm": norm})
         if device.type == "cpu":
-            # Looking is free here and comes before the weights are touched; elsewhere it would stall the device.
+            # On a CPU this costs nothing and comes before the weights change; a GPU would have to be waited for.
             self.check()
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -230,9 +230,9 @@ class _Run:
         bad = self.meter.settle()
         if bad:
             step, values = bad
-            shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
+            summary = ", ".join(f"{name} {value:g}" for name, value in values.items())
             raise DivergedError(
-                f"{self.recipe.name}: the training diverged at step {step} ({shown}); {self.dir} keeps the state of "
+                f"{self.recipe.name}: the training diverged at step {step} ({summary}); {self.dir} keeps the state of "
                 f"step {self.saved_at}; lower the lr (now {self.config.lr_at(step, self.steps):g}) or grad_clip."
             )
 

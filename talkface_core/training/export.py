@@ -51,10 +51,10 @@ def write_checkpoint(recipe: Recipe, run_dir: Path, ema: EMA, progress: Mapping[
 
 def versions() -> dict[str, str]:
     """The versions of what computed the weights."""
-    found = {"talkface": __version__}
+    installed = {"talkface": __version__}
     for package in ("torch", "accelerate", "numpy", "safetensors"):
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
+            installed[package] = "unknown"
+    return installed

@@ -1,4 +1,4 @@
-"""What is computed once from a data set and kept beside a run: decoded frames as a memory map, and other files.
+"""A cache of what is computed once from a data set: decoded frames as a memory map, and other files.
 
 A file's name holds a key of all that its content follows from, so a cache of other clips or settings is never taken. It
 is built whole or not at all, and those of the same folder and settings with an older key are removed.

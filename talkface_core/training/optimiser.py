@@ -37,7 +37,7 @@ def clip_gradients(weights: Iterable[nn.Parameter], limit: float) -> Tensor:
     """
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    # Asking costs nothing on a CPU; elsewhere it would wait for the device.
+    # The comparison is free on a CPU; elsewhere it would wait for the device.
     if limit and (norm.device.type != "cpu" or norm > limit):
         torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
     return norm

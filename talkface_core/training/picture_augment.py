@@ -1,4 +1,4 @@
-"""Other cameras, lights and codecs for a few frames of a face: nets trained on rendered people then read real ones.
+"""Augmentation of a few frames of a face: other cameras, lights and codecs, so that nets read real people.
 
 One look is drawn for all frames of a sample, as one camera would give them: colour, light, blur, resampling and
 compression; only noise differs from frame to frame.
@@ -110,7 +110,7 @@ def _jpeg(picture: Pictures, quality: int) -> Pictures:
 
 def _noisy(pictures: Pictures, sigma: float, seed: int) -> Pictures:
     rng = np.random.default_rng(seed)
-    # Drawn once and shifted for each frame: Gaussian numbers are dear.
+    # Drawn once and shifted for each frame: Gaussian numbers take long.
     sheet = rng.standard_normal(pictures.shape[1:], dtype=np.float32) * np.float32(sigma)
     moves = rng.integers(0, pictures.shape[1] * pictures.shape[2], len(pictures))
     flat = sheet.reshape(-1, 3)

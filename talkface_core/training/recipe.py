@@ -1,4 +1,4 @@
-"""What a recipe is: the networks, the batches and the loss of one training stage, as its paper orders them."""
+"""The recipe interface: the networks, the batches and the loss of one training stage, as its paper orders them."""
 
 from __future__ import annotations
 

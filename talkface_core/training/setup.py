@@ -1,4 +1,4 @@
-"""What a run begins with: the device, weights of another run, and the progress of an earlier sitting."""
+"""The set-up of a run: the device, the optimiser, and the progress of an earlier sitting."""
 
 import sys
 from collections.abc import Mapping
@@ -32,13 +32,13 @@ def load_init(recipe: Recipe, source: str | Path) -> None:
     Raises InputError where it holds none of them, CheckpointError where one is of another size or not finite.
     """
     checkpoint = read_checkpoint(find_checkpoint(source))
-    held = [name for name in recipe.modules if name in checkpoint.states]
-    if not held:
+    components = [name for name in recipe.modules if name in checkpoint.states]
+    if not components:
         raise InputError(
             f"{checkpoint.path}: holds {', '.join(checkpoint.states)} of {checkpoint.system}, and {recipe.name} trains "
             f"{', '.join(recipe.modules)}; begin with a checkpoint that holds one of those."
         )
-    for name in held:
+    for name in components:
         checkpoint.load_into(recipe.modules[name], name)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop after the step at hand."""
+"""Handles Ctrl-C and SIGTERM: a run stops after the step at hand."""
 
 import signal
 import threading

@@ -110,14 +110,14 @@ def _load(path: Path, modules: Mapping[str, nn.Module], ema: EMA, optimiser: tor
 
 def trained(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
     """The weights that require a gradient, as "module/weight"; one that two modules share appears once."""
-    found: dict[str, nn.Parameter] = {}
-    seen: set[int] = set()
+    parameters: dict[str, nn.Parameter] = {}
+    visited: set[int] = set()
     for name, module in modules.items():
         for key, weight in module.named_parameters():
-            if weight.requires_grad and id(weight) not in seen:
-                seen.add(id(weight))
-                found[f"{name}/{key}"] = weight
-    return found
+            if weight.requires_grad and id(weight) not in visited:
+                visited.add(id(weight))
+                parameters[f"{name}/{key}"] = weight
+    return parameters
 
 
 def _named(modules: Mapping[str, nn.Module], ema: EMA) -> list[tuple[str, Tensor]]:

@@ -44,7 +44,7 @@ class Ran:
     """How a run ended ("execution_success", "execution_error", "rejected"), and how often the page heard what."""
 
     ended: str
-    heard: Mapping[str, int]
+    messages: Mapping[str, int]
 
 
 @dataclass
@@ -163,8 +163,8 @@ class Page:
                 self.settle(0.1)
         finally:
             self.inner.remove_listener("response", answered)
-        heard = {key: value for key, value in self.do("heard").items() if key != "ended"}
-        return Ran(ended[0], heard)
+        messages = {key: value for key, value in self.do("heard").items() if key != "ended"}
+        return Ran(ended[0], messages)
 
     def previews(self) -> list[int]:
         """Widths of the preview pictures on nodes, drawn on the canvas or as parts of the page."""
@@ -189,7 +189,7 @@ class Page:
                 .filter(shown => shown.checkVisibility()).map(shown => shown.innerText.trim()).filter(Boolean)"""
         )
 
-    def told(self) -> str:
+    def shown_text(self) -> str:
         """All that a person can read about an error: newer pages show it in a panel, behind a button or two."""
         details = self.inner.get_by_test_id("error-overlay-see-errors")
         if details.count():

@@ -10,7 +10,7 @@ def test_wrong_keyframes_are_told_before_anything_runs(page: Page) -> None:
     page.set("TalkFaceHeadPose", keyframes="0: 1, 2")
     assert page.run().ended == "rejected"
     assert page.alerts()
-    assert "keyframes, line 1: '0: 1, 2' is not" in page.told()
+    assert "keyframes, line 1: '0: 1, 2' is not" in page.shown_text()
 
 
 def test_what_goes_wrong_within_a_node_is_told(page: Page) -> None:
@@ -19,4 +19,4 @@ def test_what_goes_wrong_within_a_node_is_told(page: Page) -> None:
     assert page.run().ended == "execution_error"
     page.settle()
     assert page.alerts()
-    assert "start of 100 s lies after the end of hello.flac, which is 8.000 s long" in page.told()
+    assert "start of 100 s lies after the end of hello.flac, which is 8.000 s long" in page.shown_text()

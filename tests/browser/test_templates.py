@@ -11,7 +11,7 @@ from typing import Any
 import av
 import pytest
 
-from talkface_core.media.video import VideoReader
+from talkface_core.media.video_writer import VideoReader
 from workflows.build import FOLDER
 from workflows.graph import NOTE
 
@@ -75,15 +75,15 @@ def test_it_opens_runs_and_shows_a_video(page: Page, drawn: str, template: str) 
     for kind in ("TalkFaceDAEDecode", "TalkFaceTalkingVideo"):
         page.set(kind, steps=1, seed=len(drawn))  # a new seed, so that nothing comes from the cache
     ran = page.run()
-    assert ran.ended == "execution_success", page.told()
+    assert ran.ended == "execution_success", page.shown_text()
     assert not page.alerts()
-    assert ran.heard["progress"] >= 2
-    assert ran.heard["b_preview"] >= 1
+    assert ran.messages["progress"] >= 2
+    assert ran.messages["b_preview"] >= 1
     page.settle(2)
-    made = [video for video in page.media("video") if f"filename={template}" in video["src"]]
-    assert len(made) == 1, page.media("video")
-    assert made[0]["width"] == width
-    assert made[0]["seconds"] == pytest.approx(math.ceil(seconds * 25) / 25, abs=0.1)
+    videos = [video for video in page.media("video") if f"filename={template}" in video["src"]]
+    assert len(videos) == 1, page.media("video")
+    assert videos[0]["width"] == width
+    assert videos[0]["seconds"] == pytest.approx(math.ceil(seconds * 25) / 25, abs=0.1)
     assert max(page.previews(), default=0) >= 128, "no preview is to be seen"
     assert "failed to load" not in page.do("document.body.innerText")
     assert not page.troubles

@@ -17,7 +17,7 @@ from talkface_core.checkpoints import save_checkpoint
 from talkface_core.cli.dub import own_origin
 from talkface_core.media.audio import audio_source, load_audio, open_audio
 from talkface_core.media.picture import open_film
-from talkface_core.media.video import VideoReader, VideoWriter
+from talkface_core.media.video_writer import VideoReader, VideoWriter
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
@@ -95,16 +95,16 @@ def test_quiet_is_quiet(dub, speech):
 
 
 @pytest.mark.parametrize(
-    ("length", "seconds", "frames", "heard"),
+    ("length", "seconds", "frames", "seconds_audio"),
     [("bounce", 2.0, 50, 2.0), ("stop", 2.0, FRAMES, 1.2), ("once", 2.0, FRAMES, 1.2), ("once", 0.5, FRAMES, 0.5)],
 )
-def test_lengths(dub, wav, tmp_path, length, seconds, frames, heard):
+def test_lengths(dub, wav, tmp_path, length, seconds, frames, seconds_audio):
     noise = np.random.default_rng(0).normal(0, 0.1, round(16000 * seconds)).astype(np.float32)
     ended = dub(CLIP, wav("noise.wav", noise), "--length", length, "--json", "--quiet", "--texture", "0")
     result = json.loads(ended.out)
-    assert (result["frames"], result["seconds_audio"]) == (frames, heard)
+    assert (result["frames"], result["seconds_audio"]) == (frames, seconds_audio)
     assert len(frames_of(tmp_path / "out.mp4")) == frames
-    assert open_audio(tmp_path / "out.mp4").num_samples() == round(16000 * heard)
+    assert open_audio(tmp_path / "out.mp4").num_samples() == round(16000 * seconds_audio)
 
 
 def changed(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
@@ -120,8 +120,8 @@ def test_one_of_two_people_speaks(dub, two, speech, tmp_path):
         ended = dub(two, speech, "--face", face, "--duration", "0.2", "--texture", "0", "--json", "--quiet")
         result = json.loads(ended.out)
         assert (result["fps"], result["frames"]) == (30000 / 1001, 6)
-        made = VideoReader(tmp_path / "out.mp4")
-        assert (made.fps, made.width, made.height) == (Fraction(30000, 1001), 400, 200)
+        video = VideoReader(tmp_path / "out.mp4")
+        assert (video.fps, video.width, video.height) == (Fraction(30000, 1001), 400, 200)
         left_change, right_change = changed(plain, frames_of(tmp_path / "out.mp4")[0])
         assert (right_change > 2 * left_change) == right
         assert max(left_change, right_change) > 1

@@ -10,8 +10,8 @@ import torch
 
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.media.audio import audio_source, load_audio
-from talkface_core.media.video import VideoWriter
 from talkface_core.media.video_reader import VideoReader
+from talkface_core.media.video_writer import VideoWriter
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
 

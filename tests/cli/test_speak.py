@@ -12,7 +12,7 @@ import torch
 
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.media.audio import open_audio
-from talkface_core.media.video import VideoReader
+from talkface_core.media.video_writer import VideoReader
 from tests.dae_talker.small import SIZE
 
 
@@ -72,7 +72,7 @@ def test_every_flag_changes_the_picture_and_a_repeat_does_not(speak, speech, tmp
     (tmp_path / "turn.csv").write_text("0: 0,0,0\n1: 30,0,0\n")
     turn, reference = f"--pose {tmp_path}/turn.csv", f"--reference {tmp_path}/face.png"
     poses = ("--pose -20,0,0", "--pose -20,0,0 --pose-strength 0.5", turn)
-    made = {}
+    results = {}
     changes = (
         "",
         "--no-idle",
@@ -85,11 +85,11 @@ def test_every_flag_changes_the_picture_and_a_repeat_does_not(speak, speech, tmp
     )
     for flags in changes:
         assert speak(speech, "--quiet", *flags.split()).status == 0
-        made[flags] = frames_of(tmp_path / "out.mp4")
-    for one, other in combinations(made, 2):
-        assert np.abs(made[one].astype(int) - made[other]).mean() > 0.3, (one, other)
+        results[flags] = frames_of(tmp_path / "out.mp4")
+    for one, other in combinations(results, 2):
+        assert np.abs(results[one].astype(int) - results[other]).mean() > 0.3, (one, other)
     assert speak(speech, "--quiet", "--seed", "1").status == 0
-    assert np.array_equal(frames_of(tmp_path / "out.mp4"), made["--seed 1"])
+    assert np.array_equal(frames_of(tmp_path / "out.mp4"), results["--seed 1"])
 
 
 @pytest.mark.parametrize(("fps", "rate", "frames"), [("30", 30, 30), ("29.97", 30000 / 1001, 30), ("12.5", 12.5, 13)])

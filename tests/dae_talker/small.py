@@ -10,7 +10,7 @@ from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAut
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.diffusion.schedules import Schedule
 from talkface_core.diffusion.unet import EncoderConfig, UNetConfig
-from talkface_core.speech.vad import GateConfig, SilenceGate
+from talkface_core.speech.vad import GateConfig, VoiceActivityGate
 
 SIZE, LATENT = 16, 8
 
@@ -40,9 +40,9 @@ def small_speech2latent(**changes: object) -> Speech2Latent:
 def save_small_talker(path: Path, **changes: nn.Module | None) -> Path:
     """Write the checkpoint of a whole small system; `changes` replaces a component, or drops it (None)."""
     torch.manual_seed(0)
-    gate = SilenceGate(GateConfig(width=8, dilations=(1, 2)))
-    made = {"autoencoder": small_autoencoder(), "speech2latent": small_speech2latent(), "gate": gate, **changes}
-    components = {name: module for name, module in made.items() if module is not None}
+    gate = VoiceActivityGate(GateConfig(width=8, dilations=(1, 2)))
+    modules = {"autoencoder": small_autoencoder(), "speech2latent": small_speech2latent(), "gate": gate, **changes}
+    components = {name: module for name, module in modules.items() if module is not None}
     configs = {name: module.config.to_dict() for name, module in components.items()}
     save_checkpoint(path, "dae_talker", components, configs, {"data": "none", "licence": "Apache-2.0"})
     return path

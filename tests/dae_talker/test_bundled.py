@@ -14,7 +14,7 @@ from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import open_share, pearson, psnr, ssim
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import audio_source, load_audio
-from talkface_core.media.video import VideoReader
+from talkface_core.media.video_writer import VideoReader
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -42,9 +42,9 @@ def test_frames_come_back_from_their_latents(talker, clip):
     real = torch.from_numpy(np.concatenate(list(VideoReader(clip.video).chunks(30))))
     assert real.shape[1:3] == (128, 128)
     latents = torch.cat(list(encode(talker.autoencoder, [real])))
-    made = torch.cat(list(decode(talker.autoencoder, latents, noise_from_seed(talker.autoencoder, 0))))
-    assert psnr(made, real).mean() > 28
-    assert ssim(made, real).mean() > 0.9
+    decoded = torch.cat(list(decode(talker.autoencoder, latents, noise_from_seed(talker.autoencoder, 0))))
+    assert psnr(decoded, real).mean() > 28
+    assert ssim(decoded, real).mean() > 0.9
 
 
 def test_the_mouth_follows_the_words(talker, probe, clip, caplog):

@@ -146,10 +146,10 @@ def test_out_of_memory_halves_the_work_and_goes_on(model, monkeypatch, caplog, e
 
 
 def test_the_callback_sees_every_step_of_every_window(model):
-    seen = []
+    calls = []
     latents, noise = torch.randn(5, LATENT), noise_from_seed(model, 0)
-    frames_of(model, latents, noise, steps=2, window=3, callback=lambda i, n, x0: seen.append((i, n, len(x0))))
-    assert seen == [(0, 2, 3), (1, 2, 3), (0, 2, 2), (1, 2, 2)]
+    frames_of(model, latents, noise, steps=2, window=3, callback=lambda i, n, x0: calls.append((i, n, len(x0))))
+    assert calls == [(0, 2, 3), (1, 2, 3), (0, 2, 2), (1, 2, 2)]
 
 
 def test_frames_are_encoded_chunk_by_chunk(model):

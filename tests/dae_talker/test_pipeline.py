@@ -17,7 +17,7 @@ from talkface_core.dae_talker.windows import Control
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource, audio_source
 from talkface_core.media.timebase import frame_count
-from talkface_core.media.video import VideoReader
+from talkface_core.media.video_writer import VideoReader
 from talkface_core.speech.features import EncodedAudio
 from tests.dae_talker.small import SIZE, save_small_talker, small_speech2latent
 
@@ -111,12 +111,12 @@ class Counted(AudioSource):
 def test_frames_come_while_the_sound_is_still_being_read(talker):
     source = Counted(60)
     frames = speak(talker, source, steps=1)
-    shown = 0
+    count = 0
     for chunk in frames:
-        shown += len(chunk)
+        count += len(chunk)
         # Ahead of what is shown: a window of speech2latent, a block of the gate, both of ten seconds, and their edges.
-        assert source.read <= shown / 25 + 25
-    assert shown == 60 * 25
+        assert source.read <= count / 25 + 25
+    assert count == 60 * 25
 
 
 def test_a_long_sound_begins_like_a_short_one(talker):

@@ -12,7 +12,7 @@ from talkface_core.dae_talker.speech_data import SpeechClip
 from talkface_core.datasets.labels import VISEMES
 from talkface_core.errors import InputError
 from talkface_core.speech.mel_augment import MelAugment
-from talkface_core.speech.vad import GateConfig, SilenceGate
+from talkface_core.speech.vad import GateConfig, VoiceActivityGate
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 
@@ -76,9 +76,9 @@ def test_batches_are_a_function_of_the_generator(planted):
 
 
 def test_short_clips_are_padded_with_unjudged_silence():
-    made = recipe(silence=0.0, gated=0.0)
+    tested = recipe(silence=0.0, gated=0.0)
     for seed in range(20):
-        batch = made.batch(0, np.random.default_rng(seed))
+        batch = tested.batch(0, np.random.default_rng(seed))
         for row in range(3, 5):
             if batch["has_mouth"][row].sum() == 35:
                 assert batch["has_mouth"][row, 35:].sum() == 0
@@ -88,56 +88,56 @@ def test_short_clips_are_padded_with_unjudged_silence():
 
 
 def test_shut_lips_in_speech_weigh_more():
-    made, found = recipe(silence=0.0, closure=3.0), 0
+    tested, count = recipe(silence=0.0, closure=3.0), 0
     for seed in range(10):
-        batch = made.batch(0, np.random.default_rng(seed))
-        opening = batch["mouth"][..., -1] * made.readout.mouth_std[-1] + made.readout.mouth_mean[-1]
-        shut = (opening < 0.1 * made.readout.mouth_mean[-1]) & (opening > 0.02)
+        batch = tested.batch(0, np.random.default_rng(seed))
+        opening = batch["mouth"][..., -1] * tested.readout.mouth_std[-1] + tested.readout.mouth_mean[-1]
+        shut = (opening < 0.1 * tested.readout.mouth_mean[-1]) & (opening > 0.02)
         judged = batch["has_mouth"] > 0
         torch.testing.assert_close(batch["has_mouth"][judged], 1.0 + 3.0 * shut[judged].float())
-        found += int(shut.sum())
-    assert found > 0
+        count += int(shut.sum())
+    assert count > 0
 
 
 @pytest.mark.parametrize("speed", [0.0, 0.2])
 def test_sound_and_labels_keep_together_at_any_tempo(speed):
-    made = recipe(silence=0.0, gated=0.0, speed=speed)
+    tested = recipe(silence=0.0, gated=0.0, speed=speed)
     lengths = set()
     for seed in range(6):
-        item = made.batches._item(made.batches.clips[seed % 4], np.random.default_rng(seed))
+        item = tested.batches._item(tested.batches.clips[seed % 4], np.random.default_rng(seed))
         judged = item["has_mouth"] > 0
-        opening = item["mouth"][:, -1] * made.readout.mouth_std[-1] + made.readout.mouth_mean[-1]
+        opening = item["mouth"][:, -1] * tested.readout.mouth_std[-1] + tested.readout.mouth_mean[-1]
         loudness = (item["clean"][:, 0] + 3.5) / 5.0
         at_centres = loudness[((torch.arange(50) + 0.5) * 3.2).round().long().clamp_max(159)]
         assert (opening - at_centres)[judged].abs().max() < 0.12
-        read = made.readout(item["latents"])[judged]
+        read = tested.readout(item["latents"])[judged]
         torch.testing.assert_close(read[:, -1], item["mouth"][judged][:, -1], rtol=0, atol=0.1)
         lengths.add(int(judged.sum()))
     assert (len(lengths) > 1) == (speed > 0)
 
 
 def test_a_cut_silence_has_a_closed_mouth_in_sound_and_latents():
-    made = recipe(silence=1.0, gated=1.0)
-    seen = 0
+    tested = recipe(silence=1.0, gated=1.0)
+    count = 0
     for seed in range(10):
-        batch = made.batch(0, np.random.default_rng(seed))
-        closed = made.readout.closed
+        batch = tested.batch(0, np.random.default_rng(seed))
+        closed = tested.readout.closed
         for row in range(3):
             silent = ((batch["mouth"][row] - closed).abs().amax(1) < 1e-5) & (batch["has_mouth"][row] > 0)
             if silent.sum() < 25 - 12:
                 continue
-            seen += 1
-            read = made.readout(batch["latents"][row][silent])
+            count += 1
+            read = tested.readout(batch["latents"][row][silent])
             assert (read[:, -1] - closed[-1]).abs().max() < 0.2
             assert batch["motion"][row][silent].abs().max() < 1e-6
             assert batch["visemes"][row][silent].unique().tolist() == [VISEMES.index("sil")]
-    assert seen > 5
+    assert count > 5
 
 
 def test_a_clip_of_silence_alone_is_faded_to_the_floor():
-    made = recipe(silence=1.0, gated=1.0)
+    tested = recipe(silence=1.0, gated=1.0)
     for seed in range(40):
-        batch = made.batch(0, np.random.default_rng(seed))
+        batch = tested.batch(0, np.random.default_rng(seed))
         whole = (batch["visemes"] == VISEMES.index("sil")).all(1)
         if whole.any():
             assert batch["mel"][whole].max() == -4.0
@@ -166,21 +166,21 @@ def test_every_weight_takes_part_in_the_loss(planted):
 
 
 def test_training_learns_the_planted_mouth_and_saves_the_system(tmp_path):
-    made = recipe(silence=0.2)
+    tested = recipe(silence=0.2)
     frozen = torch.nn.Linear(2, 2)
-    made.frozen, made.frozen_configs = {"autoencoder": frozen}, {"autoencoder": {"kind": "test"}}
+    tested.frozen, tested.frozen_configs = {"autoencoder": frozen}, {"autoencoder": {"kind": "test"}}
     config = TrainConfig(lr=3e-3, warmup=5, schedule="cosine", beta2=0.98, ema_decay=0.9)
-    result = train(made, tmp_path / "run", 100, config, sample_every=100, log_every=0, device="cpu", quiet=True)
+    result = train(tested, tmp_path / "run", 100, config, sample_every=100, log_every=0, device="cpu", quiet=True)
     read = read_checkpoint(result.checkpoint, "dae_talker")
     assert set(read.configs) == {"autoencoder", "speech2latent", "gate"}
     model = read.load_into(
         Speech2Latent(Speech2LatentConfig.from_dict(read.configs["speech2latent"])), "speech2latent"
     ).eval()
-    read.load_into(SilenceGate(GateConfig.from_dict(read.configs["gate"])), "gate")
+    read.load_into(VoiceActivityGate(GateConfig.from_dict(read.configs["gate"])), "gate")
     fresh = clip(50)
     with torch.no_grad():
-        found = made.readout.opening(model(fresh.mels.float(), 60).latents[0])
-    assert np.corrcoef(found.numpy(), fresh.mouth[:, -1].numpy())[0, 1] > 0.85
+        predicted = tested.readout.opening(model(fresh.mels.float(), 60).latents[0])
+    assert np.corrcoef(predicted.numpy(), fresh.mouth[:, -1].numpy())[0, 1] > 0.85
     assert list((tmp_path / "run" / "samples").glob("*"))
 
 
@@ -194,9 +194,9 @@ def test_the_sample_is_a_picture(planted):
 def test_clips_without_truth_train_on_latents_alone():
     bare = [SpeechClip(name="x", frames=60, mels=clip(0).mels, latents=clip(0).latents)]
     config = recipe().model.config
-    made = Speech2LatentRecipe(bare, config, training=Speech2LatentTraining(own=2, frames=50, noises=6))
-    assert "gate" not in made.modules
-    terms = made.loss(made.batch(0, np.random.default_rng(0)), 0)
+    tested = Speech2LatentRecipe(bare, config, training=Speech2LatentTraining(own=2, frames=50, noises=6))
+    assert "gate" not in tested.modules
+    terms = tested.loss(tested.batch(0, np.random.default_rng(0)), 0)
     assert terms["latent"] > 0
     assert terms["readout"] == 0.0
     assert terms["loss"].isfinite()

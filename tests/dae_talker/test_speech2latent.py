@@ -57,10 +57,10 @@ def test_the_taps_sit_on_the_centre_of_the_frame(front, taps):
     torch.nn.init.constant_(net.join.weight, 1.0 / taps)
     torch.nn.init.zeros_(net.join.bias)
     # A large constant makes GELU the identity; the residual sum doubles the value.
-    found = net((steps + 100.0)[None, :, None].expand(1, -1, 1), 60)[0, :, 0] / 2 - 100.0
+    read = net((steps + 100.0)[None, :, None].expand(1, -1, 1), 60)[0, :, 0] / 2 - 100.0
     centres = (torch.arange(60, dtype=torch.float64) + 0.5) / 25
     inside = slice(3, None)
-    torch.testing.assert_close(found[inside], centres[inside], rtol=0, atol=1e-6)
+    torch.testing.assert_close(read[inside], centres[inside], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("planes", [0, 4])

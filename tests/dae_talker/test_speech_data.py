@@ -20,12 +20,12 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Two clips of 30 frames, the second without a truth of its own kind."""
-    made = tmp_path_factory.mktemp("set") / "train"
-    made.mkdir()
+    path = tmp_path_factory.mktemp("set") / "train"
+    path.mkdir()
     for name in ("a", "b"):
         for kind in ("mp4", "flac", "npz"):
-            shutil.copy(FIXTURES / f"ada_talks.{kind}", made / f"{name}.{kind}")
-    return made
+            shutil.copy(FIXTURES / f"ada_talks.{kind}", path / f"{name}.{kind}")
+    return path
 
 
 def test_clips_carry_their_own_latents_sound_and_truth(folder):

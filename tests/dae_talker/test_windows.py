@@ -98,9 +98,9 @@ def test_given_pose_and_eyes_reach_the_model_at_every_rate(net):
         dark = torch.zeros(frames)
         shut = run(net, mel, samples, fps=fps, control=Control(pose=track, eyes=dark), window=60, overlap=15)[0]
         assert (shut - latents).abs().mean() > 1e-3
-    held = run(net, mel, samples, control=Control(pose=torch.tensor([15.0, 0.0, 0.0])))
+    constant = run(net, mel, samples, control=Control(pose=torch.tensor([15.0, 0.0, 0.0])))
     wanted = net(mel[None], 125, pose=pose_units(torch.tensor([15.0, 0.0, 0.0])).expand(1, 125, 3)).latents[0]
-    torch.testing.assert_close(held[0], net.denormalise(wanted), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(constant[0], net.denormalise(wanted), rtol=1e-4, atol=1e-4)
 
 
 def test_wrong_controls_are_refused(net):

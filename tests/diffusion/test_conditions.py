@@ -65,10 +65,10 @@ def test_fresh_cross_attention_is_the_identity():
 @torch.no_grad()
 def test_a_network_that_is_given_the_context_later_starts_as_it_was():
     plain, tokens = randomised(UNet(PLAIN)), UNet(TOKENS).eval()
-    found = tokens.load_state_dict(plain.state_dict(), strict=False)
-    assert not found.unexpected_keys
-    assert found.missing_keys
-    assert all("cross." in key for key in found.missing_keys)
+    loaded = tokens.load_state_dict(plain.state_dict(), strict=False)
+    assert not loaded.unexpected_keys
+    assert loaded.missing_keys
+    assert all("cross." in key for key in loaded.missing_keys)
     expected = plain(*inputs())
     assert torch.equal(tokens(*inputs(), context=normal(2, 7, 12)), expected)
     assert torch.equal(tokens(*inputs()), expected)

@@ -28,8 +28,8 @@ def model(condition: Tensor):
 WITH, WITHOUT, BOTH = model(CONDITION), model(NONE.expand(3, 5)), model(paired(CONDITION, NONE))
 
 
-def assert_same(found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> None:
-    for a, b in zip(found, wanted, strict=True):
+def assert_same(actual: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> None:
+    for a, b in zip(actual, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 

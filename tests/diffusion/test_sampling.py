@@ -38,7 +38,7 @@ class Gaussian:
     schedule: Schedule
     mu: Tensor = field(default_factory=lambda: MU)
     std: Tensor = field(default_factory=lambda: STD)
-    seen: list[tuple[int, Tensor]] = field(default_factory=list)
+    calls: list[tuple[int, Tensor]] = field(default_factory=list)
 
     def spread(self, t: int) -> tuple[float, Tensor]:
         """alpha and the standard deviation of x_t."""
@@ -46,7 +46,7 @@ class Gaussian:
         return alpha, (alpha**2 * self.std**2 + sigma**2).sqrt()
 
     def __call__(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        self.seen.append((t, x))
+        self.calls.append((t, x))
         alpha, std_t = self.spread(t)
         sigma = self.schedule.alpha_sigma(t)[1]
         x0 = self.mu + alpha * (self.std / std_t) ** 2 * (x - alpha * self.mu)
@@ -158,7 +158,7 @@ def test_second_step_from_zero_terminal_snr_is_first_order():
     plain, second = Gaussian(schedule), Gaussian(schedule)
     sample_ddim(plain, start(), schedule, [999, 800, 600, 400, 200])
     sample_dpmpp_2m(second, start(), schedule, [999, 800, 600, 400, 200])
-    same = [error(a, b) < 1e-12 for (_, a), (_, b) in zip(plain.seen, second.seen, strict=True)]
+    same = [error(a, b) < 1e-12 for (_, a), (_, b) in zip(plain.calls, second.calls, strict=True)]
     assert same == [True, True, True, False, False]
 
 
@@ -171,7 +171,7 @@ def test_every_eta_keeps_the_marginals(eta):
     alpha, sigma = COSINE.alpha_sigma(ts[0])
     x_T = alpha * 0.7 + sigma * noise((n, 1, 1, 1), 1, dtype=torch.float64)
     image = sample_ddim(model, x_T, COSINE, ts, eta=eta, generator=seeded(2))
-    for t, x in model.seen:
+    for t, x in model.calls:
         alpha, sigma = COSINE.alpha_sigma(t)
         assert x.mean().item() == pytest.approx(alpha * 0.7, abs=4 * sigma / math.sqrt(n))
         assert x.std().item() == pytest.approx(sigma, rel=4 / math.sqrt(2 * n))
@@ -184,7 +184,7 @@ def test_fresh_noise_replaces_the_old(eta):
     point = torch.zeros(1, 1, 1, dtype=torch.float64)
     model = Gaussian(COSINE, point, point)
     sample_ddim(model, noise((20000, 1, 1, 1), 1, dtype=torch.float64), COSINE, [800, 500], eta, seeded(2))
-    (_, before), (_, after) = model.seen
+    (_, before), (_, after) = model.calls
     (alpha_t, sigma_t), (alpha_s, sigma_s) = COSINE.alpha_sigma(800), COSINE.alpha_sigma(500)
     posterior = (sigma_s / sigma_t) ** 2 * (1 - (alpha_t / alpha_s) ** 2)
     expected = math.sqrt(1 - eta**2 * posterior / sigma_s**2)
@@ -257,14 +257,14 @@ def test_refined_inversion_returns_the_image_in_ten_steps(schedule):
 def test_inversion_shows_the_clean_image_as_the_first_level():
     model, image = Gaussian(COSINE), start()
     invert_ddim(model, image, COSINE, [999, 500, 100])
-    assert [t for t, _ in model.seen] == [0, 100, 500]
-    assert torch.equal(model.seen[0][1], image)
+    assert [t for t, _ in model.calls] == [0, 100, 500]
+    assert torch.equal(model.calls[0][1], image)
 
 
 def test_refinement_looks_where_the_step_arrives():
     model = Gaussian(COSINE)
     invert_ddim(model, start(), COSINE, [500, 100], refine=2)
-    assert [t for t, _ in model.seen] == [0, 100, 100, 100, 500, 500]
+    assert [t for t, _ in model.calls] == [0, 100, 100, 100, 500, 500]
 
 
 @pytest.mark.parametrize("kind", KINDS)

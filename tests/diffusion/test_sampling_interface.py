@@ -90,15 +90,15 @@ def test_samplers_keep_no_graph_and_leave_the_noise_alone(name):
 
 @pytest.mark.parametrize("walk", [*SAMPLERS.values(), invert_ddim])
 def test_callback_sees_every_step_and_its_image(walk):
-    shown, calls = [], []
+    predictions, calls = [], []
 
     def model(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        shown.append(MODEL(x, t))
-        return shown[-1]
+        predictions.append(MODEL(x, t))
+        return predictions[-1]
 
     walk(model, start(), COSINE, timesteps(COSINE, 7), callback=lambda *args: calls.append(args))
     assert [(i, total) for i, total, _ in calls] == [(i, 7) for i in range(7)]
-    assert all(x0 is image for (x0, _), (_, _, image) in zip(shown, calls, strict=True))
+    assert all(x0 is image for (x0, _), (_, _, image) in zip(predictions, calls, strict=True))
 
 
 @pytest.mark.parametrize("walk", [*SAMPLERS.values(), invert_ddim])

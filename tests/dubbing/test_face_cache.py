@@ -37,9 +37,9 @@ def test_crops_are_those_of_the_frames(frames, size, floats):
     cache, place = filled(given, points), crop_of(moved, size)
     wanted = crop_faces(given, place)
     for k in range(FRAMES):
-        found = cache.crop(k, place)
-        assert found.dtype == given.dtype
-        assert np.abs(found.astype(float) - wanted[k]).max() <= (1e-3 if floats else 1)
+        cropped = cache.crop(k, place)
+        assert cropped.dtype == given.dtype
+        assert np.abs(cropped.astype(float) - wanted[k]).max() <= (1e-3 if floats else 1)
 
 
 def test_it_keeps_no_whole_frames(frames):

@@ -55,20 +55,20 @@ def dubbed(frames, track, source, model=None, **options) -> np.ndarray:
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_rate_frames_and_sound_are_kept(frames, landmarks, tmp_path, fps, rate):
     source = sound(0.77, rate)
-    made = dub_to_file(
+    result = dub_to_file(
         ToyMouths(), DubRequest(CountedFilm(frames, fps), source, detector=Seer(landmarks)), tmp_path / "out.mp4"
     )
     frames_made = -(-source.num_samples() * Fraction(fps) // rate)
     reader = VideoReader(tmp_path / "out.mp4")
     assert (reader.fps, reader.num_frames) == (fps, frames_made)
-    assert (made.fps, made.frames, made.left_alone, made.tracked) == (fps, frames_made, 0, min(10, frames_made))
+    assert (result.fps, result.frames, result.left_alone, result.tracked) == (fps, frames_made, 0, min(10, frames_made))
     # The codec wants even sides: the last row and column are repeated.
     assert (reader.width, reader.height) == (WIDE + 1, HIGH + 1)
-    heard = open_audio(tmp_path / "out.mp4")
-    assert (heard.sample_rate, heard.num_samples()) == (rate, source.num_samples())
-    assert made.seconds_audio == source.num_samples() / rate
-    assert {"faces", "reading", "lips", "pasting", "writing"} <= set(made.seconds)
-    assert made.settings == {"wanted": 0}
+    sound_track = open_audio(tmp_path / "out.mp4")
+    assert (sound_track.sample_rate, sound_track.num_samples()) == (rate, source.num_samples())
+    assert result.seconds_audio == source.num_samples() / rate
+    assert {"faces", "reading", "lips", "pasting", "writing"} <= set(result.seconds)
+    assert result.settings == {"wanted": 0}
 
 
 @pytest.mark.parametrize("length", ["bounce", "stop", "once"])
@@ -82,11 +82,11 @@ def test_lengths_and_order(frames, landmarks, tmp_path, length, seconds):
     assert all((new[90:] != old[90:]).any() for new, old in zip(out, frames[order], strict=True))
     assert model.painters[0].painted == list(range(len(order)))
     request = DubRequest(CountedFilm(frames), source, detector=Seer(landmarks), length=length)
-    made = dub_to_file(ToyMouths(), request, tmp_path / "out.mp4")
-    assert made.frames == len(order)
-    heard = RATE * (seconds if length == "bounce" else min(seconds, len(order) / 25))
-    assert open_audio(tmp_path / "out.mp4").num_samples() == round(heard)
-    assert made.seconds_audio == pytest.approx(heard / RATE)
+    result = dub_to_file(ToyMouths(), request, tmp_path / "out.mp4")
+    assert result.frames == len(order)
+    samples = RATE * (seconds if length == "bounce" else min(seconds, len(order) / 25))
+    assert open_audio(tmp_path / "out.mp4").num_samples() == round(samples)
+    assert result.seconds_audio == pytest.approx(samples / RATE)
 
 
 def test_the_painter_is_given_the_aligned_faces_of_the_order(frames, landmarks):
@@ -96,18 +96,18 @@ def test_the_painter_is_given_the_aligned_faces_of_the_order(frames, landmarks):
     assert [len(part) for part in painter.asked] == [7, 7, 6]
     assert np.array_equal(painter.context.order, order)
     wanted = crop_faces(frames[order], align(track.at(order.tolist()), 24))
-    seen = torch.cat(painter.faces)
-    assert seen.dtype == torch.float32
-    assert torch.equal(seen, torch.from_numpy(wanted).permute(0, 3, 1, 2).float() / 255)
+    faces = torch.cat(painter.faces)
+    assert faces.dtype == torch.float32
+    assert torch.equal(faces, torch.from_numpy(wanted).permute(0, 3, 1, 2).float() / 255)
 
 
 @pytest.mark.parametrize(("length", "looked", "most"), [("bounce", 5, 5), ("stop", 5, 5), ("once", 10, None)])
 def test_no_more_is_looked_at_than_is_shown(frames, landmarks, length, looked, most):
-    seer, film, told = Seer(landmarks), CountedFilm(frames), []
+    seer, film, steps = Seer(landmarks), CountedFilm(frames), []
     request = DubRequest(film, sound(0.2), detector=seer, length=length)
-    dubbing = Dubbing(ToyMouths(), request, lambda *step: told.append(step[:3]))
+    dubbing = Dubbing(ToyMouths(), request, lambda *step: steps.append(step[:3]))
     assert (len(dubbing.track), seer.asked, film.passes) == (looked, looked, [looked])
-    assert told == [(TRACKING, k + 1, most) for k in range(looked)]
+    assert steps == [(TRACKING, k + 1, most) for k in range(looked)]
 
 
 def test_frames_needed_are_those_of_the_sound(frames, landmarks):
@@ -121,10 +121,10 @@ def test_the_film_is_gone_through_twice(frames, landmarks):
     list(dubbing.frames())
     assert film.passes == [10, 10]
     small, large = model.painters[0].cut
-    for found, size in ((small, 24), (large, 48)):
+    for crops, size in ((small, 24), (large, 48)):
         wanted = crop_faces(frames[[2, 7]], align(dubbing.track, size).at([2, 7]))
-        assert list(found) == [2, 7]
-        assert all(np.abs(found[k].astype(int) - face).max() <= 1 for k, face in zip((2, 7), wanted, strict=True))
+        assert list(crops) == [2, 7]
+        assert all(np.abs(crops[k].astype(int) - face).max() <= 1 for k, face in zip((2, 7), wanted, strict=True))
 
 
 def test_what_does_not_fit_is_read_once_more_and_no_further_than_needed(frames, landmarks, monkeypatch):
@@ -163,8 +163,8 @@ def test_floats_are_not_rounded(frames, landmarks):
 
 @pytest.mark.parametrize("window", [1, 3, 16, None])
 def test_the_window_changes_nothing(frames, landmarks, window):
-    made = dubbed(frames, tracked(landmarks), sound(0.9), window=window)
-    assert np.array_equal(made, dubbed(frames, tracked(landmarks), sound(0.9), window=5))
+    output = dubbed(frames, tracked(landmarks), sound(0.9), window=window)
+    assert np.array_equal(output, dubbed(frames, tracked(landmarks), sound(0.9), window=5))
 
 
 def test_a_model_is_given_windows_of_its_own(frames, landmarks, monkeypatch):
@@ -229,14 +229,14 @@ def test_a_sound_of_one_sample(frames, landmarks):
 
 
 def test_progress_of_both_passes(frames, landmarks, tmp_path):
-    told = []
+    steps = []
     request = DubRequest(CountedFilm(frames), sound(0.8), detector=Seer(landmarks), window=6)
-    dub_to_file(ToyMouths(), request, tmp_path / "out.mp4", lambda *step: told.append(step))
-    passes = [(step, done, total) for step, done, total, _ in told]
+    dub_to_file(ToyMouths(), request, tmp_path / "out.mp4", lambda *step: steps.append(step))
+    passes = [(step, done, total) for step, done, total, _ in steps]
     assert passes[:10] == [(TRACKING, k + 1, 20) for k in range(10)]
     assert passes[10:] == [(PAINTING, done, 20) for done in (6, 12, 18, 20)]
-    assert all(frame.shape == (HIGH, WIDE, 3) for *_, frame in told)
-    assert np.array_equal(told[3][3], frames[3])
+    assert all(frame.shape == (HIGH, WIDE, 3) for *_, frame in steps)
+    assert np.array_equal(steps[3][3], frames[3])
 
 
 @pytest.mark.parametrize("step", [TRACKING, PAINTING])

@@ -15,7 +15,7 @@ from talkface_core.dubbing.model import DubContext, MouthModel, MouthPainter
 from talkface_core.faces.face import Detector, Face
 from talkface_core.faces.track import FaceTrack, fill
 from talkface_core.media.audio import audio_source
-from talkface_core.media.playback import FilmBatch
+from talkface_core.media.playback import TensorFrameSource
 from talkface_core.media.source import AudioSource
 from talkface_core.media.video_reader import VideoReader
 
@@ -39,8 +39,8 @@ def face_points() -> Tensor:
 
 
 def tracked(landmarks: Tensor, fps: Any = 25, valid: list[bool] | None = None, cuts: tuple[int, ...] = ()) -> FaceTrack:
-    shown = torch.ones(len(landmarks), dtype=torch.bool) if valid is None else torch.tensor(valid)
-    return fill(landmarks, shown, (HIGH, WIDE), fps, cuts)
+    visible = torch.ones(len(landmarks), dtype=torch.bool) if valid is None else torch.tensor(valid)
+    return fill(landmarks, visible, (HIGH, WIDE), fps, cuts)
 
 
 def sound(seconds: float, rate: int = RATE, volume: float = 0.1) -> AudioSource:
@@ -54,19 +54,19 @@ class Seer(Detector):
 
     name, threshold = "seer", 0.5
 
-    def __init__(self, landmarks: Tensor, shown: list[bool] | None = None) -> None:
-        self.landmarks, self.shown, self.asked = landmarks, shown, 0
+    def __init__(self, landmarks: Tensor, visible: list[bool] | None = None) -> None:
+        self.landmarks, self.visible, self.asked = landmarks, visible, 0
 
     def detect(self, frames: Any) -> list[list[Face]]:
         numbers = range(self.asked, self.asked + len(frames))
         self.asked += len(frames)
         return [
-            [Face.of(self.landmarks[k % len(self.landmarks)], 0.9)] if self.shown is None or self.shown[k] else []
+            [Face.of(self.landmarks[k % len(self.landmarks)], 0.9)] if self.visible is None or self.visible[k] else []
             for k in numbers
         ]
 
 
-class CountedFilm(FilmBatch):
+class CountedFilm(TensorFrameSource):
     """Remembers how many frames each pass over it read."""
 
     def __init__(self, frames: NDArray[np.generic], fps: Any = 25, exact: bool = False) -> None:

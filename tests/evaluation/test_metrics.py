@@ -20,8 +20,8 @@ def noise(frames: int = 4, size: int = 24, seed: int = 0) -> np.ndarray:
 
 
 def test_psnr_of_an_even_error_is_its_logarithm():
-    found = metrics.psnr(grey(0.5, 0.5), grey(0.6, 0.51))
-    assert found.tolist() == pytest.approx([20.0, 40.0], abs=1e-3)
+    values = metrics.psnr(grey(0.5, 0.5), grey(0.6, 0.51))
+    assert values.tolist() == pytest.approx([20.0, 40.0], abs=1e-3)
 
 
 def test_psnr_counts_uint8_and_float_frames_alike_and_is_infinite_for_equal_ones():

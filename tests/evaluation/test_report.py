@@ -59,14 +59,14 @@ def test_a_perfect_mouth_and_a_mean_mouth(probe, truth):
         def __len__(self):
             return len(self.mouth_open)
 
-    found = mouth_measures(Perfect(), truth, face)
-    assert found["correlation"] == pytest.approx(1.0)
-    assert (found["lag"], found["error"], found["open_pauses"]) == (0.0, 0.0, 0.0)
+    measures = mouth_measures(Perfect(), truth, face)
+    assert measures["correlation"] == pytest.approx(1.0)
+    assert (measures["lag"], measures["error"], measures["open_pauses"]) == (0.0, 0.0, 0.0)
     # By hand: the mean face's mouth against the true one in the head's frame.
     true = in_head_frame(truth.landmarks, truth.pose, face)
     gap = np.linalg.norm(face[None, 48:, :2] - true[:, 48:], axis=-1).mean(1) / eye_distance(true)
-    assert found["baseline"] == pytest.approx(gap.mean())
-    assert 0.01 < found["baseline"] < 0.08
+    assert measures["baseline"] == pytest.approx(gap.mean())
+    assert 0.01 < measures["baseline"] < 0.08
 
 
 def test_lengths_must_agree(probe, frames, truth):

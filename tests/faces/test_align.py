@@ -24,11 +24,11 @@ def track_of(*faces: torch.Tensor, size=(240, 320)) -> FaceTrack:
 @pytest.mark.parametrize(("scale", "degrees"), [(40, 0), (150, 25), (700, -40)])
 def test_a_face_lands_in_the_same_place(face, place, scale, degrees):
     crop = align(track_of(place(face, scale, degrees, (130, 90))), 96)
-    found = crop.landmarks[0].double() / 96
-    assert torch.allclose(found[list(STABLE)], template(), atol=0.01)
-    assert torch.allclose(found, face, atol=0.02)
-    assert abs(found[36:48, 1].mean() - EYE_LEVEL) < 0.01
-    assert 0.88 < found[8, 1] < 0.93
+    aligned = crop.landmarks[0].double() / 96
+    assert torch.allclose(aligned[list(STABLE)], template(), atol=0.01)
+    assert torch.allclose(aligned, face, atol=0.02)
+    assert abs(aligned[36:48, 1].mean() - EYE_LEVEL) < 0.01
+    assert 0.88 < aligned[8, 1] < 0.93
     assert crop.scales()[0] == pytest.approx(96 / scale, rel=0.02)
 
 
@@ -74,9 +74,9 @@ def test_crops_show_what_the_matrix_says(face, place, scale):
     x, y = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="xy")
     where = transform(crop.inverse(), torch.stack([x, y], -1).reshape(1, -1, 2).float())[0].double()
     inside = ((where > 4) & (where < torch.tensor([316.0, 236.0]))).all(1).reshape(64, 64)
-    seen = out[..., :2] * torch.tensor([320, 240])
+    sampled = out[..., :2] * torch.tensor([320, 240])
     assert inside.sum() > 1000
-    assert (seen.reshape(-1, 2) - where)[inside.flatten()].abs().max() < 0.1
+    assert (sampled.reshape(-1, 2) - where)[inside.flatten()].abs().max() < 0.1
 
 
 def test_shrinking_does_not_alias(face, place):

@@ -33,10 +33,10 @@ def truth() -> dict[str, np.ndarray]:
         return {key: file[key].astype(np.float64) for key in ("landmarks", "pose")}
 
 
-def nme(found, true) -> float:
-    found, true = np.asarray(found, np.float64), np.asarray(true, np.float64)
+def nme(predicted, true) -> float:
+    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     eyes = np.linalg.norm(true[..., 45, :] - true[..., 36, :], axis=-1)
-    return float((np.linalg.norm(found - true, axis=-1).mean(-1) / eyes).mean())
+    return float((np.linalg.norm(predicted - true, axis=-1).mean(-1) / eyes).mean())
 
 
 def placed(frame, truth, size, scale, degrees, centre) -> tuple[np.ndarray, np.ndarray]:
@@ -50,11 +50,11 @@ def placed(frame, truth, size, scale, degrees, centre) -> tuple[np.ndarray, np.n
 
 def test_it_is_read_well(detector, frames, truth):
     chosen = [0, 12, 29]
-    found = detector.detect(frames[chosen])
-    assert [len(faces) for faces in found] == [1, 1, 1]
-    points = np.stack([faces[0].landmarks for faces in found])
+    detections = detector.detect(frames[chosen])
+    assert [len(faces) for faces in detections] == [1, 1, 1]
+    points = np.stack([faces[0].landmarks for faces in detections])
     assert nme(points, truth["landmarks"][chosen]) < 0.035
-    turn = np.stack([faces[0].pose for faces in found]) - truth["pose"][chosen]
+    turn = np.stack([faces[0].pose for faces in detections]) - truth["pose"][chosen]
     assert np.abs(turn).max() < 4
 
 
@@ -69,9 +69,9 @@ def test_it_is_read_well(detector, frames, truth):
 )
 def test_faces_of_any_size_and_turn_are_found(detector, frames, truth, size, scale, degrees, centre):
     picture, points = placed(frames[5], truth["landmarks"][5], size, scale, degrees, centre)
-    found = detector.detect(picture[None])[0]
-    assert len(found) == 1
-    assert nme(found[0].landmarks, points) < 0.05
+    faces = detector.detect(picture[None])[0]
+    assert len(faces) == 1
+    assert nme(faces[0].landmarks, points) < 0.05
 
 
 def test_grey_light_and_noise_are_no_hindrance(detector, frames, truth):
@@ -79,9 +79,9 @@ def test_grey_light_and_noise_are_no_hindrance(detector, frames, truth):
     frame = cv2.resize(frames[5], (256, 256), interpolation=cv2.INTER_CUBIC).astype(np.float64)
     grey = frame.mean(2, keepdims=True).repeat(3, 2)
     for changed in (grey, frame * 0.4, frame * 0.6 + 100, frame + rng.normal(0, 15, frame.shape)):
-        found = detector.detect(changed.clip(0, 255).astype(np.uint8)[None])[0]
-        assert len(found) == 1
-        assert nme(found[0].landmarks, 2 * truth["landmarks"][5]) < 0.06
+        faces = detector.detect(changed.clip(0, 255).astype(np.uint8)[None])[0]
+        assert len(faces) == 1
+        assert nme(faces[0].landmarks, 2 * truth["landmarks"][5]) < 0.06
 
 
 def test_a_clip_is_followed_with_one_search(detector, frames, truth, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from talkface_core.faces.align import align
-from talkface_core.faces.draw import CROP, HELD, LIPS, SEEN, draw_track
+from talkface_core.faces.draw import CROP, DETECTED, INTERPOLATED, LIPS, draw_track
 from talkface_core.faces.geometry import transform
 from talkface_core.faces.track import FaceTrack
 
@@ -27,10 +27,10 @@ def test_dots_and_square(face, place, kind):
     assert type(out) is type(given)
     assert out.dtype == given.dtype
     assert not np.asarray(given).any()
-    shown = torch.as_tensor(out) if kind != "float" else (out * 255).round().to(torch.uint8)
-    assert near(shown[0], points[0, 36], SEEN)
-    assert near(shown[0], points[0, 51], LIPS)
-    assert near(shown[1], points[1, 36], HELD)
+    pixels = torch.as_tensor(out) if kind != "float" else (out * 255).round().to(torch.uint8)
+    assert near(pixels[0], points[0, 36], DETECTED)
+    assert near(pixels[0], points[0, 51], LIPS)
+    assert near(pixels[1], points[1, 36], INTERPOLATED)
     middle_left = transform(crop.inverse(), torch.tensor([[[0.0, 48.0]]]).expand(2, 1, 2))[0, 0]
-    assert near(shown[0], middle_left, CROP)
+    assert near(pixels[0], middle_left, CROP)
     assert draw_track(given, track) is not given

@@ -22,10 +22,10 @@ def test_a_detector_that_only_searches_follows_by_overlap(face):
     points = 20 * face.float()
     small, large = Face.of(points + 2, 0.6), Face.of(3 * points + 100, 0.9)
     detector = Searcher([large, small], [large], [])
-    found = detector.follow(np.zeros((3, 200, 200, 3), np.uint8), points)
-    assert found[0] is small
-    assert [one.score for one in found] == [0.6, 0.0, 0.0]
-    assert torch.equal(found[1].landmarks, points)
+    followed = detector.follow(np.zeros((3, 200, 200, 3), np.uint8), points)
+    assert followed[0] is small
+    assert [one.score for one in followed] == [0.6, 0.0, 0.0]
+    assert torch.equal(followed[1].landmarks, points)
     apart = detector.follow(np.zeros((3, 200, 200, 3), np.uint8), torch.stack([points, 3 * points + 101, points]))
     assert [one.score for one in apart] == [0.6, 0.9, 0.0]
     assert not detector.follows

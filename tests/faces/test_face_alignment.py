@@ -22,12 +22,12 @@ class Kinds(IntEnum):
 class Library:
     """As face_alignment.FaceAlignment of 1.4 and 1.5: finds one face per white column block."""
 
-    made: SimpleNamespace
+    arguments: SimpleNamespace
 
     def __init__(
         self, landmarks_type, network_size=4, device="cuda", dtype=torch.float32, flip_input=True, compile=True
     ):
-        type(self).made = SimpleNamespace(
+        type(self).arguments = SimpleNamespace(
             kind=landmarks_type, device=device, dtype=dtype, compile=compile, flip=flip_input
         )
         self.face_detector = SimpleNamespace(detect_from_image=self.boxes)
@@ -76,8 +76,13 @@ def test_it_is_used_where_its_weights_are(library, caplog):
 
 def test_device_and_dtype_are_the_callers_and_nothing_is_compiled(library):
     FaceAlignment(torch.device("cuda", 1), torch.float16)
-    made = Library.made
-    assert (made.device, made.dtype, made.kind, made.compile) == ("cuda:1", torch.float16, Kinds.TWO_D, False)
+    arguments = Library.arguments
+    assert (arguments.device, arguments.dtype, arguments.kind, arguments.compile) == (
+        "cuda:1",
+        torch.float16,
+        Kinds.TWO_D,
+        False,
+    )
 
 
 def test_faces_come_out_as_ours(library):
@@ -86,11 +91,11 @@ def test_faces_come_out_as_ours(library):
     frames[2, :, 5:15] = frames[2, :, 30:50] = 255
     detector = FaceAlignment()
     for given in (frames, torch.from_numpy(frames), torch.from_numpy(frames / 255).float()):
-        found = detector.detect(given)
-        assert [len(faces) for faces in found] == [0, 1, 2]
-        assert found[1][0].box.tolist() == [10, 0, 20, 20]
-        assert found[2][0].score == pytest.approx(0.99)
-        assert found[2][0].landmarks.shape == (68, 2)
+        detections = detector.detect(given)
+        assert [len(faces) for faces in detections] == [0, 1, 2]
+        assert detections[1][0].box.tolist() == [10, 0, 20, 20]
+        assert detections[2][0].score == pytest.approx(0.99)
+        assert detections[2][0].landmarks.shape == (68, 2)
 
 
 def test_what_is_missing_is_said(monkeypatch, library):
@@ -103,9 +108,9 @@ def test_what_is_missing_is_said(monkeypatch, library):
 
 def test_auto_falls_back_on_the_bundled_net(library, caplog, monkeypatch):
     caplog.set_level("INFO")
-    made = object.__new__(BundledDetector)
-    monkeypatch.setattr("talkface_core.faces.detect.load_bundled", lambda **_: made)
-    assert find_detector("auto") is made
+    fallback = object.__new__(BundledDetector)
+    monkeypatch.setattr("talkface_core.faces.detect.load_bundled", lambda **_: fallback)
+    assert find_detector("auto") is fallback
     assert "bundled net (its weights" in caplog.text
 
 

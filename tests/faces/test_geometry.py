@@ -20,7 +20,7 @@ def pose() -> np.ndarray:
     return np.random.default_rng(1).uniform(-20, 20, (9, 3))
 
 
-def shown(heads: np.ndarray, pose: np.ndarray) -> np.ndarray:
+def projected(heads: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """Parallel projection of heads [T,68,3] into a picture, y down, of another scale and place in each frame."""
     turned = np.einsum("tij,tpj->tpi", geometry.rotation(pose), heads)[..., :2]
     scale = np.linspace(3, 5, len(heads))[:, None, None]
@@ -65,14 +65,14 @@ def test_similarity_refuses_points_that_coincide():
 def test_the_head_frame_is_the_same_from_every_side(face, pose):
     heads = np.repeat(face[None], len(pose), 0)
     heads[:, 48:68, 1] -= np.linspace(0, 1, len(pose))[:, None]  # the mouth drops
-    found = geometry.in_head_frame(shown(heads, pose), pose, face)
-    np.testing.assert_allclose(found, heads[..., :2], atol=1e-9)
+    frontal = geometry.in_head_frame(projected(heads, pose), pose, face)
+    np.testing.assert_allclose(frontal, heads[..., :2], atol=1e-9)
 
 
 def test_an_error_in_the_pose_matters_little(face, pose):
     heads = np.repeat(face[None], len(pose), 0)
-    true = geometry.in_head_frame(shown(heads, pose), pose, face)
-    beside = geometry.in_head_frame(shown(heads, pose), pose + 1.0, face)
-    plain = geometry.align_points(shown(heads, pose), shown(heads, np.zeros_like(pose)))
-    straight = shown(heads, np.zeros_like(pose))
+    true = geometry.in_head_frame(projected(heads, pose), pose, face)
+    beside = geometry.in_head_frame(projected(heads, pose), pose + 1.0, face)
+    plain = geometry.align_points(projected(heads, pose), projected(heads, np.zeros_like(pose)))
+    straight = projected(heads, np.zeros_like(pose))
     assert landmark_distance(beside, true).mean() < 0.3 * landmark_distance(plain, straight).mean()

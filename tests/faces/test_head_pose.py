@@ -8,7 +8,7 @@ from talkface_core.faces.head_pose import HeadPose
 
 
 def test_a_held_pose_fits_any_length():
-    pose = HeadPose.held(10, -5, 2)
+    pose = HeadPose.constant(10, -5, 2)
     torch.testing.assert_close(pose.at(4, 25), torch.tensor([[10.0, -5.0, 2.0]]).expand(4, 3))
     assert pose.at(0, 25).shape == (0, 3)
 
@@ -27,7 +27,7 @@ def test_rows_of_frames_come_back_at_their_own_rate():
 
 
 def test_full_width_punctuation_is_read_too():
-    torch.testing.assert_close(HeadPose.from_text("0：5，0、0").at(1, 1), HeadPose.held(5, 0, 0).at(1, 1))
+    torch.testing.assert_close(HeadPose.from_text("0：5，0、0").at(1, 1), HeadPose.constant(5, 0, 0).at(1, 1))
 
 
 def test_text_is_read_line_by_line():

@@ -8,15 +8,15 @@ from talkface_core.checkpoints import save_checkpoint
 from talkface_core.errors import InputError
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.geometry import transform, turns
-from talkface_core.faces.net import STRIDE, FaceFinder, FaceNetConfig, FaceReader, soft_argmax, spread
-from talkface_core.faces.square import SYSTEM, Square
+from talkface_core.faces.net import STRIDE, FaceDetectorNet, FaceNetConfig, LandmarkNet, soft_argmax, spread
+from talkface_core.faces.rotated_box import SYSTEM, RotatedBox
 
 SMALL = FaceNetConfig((8, 8, 8, 8, 8), (8, 8, 8), 64)
 
 
-def nets(face: torch.Tensor) -> tuple[FaceFinder, FaceReader]:
+def nets(face: torch.Tensor) -> tuple[FaceDetectorNet, LandmarkNet]:
     torch.manual_seed(0)
-    finder, reader = FaceFinder(SMALL).eval(), FaceReader(SMALL).eval()
+    finder, reader = FaceDetectorNet(SMALL).eval(), LandmarkNet(SMALL).eval()
     reader.face.copy_(face)
     return finder, reader
 
@@ -27,7 +27,7 @@ def test_shapes_and_size(face):
     out = reader(torch.zeros(3, 3, 64, 64))
     assert {k: tuple(v.shape) for k, v in out.items()} == {"landmarks": (3, 68, 2), "score": (3,), "pose": (3, 3)}
     assert 0 < out["landmarks"].min() < out["landmarks"].max() < 1
-    full = sum(p.numel() for net in (FaceFinder(), FaceReader()) for p in net.parameters())
+    full = sum(p.numel() for net in (FaceDetectorNet(), LandmarkNet()) for p in net.parameters())
     assert full * 2 < 2 * 2**20
     assert FaceNetConfig.from_dict(SMALL.to_dict()) == SMALL
 
@@ -45,7 +45,7 @@ def test_landmarks_are_where_the_heat_is():
 @pytest.mark.parametrize(("side", "degrees"), [(40, 0), (200, 30), (90, -170)])
 def test_a_square_is_where_the_face_is(face, place, side, degrees):
     points = place(face, side, degrees, (300, 200))
-    square = Square.of(points, face)
+    square = RotatedBox.of(points, face)
     assert square.side == pytest.approx(side, rel=1e-6)
     assert np.degrees(square.turn) == pytest.approx(-degrees, abs=1e-6)
     matrix, angle = square.matrix(64)
@@ -57,22 +57,22 @@ def test_a_square_is_where_the_face_is(face, place, side, degrees):
 
 
 def test_squares_move_scale_and_decode(face):
-    square = Square(100.0, 50.0, 128.0, 0.2)
+    square = RotatedBox(100.0, 50.0, 128.0, 0.2)
     double = square.scaled(2)
     assert (double.x, double.side, double.turn) == (200, 256, 0.2)
-    there = Square(10.0, 20.0, 32.0, -0.4)
+    there = RotatedBox(10.0, 20.0, 32.0, -0.4)
     carried = (there.from_square(square)[:, :2] @ square.corners().T).T + there.from_square(square)[:, 2]
     assert np.allclose(carried, there.corners())
     nearer = square.moved(2.0, 10, (0.25, 0))
     assert (nearer.side, nearer.x) == (64, 100 - 32)
     assert nearer.turn == pytest.approx(0.2 - np.radians(10))
     values = [0.25, -0.5, 1.0, np.cos(0.3), np.sin(0.3)]
-    found = Square.decode(values, column=4, row=6)
-    assert (found.x, found.y) == (4.75 * STRIDE, 6.0 * STRIDE)
-    assert (found.side, found.turn) == (128, pytest.approx(0.3))
+    decoded = RotatedBox.decode(values, column=4, row=6)
+    assert (decoded.x, decoded.y) == (4.75 * STRIDE, 6.0 * STRIDE)
+    assert (decoded.side, decoded.turn) == (128, pytest.approx(0.3))
 
 
-class OneFace(FaceFinder):
+class OneFace(FaceDetectorNet):
     """Sees one face, always at the same place of the picture."""
 
     def forward(self, x):
@@ -81,7 +81,7 @@ class OneFace(FaceFinder):
         return out
 
 
-class SureReader(FaceReader):
+class SureReader(LandmarkNet):
     """Finds the mean face in every crop."""
 
     score = 10.0
@@ -104,9 +104,9 @@ def sure_detector(face: torch.Tensor) -> BundledDetector:
 def test_what_the_finder_says_is_read(face):
     detector = sure_detector(face)
     for frames in (np.zeros((2, 96, 120, 3), np.uint8), torch.zeros(2, 96, 120, 3)):
-        found = detector.detect(frames)
-        assert [len(faces) for faces in found] == [1, 1]
-        one = found[0][0]
+        detections = detector.detect(frames)
+        assert [len(faces) for faces in detections] == [1, 1]
+        one = detections[0][0]
         expected = (face - 0.5) * 64 + torch.tensor([60, 44])
         assert torch.allclose(one.landmarks.double(), expected, atol=1e-3)
         assert torch.allclose(one.pose, torch.tensor([10.0, 5.0, 0.0]), atol=1e-3)

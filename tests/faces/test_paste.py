@@ -127,8 +127,8 @@ def test_the_colour_slope_is_found_despite_things_in_the_band():
     before[50:60, 10:25] = 1.0  # an earring
     mask = np.zeros((size, size), np.float32)
     mask[40:70, 20:60] = 1
-    found = colour_shift(before, face, mask)
-    assert np.abs(found - light)[40:70, 20:60].max() < 0.02
+    shift = colour_shift(before, face, mask)
+    assert np.abs(shift - light)[40:70, 20:60].max() < 0.02
     assert not colour_shift(before, face, np.zeros_like(mask)).any()
 
 

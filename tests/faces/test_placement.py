@@ -22,14 +22,14 @@ def test_points_stay_on_the_picture(seed):
     landmarks = rng(seed).uniform(50, 70, (1, 68, 2)).astype(np.float32)
     landmarks[:, 30] = (57.5, 66.5)
     placement = Placement.draw(rng(seed), 96, 12)
-    made = placement.pictures(dotted(landmarks[:, 30], 120))
-    rows, columns = np.nonzero(made[0, ..., 0] > 100)
+    augmented = placement.pictures(dotted(landmarks[:, 30], 120))
+    rows, columns = np.nonzero(augmented[0, ..., 0] > 100)
     # The tip of the nose keeps its number in a mirror.
     x, y = placement.points(landmarks)[0, 30]
     assert abs(columns.mean() + 0.5 - x) < 0.7
     assert abs(rows.mean() + 0.5 - y) < 0.7
     lower = placement.pictures(dotted(landmarks[:, 30], 120), top=40)
-    np.testing.assert_array_equal(lower, made[:, 40:])
+    np.testing.assert_array_equal(lower, augmented[:, 40:])
 
 
 def test_a_mirror_keeps_sides():

@@ -14,7 +14,7 @@ from talkface_core.faces.net import STRIDE, FaceNetConfig
 from talkface_core.faces.recipe_batches import finder_targets, mean_crop
 from talkface_core.faces.recipe_data import FacePictures, spread
 from talkface_core.faces.recipe_faces import FaceRecipe
-from talkface_core.faces.square import SYSTEM, Square
+from talkface_core.faces.rotated_box import SYSTEM, RotatedBox
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 
@@ -122,27 +122,27 @@ def test_crops_show_the_face_where_the_landmarks_say(recipe, monkeypatch):
 
 
 def test_finder_targets_decode_to_their_squares():
-    squares = [Square(60.0, 90.0, 50.0, 0.3), Square(190.0, 150.0, 120.0, -0.6)]
+    squares = [RotatedBox(60.0, 90.0, 50.0, 0.3), RotatedBox(190.0, 150.0, 120.0, -0.6)]
     heat, targets, sure = finder_targets(squares, 32)
     assert (heat == 1).sum() == 2
     for square in squares:
         column, row = int(square.x // STRIDE), int(square.y // STRIDE)
         assert heat[row, column] == 1
         for dx in (0, 1):
-            found = Square.decode(targets[:, row, column + dx], column + dx, row)
+            decoded = RotatedBox.decode(targets[:, row, column + dx], column + dx, row)
             assert sure[row, column + dx] == 1
             assert np.allclose(
-                [found.x, found.y, found.side, found.turn], [square.x, square.y, square.side, square.turn]
+                [decoded.x, decoded.y, decoded.side, decoded.turn], [square.x, square.y, square.side, square.turn]
             )
 
 
 def test_photographs_repeat_and_differ():
     picture = texture(64, np.random.default_rng(0))
-    made = [photograph(picture, np.random.default_rng(seed), 30) for seed in (1, 1, 2)]
-    assert made[0].shape == picture.shape
-    assert made[0].dtype == np.uint8
-    assert np.array_equal(made[0], made[1])
-    assert not np.array_equal(made[0], made[2])
+    photographs = [photograph(picture, np.random.default_rng(seed), 30) for seed in (1, 1, 2)]
+    assert photographs[0].shape == picture.shape
+    assert photographs[0].dtype == np.uint8
+    assert np.array_equal(photographs[0], photographs[1])
+    assert not np.array_equal(photographs[0], photographs[2])
 
 
 def test_training_lowers_the_loss_and_its_file_loads(recipe, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from talkface_core.faces.solve_pose import head_pose, solve, warn_of_yaw
 from talkface_core.faces.track import FaceTrack
 
 
-def shown(pose, distance=110.0, scale=20.0, shape=GENERIC_FACE, centre=(300.0, 200.0)) -> np.ndarray:
+def projected(pose, distance=110.0, scale=20.0, shape=GENERIC_FACE, centre=(300.0, 200.0)) -> np.ndarray:
     """The face in a pose as a camera sees it, pixels [68,2]."""
     points = shape @ rotation(np.array([pose]))[0].T
     depth = distance / (distance - points[:, 2])
@@ -18,8 +18,8 @@ def shown(pose, distance=110.0, scale=20.0, shape=GENERIC_FACE, centre=(300.0, 2
 
 @pytest.mark.parametrize("pose", [(0, 0, 0), (30, 0, 0), (-30, 10, 5), (15, -20, -25), (55, 5, 0), (0, 25, 40)])
 def test_a_known_turn_is_read_back(pose):
-    assert np.allclose(solve(shown(pose), (400, 600)), pose, atol=0.2)
-    assert np.allclose(solve(shown(pose, scale=3.0, centre=(9.0, 900.0))), pose, atol=1.2)
+    assert np.allclose(solve(projected(pose), (400, 600)), pose, atol=0.2)
+    assert np.allclose(solve(projected(pose, scale=3.0, centre=(9.0, 900.0))), pose, atol=1.2)
 
 
 def test_off_the_middle_a_head_is_seen_from_its_side():
@@ -32,13 +32,13 @@ def test_off_the_middle_a_head_is_seen_from_its_side():
 
 
 def test_a_small_face_is_far_away():
-    assert np.allclose(solve(shown((20, 5, 0), 2000.0, 2.0, centre=(960, 540)), (1080, 1920)), (20, 5, 0), atol=1)
+    assert np.allclose(solve(projected((20, 5, 0), 2000.0, 2.0, centre=(960, 540)), (1080, 1920)), (20, 5, 0), atol=1)
 
 
 @pytest.mark.parametrize("distance", [50.0, 400.0])
 def test_another_camera_changes_little(distance):
     for pose in ((25, 0, 0), (-10, 12, 6)):
-        assert np.abs(solve(shown(pose, distance)) - pose).max() < 4
+        assert np.abs(solve(projected(pose, distance)) - pose).max() < 4
 
 
 def test_another_face_changes_little():
@@ -46,11 +46,11 @@ def test_another_face_changes_little():
     rng = np.random.default_rng(0)
     for _ in range(5):
         other = GENERIC_FACE * rng.normal(1, 0.05, 3) + rng.normal(0, 0.15, GENERIC_FACE.shape)
-        assert np.abs(solve(shown((20, 5, 3), shape=other)) - (20, 5, 3)).max() < 5
+        assert np.abs(solve(projected((20, 5, 3), shape=other)) - (20, 5, 3)).max() < 5
 
 
 def test_speech_does_not_turn_the_head():
-    points = shown((10, 5, 0))
+    points = projected((10, 5, 0))
     speaking = points.copy()
     speaking[48:] += (0, 20)
     speaking[4:13] += (0, 30)
@@ -59,7 +59,7 @@ def test_speech_does_not_turn_the_head():
 
 def test_a_track_has_a_pose_for_each_frame_and_warns_beyond_the_limit():
     poses = [(-10, 0, 0), (20, 0, 0), (40, 0, 0), (45, 0, 0)]
-    track = FaceTrack(torch.tensor(np.stack([shown(p) for p in poses])), torch.ones(4), (400, 600), 25)
+    track = FaceTrack(torch.tensor(np.stack([projected(p) for p in poses])), torch.ones(4), (400, 600), 25)
     pose = head_pose(track)
     assert torch.allclose(pose.degrees, torch.tensor(poses).float(), atol=0.2)
     assert torch.allclose(pose.at(4, 25), pose.degrees, atol=1e-4)

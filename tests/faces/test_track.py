@@ -37,11 +37,11 @@ def test_wrong_tracks_are_refused(change, words):
 
 def test_gaps_are_bridged_and_ends_held():
     true = moving(10)
-    seen = torch.tensor([0, 1, 1, 0, 0, 1, 1, 1, 0, 0], dtype=torch.bool)
-    broken = torch.where(seen[:, None, None], true.landmarks, 999.0)
-    track = fill(broken, seen, true.size, true.fps)
-    assert track.held == 5
-    assert track.valid.equal(seen)
+    valid = torch.tensor([0, 1, 1, 0, 0, 1, 1, 1, 0, 0], dtype=torch.bool)
+    broken = torch.where(valid[:, None, None], true.landmarks, 999.0)
+    track = fill(broken, valid, true.size, true.fps)
+    assert track.interpolated == 5
+    assert track.valid.equal(valid)
     assert torch.allclose(track.landmarks[1:8], true.landmarks[1:8], atol=1e-4)
     assert track.landmarks[0].equal(true.landmarks[1])
     assert track.landmarks[9].equal(true.landmarks[7])
@@ -49,16 +49,16 @@ def test_gaps_are_bridged_and_ends_held():
 
 def test_gaps_are_not_bridged_across_a_cut():
     true = moving(6)
-    seen = torch.tensor([1, 0, 0, 0, 0, 1], dtype=torch.bool)
-    track = fill(true.landmarks, seen, true.size, true.fps, cuts=(3,))
+    valid = torch.tensor([1, 0, 0, 0, 0, 1], dtype=torch.bool)
+    track = fill(true.landmarks, valid, true.size, true.fps, cuts=(3,))
     assert torch.equal(track.landmarks[:3], true.landmarks[:1].expand(3, -1, -1))
     assert torch.equal(track.landmarks[3:], true.landmarks[5:].expand(3, -1, -1))
 
 
 def test_a_scene_without_a_face_takes_the_nearest():
     true = moving(6)
-    seen = torch.tensor([1, 1, 1, 0, 0, 0], dtype=torch.bool)
-    track = fill(true.landmarks, seen, true.size, true.fps, cuts=(3,))
+    valid = torch.tensor([1, 1, 1, 0, 0, 0], dtype=torch.bool)
+    track = fill(true.landmarks, valid, true.size, true.fps, cuts=(3,))
     assert torch.equal(track.landmarks[4], true.landmarks[2])
     with pytest.raises(InputError, match="no face in any of 6 frames"):
         fill(true.landmarks, torch.zeros(6), true.size, true.fps)
@@ -90,10 +90,10 @@ def test_smoothing_stops_at_cuts_and_trusts_held_frames_less():
     assert torch.allclose(smooth(track, 1.0).landmarks, jump)
     spike = torch.zeros(21, 68, 2)
     spike[10] = 1
-    seen = torch.ones(21, dtype=torch.bool)
-    sure = smooth(FaceTrack(spike, seen, (9, 9), 25), 1.0).landmarks[10, 0, 0]
-    seen[10] = False
-    unsure = smooth(FaceTrack(spike, seen, (9, 9), 25), 1.0).landmarks[10, 0, 0]
+    valid = torch.ones(21, dtype=torch.bool)
+    sure = smooth(FaceTrack(spike, valid, (9, 9), 25), 1.0).landmarks[10, 0, 0]
+    valid[10] = False
+    unsure = smooth(FaceTrack(spike, valid, (9, 9), 25), 1.0).landmarks[10, 0, 0]
     assert unsure < 0.35 * sure
 
 
@@ -116,19 +116,19 @@ def test_measures():
 def test_short_gaps_are_bridged_and_long_ones_left():
     points = torch.rand(40, 68, 2) * 50
 
-    def seen(text: str, fps=25, cuts=()) -> str:
+    def pattern(text: str, fps=25, cuts=()) -> str:
         valid = torch.tensor([c == "x" for c in text])
         track = fill(points[: len(text)], valid, (90, 120), fps, cuts)
         return "".join("x" if v else "-" for v in in_sight(track))
 
     assert BRIDGED == 0.25
-    assert seen("xx------xx") == "x" * 10
-    assert seen("xx-------xx") == "xx-------xx"
-    assert seen("xx---xx", fps=12) == "x" * 7
-    assert seen("xx----xx", fps=12) == "xx----xx"
-    assert seen("--xx--") == "x" * 6
-    assert seen("-------xx") == "-------xx"
+    assert pattern("xx------xx") == "x" * 10
+    assert pattern("xx-------xx") == "xx-------xx"
+    assert pattern("xx---xx", fps=12) == "x" * 7
+    assert pattern("xx----xx", fps=12) == "xx----xx"
+    assert pattern("--xx--") == "x" * 6
+    assert pattern("-------xx") == "-------xx"
     # A scene that shows nobody stays as it is, however short; another scene's gap does not lengthen one's own.
-    assert seen("xxx--xxx", cuts=(3, 5)) == "xxx--xxx"
-    assert seen("xxx----xxx", cuts=(5,)) == "x" * 10
-    assert seen("xxx---------xx", cuts=(5,)) == "xxxxx-------xx"
+    assert pattern("xxx--xxx", cuts=(3, 5)) == "xxx--xxx"
+    assert pattern("xxx----xxx", cuts=(5,)) == "x" * 10
+    assert pattern("xxx---------xx", cuts=(5,)) == "xxxxx-------xx"

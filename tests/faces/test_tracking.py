@@ -9,7 +9,7 @@ import torch
 from talkface_core.errors import InputError
 from talkface_core.faces.choose import FaceChoice
 from talkface_core.faces.face import Detector, Face
-from talkface_core.faces.tracking import CutFinder, track_faces
+from talkface_core.faces.tracking import CutDetector, track_faces
 
 SIZE = (60, 80)
 
@@ -42,14 +42,14 @@ class FollowingSeer(Seer):
     def follow(self, frames, landmarks):
         self.followed += len(frames)
         x, y = landmarks.mean(0).tolist()
-        found = []
+        faces = []
         for frame in frames:
             near = [
                 f for f in Seer.detect(self, frame[None])[0] if (f.landmarks.mean(0) - torch.tensor([x, y])).norm() < 20
             ]
             self.searched -= 1
-            found.append(near[0] if near else Face.of(landmarks, 0.1))
-        return found
+            faces.append(near[0] if near else Face.of(landmarks, 0.1))
+        return faces
 
 
 def film(*places, second=None, background=50) -> np.ndarray:
@@ -73,18 +73,18 @@ def middles(track) -> list[float]:
 @pytest.mark.parametrize("size", [1, 4, 30])
 def test_a_face_is_followed_whatever_the_chunks(seer, size):
     frames = film(*[(5 + k, 10) for k in range(30)])
-    seen, detector = [], seer()
+    progress, detector = [], seer()
 
     def observe(first, chunk, landmarks, valid):
         assert np.array_equal(chunk, frames[first : first + size])
         assert valid.all()
-        seen.append(landmarks)
+        progress.append(landmarks)
 
     track = track_faces([frames[k : k + size] for k in range(0, 30, size)], 25, detector, smoothing=0, observe=observe)
     assert middles(track) == [10 + k for k in range(30)]
     assert track.valid.all()
     assert track.size == SIZE
-    assert torch.equal(torch.cat(seen), track.landmarks)
+    assert torch.equal(torch.cat(progress), track.landmarks)
     assert detector.searched == (30 if seer is Seer else 1)
 
 
@@ -101,7 +101,7 @@ def test_missing_frames_are_bridged_counted_and_logged_once(seer, caplog):
     with caplog.at_level(logging.WARNING):
         track = track_faces([film(*places)], 25, seer(), smoothing=0)
     assert middles(track) == [10 + k for k in range(16)]
-    assert track.held == 3
+    assert track.interpolated == 3
     assert [r.getMessage() for r in caplog.records] == [
         "3 of 16 frames show no face that scores 0.5; their landmarks are held from their neighbours"
     ]
@@ -133,10 +133,10 @@ def test_a_cut_starts_anew():
 def test_cuts_are_found_and_motion_is_none():
     rng = np.random.default_rng(0)
     scene = rng.integers(0, 256, (2, 9, 16, 3)).repeat(20, 1).repeat(20, 2).astype(np.uint8)
-    cut = CutFinder()
+    cut = CutDetector()
     moving = [np.roll(scene[0], 3 * k, 1) for k in range(10)] + [np.roll(scene[1], 3 * k, 1) for k in range(10)]
     assert [k for k, frame in enumerate(moving) if cut(frame)] == [10]
-    fading = CutFinder()
+    fading = CutDetector()
     assert not any(fading(np.full((32, 32, 3), k / 30, np.float32)) for k in range(30))
 
 

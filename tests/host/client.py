@@ -122,11 +122,11 @@ class Client:
     @contextmanager
     def listening(self) -> Iterator[Heard]:
         """Within the block, all that the server tells this client over its websocket."""
-        heard = Heard(websocket.create_connection(f"ws://{self.address}/ws?clientId={self.id}", timeout=60))
+        messages = Heard(websocket.create_connection(f"ws://{self.address}/ws?clientId={self.id}", timeout=60))
         try:
-            yield heard
+            yield messages
         finally:
-            heard.close()
+            messages.close()
 
 
 class Heard:
@@ -146,11 +146,11 @@ class Heard:
     def wait(self, kind: str, seconds: float = 60) -> dict[str, Any]:
         """The first message of a type, waiting for it if need be."""
         end = time.monotonic() + seconds
-        while not (found := self.of(kind)):
+        while not (messages := self.of(kind)):
             if time.monotonic() > end:
                 raise TimeoutError(f"no {kind!r} within {seconds:g} s; heard {[name for name, _ in self.messages]}")
             time.sleep(0.01)
-        return found[0]
+        return messages[0]
 
     def close(self) -> None:
         self._connection.close()
@@ -186,8 +186,8 @@ def _ended(entry: Mapping[str, Any]) -> Ended:
 
 
 def _files(outputs: Mapping[str, Any]) -> Iterator[Path]:
-    for shown in outputs.values():
-        for values in shown.values():
+    for results in outputs.values():
+        for values in results.values():
             for value in values if isinstance(values, list) else ():
                 if isinstance(value, dict) and "filename" in value:
                     yield Path(value.get("type", "output"), value.get("subfolder", ""), value["filename"])
@@ -196,6 +196,6 @@ def _files(outputs: Mapping[str, Any]) -> Iterator[Path]:
 def _rejected(answer: Mapping[str, Any]) -> Ended:
     error, lines = answer["error"], []
     for node in answer["node_errors"].values():
-        lines += [f"{node['class_type']}: {found['message']}: {found['details']}" for found in node["errors"]]
+        lines += [f"{node['class_type']}: {detail['message']}: {detail['details']}" for detail in node["errors"]]
     text = "\n".join([f"{error['message']} {error['details']}".strip(), *lines])
     return Ended(REJECTED, text, error=answer)

@@ -42,14 +42,14 @@ def changed(prompt: Prompt, **inputs: dict[str, object]) -> Prompt:
 
     Only inputs that the node has are changed; KeyError for a class that is not in the prompt.
     """
-    made = copy.deepcopy(prompt)
+    graph = copy.deepcopy(prompt)
     for kind, values in inputs.items():
-        found = nodes_of(made, kind)
-        if not found:
-            raise KeyError(f"no {kind} among {[node['class_type'] for node in made.values()]}")
-        for key in found:
-            made[key]["inputs"].update(values)
-    return made
+        keys = nodes_of(graph, kind)
+        if not keys:
+            raise KeyError(f"no {kind} among {[node['class_type'] for node in graph.values()]}")
+        for key in keys:
+            graph[key]["inputs"].update(values)
+    return graph
 
 
 def plain(**inputs: dict[str, object]) -> Prompt:

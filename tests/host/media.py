@@ -115,9 +115,9 @@ def mouth_opening(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     for start in range(0, len(frames), 8):
         points += [face.landmarks for face in reader.follow(frames[start : start + 8], near)]
         near = points[-1]
-    found = np.stack(points)
+    landmarks = np.stack(points)
     upper, lower = INNER_LIP_PAIRS[1]
-    return np.linalg.norm(found[:, upper] - found[:, lower], axis=-1) / face_height(found)
+    return np.linalg.norm(landmarks[:, upper] - landmarks[:, lower], axis=-1) / face_height(landmarks)
 
 
 def encode_mp3(path: Path, minutes: float, rate: int = 48_000) -> Path:

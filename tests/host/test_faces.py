@@ -98,9 +98,9 @@ def test_the_speaker_follows_the_head(server: Server) -> None:
     ended = server.client.run(prompt)
     assert ended.status == SUCCESS, ended.text
     (video,) = [file for file in ended.files if file.suffix == ".mp4"]
-    made, given = (load_probe().read(Film.read(path).frames).pose for path in (server.base / video, SAMPLE))
-    assert np.corrcoef(made[:, 0], given[:, 0])[0, 1] > 0.8
-    assert np.abs(made - given).mean(0).max() < 5
+    generated, given = (load_probe().read(Film.read(path).frames).pose for path in (server.base / video, SAMPLE))
+    assert np.corrcoef(generated[:, 0], given[:, 0])[0, 1] > 0.8
+    assert np.abs(generated - given).mean(0).max() < 5
 
 
 def test_a_picture_without_a_face(client: Client, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from talkface_core.media.video import VideoWriter
+from talkface_core.media.video_writer import VideoWriter
 
 from .client import INTERRUPTED, SUCCESS, Prompt
 from .graphs import AUDIO, DECODE, DUB, ENHANCE, FOOTAGE, STREAM, dub_streaming, dubbing, nodes_of, plain, streaming
@@ -86,13 +86,13 @@ def _stops(server: Server, prompt: Prompt, kind: str, wait: float, done: int = 0
     Returns the files of output and temp at that moment.
     """
     (node,) = nodes_of(prompt, kind)
-    with server.client.listening() as heard:
+    with server.client.listening() as messages:
         queued = server.client.queue(prompt)
         assert isinstance(queued, str), queued.text
-        while not any(data.get("node") == node for data in heard.of("executing")):
+        while not any(data.get("node") == node for data in messages.of("executing")):
             assert server.client.ended(queued) is None, "it ended before the node began"
             time.sleep(0.01)
-        while done and not any(data["node"] == node and data["value"] >= done for data in heard.of("progress")):
+        while done and not any(data["node"] == node and data["value"] >= done for data in messages.of("progress")):
             assert server.client.ended(queued) is None, "it ended before it got so far"
             time.sleep(0.01)
         time.sleep(wait)

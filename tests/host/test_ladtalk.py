@@ -15,7 +15,7 @@ from PIL import Image
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.evaluation.metrics import pearson
 from talkface_core.evaluation.probe import load_probe
-from talkface_core.media.video import SYNTHETIC_MARK, VideoWriter
+from talkface_core.media.video_writer import SYNTHETIC_MARK, VideoWriter
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
 from tests.ladtalk.small_sovqae import sovqae
 
@@ -87,11 +87,11 @@ def test_the_sound_is_untouched(film: Film, sound: Path) -> None:
 def test_the_mouth_follows_the_new_sound_and_no_longer_the_old(film: Film) -> None:
     truth, first = true_opening(), round(SILENCE * FPS)
     spoken = slice(first, first + len(truth))
-    seen, before = mouth_opening(film.frames), mouth_opening(Film.read(ADA).frames[: len(film.frames)])
-    print(f"correlation {pearson(seen[spoken], truth):.2f}, of the footage {pearson(before[spoken], truth):.2f}")
-    assert pearson(seen[spoken], truth) > 0.5
+    after, before = mouth_opening(film.frames), mouth_opening(Film.read(ADA).frames[: len(film.frames)])
+    print(f"correlation {pearson(after[spoken], truth):.2f}, of the footage {pearson(before[spoken], truth):.2f}")
+    assert pearson(after[spoken], truth) > 0.5
     assert pearson(before[spoken], truth) < 0.3, "the footage would do as well: the test shows nothing"
-    assert seen[: first - 3].max() < SHUT < seen[spoken].max()
+    assert after[: first - 3].max() < SHUT < after[spoken].max()
     assert before[: first - 3].max() > SHUT, "the footage is silent there too: the test shows nothing"
 
 
@@ -104,9 +104,9 @@ def test_the_rest_of_the_picture_is_the_footages(film: Film) -> None:
 
 
 def test_the_video_says_that_it_is_synthetic(film: Film) -> None:
-    told = " ".join(film.metadata.values())
-    assert SYNTHETIC_MARK["comment"] in told
-    assert SYNTHETIC_MARK["digital_source_type"] in told
+    text = " ".join(film.metadata.values())
+    assert SYNTHETIC_MARK["comment"] in text
+    assert SYNTHETIC_MARK["digital_source_type"] in text
 
 
 @BUILDS
@@ -115,8 +115,8 @@ def test_rates_and_lengths(server: Server, tmp_path: Path, build: type[Prompt], 
     """A second of sound, of which the footage at 20 frames a second lasts for 0.6."""
     with VideoWriter(tmp_path / "short.mp4", 256, 256, 20) as writer:
         writer.write(Film.read(ADA).frames[:12])
-    heard = talk(tmp_path / "second.wav", 1.0)
-    footage, name = server.client.upload(tmp_path / "short.mp4"), server.client.upload(heard)
+    speech = talk(tmp_path / "second.wav", 1.0)
+    footage, name = server.client.upload(tmp_path / "short.mp4"), server.client.upload(speech)
     rule = {LIPS if build is dubbing else DUB: {"length": length}}
     film = _film(server, build(**{FOOTAGE: {"file": footage}, AUDIO: {"audio": name}}, **rule))
     assert film.fps == 20
@@ -128,10 +128,10 @@ def test_rates_and_lengths(server: Server, tmp_path: Path, build: type[Prompt], 
 def test_pixels_away_from_the_mouth_stay_as_they_are(server: Server, tmp_path: Path) -> None:
     """Before any codec: of the face only what lies around the mouth changes, and it does."""
     prompt, frames = _pictures(server, tmp_path)
-    made = _saved(server, prompt, ["lips", 0])
-    assert made.shape == frames.shape
+    repainted = _saved(server, prompt, ["lips", 0])
+    assert repainted.shape == frames.shape
     points = load_probe().read(frames).landmarks * frames.shape[1]
-    for before, after, face in zip(frames, made, points, strict=True):
+    for before, after, face in zip(frames, repainted, points, strict=True):
         rows, columns = np.nonzero((before != after).any(-1))
         assert 0.005 < len(rows) / before[..., 0].size < 0.2
         assert rows.min() > face[36:48, 1].max(), "above the eyes' lower lids"
@@ -146,10 +146,10 @@ def test_two_people_say_two_things(server: Server) -> None:
     with np.load(FIXTURES / "duo_says.npz") as truth:
         left, right = (truth[side].astype(np.float32) for side in ("left", "right"))
     for side, own, other in ((slice(0, 256), left, right), (slice(256, 512), right, left)):
-        seen = mouth_opening(film.frames[:, :, side])
-        print(f"own {pearson(seen, own):.2f}, other {pearson(seen, other):.2f}")
-        assert pearson(seen, own) > 0.5
-        assert pearson(seen, own) > pearson(seen, other) + 0.3
+        opening = mouth_opening(film.frames[:, :, side])
+        print(f"own {pearson(opening, own):.2f}, other {pearson(opening, other):.2f}")
+        assert pearson(opening, own) > 0.5
+        assert pearson(opening, own) > pearson(opening, other) + 0.3
 
 
 def test_the_report_is_shown(server: Server) -> None:
@@ -157,8 +157,8 @@ def test_the_report_is_shown(server: Server) -> None:
     prompt = changed(workflow(API / "sovqae_enhance_any_video.json"), **{LADTALK: {"dtype": DTYPE}})
     ended = server.client.run(prompt)
     assert ended.status == SUCCESS, ended.text
-    (shown,) = nodes_of(prompt, "PreviewAny")
-    (report,) = ended.outputs[shown]["text"]
+    (preview,) = nodes_of(prompt, "PreviewAny")
+    (report,) = ended.outputs[preview]["text"]
     print(report)
     assert "Looked at 1 of 75 frames." in report
     assert "Lipschitz constant 0:" not in report
@@ -191,14 +191,14 @@ def test_the_guard_is_heard(server: Server, tmp_path: Path) -> None:
 def test_progress_of_both_passes_and_previews_arrive(client: Client, tmp_path: Path) -> None:
     prompt = dub_streaming(**{AUDIO: {"audio": client.upload(talk(tmp_path / "shown.wav", 1.0))}})
     (node,) = nodes_of(prompt, DUB)
-    with client.listening() as heard:
+    with client.listening() as messages:
         ended = client.run(prompt)
     assert ended.status == SUCCESS, ended.text
-    values = [data["value"] for data in heard.of("progress") if data["node"] == node]
+    values = [data["value"] for data in messages.of("progress") if data["node"] == node]
     assert values == sorted(values)
     assert {25, 50} <= set(values)
-    assert values[-1] == heard.of("progress")[-1]["max"] == 50
-    assert len(heard.pictures) >= len(values)
+    assert values[-1] == messages.of("progress")[-1]["max"] == 50
+    assert len(messages.pictures) >= len(values)
 
 
 def test_a_video_of_frames_in_memory(server: Server, tmp_path: Path) -> None:

@@ -38,12 +38,12 @@ def large(server: Server) -> Iterator[Path]:
     """A checkpoint of the published size with random weights in the host's folder: 0.4 GB."""
     config = AutoencoderConfig.preset("base")
     with torch.device("meta"):
-        made = {
+        modules = {
             "autoencoder": DiffusionAutoencoder(config),
             "speech2latent": Speech2Latent(Speech2LatentConfig.preset("base", latent_dim=config.latent_dim)),
         }
-    components = {name: _random(module.half()) for name, module in made.items()}
-    configs = {"autoencoder": config.to_dict(), "speech2latent": made["speech2latent"].config.to_dict()}
+    components = {name: _random(module.half()) for name, module in modules.items()}
+    configs = {"autoencoder": config.to_dict(), "speech2latent": modules["speech2latent"].config.to_dict()}
     path = server.models / "talkface" / "large.safetensors"
     path.parent.mkdir(exist_ok=True)
     save_checkpoint(path, "dae_talker", components, configs, {"data": "none", "licence": "Apache-2.0"})
@@ -66,12 +66,12 @@ def test_free_gives_the_memory_back(server: Server, client: Client, large: Path,
     before = server.rss()
     ended = client.run(plain(**{AUDIO: {"audio": name}, LOADER: {"checkpoint": large.name}, DECODE: {"seed": 5}}))
     assert ended.status == SUCCESS, ended.text
-    held = server.rss()
+    loaded = server.rss()
     client.free()
     after = server.rss()
-    print(f"{large.stat().st_size / MIB:.0f} MiB: {before / MIB:.0f}, {held / MIB:.0f}, {after / MIB:.0f} MiB")
-    assert held - before > 0.8 * large.stat().st_size, "it was not loaded: the test shows nothing"
-    assert held - after > 0.8 * (held - before)
+    print(f"{large.stat().st_size / MIB:.0f} MiB: {before / MIB:.0f}, {loaded / MIB:.0f}, {after / MIB:.0f} MiB")
+    assert loaded - before > 0.8 * large.stat().st_size, "it was not loaded: the test shows nothing"
+    assert loaded - after > 0.8 * (loaded - before)
 
 
 def test_a_long_sound_needs_no_more_memory(server: Server, client: Client, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ def info(server: Server) -> Info:
 @pytest.fixture(scope="module")
 def ours(info: Info) -> Info:
     """The pack's nodes: those that come from its module."""
-    found = {key: node for key, node in info.items() if node["python_module"] == f"custom_nodes.{PACK}"}
-    assert found, "the host lists no node of the pack"
-    return found
+    nodes = {key: node for key, node in info.items() if node["python_module"] == f"custom_nodes.{PACK}"}
+    assert nodes, "the host lists no node of the pack"
+    return nodes
 
 
 def test_loads_without_a_warning(server: Server) -> None:
@@ -68,11 +68,11 @@ def test_outputs_are_named(ours: Info) -> None:
 
 def test_the_snapshot_for_tests_without_a_host_is_true(info: Info) -> None:
     """tests/workflows checks workflows against it where there is no host; core's own nodes differ between hosts."""
-    kept, found = read_snapshot(), digest(info)
-    assert {key for key in kept if key.startswith(PREFIX)} == {key for key in found if key.startswith(PREFIX)}
-    for key in found:
+    kept, current = read_snapshot(), digest(info)
+    assert {key for key in kept if key.startswith(PREFIX)} == {key for key in current if key.startswith(PREFIX)}
+    for key in current:
         if key.startswith(PREFIX):
-            assert found[key] == kept[key], f"{key} differs: python -m tests.workflows.node_info URL --write"
+            assert current[key] == kept[key], f"{key} differs: python -m tests.workflows.node_info URL --write"
 
 
 def _tooltip(spec: list) -> str:

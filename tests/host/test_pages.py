@@ -41,5 +41,5 @@ def test_every_template_is_offered_with_its_picture(client: Client) -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_node_is_translated(client: Client, ids: list[str], language: str) -> None:
-    told = client.get("/i18n")[language]["nodeDefs"]
-    assert not [key for key in ids if not told[key]["display_name"]]
+    translated = client.get("/i18n")[language]["nodeDefs"]
+    assert not [key for key in ids if not translated[key]["display_name"]]

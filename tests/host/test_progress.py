@@ -19,15 +19,15 @@ def test_progress_and_a_preview_arrive(client: Client, tmp_path: Path, build: ty
     name = client.upload(talk(tmp_path / "progress.wav", 3.0))
     prompt = build(**{AUDIO: {"audio": name}, kind: {"seed": 77}})
     (node,) = nodes_of(prompt, kind)
-    with client.listening() as heard:
+    with client.listening() as messages:
         ended = client.run(prompt)
     assert ended.status == SUCCESS, ended.text
-    steps = [data for data in heard.of("progress") if data["node"] == node]
+    steps = [data for data in messages.of("progress") if data["node"] == node]
     values = [data["value"] for data in steps]
     assert len(values) >= 3
     assert values == sorted(values)
     assert values[-1] == steps[-1]["max"]
-    assert heard.pictures
-    picture = np.asarray(Image.open(io.BytesIO(heard.pictures[-1])))
+    assert messages.pictures
+    picture = np.asarray(Image.open(io.BytesIO(messages.pictures[-1])))
     assert min(picture.shape[:2]) >= 64
     assert picture.std() > 20, "the preview shows nothing"

@@ -116,8 +116,8 @@ def test_checkpoints_lie_where_extra_model_paths_says(server: Server, tmp_path: 
     path = save_small_talker(server.elsewhere / "theirs" / "found.safetensors")
     try:
         name = server.client.upload(talk(tmp_path / "found.wav", 0.2))
-        shown = str(Path("theirs", "found.safetensors"))
-        film = _film(server, streaming(**{AUDIO: {"audio": name}, LOADER: {"checkpoint": shown, "dtype": "auto"}}))
+        listed = str(Path("theirs", "found.safetensors"))
+        film = _film(server, streaming(**{AUDIO: {"audio": name}, LOADER: {"checkpoint": listed, "dtype": "auto"}}))
         assert film.frames.shape[1:] == (16, 16, 3)
     finally:
         path.unlink()

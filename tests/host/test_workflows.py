@@ -14,7 +14,7 @@ from einops import rearrange
 from talkface_core.evaluation.metrics import as_pictures, mouth_lag, pearson, psnr
 from talkface_core.evaluation.probe import Reading, load_probe
 from talkface_core.faces.landmarks import EYES, MOUTH
-from talkface_core.media.video import SYNTHETIC_MARK
+from talkface_core.media.video_writer import SYNTHETIC_MARK
 
 from .client import SUCCESS, Prompt
 from .graphs import AUDIO, DTYPE, LOADER, WORKFLOWS, changed, nodes_of, workflow
@@ -61,8 +61,8 @@ def test_it_runs_as_given_on_a_fresh_install(server: Server, path: Path) -> None
     film = _run(server, prompt)
     assert film.frames.std(axis=(1, 2, 3)).min() > 20
     assert np.abs(film.sound).max() > 0.1
-    heard = nodes_of(prompt, AUDIO)
-    if not heard:
+    loaders = nodes_of(prompt, AUDIO)
+    if not loaders:
         (loader,) = nodes_of(prompt, "TalkFaceLoadVideo")
         real = Film.read(_sample(prompt[loader]["inputs"]["file"]))
         assert film.fps == real.fps
@@ -70,7 +70,7 @@ def test_it_runs_as_given_on_a_fresh_install(server: Server, path: Path) -> None
         shrunk = F.interpolate(as_pictures(real.frames), film.frames.shape[1:3], mode="area")
         assert psnr(film.frames, rearrange(shrunk, "t c h w -> t h w c")).mean() > 25
     else:
-        given = prompt[heard[0]]["inputs"]
+        given = prompt[loaders[0]]["inputs"]
         samples, rate = read_sound(_sample(given["audio"]))
         seconds = Fraction(given["duration"]) or Fraction(samples.shape[1], rate)
         assert len(film.frames) == math.ceil(seconds * FPS)
@@ -91,12 +91,12 @@ def test_the_sound_is_untouched(film: Film, sound: Path) -> None:
 def test_the_face_follows_the_speech(film: Film, reading: Reading) -> None:
     truth = true_opening()
     first = round(SILENCE * FPS)
-    seen = reading.mouth_open[first : first + len(truth)]
-    print(f"correlation {pearson(seen, truth):.2f}, lag {mouth_lag(seen, truth)[0]}")
-    assert pearson(seen, truth) > 0.6
-    assert abs(mouth_lag(seen, truth, 5)[0]) <= 1
+    opening = reading.mouth_open[first : first + len(truth)]
+    print(f"correlation {pearson(opening, truth):.2f}, lag {mouth_lag(opening, truth)[0]}")
+    assert pearson(opening, truth) > 0.6
+    assert abs(mouth_lag(opening, truth, 5)[0]) <= 1
     silent = reading.mouth_open[: first - 3]
-    assert silent.max() < 0.02 < seen.max()
+    assert silent.max() < 0.02 < opening.max()
 
 
 def test_the_face_stays_a_face(film: Film, reading: Reading) -> None:
@@ -108,9 +108,9 @@ def test_the_face_stays_a_face(film: Film, reading: Reading) -> None:
 
 
 def test_the_video_says_that_it_is_synthetic(film: Film) -> None:
-    told = " ".join(film.metadata.values())
-    assert SYNTHETIC_MARK["comment"] in told
-    assert SYNTHETIC_MARK["digital_source_type"] in told
+    text = " ".join(film.metadata.values())
+    assert SYNTHETIC_MARK["comment"] in text
+    assert SYNTHETIC_MARK["digital_source_type"] in text
 
 
 def _sample(name: str) -> Path:

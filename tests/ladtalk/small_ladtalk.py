@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from talkface_core.checkpoints import save_checkpoint
-from talkface_core.ladtalk.model import Lips
+from talkface_core.ladtalk.model import Wav2LipModel
 from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, Wav2LipConfig, inference_copy
-from talkface_core.speech.vad import GateConfig, SilenceGate
+from talkface_core.speech.vad import GateConfig, VoiceActivityGate
 from tests.ladtalk.small_sovqae import sovqae
 
 SMALL = Wav2LipConfig(
@@ -35,20 +35,20 @@ def small_wav2lip(seed: int = 0) -> Wav2Lip:
     return net.eval()
 
 
-def small_gate() -> SilenceGate:
+def small_gate() -> VoiceActivityGate:
     torch.manual_seed(0)
-    return SilenceGate(GateConfig(width=8, dilations=(1, 2))).eval()
+    return VoiceActivityGate(GateConfig(width=8, dilations=(1, 2))).eval()
 
 
-def small_lips(gate: SilenceGate | None = None) -> Lips:
+def small_lips(gate: VoiceActivityGate | None = None) -> Wav2LipModel:
     """The speech side, in float32, without a gate unless one is given."""
-    return Lips(inference_copy(small_wav2lip()), gate).eval()
+    return Wav2LipModel(inference_copy(small_wav2lip()), gate).eval()
 
 
 def save_small_ladtalk(path: Path, *without: str) -> Path:
     """Write the checkpoint of a whole small system, `without` some of wav2lip, sovqae and gate."""
-    made = {"wav2lip": small_wav2lip(), "sovqae": sovqae(), "gate": small_gate()}
-    components = {name: module for name, module in made.items() if name not in without}
+    modules = {"wav2lip": small_wav2lip(), "sovqae": sovqae(), "gate": small_gate()}
+    components = {name: module for name, module in modules.items() if name not in without}
     configs = {name: module.config.to_dict() for name, module in components.items()}
     save_checkpoint(path, SYSTEM, components, configs, {"data": "none", "licence": "Apache-2.0"})
     return path

@@ -47,12 +47,12 @@ def pictures(count: int, size: int, seed: int = 0) -> np.ndarray:
     """Stripes and spots, uint8 [count, size, size, 3]: different from picture to picture and sharp."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:size, :size] / size
-    made = []
+    frames = []
     for _ in range(count):
         waves = [np.sin(2 * np.pi * (rng.uniform(1, size / 3) * x + rng.uniform(1, size / 3) * y + rng.random()))]
         waves += [np.sin(2 * np.pi * (rng.uniform(0, 3) * x + rng.uniform(0, 3) * y)) for _ in range(3)]
-        made.append(np.stack([0.5 * waves[0] + waves[n] for n in (1, 2, 3)], -1))
-    return ((np.stack(made) + 1.5) * 85).clip(0, 255).astype(np.uint8)
+        frames.append(np.stack([0.5 * waves[0] + waves[n] for n in (1, 2, 3)], -1))
+    return ((np.stack(frames) + 1.5) * 85).clip(0, 255).astype(np.uint8)
 
 
 def frames(count: int, size: int = 32, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -28,10 +28,10 @@ def test_a_training_goes_on_after_a_host_that_infers() -> None:
     net, x = sovqae(SMALL), frames(2)
     with torch.inference_mode():
         net(x)
-        seen = net.low(x)
+        picture = net.low(x)
     x = x.clone().requires_grad_()
     low = net.low(x)
-    assert torch.equal(low, seen)
+    assert torch.equal(low, picture)
     low.square().sum().backward()
     torch.testing.assert_close(x.grad, 2 * low_band(low.detach(), SMALL.bypass / SMALL.image_size))
 

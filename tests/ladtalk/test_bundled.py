@@ -15,7 +15,7 @@ from talkface_core.faces.track import FaceTrack
 from talkface_core.ladtalk.model import load_ladtalk
 from talkface_core.ladtalk.pipeline import LaDTalkMouths
 from talkface_core.media.audio import audio_source, load_audio
-from talkface_core.media.playback import FilmBatch
+from talkface_core.media.playback import TensorFrameSource
 from talkface_core.media.video_reader import VideoReader
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
@@ -31,9 +31,9 @@ def says():
 
     def run(wave: torch.Tensor) -> np.ndarray:
         source = audio_source({"waveform": wave[None, None], "sample_rate": 16000})
-        film = FilmBatch(torch.from_numpy(frames), 25)
-        made = np.concatenate(list(dub(LaDTalkMouths.of(model), DubRequest(film, source, track))))
-        return mouth_opening(np.stack([face.landmarks.numpy() for face in reader.follow(made, track.landmarks)]))
+        film = TensorFrameSource(torch.from_numpy(frames), 25)
+        repainted = np.concatenate(list(dub(LaDTalkMouths.of(model), DubRequest(film, source, track))))
+        return mouth_opening(np.stack([face.landmarks.numpy() for face in reader.follow(repainted, track.landmarks)]))
 
     return run
 
@@ -41,11 +41,11 @@ def says():
 def test_the_mouth_follows_another_sound_than_the_footages(says):
     wave = load_audio(CLIP.with_suffix(".flac"))["waveform"][0, 0].flip(0)
     with np.load(CLIP.with_suffix(".npz")) as truth:
-        shown = truth["mouth_open"]
-    made = says(wave)
-    assert pearson(made, shown[::-1][: len(made)]) > 0.6
-    assert pearson(made, shown[: len(made)]) < 0.4
-    assert made.max() > 0.06
+        original = truth["mouth_open"]
+    opening = says(wave)
+    assert pearson(opening, original[::-1][: len(opening)]) > 0.6
+    assert pearson(opening, original[: len(opening)]) < 0.4
+    assert opening.max() > 0.06
 
 
 def test_in_silence_and_in_hiss_the_mouth_stays_shut(says, caplog):

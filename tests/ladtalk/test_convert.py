@@ -29,9 +29,9 @@ def public_file(path: Path, shapes: dict[str, list[int]], state: dict[str, Tenso
     return path
 
 
-def relative(found: Tensor, expected: list[float]) -> float:
+def relative(actual: Tensor, expected: list[float]) -> float:
     expected = torch.tensor(expected)
-    return float((found.flatten() - expected).abs().max() / expected.abs().max())
+    return float((actual.flatten() - expected).abs().max() / expected.abs().max())
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def test_the_generator_computes_what_the_public_code_does(golden, generator):
     arguments = [given[name] for name in ("faces", "references", "windows")]
     expected = golden["generator"]["pixels"]
     assert torch.tensor(expected).std() > 0.05
-    made = generator(*arguments)
-    assert relative(made.flatten()[::EVERY], expected) < 1e-4
+    output = generator(*arguments)
+    assert relative(output.flatten()[::EVERY], expected) < 1e-4
     folded = inference_copy(generator)
     assert relative(folded(*arguments).flatten()[::EVERY], expected) < 1e-4
     assert (generator.config.colour, generator.config.mel_shift) == ("bgr", GENERATOR_SHIFT)

@@ -64,8 +64,8 @@ def test_frames_at_the_models_size_are_what_the_model_makes(model: SOVQAE, faces
     out, report = enhance(model, faces.float() / 255)
     pixels = (faces.float() / 127.5 - 1).permute(0, 3, 1, 2)
     with torch.no_grad():
-        made = (model(pixels).frames * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
-    assert torch.allclose(out, made, atol=1e-5)
+        expected = (model(pixels).frames * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+    assert torch.allclose(out, expected, atol=1e-5)
     assert report.frames == 5
     assert report.looked_at == (0, 4)
 
@@ -142,10 +142,10 @@ def test_frames_of_any_size(model: SOVQAE, size: tuple[int, int]) -> None:
     out, _ = enhance(model, frames, look_at=0)
     assert out.shape == frames.shape
     assert not torch.equal(out, frames)
-    seen, made = restore(model, frames)
-    assert seen.shape == made.shape
-    assert min(seen.shape[1:3]) == 32
-    assert all(side % SMALL.factor == 0 for side in seen.shape[1:3])
+    inputs, outputs = restore(model, frames)
+    assert inputs.shape == outputs.shape
+    assert min(inputs.shape[1:3]) == 32
+    assert all(side % SMALL.factor == 0 for side in inputs.shape[1:3])
 
 
 def test_what_is_finer_than_the_model_sees_stays() -> None:
@@ -179,15 +179,15 @@ def test_faces_in_frames(model: SOVQAE, region: str) -> None:
 def test_the_guard_looks_at_the_face_that_is_restored(model: SOVQAE) -> None:
     """And at no other that the frames may show: at the crop, before and after."""
     frames = torch.from_numpy(pictures(4, 96))[:, :80]
-    seen = []
+    calls = []
 
     def read(pictures: Tensor) -> Tensor:
-        seen.append(pictures)
+        calls.append(pictures)
         return torch.rand(len(pictures), 68, 2)
 
     where = track(4, (80, 96))
     out, _ = enhance(model, frames, where, landmarks=read, window=4, look_at=0)
-    for got, wanted in zip(seen, (frames, out), strict=True):
+    for got, wanted in zip(calls, (frames, out), strict=True):
         assert torch.equal(got, as_unit_tensor(crop_faces(wanted, align(where, 32))))
 
 
@@ -196,12 +196,12 @@ def test_frames_without_the_face_stay(model: SOVQAE) -> None:
     mask[7] = 0
     whole = track(8, (80, 96))
     part = fill(whole.landmarks, torch.tensor([k not in (2, 3, 4, 5) for k in range(8)]), (80, 96), 12)
-    made, report, seen = enhance_track(model, frames, part, mask, look_at=1)
-    assert seen == [0, 1, 6, 7]
+    output, report, detected = enhance_track(model, frames, part, mask, look_at=1)
+    assert detected == [0, 1, 6, 7]
     assert report.frames == 4
-    assert (made != frames).flatten(1).any(1).nonzero().flatten().tolist() == [0, 1, 6]
-    every, _, seen = enhance_track(model, frames, whole, look_at=0)
-    assert seen == list(range(8))
+    assert (output != frames).flatten(1).any(1).nonzero().flatten().tolist() == [0, 1, 6]
+    every, _, detected = enhance_track(model, frames, whole, look_at=0)
+    assert detected == list(range(8))
     assert torch.equal(every, enhance(model, frames, whole, look_at=0)[0])
     for wrong in (frames[:3], frames[:, :64]):
         with pytest.raises(InputError, match="the face was tracked in 8 of 96x80"):
@@ -265,13 +265,13 @@ def test_the_guard_tells_when_the_mouth_changes(model: SOVQAE, faces: Tensor, ca
 
     def read(frames: Tensor) -> Tensor:
         """Sees a wider mouth in every other frame that was enhanced."""
-        found = points.expand(len(frames), -1, -1).clone()
+        landmarks = points.expand(len(frames), -1, -1).clone()
         calls.append(len(frames))
         if len(calls) % 2 == 0:
-            found[1::2, 48:] = found[1::2, 48:].mean(1, keepdim=True) + 1.8 * (
-                found[1::2, 48:] - found[1::2, 48:].mean(1, keepdim=True)
+            landmarks[1::2, 48:] = landmarks[1::2, 48:].mean(1, keepdim=True) + 1.8 * (
+                landmarks[1::2, 48:] - landmarks[1::2, 48:].mean(1, keepdim=True)
             )
-        return found
+        return landmarks
 
     with caplog.at_level(logging.WARNING):
         _, report = enhance(model, faces, landmarks=read, window=5, look_at=0)
@@ -292,10 +292,10 @@ def test_a_detector_is_the_guards_eye(model: SOVQAE, faces: Tensor) -> None:
         name, threshold = "blink", 0.5
 
         def detect(self, frames: Tensor) -> list[list[Face]]:
-            blank = (as_unit_tensor(faces[1]), as_unit_tensor(made[1]))
+            blank = (as_unit_tensor(faces[1]), as_unit_tensor(restored[1]))
             return [[] if any(torch.equal(f, b) for b in blank) else [Face.of(points, 0.9)] for f in frames]
 
-    made, _ = enhance(model, faces, window=5, look_at=0)
+    restored, _ = enhance(model, faces, window=5, look_at=0)
     _, report = enhance(model, faces, landmarks=landmarks_by(Blink()), window=5, look_at=0)
     assert math.isnan(report.mouth_moved[1])
     assert report.changed_mouths == ()

@@ -20,32 +20,32 @@ def face():
     return np.full((2, 96, 96, 3), 120, np.uint8), np.stack([points, points])
 
 
-def changed(made, before):
-    return np.abs(made.astype(int) - before).max((0, 3)) > 3
+def changed(after, before):
+    return np.abs(after.astype(int) - before).max((0, 3)) > 3
 
 
 def test_painted_lips_are_lips(face):
     pictures, points = face
     for seed in range(10):
-        made = paint_lips(pictures, points, rng(seed))
-        np.testing.assert_array_equal(made[0], made[1])
-        rows, columns = np.nonzero(changed(made, pictures))
+        painted = paint_lips(pictures, points, rng(seed))
+        np.testing.assert_array_equal(painted[0], painted[1])
+        rows, columns = np.nonzero(changed(painted, pictures))
         assert 60 <= rows.min() <= 66
         assert 74 <= rows.max() <= 80
         assert columns.min() >= 31
         assert columns.max() <= 65
         # Between the lips nothing is painted; the lower lip is, in a colour of its own.
-        assert np.abs(made[0, 70, 48].astype(int) - 120).max() < 25
-        assert np.abs(made[0, 76, 48].astype(int) - 120).max() > 10
+        assert np.abs(painted[0, 70, 48].astype(int) - 120).max() < 25
+        assert np.abs(painted[0, 76, 48].astype(int) - 120).max() > 10
     assert (pictures == 120).all()
 
 
 def test_patches_stay_near_the_mouth(face):
     pictures, points = face
     for seed in range(20):
-        made = disturb_mouths(pictures, points, rng(seed))
-        np.testing.assert_array_equal(made[0], made[1])
-        where = changed(made, pictures)
+        disturbed = disturb_mouths(pictures, points, rng(seed))
+        np.testing.assert_array_equal(disturbed[0], disturbed[1])
+        where = changed(disturbed, pictures)
         assert where.any()
         assert not where[:40].any()
     np.testing.assert_array_equal(disturb_mouths(pictures, points, rng(1)), disturb_mouths(pictures, points, rng(1)))
@@ -55,5 +55,5 @@ def test_patches_stay_near_the_mouth(face):
 def test_patches_move_with_the_mouth(face):
     pictures, points = face
     points[1] += (6, -4)
-    made = disturb_mouths(pictures, points, rng(3))
-    np.testing.assert_array_equal(np.roll(made[0], (-4, 6), (0, 1)), made[1])
+    disturbed = disturb_mouths(pictures, points, rng(3))
+    np.testing.assert_array_equal(np.roll(disturbed[0], (-4, 6), (0, 1)), disturbed[1])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from talkface_core.ladtalk.discriminators import QualityDiscriminator
-from talkface_core.ladtalk.losses import adversarial, combined, judging, reconstruction, region_weights
+from talkface_core.ladtalk.losses import adversarial, combined, discriminator_loss, reconstruction, region_weights
 
 
 def test_the_published_sum():
@@ -33,10 +33,10 @@ def test_region_weights(face):
 
 
 def test_reconstruction_is_l1(face):
-    made, real = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 96, 96)
-    torch.testing.assert_close(reconstruction(made, real), (made - real).abs().mean())
+    generated, real = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 96, 96)
+    torch.testing.assert_close(reconstruction(generated, real), (generated - real).abs().mean())
     weights = region_weights(face, 96, 4.0, upper=0.0)
-    torch.testing.assert_close(reconstruction(made, real, weights), ((made - real).abs() * weights).mean())
+    torch.testing.assert_close(reconstruction(generated, real, weights), ((generated - real).abs() * weights).mean())
     assert reconstruction(real, real, weights, 0.5) == 0
 
 
@@ -51,22 +51,24 @@ def test_details_make_the_mean_of_two_mouths_dear():
 
 def test_who_learns_from_which_loss():
     torch.manual_seed(0)
-    judge = QualityDiscriminator()
-    made, real = torch.rand(2, 3, 96, 96, requires_grad=True), torch.rand(2, 3, 96, 96)
-    adversarial(judge, made).backward()
-    assert made.grad.abs().sum() > 0
-    assert all(weight.grad is None for weight in judge.parameters())
-    made.grad = None
-    judging(judge, made, real).backward()
-    assert made.grad is None
-    assert all(weight.grad.abs().sum() > 0 for weight in judge.parameters())
+    discriminator = QualityDiscriminator()
+    generated, real = torch.rand(2, 3, 96, 96, requires_grad=True), torch.rand(2, 3, 96, 96)
+    adversarial(discriminator, generated).backward()
+    assert generated.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in discriminator.parameters())
+    generated.grad = None
+    discriminator_loss(discriminator, generated, real).backward()
+    assert generated.grad is None
+    assert all(weight.grad.abs().sum() > 0 for weight in discriminator.parameters())
 
 
 def test_the_judge_s_loss_is_both_cross_entropies():
     torch.manual_seed(0)
-    judge = QualityDiscriminator()
-    made, real = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 96, 96)
+    discriminator = QualityDiscriminator()
+    generated, real = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 96, 96)
     with torch.no_grad():
-        expected = -(judge(real).sigmoid().log().mean() + (1 - judge(made).sigmoid()).log().mean())
-        torch.testing.assert_close(judging(judge, made, real), expected)
-        torch.testing.assert_close(adversarial(judge, made), -judge(made).sigmoid().log().mean())
+        expected = -(discriminator(real).sigmoid().log().mean() + (1 - discriminator(generated).sigmoid()).log().mean())
+        torch.testing.assert_close(discriminator_loss(discriminator, generated, real), expected)
+        torch.testing.assert_close(
+            adversarial(discriminator, generated), -discriminator(generated).sigmoid().log().mean()
+        )

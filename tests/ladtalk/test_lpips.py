@@ -42,9 +42,9 @@ def test_distances_are_those_of_weighted_unit_features(vgg: Path) -> None:
 
 def test_gradients_reach_the_frames_alone(vgg: Path) -> None:
     loss = LPIPS.load(vgg)
-    made = frames(1).requires_grad_()
-    loss(made, frames(1, seed=1)).backward()
-    assert made.grad.any()
+    generated = frames(1).requires_grad_()
+    loss(generated, frames(1, seed=1)).backward()
+    assert generated.grad.any()
     assert not any(parameter.requires_grad for parameter in loss.parameters())
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.model import build_lips, load_ladtalk
+from talkface_core.ladtalk.model import build_wav2lip_model, load_ladtalk
 from tests.ladtalk.small_ladtalk import SMALL, save_small_ladtalk, small_gate, small_wav2lip
 
 
@@ -57,7 +57,7 @@ def test_parts_are_built_of_other_layers(tmp_path):
         )
 
     checkpoint = read_checkpoint(save_small_ladtalk(tmp_path / "small.safetensors"))
-    lips = build_lips(checkpoint, Layers)
+    lips = build_wav2lip_model(checkpoint, Layers)
     layers = [m for m in lips.wav2lip.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
     assert layers
     assert all(isinstance(m, (Layers.Conv2d, Layers.ConvTranspose2d)) for m in layers)
@@ -83,4 +83,4 @@ def test_settings_of_the_gate_that_make_no_sense(tmp_path):
         {},
     )
     with pytest.raises(CheckpointError, match="unreadable settings of 'gate'"):
-        build_lips(read_checkpoint(tmp_path / "gate.safetensors"))
+        build_wav2lip_model(read_checkpoint(tmp_path / "gate.safetensors"))

@@ -64,12 +64,12 @@ def test_outside_the_mask_every_pixel_is_the_films(frames, landmarks, texture):
 
 @pytest.mark.parametrize("texture", [None, 0.5])
 def test_the_window_changes_nothing(frames, landmarks, texture):
-    model, made = LaDTalkMouths(small_lips(), sovqae(), texture), []
+    model, outputs = LaDTalkMouths(small_lips(), sovqae(), texture), []
     for window in (1, 3, 16):
-        made.append(dubbed(frames, tracked(landmarks), sound(0.9), model, window=window).astype(int))
-    for other in made[1:]:
+        outputs.append(dubbed(frames, tracked(landmarks), sound(0.9), model, window=window).astype(int))
+    for other in outputs[1:]:
         # Batches of another size may be rounded otherwise, which a code here and there shows.
-        assert np.abs(other - made[0]).mean() < 1e-3
+        assert np.abs(other - outputs[0]).mean() < 1e-3
 
 
 @pytest.mark.parametrize("network", [Wav2Lip, SOVQAE])
@@ -113,10 +113,10 @@ def test_after_the_sound_nothing_is_said(frames, landmarks):
 def test_frames_out_of_sight_do_not_shift_the_sound(frames, landmarks):
     """The words of a frame are the same whether the face was in sight before or not."""
     many, points = np.concatenate([frames] * 2), torch.cat([landmarks] * 2)
-    seen = dubbed(many, tracked(points, cuts=(10,)), sound(0.8))
+    visible = dubbed(many, tracked(points, cuts=(10,)), sound(0.8))
     hidden = dubbed(many, tracked(points, valid=[False] * 10 + [True] * 10, cuts=(10,)), sound(0.8))
     assert np.array_equal(hidden[:10], many[:10])
-    assert np.array_equal(hidden[10:], seen[10:])
+    assert np.array_equal(hidden[10:], visible[10:])
 
 
 def test_windows_are_those_of_the_whole_sound():
@@ -147,10 +147,10 @@ def test_references_and_strength_need_no_pass_of_their_own(frames, landmarks):
     film = CountedFilm(frames)
     model = LaDTalkMouths(small_lips(), sovqae())
     kept = Dubbing(model, DubRequest(film, sound(0.4), detector=Seer(landmarks)))
-    made = np.concatenate(list(kept.frames()))
+    output = np.concatenate(list(kept.frames()))
     assert film.passes == [10, 10]
     again = CountedFilm(frames)
-    assert np.abs(made.astype(int) - dubbed(frames, kept.track, sound(0.4), model)).mean() < 0.01
+    assert np.abs(output.astype(int) - dubbed(frames, kept.track, sound(0.4), model)).mean() < 0.01
     list(dub(model, DubRequest(again, sound(0.4), kept.track)))
     assert len(again.passes) == 2, "a track that is given has kept no faces: one pass for them, one to play"
 

@@ -9,7 +9,7 @@ import torch
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.ladtalk.losses import Weights
 from talkface_core.ladtalk.recipe import BATCHES, TRAINING, WEIGHTS, Wav2LipRecipe
-from talkface_core.ladtalk.training_batches import Sampler, Wav2LipBatches
+from talkface_core.ladtalk.training_batches import Wav2LipBatches, Wav2LipSampler
 from talkface_core.ladtalk.wav2lip import Wav2Lip, Wav2LipConfig
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
@@ -46,7 +46,7 @@ def expert():
 
 
 def test_batches(data):
-    sampler = Sampler(data, FEW)
+    sampler = Wav2LipSampler(data, FEW)
     batch = sampler.batch(rng())
     assert batch["faces"].shape == batch["references"].shape == (8, 96, 96, 3)
     assert batch["landmarks"].shape == (8, 68, 2)
@@ -63,7 +63,7 @@ def place(data, picture):
 
 def test_each_frame_has_its_sound_and_a_reference_from_another_moment(data):
     plain = replace(FEW, augment=False)
-    batch = Sampler(data, plain).batch(rng(3))
+    batch = Wav2LipSampler(data, plain).batch(rng(3))
     for k in range(8):
         here, there = place(data, batch["faces"][k]), place(data, batch["references"][k])
         assert here[0] // 60 == there[0] // 60
@@ -76,7 +76,7 @@ def test_each_frame_has_its_sound_and_a_reference_from_another_moment(data):
 
 def test_what_is_heard_alone_fits_the_lips(data):
     """The invented mouths are as open as it is loud, in each window's middle."""
-    batch = Sampler(data, replace(FEW, augment=False)).batch(rng())
+    batch = Wav2LipSampler(data, replace(FEW, augment=False)).batch(rng())
     assert batch["heard"].shape == (32, 1, 80, 16)
     loud = batch["heard"][:, 0, :, 4:12].mean((1, 2))
     for clip in range(2):
@@ -85,7 +85,7 @@ def test_what_is_heard_alone_fits_the_lips(data):
 
 
 def test_references_keep_away(data):
-    sampler = Sampler(data, FEW)
+    sampler = Wav2LipSampler(data, FEW)
     for seed in range(30):
         begin = int(rng(seed).integers(0, 55))
         for count in (1, 5):
@@ -98,7 +98,7 @@ def test_references_keep_away(data):
 
 def test_shut_mouths_in_pauses_hear_digital_silence(data):
     quiet = replace(data, speech=np.zeros(len(data.frames), bool))
-    sampler = Sampler(quiet, replace(FEW, windows=0, singles=5, hushed=1.0, listen=0))
+    sampler = Wav2LipSampler(quiet, replace(FEW, windows=0, singles=5, hushed=1.0, listen=0))
     sampler._shut[:] = True
     assert (sampler.batch(rng())["windows"] == LogMel.SILENCE).all()
     sampler._shut[:] = False
@@ -109,9 +109,9 @@ def test_the_sync_loss_waits_for_the_expert(data, expert):
     def recipe(threshold):
         torch.manual_seed(0)
         weights = replace(WEIGHTS["tiny"], threshold=threshold)
-        made = Wav2LipRecipe(data, expert, SMALL, data, FEW, weights, eval_every=10)
-        made.prepare(torch.device("cpu"))
-        return made
+        built = Wav2LipRecipe(data, expert, SMALL, data, FEW, weights, eval_every=10)
+        built.prepare(torch.device("cpu"))
+        return built
 
     strict, lenient = recipe(-1.0), recipe(100.0)
     batch = strict.batch(0, rng())

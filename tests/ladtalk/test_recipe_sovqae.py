@@ -12,7 +12,8 @@ from talkface_core.checkpoints import read_checkpoint
 from talkface_core.cli.main import main
 from talkface_core.errors import InputError
 from talkface_core.evaluation.metrics import high_band_share
-from talkface_core.ladtalk.degrade import Softness, soften
+from talkface_core.ladtalk.decoder_init import init_decoder_lstsq, to_pixels
+from talkface_core.ladtalk.degrade import Degradation, degrade
 from talkface_core.ladtalk.discriminators import PatchDiscriminatorConfig
 from talkface_core.ladtalk.recipe_sovqae import (
     BATCHES,
@@ -21,7 +22,6 @@ from talkface_core.ladtalk.recipe_sovqae import (
     SOVQAERecipe,
     SOVQAETraining,
 )
-from talkface_core.ladtalk.sharpening import fit_sharpening, to_pixels
 from talkface_core.ladtalk.sovqae import DETAIL, SOVQAE, SOVQAEConfig
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
@@ -29,7 +29,7 @@ from talkface_core.training.setup import load_init
 from tests.ladtalk.small_sovqae import PLAIN, SMALL, pictures
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-JUDGE = PatchDiscriminatorConfig(patch=2, channels=(4, 8), norm=False)
+DISCRIMINATOR = PatchDiscriminatorConfig(patch=2, channels=(4, 8), norm=False)
 CROPS = pictures(12, 48)
 TRAINING = SOVQAETraining(batch_size=4, patch=32, scales=(0.8, 1.4), soft=0.5, colour=0.1)
 LOSS = replace(LOSSES["tiny"], quantise_from=4, judge_from=2)
@@ -38,7 +38,13 @@ LOSS = replace(LOSSES["tiny"], quantise_from=4, judge_from=2)
 def recipe(config: SOVQAEConfig = SMALL, loss: SOVQAELoss = LOSS, **settings: object) -> SOVQAERecipe:
     torch.manual_seed(0)
     return SOVQAERecipe(
-        settings.pop("crops", CROPS), "toys/train", config, JUDGE, loss, settings.pop("training", TRAINING), **settings
+        settings.pop("crops", CROPS),
+        "toys/train",
+        config,
+        DISCRIMINATOR,
+        loss,
+        settings.pop("training", TRAINING),
+        **settings,
     )
 
 
@@ -50,19 +56,19 @@ def test_batches_repeat_and_soft_inputs_keep_their_targets_sharp() -> None:
     one = recipe(training=replace(TRAINING, soft=1.0))
     batch, again = one.batch(3, rng()), one.batch(3, rng())
     assert all(torch.equal(batch[name], again[name]) for name in batch)
-    assert batch["real"].shape == batch["seen"].shape == (4, 32, 32, 3)
-    assert (high_band_share(batch["seen"]) < 0.7 * high_band_share(batch["real"])).any()
+    assert batch["real"].shape == batch["degraded"].shape == (4, 32, 32, 3)
+    assert (high_band_share(batch["degraded"]) < 0.7 * high_band_share(batch["real"])).any()
     sharp = recipe(training=replace(TRAINING, soft=0.0)).batch(3, rng())
-    assert torch.equal(sharp["seen"], sharp["real"])
+    assert torch.equal(sharp["degraded"], sharp["real"])
 
 
 def test_soft_is_what_a_few_lines_leave() -> None:
     crop = cv2.resize(CROPS[0], (64, 64), interpolation=cv2.INTER_CUBIC)
-    soft = soften(crop, Softness(lines=0.25))
+    soft = degrade(crop, Degradation(lines=0.25))
     fine = crop - cv2.GaussianBlur(crop.astype(float), (0, 0), 2)
     left = soft - cv2.GaussianBlur(soft.astype(float), (0, 0), 2)
     assert left.std() < 0.5 * fine.std()
-    half = soften(crop, Softness(lines=0.25, below=0.5))
+    half = degrade(crop, Degradation(lines=0.25, below=0.5))
     assert np.array_equal(half[:28], crop[:28])
     assert np.abs(half[40:].astype(int) - soft[40:]).max() <= 1
 
@@ -80,14 +86,14 @@ def test_the_linear_layer_begins_at_its_best() -> None:
         total = 0.0
         with torch.no_grad():
             for batch in batches:
-                real, low = to_pixels(batch["real"]), net.low(to_pixels(batch["seen"]))
+                real, low = to_pixels(batch["real"]), net.low(to_pixels(batch["degraded"]))
                 weight = layer.weight + noise * torch.randn_like(layer.weight)
-                made = torch.nn.functional.conv2d(fold(low), weight, layer.bias)
+                sharpened = torch.nn.functional.conv2d(fold(low), weight, layer.bias)
                 wanted = fold((real - low) / DETAIL)[..., 1:-1, 1:-1]
-                total += (made - wanted).square().mean().item()
+                total += (sharpened - wanted).square().mean().item()
         return total
 
-    fit_sharpening(net, [(to_pixels(b["seen"]), to_pixels(b["real"])) for b in batches], ridge=1e-6)
+    init_decoder_lstsq(net, [(to_pixels(b["degraded"]), to_pixels(b["real"])) for b in batches], ridge=1e-6)
     best = error(0)
     assert best < error(0.003) < error(0.03)
     with torch.no_grad():
@@ -110,7 +116,7 @@ def test_every_weight_takes_part(step: int, consistency: float) -> None:
     for name, module in one.modules.items():
         for key, parameter in module.named_parameters():
             assert parameter.grad is not None, f"{name}.{key}"
-            # The judge's last bias may rest: its pull from both sides cancels while no patch is told for sure.
+            # The discriminator's last bias may rest: its pull from both sides cancels while no patch is told for sure.
             if parameter.ndim > 1 and (name == "sovqae" or step >= LOSS.judge_from):
                 assert parameter.grad.any(), f"{name}.{key}"
 
@@ -137,11 +143,11 @@ def patchwork() -> np.ndarray:
     chance = rng(5)
     y, x = np.mgrid[:32, :32]
     stripes = np.where((x + y) // 2 % 2, 15, -15)
-    made = []
+    frames = []
     for _ in range(12):
         smooth = cv2.resize(chance.uniform(60, 200, (4, 4)).astype(np.float32), (32, 32), interpolation=cv2.INTER_CUBIC)
-        made.append(np.stack([smooth + stripes * chance.integers(0, 2, (4, 4)).repeat(8, 0).repeat(8, 1)] * 3, -1))
-    return np.stack(made).clip(0, 255).astype(np.uint8)
+        frames.append(np.stack([smooth + stripes * chance.integers(0, 2, (4, 4)).repeat(8, 0).repeat(8, 1)] * 3, -1))
+    return np.stack(frames).clip(0, 255).astype(np.uint8)
 
 
 def test_training_teaches_codes_and_the_checkpoint_begins_another_run(tmp_path) -> None:
@@ -154,10 +160,10 @@ def test_training_teaches_codes_and_the_checkpoint_begins_another_run(tmp_path) 
     result = train(one, tmp_path, 300, config, sample_every=150, save_every=0, device="cpu", quiet=True)
     assert one.loss(batch, 30)["l1"].item() < 0.6 * before
     assert len(list((tmp_path / "samples").glob("*.png"))) == 2
-    found = read_checkpoint(result.checkpoint, "ladtalk")
-    assert found.provenance["data"] == "toys/train"
-    net = SOVQAE(SOVQAEConfig.from_dict(found.configs["sovqae"])).eval()
-    found.load_into(net, "sovqae")
+    checkpoint = read_checkpoint(result.checkpoint, "ladtalk")
+    assert checkpoint.provenance["data"] == "toys/train"
+    net = SOVQAE(SOVQAEConfig.from_dict(checkpoint.configs["sovqae"])).eval()
+    checkpoint.load_into(net, "sovqae")
     second = recipe(fit=False)
     load_init(second, result.checkpoint)
     assert torch.equal(second.sovqae.encoder.layers[-1].weight, net.encoder.layers[-1].weight)

@@ -11,9 +11,9 @@ from talkface_core.ladtalk.references import (
     MOST,
     ReferenceMouths,
     choose_references,
+    farthest_point_sampling,
     in_light_of,
     moved_mouth,
-    spread_out,
 )
 
 SIZE, FRAMES = 96, 60
@@ -64,9 +64,9 @@ def test_no_reference_where_the_head_is_turned_otherwise(crop):
 
 def test_spread_out():
     points = np.array([[0.0], [0.1], [5.0], [5.1], [10.0]])
-    assert set(spread_out(points, 3)[1:]) <= {0, 4}
-    assert len(spread_out(points, 9)) == 5
-    assert spread_out(np.zeros((4, 2)), 3).tolist() == [0]
+    assert set(farthest_point_sampling(points, 3)[1:]) <= {0, 4}
+    assert len(farthest_point_sampling(points, 9)) == 5
+    assert farthest_point_sampling(np.zeros((4, 2)), 3).tolist() == [0]
 
 
 def test_the_mouth_is_the_others_and_the_rest_ones_own(crop):
@@ -77,15 +77,15 @@ def test_the_mouth_is_the_others_and_the_rest_ones_own(crop):
     other[row - 3 : row + 4, column - 5 : column + 6] = 200
     mouths = ReferenceMouths(crop, chosen, {10: other})
     faces = torch.full((3, 3, SIZE, SIZE), 50 / 255)
-    shown = mouths.beside(faces, [4, 5, 6]).permute(0, 2, 3, 1) * 255
+    composed = mouths.composite(faces, [4, 5, 6]).permute(0, 2, 3, 1) * 255
     assert (faces == 50 / 255).all()
-    assert (shown[1:] == 50).all(), "none chosen, and none cut"
+    assert (composed[1:] == 50).all(), "none chosen, and none cut"
     lips = crop.landmarks[4, 48:60].numpy()
     x, y = lips.mean(0).round().astype(int)
-    assert shown[0][y, x].min() > 195
+    assert composed[0][y, x].min() > 195
     top, bottom = lips[:, 1].min() - 12, lips[:, 1].max() + 12
     rows = np.arange(SIZE)
-    assert (shown[0][(rows < top) | (rows > bottom)] == 50).all()
+    assert (composed[0][(rows < top) | (rows > bottom)] == 50).all()
 
 
 def test_the_mouth_moves_along_with_the_nose():

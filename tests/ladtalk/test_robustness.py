@@ -48,10 +48,10 @@ def test_the_margin_is_the_distance_to_the_cells_nearest_wall() -> None:
     torch.manual_seed(0)
     vectors = torch.randn(10, 3, dtype=torch.float64)
     z = torch.randn(1, 5, 4, 3, dtype=torch.float64)
-    found = margins(z, vectors)[0]
+    distances = margins(z, vectors)[0]
     for row in range(5):
         for column in range(4):
-            e, m = z[0, row, column], found[row, column]
+            e, m = z[0, row, column], distances[row, column]
             code = nearest_code(e, vectors)
             steps = nn.functional.normalize(torch.randn(500, 3, dtype=torch.float64), dim=-1)
             walls = nn.functional.normalize(vectors - vectors[code], dim=-1)[torch.arange(10) != code]
@@ -71,11 +71,11 @@ def test_power_iteration_finds_the_norm_of_the_jacobian(config: SOVQAEConfig) ->
     net = sovqae(config)
     encode, _ = exact_encoder(net, torch.float64)
     x = frames(2, config.image_size, dtype=torch.float64)[..., :16, :16]
-    found = local_lipschitz(encode, x, iterations=150)
+    constants = local_lipschitz(encode, x, iterations=150)
     for n in range(2):
         exact = torch.linalg.matrix_norm(jacobian(encode, x[n : n + 1]), 2)
-        assert found[n].item() == pytest.approx(exact.item(), rel=0.01)
-    assert (local_lipschitz(encode, x, iterations=3) <= found + 1e-12).all()
+        assert constants[n].item() == pytest.approx(exact.item(), rel=0.01)
+    assert (local_lipschitz(encode, x, iterations=3) <= constants + 1e-12).all()
 
 
 def test_a_host_may_be_in_inference_mode() -> None:
@@ -83,11 +83,11 @@ def test_a_host_may_be_in_inference_mode() -> None:
     net, x = sovqae(SMALL), frames(1, SMALL.image_size, dtype=torch.float64)
     wanted = [function(exact_encoder(net, torch.float64)[0], x) for function in (local_lipschitz, noise_gain)]
     with torch.inference_mode():
-        made = sovqae(SMALL)
-        found = [
-            function(exact_encoder(made, torch.float64)[0], x.clone()) for function in (local_lipschitz, noise_gain)
+        model = sovqae(SMALL)
+        values = [
+            function(exact_encoder(model, torch.float64)[0], x.clone()) for function in (local_lipschitz, noise_gain)
         ]
-    for a, b in zip(found, wanted, strict=True):
+    for a, b in zip(values, wanted, strict=True):
         assert a.min() > 0
         assert torch.allclose(a, b)
 
@@ -111,8 +111,8 @@ def test_the_gain_is_what_noise_moves(flat: SOVQAE) -> None:
     x = frames(1, 16, dtype=torch.float64)
     full = torch.autograd.functional.jacobian(flat.encode, x)[0, :, :, :, 0]
     exact = full.square().sum((2, 3, 4, 5)).sqrt()
-    found = noise_gain(flat.encode, x, probes=400)[0]
-    assert torch.allclose(found, exact, rtol=0.1)
+    gain = noise_gain(flat.encode, x, probes=400)[0]
+    assert torch.allclose(gain, exact, rtol=0.1)
     whole = torch.linalg.matrix_norm(jacobian(flat.encode, x), 2)
     worst = torch.stack([torch.linalg.matrix_norm(p.flatten(1), 2) for p in full.flatten(0, 1)])
     assert (worst <= exact.flatten() + 1e-9).all()
@@ -123,14 +123,16 @@ def test_the_gain_is_what_noise_moves(flat: SOVQAE) -> None:
 def test_what_noise_is_likely_to_leave_is_near_what_it_leaves(config: SOVQAEConfig) -> None:
     net = sovqae(config).double()
     x = frames(4, config.image_size, dtype=torch.float64)
-    gain, found = noise_gain(net.encode, x), certify(net, x, iterations=1)
+    gain, certificate = noise_gain(net.encode, x), certify(net, x, iterations=1)
     generator = torch.Generator().manual_seed(1)
     for sigma in (0.02, 0.1):
-        expected = likely_survival(found.margins, gain, sigma, config.codebook.dim - config.codebook.sphere).mean()
+        expected = likely_survival(
+            certificate.margins, gain, sigma, config.codebook.dim - config.codebook.sphere
+        ).mean()
         noise = [sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype) for _ in range(10)]
-        seen = torch.stack([same_codes(net, x, x + n).double().mean() for n in noise]).mean()
-        assert seen.item() == pytest.approx(expected.item(), abs=0.1)
-        assert seen < 0.995
+        measured = torch.stack([same_codes(net, x, x + n).double().mean() for n in noise]).mean()
+        assert measured.item() == pytest.approx(expected.item(), abs=0.1)
+        assert measured < 0.995
 
 
 def test_the_share_that_survives() -> None:

@@ -72,11 +72,11 @@ def test_frames_are_made_of_codes_and_the_low_band(config: SOVQAEConfig) -> None
     net = sovqae(config)
     x = frames(3)
     with torch.no_grad():
-        made, quantised = net(x)
+        decoded, quantised = net(x)
         again = net.decode(net.codes(x), net.low(x))
     assert torch.equal(quantised.codes, net.codes(x))
     assert quantised.codes.unique().numel() > 4
-    assert torch.allclose(made, again, atol=1e-5)
+    assert torch.allclose(decoded, again, atol=1e-5)
 
 
 def test_without_a_bypass_equal_codes_are_equal_frames() -> None:
@@ -93,11 +93,11 @@ def test_in_half_precision_the_low_band_is_exact() -> None:
     with torch.no_grad():
         exact = net(x).frames
         half = sovqae(SMALL).to(torch.bfloat16)
-        made = half(x).frames
+        decoded = half(x).frames
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(net.low(x), half.low(x))
-    assert made.dtype == torch.float32
-    assert (made - exact).abs().mean() < 0.02
+    assert decoded.dtype == torch.float32
+    assert (decoded - exact).abs().mean() < 0.02
     assert half.encode(x).dtype == torch.float32
 
 

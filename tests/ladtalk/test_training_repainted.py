@@ -33,12 +33,12 @@ def test_they_are_the_frames_that_are_named(data):
     net = inference_copy(Wav2Lip(replace(SMALL, blend=True)))
     with torch.no_grad():
         net.pixels.bias[12:] = -30.0  # all of it as it was shown
-    found = repaint_set(net, data, every=6, quiet=True)
-    assert found.frames.shape == (len(found.index), 96, 96, 3)
-    assert len(np.unique(found.index)) == len(found.index) == len(data.frames) // 6
+    repainted = repaint_set(net, data, every=6, quiet=True)
+    assert repainted.frames.shape == (len(repainted.index), 96, 96, 3)
+    assert len(np.unique(repainted.index)) == len(repainted.index) == len(data.frames) // 6
     upper = slice(0, 48)
-    shown = data.inner(found.index)
-    assert np.abs(found.frames[:, upper].astype(int) - shown[:, upper]).max() <= 1
+    originals = data.inner(repainted.index)
+    assert np.abs(repainted.frames[:, upper].astype(int) - originals[:, upper]).max() <= 1
 
 
 def test_patches_lie_where_the_sharp_ones_do():
@@ -48,6 +48,6 @@ def test_patches_lie_where_the_sharp_ones_do():
     painted = Repainted(crops[::2] - 50, np.arange(0, 20, 2))
     training = SOVQAETraining(batch_size=6, patch=32, scales=(1.0, 1.0), repainted=1.0)
     batch = PatchSampler(crops, 32, training, painted).batch(np.random.default_rng(0))
-    assert torch.equal(batch["real"] - 50, batch["seen"])
+    assert torch.equal(batch["real"] - 50, batch["degraded"])
     without = PatchSampler(crops, 32, training).batch(np.random.default_rng(0))
-    assert torch.equal(without["real"], without["seen"])
+    assert torch.equal(without["real"], without["degraded"])

@@ -41,9 +41,9 @@ def test_published_size():
 def test_pictures_come_out(preset):
     net = Wav2Lip(Wav2LipConfig.preset(preset)).eval()
     with torch.no_grad():
-        made = net(*given())
-    assert made.shape == (2, 3, 96, 96)
-    assert 0 <= made.min() < made.max() <= 1
+        output = net(*given())
+    assert output.shape == (2, 3, 96, 96)
+    assert 0 <= output.min() < output.max() <= 1
 
 
 def test_the_mouth_to_repaint_is_never_seen():
@@ -77,8 +77,8 @@ def test_blending_keeps_what_was_shown():
         torch.nn.init.zeros_(net.pixels.bias)
         net.pixels.bias.data[12:] = bias
         with torch.no_grad():
-            made = net(faces, references, windows)
-        torch.testing.assert_close(made, torch.full_like(made, 0.5) if expected is None else expected)
+            output = net(faces, references, windows)
+        torch.testing.assert_close(output, torch.full_like(output, 0.5) if expected is None else expected)
 
 
 @pytest.mark.parametrize("blend", [True, False])
@@ -124,17 +124,17 @@ def test_repainting_is_frame_by_frame():
     net = inference_copy(Wav2Lip())
     faces = np.random.default_rng(0).integers(0, 256, (5, 96, 96, 3), dtype=np.uint8)
     windows = torch.randn(5, 1, 80, 16)
-    made = repaint(net, faces, windows, batch=4)
-    assert made.shape == faces.shape
-    assert made.dtype == np.uint8
+    repainted = repaint(net, faces, windows, batch=4)
+    assert repainted.shape == faces.shape
+    assert repainted.dtype == np.uint8
     parts = [repaint(net, faces[k : k + 1], windows[k : k + 1]) for k in range(5)]
-    assert np.abs(made.astype(int) - np.concatenate(parts)).max() <= 1
+    assert np.abs(repainted.astype(int) - np.concatenate(parts)).max() <= 1
     pixels = torch.from_numpy(faces).permute(0, 3, 1, 2) / 255
     with torch.no_grad():
         expected = net(pixels, pixels, windows).permute(0, 2, 3, 1) * 255
-    assert np.abs(made - expected.numpy()).max() < 1.01
+    assert np.abs(repainted - expected.numpy()).max() < 1.01
     half = repaint(net.to(torch.bfloat16), faces, windows)
-    assert np.abs(half.astype(int) - made).mean() < 3
+    assert np.abs(half.astype(int) - repainted).mean() < 3
     torch.nn.init.constant_(net.pixels.bias, -50.0)
     torch.nn.init.zeros_(net.pixels.weight)
     # What is kept is kept exactly, however coarsely the net computes.

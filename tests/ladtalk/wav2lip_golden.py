@@ -46,8 +46,8 @@ def weights(shapes: Mapping[str, Iterable[int]]) -> dict[str, Tensor]:
 def inputs() -> dict[str, Tensor]:
     """RGB pictures in 0..1 and mel windows in -4..4: faces, references [B,3,96,96], halves [B,5,3,48,96], windows."""
     pixels = {"faces": (3, 96, 96), "references": (3, 96, 96), "halves": (5, 3, 48, 96)}
-    made = {name: (uniform(name, (SAMPLES, *shape)) + 1) / 2 for name, shape in pixels.items()}
-    return {**made, "windows": 4 * uniform("windows", (SAMPLES, 1, 80, 16))}
+    arrays = {name: (uniform(name, (SAMPLES, *shape)) + 1) / 2 for name, shape in pixels.items()}
+    return {**arrays, "windows": 4 * uniform("windows", (SAMPLES, 1, 80, 16))}
 
 
 def load() -> dict[str, Any]:

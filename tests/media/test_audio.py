@@ -120,8 +120,8 @@ def test_resampling_keeps_the_moment(sample_rate: int) -> None:
     for click in (sample_rate // 3, sample_rate - 1):
         x.zero_()
         x[..., click] = 1
-        found = analysis_audio(audio(x, sample_rate)).abs().argmax().item()
-        assert abs(found - click * 16000 / sample_rate) <= 1
+        peak = analysis_audio(audio(x, sample_rate)).abs().argmax().item()
+        assert abs(peak - click * 16000 / sample_rate) <= 1
 
 
 def test_a_source_without_sound_is_refused() -> None:

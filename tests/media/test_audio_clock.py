@@ -13,7 +13,7 @@ from torch import Tensor
 from talkface_core.errors import InputError
 from talkface_core.media.audio import open_audio
 from talkface_core.media.audio_clock import on_clock
-from talkface_core.media.decode import FileAudio
+from talkface_core.media.audio_reader import FileAudio
 
 RATE = 8000
 FADE = 40  # samples
@@ -43,7 +43,7 @@ def ramp(n: int) -> np.ndarray:
     return (np.arange(1, n + 1) / 2**15).astype(np.float32)
 
 
-def heard(path: Path, **options: object) -> np.ndarray:
+def samples_of(path: Path, **options: object) -> np.ndarray:
     source = open_audio(path, **options)
     wave = torch.cat(list(source.blocks(0.3)), 1)[0].numpy()
     assert source.num_samples() == len(wave)
@@ -53,8 +53,8 @@ def heard(path: Path, **options: object) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["mkv", "mov"])
 def test_a_late_beginning_is_silence(kind: str, tmp_path: Path) -> None:
     path = recorded(tmp_path / f"a.{kind}", [(0.5, ramp(4000))], film=0.0)
-    assert np.array_equal(heard(path), np.concatenate([np.zeros(4000, np.float32), ramp(4000)]))
-    assert np.array_equal(heard(path, start=0.25, duration=0.5)[2000:], ramp(2000))
+    assert np.array_equal(samples_of(path), np.concatenate([np.zeros(4000, np.float32), ramp(4000)]))
+    assert np.array_equal(samples_of(path, start=0.25, duration=0.5)[2000:], ramp(2000))
 
 
 def test_a_late_beginning_of_aac_keeps_length_and_place(tmp_path: Path) -> None:
@@ -76,17 +76,17 @@ def test_a_late_beginning_of_aac_keeps_length_and_place(tmp_path: Path) -> None:
             frame.sample_rate, frame.pts, frame.time_base = rate, 8000 + at, Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    got = heard(path)
+    got = samples_of(path)
     assert abs(len(got) - 2 * rate) <= rate / 1000
     assert abs(np.abs(got).argmax() - 12000) <= rate / 1000
 
 
 def test_a_film_that_begins_late_leaves_the_sound_as_it_is(tmp_path: Path) -> None:
-    assert np.array_equal(heard(recorded(tmp_path / "a.mkv", [(0.0, ramp(4000))], film=0.4)), ramp(4000))
+    assert np.array_equal(samples_of(recorded(tmp_path / "a.mkv", [(0.0, ramp(4000))], film=0.4)), ramp(4000))
 
 
 def test_sound_alone_begins_with_its_first_sample(tmp_path: Path) -> None:
-    assert np.array_equal(heard(recorded(tmp_path / "a.mkv", [(1.4, ramp(4000))])), ramp(4000))
+    assert np.array_equal(samples_of(recorded(tmp_path / "a.mkv", [(1.4, ramp(4000))])), ramp(4000))
 
 
 def test_a_transport_stream_begins_with_its_film(tmp_path: Path, tone: Callable[..., np.ndarray]) -> None:
@@ -106,7 +106,7 @@ def test_a_transport_stream_begins_with_its_film(tmp_path: Path, tone: Callable[
             frame.sample_rate, frame.pts, frame.time_base = 48000, 12000 + at, Fraction(1, 48000)
             container.mux(stream.encode(frame))
         container.mux([*picture.encode(None), *stream.encode(None)])
-    got = np.abs(heard(path))
+    got = np.abs(samples_of(path))
     assert np.argmax(got > 0.1) == pytest.approx(12000, abs=600)  # the encoder's delay is not told
     assert len(got) == pytest.approx(12000 + wave.shape[1], abs=1200)
 
@@ -114,8 +114,8 @@ def test_a_transport_stream_begins_with_its_film(tmp_path: Path, tone: Callable[
 def test_an_origin_of_ones_own(tmp_path: Path) -> None:
     path = recorded(tmp_path / "a.mkv", [(0.5, ramp(4000))])
     late = np.concatenate([np.zeros(4000, np.float32), ramp(4000)])
-    assert np.array_equal(heard(path, origin=Fraction(0)), late)
-    assert np.array_equal(heard(path, origin=Fraction(3, 4)), ramp(4000)[2000:])
+    assert np.array_equal(samples_of(path, origin=Fraction(0)), late)
+    assert np.array_equal(samples_of(path, origin=Fraction(3, 4)), ramp(4000)[2000:])
     with pytest.raises(InputError, match="after the end"):
         FileAudio(path, origin=Fraction(2))
 
@@ -123,7 +123,7 @@ def test_an_origin_of_ones_own(tmp_path: Path) -> None:
 def test_gaps_are_silence_between_short_fades_and_what_overlaps_is_left_out(tmp_path: Path) -> None:
     level = np.full(800, 0.5, np.float32)
     pieces = [(0.0, level), (0.1, level), (0.5, level), (0.55, level)]
-    got = heard(recorded(tmp_path / "a.mkv", pieces))
+    got = samples_of(recorded(tmp_path / "a.mkv", pieces))
     assert len(got) == 5200
     quiet = np.r_[1600:4000]
     assert not got[quiet].any()
@@ -132,9 +132,9 @@ def test_gaps_are_silence_between_short_fades_and_what_overlaps_is_left_out(tmp_
     assert np.abs(np.diff(got)).max() < 0.5 / FADE
 
 
-def placed(pieces: list[tuple[Fraction | None, Tensor]], told: list[str] | None = None) -> Tensor:
+def placed(pieces: list[tuple[Fraction | None, Tensor]], warnings: list[str] | None = None) -> Tensor:
     stamped = [(time if time is None else (time.numerator, Fraction(1, time.denominator)), p) for time, p in pieces]
-    return torch.cat(list(on_clock(stamped, RATE, Fraction(0), (told if told is not None else []).append)), 1)
+    return torch.cat(list(on_clock(stamped, RATE, Fraction(0), (warnings if warnings is not None else []).append)), 1)
 
 
 def cut(wave: Tensor, size: int, stamp: Callable[[int], float]) -> list[tuple[Fraction | None, Tensor]]:
@@ -166,8 +166,8 @@ def test_lost_packets_one_by_one_leave_sound_in_its_place(hum: Tensor) -> None:
     out = placed(marked)[0]
     assert abs(len(out) - len(hum)) <= 0.04 * RATE
     for k, (stamp, _) in enumerate(marked):
-        found = (out > 2 * k + 1).nonzero()[0].item()
-        assert abs(found / RATE - float(stamp)) <= 0.041
+        position = (out > 2 * k + 1).nonzero()[0].item()
+        assert abs(position / RATE - float(stamp)) <= 0.041
 
 
 @pytest.mark.parametrize("speed", [0.999, 1.001])
@@ -182,11 +182,11 @@ def test_a_clock_that_drifts_is_followed_without_clicks(speed: float) -> None:
 
 @pytest.mark.parametrize("jump", [-9.0, -1.5, 4000.0, 95443.7])
 def test_recordings_joined_end_to_end_are_played_one_after_the_other(jump: float, hum: Tensor) -> None:
-    told: list[str] = []
+    warnings: list[str] = []
     pieces = cut(hum, 160, lambda k: k * 0.02 + jump * (k >= 450))
-    assert torch.equal(placed(pieces, told)[0], hum)
-    assert len(told) == 1
-    assert f"jumps by {jump:.1f} s" in told[0]
+    assert torch.equal(placed(pieces, warnings)[0], hum)
+    assert len(warnings) == 1
+    assert f"jumps by {jump:.1f} s" in warnings[0]
 
 
 def test_overlaps_pass_over_without_a_click(hum: Tensor) -> None:

@@ -39,7 +39,7 @@ def level(path: Path) -> float:
     return wave.max().item()
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
@@ -76,7 +76,7 @@ def test_a_silent_track_beside_one_that_is_heard(
     source = open_audio(path)
     assert next(source.blocks()).max() == 0.5
     source.num_samples()
-    assert told(caplog) == ["a.mkv has 3 sound tracks: number 1 is silent, number 2 is taken"]
+    assert messages(caplog) == ["a.mkv has 3 sound tracks: number 1 is silent, number 2 is taken"]
 
 
 def test_a_track_that_cannot_be_decoded_beside_one_that_can(tmp_path: Path) -> None:

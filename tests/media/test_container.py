@@ -12,8 +12,8 @@ import pytest
 from talkface_core.errors import InputError
 from talkface_core.media.audio import open_audio
 from talkface_core.media.container import open_input
-from talkface_core.media.video import VideoWriter
 from talkface_core.media.video_reader import VideoReader
+from talkface_core.media.video_writer import VideoWriter
 
 NAMES = [
     "take:1.mp4",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from talkface_core.errors import InputError
-from talkface_core.media.playback import FilmFile
+from talkface_core.media.playback import VideoFrameSource
 from talkface_core.media.video_reader import VideoReader
 
 MILLISECONDS = Fraction(1, 1000)
@@ -50,7 +50,7 @@ def every(count: int, step: float) -> list[Fraction]:
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
 def test_a_still_in_the_middle_stays(tmp_path, name):
     times = [*every(20, 0.04), *(Fraction(3) + time for time in every(20, 0.04))]
-    film = FilmFile(VideoReader(make(tmp_path / name, times, g=12, bf=2)))
+    film = VideoFrameSource(VideoReader(make(tmp_path / name, times, g=12, bf=2)))
     wanted = [*range(19), *[19] * 56, *range(20, 40)]  # until 3 s: frame 75
     assert film.fps == 25
     assert numbers(film.forwards(8)) == wanted
@@ -59,12 +59,12 @@ def test_a_still_in_the_middle_stays(tmp_path, name):
 
 def test_half_slow(tmp_path):
     times = [*every(20, 0.04), *(Fraction(4, 5) + time for time in every(10, 0.08))]
-    film = FilmFile(VideoReader(make(tmp_path / "a.mkv", times)))
-    shown = numbers(film.forwards(8))
+    film = VideoFrameSource(VideoReader(make(tmp_path / "a.mkv", times)))
+    played = numbers(film.forwards(8))
     assert film.fps == 25
-    assert shown[:20] == list(range(20))
-    assert shown[20:38] == [20 + k // 2 for k in range(18)]
-    assert numbers(film.backwards(8)) == shown[::-1]
+    assert played[:20] == list(range(20))
+    assert played[20:38] == [20 + k // 2 for k in range(18)]
+    assert numbers(film.backwards(8)) == played[::-1]
 
 
 def test_a_browsers_clock(tmp_path):
@@ -72,10 +72,10 @@ def test_a_browsers_clock(tmp_path):
     times = [Fraction(round(1000 * (k / 30 + rng.uniform(0, 0.008))), 1000) for k in range(50)]
     reader = VideoReader(make(tmp_path / "a.webm", times, "libvpx", g=30))
     assert abs(reader.fps - 30) < Fraction(1, 10)
-    shown = numbers(FilmFile(reader).forwards())
-    assert len(shown) in range(49, 53)
-    assert shown == sorted(shown)
-    assert len(set(shown)) >= 48
+    played = numbers(VideoFrameSource(reader).forwards())
+    assert len(played) in range(49, 53)
+    assert played == sorted(played)
+    assert len(set(played)) >= 48
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_browsers_clock(tmp_path):
     ],
 )
 def test_every_container_plays_backwards(tmp_path, name, codec, options):
-    film = FilmFile(VideoReader(make(tmp_path / name, every(50, 0.04), codec, Fraction(1, 25), **options)))
+    film = VideoFrameSource(VideoReader(make(tmp_path / name, every(50, 0.04), codec, Fraction(1, 25), **options)))
     assert film.fps == 25
     assert numbers(film.forwards(8)) == list(range(50))
     assert numbers(film.backwards(8)) == list(range(50))[::-1]
@@ -106,7 +106,7 @@ def test_a_part_between_any_two_times(tmp_path, begin, end):
     path = make(tmp_path / "a.ts", every(40, 0.04), g=13)
     reader = VideoReader(path)
     span = tuple(None if time is None else reader.start + time for time in (begin, end))
-    film = FilmFile(reader, *span)
+    film = VideoFrameSource(reader, *span)
     since, until = begin or 0, Fraction(8, 5) if end is None else end
     moments = [since + Fraction(2 * k + 1, 50) for k in range(60)]
     wanted = [int(moment * 25) for moment in moments if moment < until]
@@ -129,7 +129,7 @@ def test_the_film_is_found_beside_a_still(tmp_path):
         container.mux(film.encode(None))
     reader = VideoReader(path)
     assert (reader.width, reader.height) == (64, 48)
-    assert numbers(FilmFile(reader).forwards()) == list(range(10))
+    assert numbers(VideoFrameSource(reader).forwards()) == list(range(10))
 
 
 def test_a_cover_picture_is_no_film(tmp_path):

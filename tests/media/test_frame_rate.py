@@ -26,11 +26,11 @@ def test_a_steady_film_keeps_the_rate_of_its_header(rate, unit):
     assert fitting_rate(stamps(odd), odd, "a") == odd
 
 
-@pytest.mark.parametrize("told", [None, Fraction(1000), Fraction(90000), Fraction(25, 11)], ids=str)
+@pytest.mark.parametrize("declared", [None, Fraction(1000), Fraction(90000), Fraction(25, 11)], ids=str)
 @pytest.mark.parametrize("rate", RATES, ids=str)
-def test_headers_that_lie_are_not_believed(rate, told):
-    found = fitting_rate(stamps(rate, unit=1000, jitter=0.3), told, "a")
-    assert abs(found / rate - 1) < Fraction(2, 1000)
+def test_headers_that_lie_are_not_believed(rate, declared):
+    fitted = fitting_rate(stamps(rate, unit=1000, jitter=0.3), declared, "a")
+    assert abs(fitted / rate - 1) < Fraction(2, 1000)
 
 
 def test_a_still_in_the_middle_and_lost_frames_do_not_count():

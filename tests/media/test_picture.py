@@ -10,7 +10,7 @@ import pytest
 
 from talkface_core.errors import InputError
 from talkface_core.media.picture import open_film, picture_kind, read_picture
-from talkface_core.media.playback import FilmBatch, FilmFile
+from talkface_core.media.playback import TensorFrameSource, VideoFrameSource
 
 GREY = np.full((48, 64, 3), 100, np.uint8)
 
@@ -22,16 +22,16 @@ def test_a_still_is_a_film_of_one_frame_whatever_its_name(tmp_path, suffix, kind
     path.write_bytes(cv2.imencode(suffix, GREY)[1].tobytes())
     assert picture_kind(path) == kind
     film = open_film(path)
-    assert isinstance(film, FilmBatch)
+    assert isinstance(film, TensorFrameSource)
     assert (film.width, film.height, film.fps) == (64, 48, 25)
     assert np.abs(next(film.forwards())[0].astype(int) - 100).max() < 3
 
 
 def animation(count=6, milliseconds=100):
-    made = cv2.Animation()
-    made.frames = [np.full((48, 64, 4), (40 * k, 40 * k, 40 * k, 255), np.uint8) for k in range(count)]
-    made.durations = np.full(count, milliseconds, np.int32)
-    return made
+    moving = cv2.Animation()
+    moving.frames = [np.full((48, 64, 4), (40 * k, 40 * k, 40 * k, 255), np.uint8) for k in range(count)]
+    moving.durations = np.full(count, milliseconds, np.int32)
+    return moving
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".png", ".gif"])
@@ -40,12 +40,12 @@ def test_moving_pictures_move_whatever_their_name(tmp_path, suffix, name):
     real = tmp_path / f"made{suffix}"
     assert cv2.imwriteanimation(str(real), animation())
     film = open_film(real.rename(tmp_path / name.format(suffix)))
-    shown = [float(frame.mean()) for chunk in film.forwards() for frame in chunk]
+    levels = [float(frame.mean()) for chunk in film.forwards() for frame in chunk]
     assert film.fps == 10
-    assert len(shown) == 6
-    assert np.allclose(shown, 40 * np.arange(6), atol=4)
+    assert len(levels) == 6
+    assert np.allclose(levels, 40 * np.arange(6), atol=4)
     back = [float(frame.mean()) for chunk in film.backwards() for frame in chunk]
-    assert back == shown[::-1]
+    assert back == levels[::-1]
 
 
 def test_films_are_films(tmp_path):
@@ -56,7 +56,7 @@ def test_films_are_films(tmp_path):
         for _ in range(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(GREY, "rgb24")))
         container.mux(stream.encode(None))
-    assert isinstance(open_film(path), FilmFile)
+    assert isinstance(open_film(path), VideoFrameSource)
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from talkface_core.media.hdr import HLG, PEAK, PQ, WHITE, ToSDR, bent, hlg_to_scene, light_to_pq, pq_to_light
-from talkface_core.media.video import VideoWriter
 from talkface_core.media.video_reader import VideoReader
+from talkface_core.media.video_writer import VideoWriter
 
 GREYS = np.linspace(0, 1, 33)
 
@@ -124,10 +124,10 @@ def test_fields_are_joined(tmp_path, caplog):
         frame[1::2] = moment(2 * k + 1)[1::2]
         frames.append(frame)
     path = write(tmp_path / "a.mp4", frames, "libx264", "yuv420p", options={"crf": "4", "x264-params": "tff=1"})
-    shown = np.concatenate(list(VideoReader(path).chunks())).astype(int)
-    assert len(shown) == 8
+    joined = np.concatenate(list(VideoReader(path).chunks())).astype(int)
+    assert len(joined) == 8
     comb = lambda film: np.abs(film[2:-2, 4:-4] * 2 - film[2:-2, 3:-5] - film[2:-2, 5:-3]).mean()  # noqa: E731
-    assert comb(shown[..., 0]) < 0.35 * comb(np.stack(frames)[..., 0].astype(int))
+    assert comb(joined[..., 0]) < 0.35 * comb(np.stack(frames)[..., 0].astype(int))
 
 
 def test_the_left_edge_is_cropped_as_the_stream_says(tmp_path):

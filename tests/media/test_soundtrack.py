@@ -12,7 +12,7 @@ from torch import Tensor
 
 from talkface_core.media.audio import AudioSource, audio_source, load_audio, open_audio
 from talkface_core.media.timebase import as_rate
-from talkface_core.media.video import VideoReader, VideoWriter
+from talkface_core.media.video_writer import VideoReader, VideoWriter
 
 
 def sound(samples: int, rate: int = 16000, channels: int = 1) -> AudioSource:
@@ -181,18 +181,18 @@ def test_a_flash_and_its_click_meet(rate: int, fps: float, tmp_path: Path) -> No
         writer.write(frames)
     with av.open(str(tmp_path / "a.mp4")) as container:
         white = max(container.decode(video=0), key=lambda frame: frame.to_ndarray(format="gray").mean())
-        seen = Fraction(white.pts) * white.time_base
-    heard, loudest = Fraction(0), 0.0
+        flash_time = Fraction(white.pts) * white.time_base
+    click_time, loudest = Fraction(0), 0.0
     with av.open(str(tmp_path / "a.mp4")) as container:
         for frame in container.decode(audio=0):
             level = np.abs(frame.to_ndarray()[0].astype(float))
             if level.max() > loudest:
-                loudest, heard = (
+                loudest, click_time = (
                     level.max(),
                     Fraction(frame.pts) * frame.time_base + Fraction(int(level.argmax()), rate),
                 )
-    assert seen == moment
-    assert abs(heard - seen) < Fraction(1, 1000)
+    assert flash_time == moment
+    assert abs(click_time - flash_time) < Fraction(1, 1000)
 
 
 @pytest.mark.parametrize("count", [2, 25, 80])

@@ -103,8 +103,8 @@ def test_an_hour_of_clicks_drifts_less_than_half_a_frame(seconds: int, sample_ra
     analysed = timebase.step_at(click, 16000)
     step = timebase.step_at(Fraction(analysed, 16000), 80)
     frame = timebase.step_at(Fraction(step, 80), fps, offset=timebase.frame_centre(0, fps))
-    shown = timebase.frame_centre(frame, fps)
-    assert abs(shown - click) <= Fraction(1, 2) / RATES[fps] + Fraction(1, 160) + Fraction(1, 32000)
+    centre = timebase.frame_centre(frame, fps)
+    assert abs(centre - click) <= Fraction(1, 2) / RATES[fps] + Fraction(1, 160) + Fraction(1, 32000)
     assert abs(Fraction(step, 80) - click) < Fraction(1, 2) / RATES[fps]
 
 

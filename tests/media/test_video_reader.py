@@ -11,7 +11,7 @@ import soundfile
 
 from talkface_core.errors import InputError
 from talkface_core.media.audio import audio_source
-from talkface_core.media.video import VideoReader, VideoWriter
+from talkface_core.media.video_writer import VideoReader, VideoWriter
 
 CORNERS = np.array([[[230, 30, 30], [30, 200, 30]], [[30, 30, 220], [220, 220, 40]]], np.uint8)
 
@@ -144,7 +144,7 @@ def stamped(path: Path, stamps: list[int], unit: Fraction, codec: str = "libx264
     return path
 
 
-def shown(path: Path, fps: object = 25) -> list[int]:
+def frame_numbers(path: Path, fps: object = 25) -> list[int]:
     """Which of the frames of `stamped` is shown at each instant."""
     levels = np.concatenate(list(VideoReader(path).steady(fps, 7))).mean(axis=(1, 2, 3))
     return [round((level - 10) / 5) for level in levels]
@@ -161,16 +161,16 @@ def nearest(stamps: list[int], unit: Fraction, fps: Fraction, end: Fraction) -> 
 def test_a_steady_rate_out_of_every_other(source: Fraction, tmp_path: Path) -> None:
     stamps = list(range(30))
     path = stamped(tmp_path / "a.mp4", stamps, 1 / source)
-    assert shown(path) == nearest(stamps, 1 / source, Fraction(25), 30 / source)
+    assert frame_numbers(path) == nearest(stamps, 1 / source, Fraction(25), 30 / source)
     if source == 25:
-        assert shown(path) == stamps
+        assert frame_numbers(path) == stamps
 
 
 def test_a_varying_rate_a_gap_and_a_late_start_keep_their_times(tmp_path: Path) -> None:
     stamps = [507, 547, 600, 601, 640, 700, 1100, 1140, 1180]  # milliseconds; nothing between 700 and 1100
     path = stamped(tmp_path / "a.mkv", stamps, Fraction(1, 1000))
     assert VideoReader(path).start == Fraction(507, 1000)
-    got = shown(path)
+    got = frame_numbers(path)
     wanted = nearest(stamps, Fraction(1, 1000), Fraction(25), Fraction(1220 - 507, 1000))
     assert got[: len(wanted) - 1] == wanted[:-1]
     assert abs(len(got) - len(wanted)) <= 1  # how long the last frame stays, the file does not say
@@ -178,7 +178,7 @@ def test_a_varying_rate_a_gap_and_a_late_start_keep_their_times(tmp_path: Path) 
 
 
 def test_frames_without_time_stamps_follow_the_rate(tmp_path: Path) -> None:
-    assert shown(stamped(tmp_path / "a.avi", list(range(10)), Fraction(1, 30), "mpeg4"), 30) == list(range(10))
+    assert frame_numbers(stamped(tmp_path / "a.avi", list(range(10)), Fraction(1, 30), "mpeg4"), 30) == list(range(10))
 
 
 def test_a_broken_clock_is_told(tmp_path: Path) -> None:

@@ -112,18 +112,18 @@ class Clicks(AudioSource):
 
 def test_an_hour_of_clicks_through_resampler_and_mel_does_not_drift() -> None:
     source = Clicks(11025)
-    found: list[int] = []
+    clicks: list[int] = []
     total = 0
     for mel in LogMel().stream(analysis_blocks(source, seconds=10)):
         loud = (mel.mean(dim=1) > -3.5).nonzero()[:, 0]
         strength = mel.mean(dim=1)
         for step in loud.tolist():
-            if not found or total + step > found[-1] + 8:
-                found.append(total + step + int(strength[step : step + 5].argmax()))
+            if not clicks or total + step > clicks[-1] + 8:
+                clicks.append(total + step + int(strength[step : step + 5].argmax()))
         total += len(mel)
     assert total == 3600 * 80
-    assert len(found) == len(source.at) == 59
-    for sample, step in zip(source.at, found, strict=True):
+    assert len(clicks) == len(source.at) == 59
+    for sample, step in zip(source.at, clicks, strict=True):
         off = abs(step / LogMel.rate - Fraction(sample, 11025))
         for fps in (12, 23.976, 24, 25, 29.97, 30, 50):
             assert off < Fraction(1, 2) / as_rate(fps)
@@ -147,8 +147,8 @@ def test_an_hour_of_clicks_through_the_resampler_stays_on_its_sample(sample_rate
         peak = max((n for n in near if n in loudest), key=loudest.__getitem__)
         assert abs(peak - Fraction(sample * 16000, sample_rate)) <= 1
         for fps in (23.976, 29.97, 60):
-            found, wanted = (time * as_rate(fps) for time in (Fraction(peak, 16000), Fraction(sample, sample_rate)))
-            assert abs(int(found) - int(wanted)) <= 1
+            measured, wanted = (time * as_rate(fps) for time in (Fraction(peak, 16000), Fraction(sample, sample_rate)))
+            assert abs(int(measured) - int(wanted)) <= 1
 
 
 def wav2vec2(n: int, dim: int = 6) -> Tensor:
@@ -157,10 +157,10 @@ def wav2vec2(n: int, dim: int = 6) -> Tensor:
 
 
 @pytest.mark.parametrize("n", [32000, 32001, 40123, 400, 720])
-@pytest.mark.parametrize("told", [True, False])
-def test_wav2vec2_features_cover_the_sound(n: int, told: bool) -> None:
+@pytest.mark.parametrize("counted", [True, False])
+def test_wav2vec2_features_cover_the_sound(n: int, counted: bool) -> None:
     given_features = wav2vec2(n)
-    front = EncodedAudio({"encoded_audio": given_features, **({"audio_samples": n} if told else {})})
+    front = EncodedAudio({"encoded_audio": given_features, **({"audio_samples": n} if counted else {})})
     out = front(torch.zeros(n))
     steps = given_features.shape[1]
     assert (front.dim, front.rate, front.offset) == (6, 50, Fraction(399, 32000))

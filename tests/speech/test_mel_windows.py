@@ -61,12 +61,12 @@ def test_a_stream_gives_the_windows_of_the_whole(counted, fps, shift):
     total = int(400 / 80 * fps) + 20
     whole = mel_windows(counted, range(total), fps, shift)
     stream = WindowStream(counted.split(17), fps, shift)
-    made, sizes = [], [1, 2, 5, 30, 3]
-    while sum(map(len, made)) < total:
-        done = sum(map(len, made))
-        made.append(stream.at(range(done, min(done + sizes[len(made) % 5], total))))
+    parts, sizes = [], [1, 2, 5, 30, 3]
+    while sum(map(len, parts)) < total:
+        done = sum(map(len, parts))
+        parts.append(stream.at(range(done, min(done + sizes[len(parts) % 5], total))))
         assert len(stream._stream._rows) < 17 + 80 / float(fps) * 32 + 2 * WINDOW
-    assert torch.equal(torch.cat(made), whole)
+    assert torch.equal(torch.cat(parts), whole)
 
 
 def test_a_stream_passes_over_frames_and_gives_the_last_again(counted):

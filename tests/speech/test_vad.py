@@ -1,4 +1,4 @@
-"""The silence gate: local and streamable, opened around speech, and trainable to tell speech-like sound from noise."""
+"""The voice activity gate: local and streamable, open around speech, and trained to tell it from sounds like it."""
 
 import json
 
@@ -7,13 +7,13 @@ import torch
 
 from talkface_core.checkpoints import read_checkpoint, save_checkpoint
 from talkface_core.media.audio import audio_source
-from talkface_core.speech.vad import GateConfig, SilenceGate, gate_loss, open_around, warn_of_no_speech
+from talkface_core.speech.vad import GateConfig, VoiceActivityGate, gate_loss, open_around, warn_of_no_speech
 
 
 @pytest.fixture
-def gate() -> SilenceGate:
+def gate() -> VoiceActivityGate:
     torch.manual_seed(0)
-    net = SilenceGate(GateConfig(width=8, dilations=(1, 2, 4), memory=20)).eval()
+    net = VoiceActivityGate(GateConfig(width=8, dilations=(1, 2, 4), memory=20)).eval()
     # Spread the logits, so that the gate of the test opens and shuts.
     torch.nn.init.normal_(net.out.weight, std=3.0)
     return net
@@ -33,24 +33,24 @@ def test_a_stream_gives_what_the_whole_gives(gate, steps, block):
     parts = list(gate.stream(mel.split(block)))
     torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-5)
     if steps > 2000:
-        openness = gate.openness(mel[None])
-        assert 0.05 < openness.mean() < 0.95
+        gain = gate.gain(mel[None])
+        assert 0.05 < gain.mean() < 0.95
 
 
 def test_the_look_ahead_is_bounded(gate):
-    heard, seen = 0, 0
+    fed, returned = 0, 0
     mel = walk(6000)
 
     def blocks():
-        nonlocal heard
+        nonlocal fed
         for block in mel.split(50):
-            heard += len(block)
+            fed += len(block)
             yield block
 
     for part in gate.stream(blocks()):
-        seen += len(part)
-        assert heard - seen <= SilenceGate.BLOCK + gate.reach + 50 or heard == 6000
-    assert seen == 6000
+        returned += len(part)
+        assert fed - returned <= VoiceActivityGate.BLOCK + gate.reach + 50 or fed == 6000
+    assert returned == 6000
 
 
 def test_what_lies_beyond_the_reach_changes_nothing(gate):
@@ -58,18 +58,18 @@ def test_what_lies_beyond_the_reach_changes_nothing(gate):
     other = mel.clone()
     other[500 + gate.reach + 1 :] = 3.0
     other[: 500 - gate.reach] = -4.0
-    torch.testing.assert_close(gate.openness(other[None])[0, 500], gate.openness(mel[None])[0, 500])
+    torch.testing.assert_close(gate.gain(other[None])[0, 500], gate.gain(mel[None])[0, 500])
 
 
 def test_the_gate_opens_before_speech_and_shuts_after_it():
     config = GateConfig(lead=12, hang=10, fade=7)
     speech = torch.zeros(1, 200)
     speech[:, 80:120] = 1.0
-    openness = open_around(speech, config)[0]
-    assert openness[80 - 12 : 120 + 10].min() == 1.0
-    assert openness[: 80 - 12 - 7].max() == 0.0
-    assert openness[120 + 10 + 7 :].max() == 0.0
-    assert openness.diff().abs().max() <= 1 / 7 + 1e-6
+    gain = open_around(speech, config)[0]
+    assert gain[80 - 12 : 120 + 10].min() == 1.0
+    assert gain[: 80 - 12 - 7].max() == 0.0
+    assert gain[120 + 10 + 7 :].max() == 0.0
+    assert gain.diff().abs().max() <= 1 / 7 + 1e-6
 
 
 def test_clicks_shorter_than_any_sound_do_not_open_it(gate):
@@ -77,15 +77,15 @@ def test_clicks_shorter_than_any_sound_do_not_open_it(gate):
     logits[:, 100:103] = 5.0
     logits[:, 200:210] = 5.0
     gate.forward = lambda mel: logits
-    openness = gate.openness(torch.zeros(1, 300, 80))[0]
-    assert openness[60:160].max() == 0.0
-    assert openness[200:210].min() == 1.0
+    gain = gate.gain(torch.zeros(1, 300, 80))[0]
+    assert gain[60:160].max() == 0.0
+    assert gain[200:210].min() == 1.0
 
 
 def test_steady_noise_of_any_level_looks_the_same():
     """The net's second input is the rise above the noise floor: nothing, for a steady sound."""
     torch.manual_seed(0)
-    net = SilenceGate(GateConfig(width=8, dilations=(1,)))
+    net = VoiceActivityGate(GateConfig(width=8, dilations=(1,)))
     torch.nn.init.zeros_(net.enter.weight[:, :80])
     colour = torch.randn(80)
     quiet, loud = (net((colour + level).expand(1, 100, 80)) for level in (-1.0, 1.0))
@@ -94,7 +94,7 @@ def test_steady_noise_of_any_level_looks_the_same():
 
 def test_it_learns_bursts_over_hiss_in_a_few_steps():
     torch.manual_seed(0)
-    net = SilenceGate(GateConfig(width=8, dilations=(1, 2, 4), memory=40))
+    net = VoiceActivityGate(GateConfig(width=8, dilations=(1, 2, 4), memory=40))
     optimiser = torch.optim.Adam(net.parameters(), 1e-2)
 
     def batch(seed):
@@ -130,10 +130,10 @@ def test_it_survives_a_checkpoint(gate, tmp_path):
     config = gate.config.to_dict()
     save_checkpoint(tmp_path / "x.safetensors", "dae_talker", {"gate": gate}, {"gate": config}, {})
     read = read_checkpoint(tmp_path / "x.safetensors")
-    again = SilenceGate(GateConfig.from_dict(json.loads(json.dumps(read.configs["gate"]))))
+    again = VoiceActivityGate(GateConfig.from_dict(json.loads(json.dumps(read.configs["gate"]))))
     assert again.config == gate.config
     mel = walk(300)[None]
-    torch.testing.assert_close(read.load_into(again, "gate").eval().openness(mel), gate.openness(mel))
+    torch.testing.assert_close(read.load_into(again, "gate").eval().gain(mel), gate.gain(mel))
 
 
 @pytest.mark.parametrize("gated", [True, False])
@@ -145,9 +145,9 @@ def test_sound_without_speech_is_told_of_once(gate, gated, level, caplog):
     source = audio_source({"waveform": wave, "sample_rate": 16_000})
     for _ in range(2):
         warn_of_no_speech(source, gate if gated else None, torch.device("cpu"))
-    told = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records]
     quiet = gated or level == 0
-    assert told == ["audio holds nothing that sounds like speech: the mouth stays shut"] * quiet
+    assert messages == ["audio holds nothing that sounds like speech: the mouth stays shut"] * quiet
 
 
 def test_speech_anywhere_is_heard(gate, caplog):

@@ -17,8 +17,8 @@ def talkers(clips: int = 4, frames: int = 60, seed: int = 0) -> TalkingFaces:
     for _ in range(clips):
         loud = np.repeat(rng.random(steps // 16 + 2), 16)[:steps]
         mel = (8 * loud[:, None] - 4) * np.ones((1, 80)) * rng.uniform(0.8, 1)
-        heard = np.array(window_starts(range(frames), 25))[:, None] + np.arange(4, 12)
-        opened = loud[heard.clip(0, steps - 1)].mean(1)
+        steps_of = np.array(window_starts(range(frames), 25))[:, None] + np.arange(4, 12)
+        opened = loud[steps_of.clip(0, steps - 1)].mean(1)
         picture = np.full((frames, side, side, 3), rng.integers(90, 220, 3), np.uint8)
         points = rng.uniform(0.2, 0.8, (1, 68, 2)) * SIZE + PAD + np.zeros((frames, 1, 1))
         points[:, 48:] = PAD + SIZE * np.array([0.5, 0.72]) + rng.uniform(-10, 10, (1, 20, 2))

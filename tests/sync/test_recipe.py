@@ -15,7 +15,7 @@ from talkface_core.errors import InputError
 from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.recipe import BATCHES, LOSSES, TRAINING, SyncLoss, SyncRecipe, sync_errors
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
-from talkface_core.sync.training_batches import Sampler, SyncBatches
+from talkface_core.sync.training_batches import SyncBatches, SyncSampler
 from talkface_core.training.engine import train
 from tests.sync.talkers import talkers
 
@@ -29,7 +29,7 @@ def rng(seed=0):
 
 
 def test_batches():
-    sampler = Sampler(talkers(), FEW)
+    sampler = SyncSampler(talkers(), FEW)
     batch = sampler.batch(rng())
     assert batch["faces"].shape == (3, 4, 5, 48, 96, 3)
     assert batch["faces"].dtype == torch.uint8
@@ -45,7 +45,7 @@ def test_batches():
 def test_lips_and_sound_of_a_batch_belong_together():
     """Without augmentation a batch holds the very rows and mel windows of the frames it names."""
     data = talkers(clips=1)
-    batch = Sampler(data, replace(FEW, clips=1, augment=False)).batch(rng())
+    batch = SyncSampler(data, replace(FEW, clips=1, augment=False)).batch(rng())
     for window in range(4):
         time = int(batch["times"][0, window, 0])
         np.testing.assert_array_equal(batch["faces"][0, window], data.inner(slice(time - 2, time + 3))[:, 48:])
@@ -58,7 +58,7 @@ def test_speech_is_preferred():
     data = talkers(clips=2)
     speech = np.zeros(len(data.frames), bool)
     speech[20:26] = speech[80:86] = True
-    times = Sampler(replace(data, speech=speech), replace(FEW, clips=2, speaking=1.0)).batch(rng())["times"][..., 0]
+    times = SyncSampler(replace(data, speech=speech), replace(FEW, clips=2, speaking=1.0)).batch(rng())["times"][..., 0]
     assert ((times >= 20) & (times < 26)).all()
 
 
@@ -86,9 +86,9 @@ def test_read_outs_tell_the_lips():
     recipe = SyncRecipe(data, SMALL, batches=replace(FEW, clips=2, augment=False))
     batch = recipe.batch(0, rng())
     gaps = batch["lips"].unflatten(2, (5, 3))[..., 2, 0]
-    shown = batch["faces"][:, :, 2].float().std((2, 3, 4))
+    contrast = batch["faces"][:, :, 2].float().std((2, 3, 4))
     for clip in range(2):
-        assert np.corrcoef(gaps[clip], shown[clip])[0, 1] > 0.9
+        assert np.corrcoef(gaps[clip], contrast[clip])[0, 1] > 0.9
     losses = recipe.loss(batch, 0)
     assert {"lips", "heard"} <= set(losses)
 

@@ -38,12 +38,12 @@ def clip(frames: int, lag: int):
 
 @pytest.mark.parametrize("lag", [-6, 0, 3, 15])
 def test_the_lag_of_the_sound_is_found(lag):
-    found = sync_score(Reads(), *clip(60, lag))
-    assert found.offset == lag
-    assert found.curve.shape == (31,)
-    assert found.distance == pytest.approx(found.curve.min())
-    assert found.distance < 0.2
-    assert found.confidence == pytest.approx(float(torch.from_numpy(found.curve).median()) - found.distance)
+    score = sync_score(Reads(), *clip(60, lag))
+    assert score.offset == lag
+    assert score.curve.shape == (31,)
+    assert score.distance == pytest.approx(score.curve.min())
+    assert score.distance < 0.2
+    assert score.confidence == pytest.approx(float(torch.from_numpy(score.curve).median()) - score.distance)
 
 
 def test_vectors_and_cosines_belong_together():

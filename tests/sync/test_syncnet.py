@@ -8,7 +8,7 @@ import torch
 
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.errors import InputError
-from talkface_core.sync.blocks import Unit, fold
+from talkface_core.sync.blocks import ConvBNReLU, fold_batchnorm
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig, load_syncnet, lower_half, sync_loss
 
 
@@ -67,7 +67,7 @@ def test_folding_changes_nothing():
     net(torch.rand(4, 5, 3, 48, 96), torch.randn(4, 1, 80, 16))  # moves the running statistics
     net.eval()
     plain = SyncNet(net.config, norm=False).eval()
-    plain.load_state_dict(fold(net))
+    plain.load_state_dict(fold_batchnorm(net))
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in plain.modules())
     faces, windows = torch.rand(2, 5, 3, 48, 96), torch.randn(2, 1, 80, 16)
     for a, b in zip(net(faces, windows), plain(faces, windows), strict=True):
@@ -90,9 +90,9 @@ def test_loading(tmp_path):
 
 def test_units():
     x = torch.rand(1, 4, 6, 6)
-    assert Unit(4, 8, grow=2)(x).shape == (1, 8, 12, 12)
-    assert Unit(4, 8, grow=1)(x[..., :1, :1]).shape == (1, 8, 3, 3)
-    unit = Unit(4, 4, residual=True, norm=False)
+    assert ConvBNReLU(4, 8, grow=2)(x).shape == (1, 8, 12, 12)
+    assert ConvBNReLU(4, 8, grow=1)(x[..., :1, :1]).shape == (1, 8, 3, 3)
+    unit = ConvBNReLU(4, 4, residual=True, norm=False)
     torch.nn.init.zeros_(unit.conv.weight)
     torch.nn.init.zeros_(unit.conv.bias)
     torch.testing.assert_close(unit(x), x)

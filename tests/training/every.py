@@ -42,8 +42,8 @@ def plan(name: str, folder: Path, *more: object) -> Plan:
     args = make_parser().parse_args([str(word) for word in words])
     if hasattr(args, "batch_size"):
         args.batch_size = 2
-    made = make_plan(name, args)
-    return replace(made, config=replace(made.config, precision="fp32", warmup=0))
+    planned = make_plan(name, args)
+    return replace(planned, config=replace(planned.config, precision="fp32", warmup=0))
 
 
 def begin(name: str, folder: Path) -> Path:
@@ -53,9 +53,9 @@ def begin(name: str, folder: Path) -> Path:
 
 def run(name: str, folder: Path, out: Path, **options: object) -> TrainResult:
     """Train for a few steps from `begin`, up to state and checkpoint."""
-    made = plan(name, folder, "--init", begin(name, folder))
+    planned = plan(name, folder, "--init", begin(name, folder))
     settings = {"sample_every": 0, "log_every": 1, "device": "cpu", "quiet": True, **options}
-    return train(made.recipe, out, STEPS, made.config, init=begin(name, folder), **settings)
+    return train(planned.recipe, out, STEPS, planned.config, init=begin(name, folder), **settings)
 
 
 if __name__ == "__main__":

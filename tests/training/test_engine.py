@@ -64,12 +64,17 @@ def test_a_run_learns_and_ends_in_a_checkpoint(tmp_path: Path) -> None:
     losses = [float(row["pixel"]) for row in rows(tmp_path)]
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
     checkpoint = read_checkpoint(result.checkpoint, "toy")
-    told = checkpoint.provenance
-    assert (told["recipe"], told["data"], told["steps"], told["seed"]) == ("toy", "noise", 60, 5)
-    assert told["seconds"] == pytest.approx(result.seconds, abs=0.06)
-    assert told["config"]["recipe"] == {"width": 4, "sizes": [8, 8]}
-    assert told["config"]["train"]["lr"] == 0.03
-    assert told["versions"]["torch"] == torch.__version__
+    provenance = checkpoint.provenance
+    assert (provenance["recipe"], provenance["data"], provenance["steps"], provenance["seed"]) == (
+        "toy",
+        "noise",
+        60,
+        5,
+    )
+    assert provenance["seconds"] == pytest.approx(result.seconds, abs=0.06)
+    assert provenance["config"]["recipe"] == {"width": 4, "sizes": [8, 8]}
+    assert provenance["config"]["train"]["lr"] == 0.03
+    assert provenance["versions"]["torch"] == torch.__version__
     net = checkpoint.load_into(Toy().modules["net"], "net")
     state = load_file(tmp_path / STATE)
     assert torch.equal(net[0].weight, state["ema/net/0.weight"])
@@ -77,17 +82,17 @@ def test_a_run_learns_and_ends_in_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_the_log(whole: Path) -> None:
-    found = rows(whole)
-    assert list(found[0]) == ["step", "seconds", "lr", "grad_norm", "loss", "pixel"]
-    assert [int(row["step"]) for row in found] == [2, 4, 6, 8, 10, 12]
-    assert float(found[0]["lr"]) == pytest.approx(CONFIG.lr * 2 / 3, rel=1e-5)
-    assert all(float(row["loss"]) > float(row["pixel"]) > 0 for row in found)
-    assert [float(row["seconds"]) for row in found] == sorted(float(row["seconds"]) for row in found)
+    logged = rows(whole)
+    assert list(logged[0]) == ["step", "seconds", "lr", "grad_norm", "loss", "pixel"]
+    assert [int(row["step"]) for row in logged] == [2, 4, 6, 8, 10, 12]
+    assert float(logged[0]["lr"]) == pytest.approx(CONFIG.lr * 2 / 3, rel=1e-5)
+    assert all(float(row["loss"]) > float(row["pixel"]) > 0 for row in logged)
+    assert [float(row["seconds"]) for row in logged] == sorted(float(row["seconds"]) for row in logged)
 
 
 def test_run_json(whole: Path) -> None:
-    told = json.loads((whole / "run.json").read_text())
-    assert (told["recipe"], told["steps"], told["train"]["weight_decay"]) == ("toy", 12, 0.1)
+    state = json.loads((whole / "run.json").read_text())
+    assert (state["recipe"], state["steps"], state["train"]["weight_decay"]) == ("toy", 12, 0.1)
 
 
 def test_sample_pictures(whole: Path) -> None:
@@ -243,13 +248,13 @@ def test_exporting_what_was_killed(tmp_path: Path) -> None:
 def test_bf16_computes_in_bf16_and_keeps_float32_weights(tmp_path: Path) -> None:
     recipe = Toy()
     go(tmp_path, recipe, config=replace(CONFIG, precision="bf16"))
-    assert set(recipe.seen) == {"torch.bfloat16"}
+    assert set(recipe.dtypes) == {"torch.bfloat16"}
     assert {tensor.dtype for name, tensor in load_file(tmp_path / STATE).items() if tensor.is_floating_point()} == {
         torch.float32
     }
     fp32 = Toy()
     go(tmp_path / "fp32", fp32)
-    assert set(fp32.seen) == {"torch.float32"}
+    assert set(fp32.dtypes) == {"torch.float32"}
 
 
 def test_half_precision_weights_are_refused(tmp_path: Path) -> None:

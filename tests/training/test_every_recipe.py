@@ -100,18 +100,18 @@ def pair(folder: Path) -> Path:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     ranks = [{**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
     processes = [subprocess.Popen(command, cwd=ROOT, env=ranked, **pipes) for ranked in ranks]
-    told, late = [], False
+    outputs, late = [], False
     for process in processes:
         try:
-            told.append(process.communicate(timeout=TOGETHER))
+            outputs.append(process.communicate(timeout=TOGETHER))
         except subprocess.TimeoutExpired:
             late = True
             for waiting in processes:
                 waiting.kill()
-            told.append(process.communicate())
-    at = [out.split()[-1:] for out, _ in told]
+            outputs.append(process.communicate())
+    at = [out.split()[-1:] for out, _ in outputs]
     assert not late, f"two processes wait for each other for ever, in the recipes {at}"
-    assert [process.returncode for process in processes] == [0, 0], told
+    assert [process.returncode for process in processes] == [0, 0], outputs
     return folder / "pair"
 
 
@@ -129,8 +129,10 @@ def test_two_processes_draw_save_and_end(pair: Path, name: str) -> None:
 
 
 def test_wav2lip_begins_with_the_bundled_weights(folder: Path, tmp_path: Path) -> None:
-    made = plan("wav2lip", folder, "--init", "ladtalk_tiny")
-    result = train(made.recipe, tmp_path, 1, made.config, init="ladtalk_tiny", sample_every=0, device="cpu", quiet=True)
+    planned = plan("wav2lip", folder, "--init", "ladtalk_tiny")
+    result = train(
+        planned.recipe, tmp_path, 1, planned.config, init="ladtalk_tiny", sample_every=0, device="cpu", quiet=True
+    )
     assert read_checkpoint(result.checkpoint).provenance["config"]["recipe"]["init"] == "ladtalk_tiny"
     bundled, own = (read_checkpoint(path) for path in (find_checkpoint("ladtalk_tiny"), result.checkpoint))
     before, after = (stored.states["wav2lip"]["pixels.weight"].float() for stored in (bundled, own))

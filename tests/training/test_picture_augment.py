@@ -21,27 +21,27 @@ def pictures():
 
 def test_one_look_for_all_frames(pictures):
     quiet = PictureAugment(clean=0.0, noise_probability=0.0, blur_probability=1, jpeg_probability=1)
-    made = quiet.look(rng())(pictures)
-    assert made.dtype == np.uint8
-    assert made.shape == pictures.shape
-    assert np.abs(made.astype(int) - pictures).mean() > 2
-    np.testing.assert_array_equal(made[0], made[1])
-    np.testing.assert_array_equal(quiet.look(rng())(pictures), made)
-    assert not np.array_equal(quiet.look(rng(1))(pictures), made)
+    augmented = quiet.look(rng())(pictures)
+    assert augmented.dtype == np.uint8
+    assert augmented.shape == pictures.shape
+    assert np.abs(augmented.astype(int) - pictures).mean() > 2
+    np.testing.assert_array_equal(augmented[0], augmented[1])
+    np.testing.assert_array_equal(quiet.look(rng())(pictures), augmented)
+    assert not np.array_equal(quiet.look(rng(1))(pictures), augmented)
 
 
 def test_noise_differs_from_frame_to_frame(pictures):
     look = ALWAYS.look(rng(2))
-    made = look(pictures)
-    assert not np.array_equal(made[0], made[1])
-    np.testing.assert_array_equal(look(pictures), made)
+    augmented = look(pictures)
+    assert not np.array_equal(augmented[0], augmented[1])
+    np.testing.assert_array_equal(look(pictures), augmented)
 
 
 def test_the_picture_survives(pictures):
     """However far it goes, what was bright is brighter than what was dark."""
     for seed in range(30):
-        made = ALWAYS.look(rng(seed))(pictures).astype(float)
-        grey, before = made[0].mean(-1).ravel(), pictures[0].astype(float).mean(-1).ravel()
+        augmented = ALWAYS.look(rng(seed))(pictures).astype(float)
+        grey, before = augmented[0].mean(-1).ravel(), pictures[0].astype(float).mean(-1).ravel()
         assert np.corrcoef(grey, before)[0, 1] > 0.4
         assert 3 < grey.mean() < 252
 

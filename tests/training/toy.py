@@ -33,7 +33,7 @@ class Toy(Recipe):
         self.modules = {"net": net.to(memory_format=torch.channels_last), "gain": nn.Linear(1, 1)}
         self.config = {"width": 4, "sizes": (8, 8)}
         self.events = events
-        self.seen: list[str] = []
+        self.dtypes: list[str] = []
 
     @classmethod
     def from_args(cls, args: Any) -> Plan:
@@ -45,7 +45,7 @@ class Toy(Recipe):
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         x = batch["x"].to(memory_format=torch.channels_last)
         hidden = self.modules["net"](x + 0.1 * torch.randn_like(x))
-        self.seen.append(str(hidden.dtype))
+        self.dtypes.append(str(hidden.dtype))
         y = self.modules["gain"](hidden.float().mean((1, 2, 3))[:, None])
         wanted = nn.functional.avg_pool2d(x, 3, 1, 1)
         pixel = (hidden.float() - wanted).square().mean()

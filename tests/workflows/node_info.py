@@ -54,18 +54,18 @@ def _node(key: str, node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _input(kind: str | list, about: Mapping[str, Any], optional: bool, own: bool) -> dict[str, Any]:
-    made: dict[str, Any] = {"type": kind if isinstance(kind, str) else "COMBO"}
+    digested: dict[str, Any] = {"type": kind if isinstance(kind, str) else "COMBO"}
     if optional:
-        made["optional"] = True
+        digested["optional"] = True
     upload = next((word for mark, word in _UPLOADS.items() if about.get(mark)), None)
     if own and "options" in about:
-        made["options"] = [o for o in about["options"] if upload is None or o.endswith(" [sample]")]
-    made |= {word: about[word] for word in _KEPT if about.get(word) is not None}
+        digested["options"] = [o for o in about["options"] if upload is None or o.endswith(" [sample]")]
+    digested |= {word: about[word] for word in _KEPT if about.get(word) is not None}
     if about.get("control_after_generate"):
-        made["seed"] = True
+        digested["seed"] = True
     if upload:
-        made["upload"] = upload
-    return made
+        digested["upload"] = upload
+    return digested
 
 
 def main() -> None:
@@ -74,11 +74,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the snapshot; otherwise only compare with it")
     args = parser.parse_args()
     with urllib.request.urlopen(f"{args.server.rstrip('/')}/object_info") as answer:
-        found = digest(json.load(answer))
+        current = digest(json.load(answer))
     if args.write:
-        SNAPSHOT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    elif (kept := read_snapshot()) != found:
-        differ = [key for key in kept.keys() | found.keys() if kept.get(key) != found.get(key)]
+        SNAPSHOT.write_text(json.dumps(current, indent=1) + "\n", encoding="utf-8")
+    elif (kept := read_snapshot()) != current:
+        differ = [key for key in kept.keys() | current.keys() if kept.get(key) != current.get(key)]
         raise SystemExit(f"the snapshot is out of date: {', '.join(sorted(differ))}; write it anew with --write")
 
 

@@ -119,10 +119,10 @@ def test_the_prompt_says_the_same_as_the_page(name: str) -> None:
     assert prompt.keys() == nodes.keys()
     for key, node in nodes.items():
         linked = {entry["name"]: links[entry["link"]] for entry in node["inputs"] if entry["link"] is not None}
-        shown = {**_values(node), **linked}
+        expected = {**_values(node), **linked}
         assert prompt[key]["class_type"] == node["type"]
-        assert shown.items() <= prompt[key]["inputs"].items()
-        assert prompt[key]["inputs"].keys() - shown.keys() <= {"format.codec"}
+        assert expected.items() <= prompt[key]["inputs"].items()
+        assert prompt[key]["inputs"].keys() - expected.keys() <= {"format.codec"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -168,9 +168,9 @@ def test_the_snapshot_leaves_out_what_differs_between_machines() -> None:
     core = {key: {**node, "input": {"required": {"x": [["one", "two"]]}}} for key in CORE}
     seed = ["INT", {"min": 0, "max": 9, "default": 1, "control_after_generate": True, "tooltip": "y"}]
     ours = {**node, "input": {"required": {"audio": ["COMBO", about]}, "optional": {"seed": seed}}}
-    made = digest({PREFIX + "N": ours, "Other": node, **core})
-    assert made.keys() == {PREFIX + "N", *CORE}
-    assert made[PREFIX + "N"] == {
+    digested = digest({PREFIX + "N": ours, "Other": node, **core})
+    assert digested.keys() == {PREFIX + "N", *CORE}
+    assert digested[PREFIX + "N"] == {
         "title": "N",
         "inputs": {
             "audio": {"type": "COMBO", "options": ["a.wav [sample]"], "upload": "audio"},
@@ -178,5 +178,5 @@ def test_the_snapshot_leaves_out_what_differs_between_machines() -> None:
         },
         "outputs": {"b": "AUDIO"},
     }
-    assert made[CORE[0]]["inputs"] == {"x": {"type": "COMBO"}}
+    assert digested[CORE[0]]["inputs"] == {"x": {"type": "COMBO"}}
     assert {key for key in read_snapshot() if not key.startswith(PREFIX)} == set(CORE)
