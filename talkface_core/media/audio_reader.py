@@ -26,6 +26,7 @@ _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 # Only these state an exact length in their header; elsewhere it is a guess from the bit rate.
 _EXACT_LENGTH = {"wav", "w64", "aiff", "flac", _MP4}
 _LONGEST_PADDING = 4096  # samples that an encoder adds to fill its last frame: two frames of HE-AAC
+_PRIMING = Fraction(50, 1000)  # seconds, of an encoder
 _LOWEST_RATE = 1000
 # A track is silent if nothing in so many of its first seconds is louder than this (-72 dB).
 _LISTENED_TO, _SILENT = 20, 2.0**-12
@@ -65,6 +66,7 @@ class FileAudio(AudioSource):
         with self._opened() as container, closing(self._frames(container, self._index, damage)) as frames:
             first = next(frames, None)
             film = film_start(container)
+            lossy = container.streams[self._index].codec_context.codec.lossy
         if first is None:
             why = f" ({type(damage.error).__name__})" if damage.error else ""
             raise InputError(
@@ -76,7 +78,10 @@ class FileAudio(AudioSource):
         self.layout = first.layout.name
         ticks, tick = stamp_of(first) or (0, Fraction(0))
         self._begins = begins = ticks * tick
-        self._origin = min(begins, begins if film is None else film) if origin is None else origin
+        film = begins if film is None else film
+        # What lossy sound has before its film is what its encoder put there, in containers that cannot say so.
+        primed = lossy and 0 < film - begins <= _PRIMING
+        self._origin = origin if origin is not None else film if primed else min(begins, film)
         self._start = step_at(Fraction(start), self.sample_rate)
         length = None if duration is None else max(1, step_at(Fraction(duration), self.sample_rate))
         self._stop = None if length is None else self._start + length

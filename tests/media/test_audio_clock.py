@@ -57,28 +57,39 @@ def test_a_late_beginning_is_silence(kind: str, tmp_path: Path) -> None:
     assert np.array_equal(samples_of(path, start=0.25, duration=0.5)[2000:], ramp(2000))
 
 
-def test_a_late_beginning_of_aac_keeps_length_and_place(tmp_path: Path) -> None:
-    """An mp4 whose sound is delayed by an edit list, with what its encoder puts before the first sample."""
-    path, rate = tmp_path / "a.mp4", 16000
+def encoded(path: Path, codec: str, rate: int, late: int) -> Path:
+    """A film of 2 s with 1.5 s of sound that begin after `late` samples, and a click 0.25 s later."""
+    wave = np.zeros(rate * 3 // 2, np.float32)
+    wave[rate // 4 : rate // 4 + 2] = 0.9, -0.9
+    packets = []
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("mpeg4", rate=25, width=16, height=16, pix_fmt="yuv420p")
-        stream = container.add_stream("aac", rate=rate, layout="mono")
+        picture = container.add_stream("flv" if path.suffix == ".flv" else "mpeg4", rate=25, width=16, height=16)
+        picture.pix_fmt = "yuv420p"
+        stream = container.add_stream(codec, rate=rate, layout="mono")
         stream.codec_context.open()
         for k in range(50):
             frame = av.VideoFrame(16, 16, "yuv420p")
             frame.pts, frame.time_base = k, Fraction(1, 25)
-            container.mux(picture.encode(frame))
-        container.mux(picture.encode(None))
-        wave = np.zeros(24000, np.float32)
-        wave[4000:4002] = 0.9, -0.9
-        for at in range(0, 24000, 1024):
-            frame = av.AudioFrame.from_ndarray(wave[None, at : at + 1024], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = rate, 8000 + at, Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    got = samples_of(path)
-    assert abs(len(got) - 2 * rate) <= rate / 1000
-    assert abs(np.abs(got).argmax() - 12000) <= rate / 1000
+            packets += picture.encode(frame)
+        size = stream.codec_context.frame_size
+        for at in range(0, len(wave), size):
+            frame = av.AudioFrame.from_ndarray(wave[None, at : at + size], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, late + at, Fraction(1, rate)
+            packets += stream.encode(frame)
+        packets += [*picture.encode(None), *stream.encode(None)]
+        written = [packet for packet in packets if packet.dts is not None]
+        container.mux(sorted(written, key=lambda packet: packet.dts * packet.time_base))
+    return path
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5])
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "flv", "mov"])
+def test_aac_keeps_length_and_place(kind: str, late: float, tmp_path: Path) -> None:
+    """Delayed by an edit list or by stamps; what its encoder puts before the first sample is not heard."""
+    rate = 44100
+    got = samples_of(encoded(tmp_path / f"a.{kind}", "aac", rate, round(late * rate)))
+    assert abs(np.abs(got).argmax() / rate - late - 0.25) <= 0.002
+    assert abs(len(got) / rate - late - 1.5) <= 0.025  # its last frame is padded
 
 
 def test_a_film_that_begins_late_leaves_the_sound_as_it_is(tmp_path: Path) -> None:
