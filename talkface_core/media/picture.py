@@ -21,6 +21,7 @@ LARGEST = 2**27
 """Pixels that a picture may have: 134 million, 16 times 4K."""
 
 _HEADER = 2**16
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif")
 _MAY_BE_TRANSPARENT = ("png", "apng", "webp", "tiff")
 _WHITE = 255
 
@@ -30,7 +31,12 @@ def open_film(path: str | Path) -> FrameSource:
     path = regular_file(path, "video")
     kind = picture_kind(path)
     if kind is None or kind == "apng":
-        return VideoFrameSource(VideoReader(path))
+        try:
+            return VideoFrameSource(VideoReader(path))
+        except InputError as error:
+            if path.suffix.lower() not in _SUFFIXES:
+                raise
+            raise InputError(f"picture {path.name} cannot be read; give a whole .png or .jpg") from error
     if kind == "animated webp":
         return _animation(path)
     return TensorFrameSource(torch.from_numpy(read_picture(path))[None], STILL_RATE)
