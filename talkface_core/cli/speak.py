@@ -104,7 +104,7 @@ def _noise(talker: DAETalker, args: argparse.Namespace) -> Tensor:
     import torch
 
     from ..dae_talker.decode import fit_square, noise_from_image, noise_from_seed
-    from .picture import read_picture
+    from ..media.picture import read_picture
 
     if args.reference is None:
         return noise_from_seed(talker.autoencoder, args.seed)
