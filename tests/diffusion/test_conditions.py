@@ -119,7 +119,7 @@ def test_samples_keep_their_own_context_and_map():
 @torch.no_grad()
 def test_a_map_acts_where_it_is():
     """One pixel of the map reaches its neighbourhood first: without attention the far corner changes least."""
-    net = randomised(UNet(UNetConfig(**{**vars(MAP), "attention": (False, False), "channels": (32,)})))
+    net = randomised(UNet(UNetConfig(**{**vars(MAP), "attention": (False,), "channels": (32,)})))
     net.middle[1] = nn.Identity()
     x, t, z = (value[:1] for value in inputs())
     spatial = torch.zeros(1, 4, 16, 16)

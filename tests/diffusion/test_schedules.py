@@ -128,7 +128,7 @@ def test_unknown_name_lists_the_choices():
 
 @pytest.mark.parametrize("steps", [1, 0, -5, 10.0, True, "1000"])
 def test_impossible_lengths_are_refused(steps):
-    with pytest.raises(InputError, match="at least 2 steps"):
+    with pytest.raises(InputError, match="whole number of 2 to 100000 steps"):
         Schedule("linear", steps)
 
 
