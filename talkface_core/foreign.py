@@ -80,9 +80,9 @@ def some(names: Iterable[str], most: int = 3) -> str:
 
 def _check_archive(path: Path, expected: str) -> bool:
     """Whether the file is an archive, as newer torch writes them; refuses one that holds a program or is packed."""
-    if not zipfile.is_zipfile(path):
-        return False
     try:
+        if not zipfile.is_zipfile(path):
+            return False
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except Exception as error:  # as above

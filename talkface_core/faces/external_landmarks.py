@@ -75,6 +75,7 @@ nearest to a point, the three whose fixed mix (weights sum to 1) comes nearest o
 the mean distance from the truth is 2.5 % of the outer eye corners' distance (3.7 % with the nearest vertex alone).
 """
 
+_BEYOND = 1e6  # pixels
 _SAME = 0.25  # overlap of boxes from which on two faces, frame to frame, are one person's
 
 
@@ -98,18 +99,25 @@ def external_track(
         return faces
     if isinstance(faces, Mapping):
         return _from_landmarks(faces, fps, size, choice or FaceChoice())
-    points = np.asarray(faces.detach().cpu() if isinstance(faces, Tensor) else faces, np.float64)
+    try:
+        points = np.asarray(faces.detach().cpu() if isinstance(faces, Tensor) else faces, np.float64)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"points that are no numbers ({error}); give [frames, 68, 2] in pixels.") from error
     if points.ndim != 3 or points.shape[2] != 2:
         raise InputError(f"points of shape {list(points.shape)}; give [frames, 68, 2] in pixels.")
     if size is None:
         raise InputError("points without the size of their frames; give size=(height, width).")
-    valid = np.isfinite(points).all((1, 2))
+    valid = (np.abs(points) < _BEYOND).all((1, 2))  # false also for NaN
     landmarks = torch.from_numpy(to_ibug(np.nan_to_num(points))).float()
     return fill(landmarks, torch.from_numpy(valid), tuple(size), fps)
 
 
 def to_ibug(points: NDArray[np.floating]) -> NDArray[np.floating]:
     """Points [...,68,2] as they are; a mesh [...,468 or 478,2] as iBUG's 68 points. Raises InputError for others."""
+    if points.ndim < 2 or points.shape[-1] != 2:
+        raise InputError(
+            f"landmarks of shape {list(points.shape)}; a face has 68 (iBUG) or 478 (MediaPipe's mesh), x, y."
+        )
     count = points.shape[-2]
     if count == POINTS:
         return points
@@ -126,7 +134,10 @@ def _from_landmarks(
         faces = [
             [Face.of(to_ibug(np.asarray(f["landmarks_xy"], np.float64)), _score(f)) for f in row] for row in frames
         ]
-    except (KeyError, TypeError, ValueError) as error:
+        far = any(not (np.abs(face.landmarks.numpy()) < _BEYOND).all() for row in faces for face in row)
+        if len(own) != 2 or min(own) < 1 or far:
+            raise ValueError(f"image_size {own}, or points that are no pixels")
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(

@@ -107,8 +107,11 @@ def video_stream(container: av.container.InputContainer, name: str) -> av.video.
                 f"{name} holds sound with a cover picture and no film; give the video first and the sound second"
             )
         raise InputError(f"{name} has no pictures; give a video file")
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    if not decodable:
+        raise InputError(f"{name}: this build of FFmpeg has no decoder for its film; convert it to H.264")
     return max(
-        streams,
+        decodable,
         key=lambda stream: (
             bool(stream.disposition & Disposition.default),
             stream.codec_context.name not in _STILLS,

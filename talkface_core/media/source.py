@@ -113,7 +113,15 @@ def audio_source(audio: Mapping[str, Any]) -> AudioSource:
         raise InputError("there is no audio (None); a silent video has no sound to speak from")
     if not isinstance(audio, Mapping) or not {"waveform", "sample_rate"} <= set(audio):
         raise InputError(f'not an AUDIO: expected a dict with "waveform" and "sample_rate", got {type(audio).__name__}')
-    return MemoryAudio(torch.as_tensor(audio["waveform"]), audio["sample_rate"])
+    try:
+        waveform = torch.as_tensor(audio["waveform"])
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"an AUDIO's waveform is a tensor [batch, channels, samples]; this one is none ({error})"
+        ) from error
+    if waveform.layout is not torch.strided or waveform.is_meta or waveform.is_quantized:
+        raise InputError("an AUDIO's waveform is a plain tensor [batch, channels, samples]; this one holds no samples")
+    return MemoryAudio(waveform, audio["sample_rate"])
 
 
 def to_float(samples: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ ceil(s * f) frames everywhere, and nothing drifts however long the audio is. Fra
 """
 
 import math
+import re
 from fractions import Fraction
 
 from ..errors import InputError
@@ -22,6 +23,7 @@ FPS = 25
 # wide enough for 23.98, narrow enough to leave 24 and 29.9 alone.
 _NTSC_TOLERANCE = Fraction(5, 1000)
 _LARGEST_DENOMINATOR = 10_000
+_LONGEST_RATE = 60  # characters
 
 
 def as_rate(fps: Rate) -> Fraction:
@@ -36,6 +38,8 @@ def as_rate(fps: Rate) -> Fraction:
     try:
         if isinstance(fps, float) and not math.isfinite(fps):
             raise ValueError("not finite")
+        if len(str(fps)) > _LONGEST_RATE or re.search(r"[eE][+-]?[0-9]{4}", str(fps)):
+            raise ValueError("an exponent that would take for ever")
         rate = Fraction(fps) if isinstance(fps, int | Fraction) else Fraction(str(fps).strip())
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise InputError(f"rate {fps!r} is not a number; give frames per second such as 25 or 30000/1001") from error
