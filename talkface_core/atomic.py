@@ -34,6 +34,11 @@ def whole_file(target: str | Path) -> Iterator[Path]:
         os.chmod(part, mode)
         _flush(part)
         os.replace(part, target)
+    except OSError as error:
+        # A write that finds the disk full does not know of which file it was.
+        if error.errno is not None and error.filename is None:
+            error.filename = str(target)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if os.name == "posix":

@@ -4,6 +4,8 @@ import io
 import json
 import pickle
 import struct
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -333,3 +335,33 @@ def test_find_and_list(saved: Path, monkeypatch) -> None:
     monkeypatch.setattr(checkpoints, "PRETRAINED", saved.parent)
     assert list_checkpoints() == {"net": saved}
     assert find_checkpoint("net") == saved
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a file's size are POSIX")
+def test_a_full_disk_keeps_the_old_file_and_names_it(saved: Path) -> None:
+    before = saved.read_bytes()
+    script = """
+import resource, sys
+from torch import nn
+from talkface_core.atomic import whole_file
+from talkface_core.checkpoints import save_checkpoint
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+try:
+    save_checkpoint(sys.argv[1], "toy", {"net": nn.Linear(100, 100)}, {"net": {}}, {})
+except OSError as error:
+    assert sys.argv[1] in str(error) and "too large" in str(error), error
+else:
+    raise SystemExit("it was written")
+try:
+    with whole_file(sys.argv[1]) as part:
+        part.write_bytes(bytes(4000))
+except OSError as error:
+    assert error.filename == sys.argv[1], error
+else:
+    raise SystemExit("it was written")
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(saved)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]

@@ -1,5 +1,6 @@
 """The program: reads the arguments, runs the command, turns what went wrong into one line and an exit status."""
 
+import io
 import logging
 import os
 import re
@@ -21,6 +22,10 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, 2 for wrong input, 130 after Ctrl-C; SIGTERM ends in SystemExit(143)."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows ASCII alone shows other letters by their numbers.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         args = make_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
         logging.basicConfig(format="%(message)s", level=logging.ERROR if args.quiet else logging.WARNING)
@@ -39,6 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A full disk, a folder without permission: the user's to mend, and no bug of ours to trace.
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", WRONG_INPUT)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _fail("memory ran out; give smaller or shorter footage, or close other programs", WRONG_INPUT)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    from ..memory import out_of_memory  # brings torch along, which has been imported where this can happen
+
+    return out_of_memory(error)
 
 
 def _fail(message: str, status: int) -> int:

@@ -4,8 +4,8 @@ A film appears under its name only when it is whole. It says in its metadata tha
 """
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -67,7 +67,8 @@ class VideoWriter:
     `mark=False` leaves out. `inputs` are files that the target must not be, besides the one that `audio` streams from.
 
     Until the block ends well the target is untouched; after an error nothing is left beside it.
-    Raises InputError at once for an impossible target, size, rate or sound, and later for wrong or missing frames.
+    Raises InputError at once for an impossible target, size, rate or sound, and later for wrong or missing frames and
+    where the encoder gives up, for want of memory say; OSError for a full disk.
     """
 
     def __init__(
@@ -117,7 +118,8 @@ class VideoWriter:
             raise InputError(f"frames of shape {list(frames.shape)}, expected [n, {self.height}, {self.width}, 3]")
         for first in range(0, len(frames), _FRAMES_AT_ONCE):
             for picture in _even(as_byte_array(frames[first : first + _FRAMES_AT_ONCE])):
-                self._container.mux(self._stream.encode(self._frame(picture)))
+                with self._told():
+                    self._container.mux(self._stream.encode(self._frame(picture)))
                 self.frames += 1
             if self._soundtrack is not None:
                 self._soundtrack.advance(frame_samples(self.frames - 1, self._audio.sample_rate, self.fps)[1])
@@ -128,7 +130,7 @@ class VideoWriter:
         if kind is not None:
             self._cleanup.__exit__(kind, error, trace)
             return
-        with self._cleanup:
+        with self._cleanup, self._told():
             self._finish()
 
     def _finish(self) -> None:
@@ -138,6 +140,19 @@ class VideoWriter:
         if self._soundtrack is not None:
             self._soundtrack.advance(None)
         self._container.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What FFmpeg raises in here, as an error for people; one of the file's system stays what it is."""
+        try:
+            yield
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            raise InputError(
+                f"{self.path.name}: frames of {self.width} x {self.height} cannot be encoded ({error.strerror}): is "
+                "memory short, or are they larger than H.264 allows (16384 px)? Make them smaller or free some memory"
+            ) from error
 
     def _abandon(self) -> None:
         with suppress(av.FFmpegError, OSError):

@@ -1,5 +1,6 @@
 """The program as such: help at once, one line for what is wrong, exit statuses."""
 
+import os
 import subprocess
 import sys
 import time
@@ -83,3 +84,26 @@ def test_a_bug_is_not_hidden(talkface, monkeypatch):
 def test_a_list_may_begin_with_a_minus():
     joined = module._joined(["speak", "a.wav", "--pose", "-15,0,.5", "--seed", "-1", "-o", "x.mp4", "--json"])
     assert joined == ["speak", "a.wav", "--pose=-15,0,.5", "--seed=-1", "-o", "x.mp4", "--json"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["prepare", "--help"], ["models"], ["speak", "ü.wav", "-o", "ö.mp4"]])
+def test_a_terminal_that_knows_ascii_alone(words):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "talkface_core", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert ended.returncode == (2 if words[0] == "speak" else 0), ended.stderr
+    assert ended.stderr.count("\n") == (words[0] == "speak")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_memory_that_runs_out_is_one_line(talkface, monkeypatch, error):
+    def run(*_):
+        raise error
+
+    monkeypatch.setattr("talkface_core.cli.models.run", run)
+    ended = talkface("models")
+    assert ended.status == 2
+    assert ended.err.startswith("talkface: memory ran out")
+    assert ended.err.count("\n") == 1

@@ -253,3 +253,13 @@ def test_a_kill_in_the_middle_never_leaves_a_broken_film(tmp_path: Path) -> None
         writer.write(gradient(4, 16, 16))
     assert list(tmp_path.iterdir()) == [target]
     assert len(read(target)) == 4
+
+
+def test_an_encoder_that_gives_up_is_told_in_words(tmp_path: Path) -> None:
+    """libx264 refuses such a width; without memory it fails in the same way."""
+    with (
+        pytest.raises(InputError, match=r"a\.mp4: frames of 20000 x 2 cannot be encoded"),
+        VideoWriter(tmp_path / "a.mp4", 20000, 2, 25) as writer,
+    ):
+        writer.write(np.zeros((1, 2, 20000, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
