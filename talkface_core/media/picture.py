@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -14,12 +15,11 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .container import regular_file
 from .frame_rate import STILL_RATE, fitting_rate, frames_before
+from .picture_size import LARGEST, check_size, picture_size
 from .playback import FrameSource, TensorFrameSource, VideoFrameSource
 from .video_reader import VideoReader
 
-LARGEST = 2**27
-"""Pixels that a picture may have: 134 million, 16 times 4K."""
-
+_MOST = 2**30  # pixels of all pictures of an animation
 _HEADER = 2**16
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif")
 _MAY_BE_TRANSPARENT = ("png", "apng", "webp", "tiff")
@@ -70,10 +70,11 @@ def read_picture(path: str | Path, what: str = "picture") -> NDArray[np.uint8]:
     if kind == "heif":
         raise InputError(f"{what} {path.name} is a photo of a kind that is not read (HEIC, AVIF): save it as .jpg")
     coded = np.fromfile(path, np.uint8)
-    _check_size(path, coded[:_HEADER].tobytes(), what)
+    check_size(f"{what} {path.name}", *picture_size(coded.tobytes()) or (0, 0))
     try:
-        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
-        whole = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED) if kind in _MAY_BE_TRANSPARENT else None
+        with _silent_opencv():
+            picture = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
+            whole = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED) if kind in _MAY_BE_TRANSPARENT else None
     except cv2.error as error:
         raise InputError(f"{what} {path.name} is damaged or larger than {LARGEST:,} pixels: give another") from error
     if picture is None:
@@ -83,19 +84,33 @@ def read_picture(path: str | Path, what: str = "picture") -> NDArray[np.uint8]:
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def _check_size(path: Path, start: bytes, what: str) -> None:
-    """A PNG's size stands in its first bytes, before anything is unpacked."""
-    if start[12:16] == b"IHDR" and len(start) >= 24:
-        width, height = struct.unpack(">II", start[16:24])
-        if width * height > LARGEST:
-            raise InputError(f"{what} {path.name} has {width} x {height} pixels, more than {LARGEST:,}: shrink it")
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    """OpenCV prints what it thinks of a damaged picture; whoever reads it gets an error instead."""
+    import cv2
+
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.setLogLevel(level)
 
 
 def _animation(path: Path) -> TensorFrameSource:
     import cv2
 
+    coded = np.fromfile(path, np.uint8)
+    width, height = picture_size(coded.tobytes()) or (0, 0)
+    count = coded.tobytes().count(b"ANMF")
+    if width * height * count > _MOST:
+        raise InputError(f"{path.name}: {count} pictures of {width} x {height} are held at once; save it as .mp4")
     read = getattr(cv2, "imdecodeanimation", None)  # from OpenCV 4.11 on
-    good, animation = read(np.fromfile(path, np.uint8)) if read else (False, None)
+    try:
+        with _silent_opencv():
+            good, animation = read(coded) if read else (False, None)
+    except cv2.error:
+        good, animation = False, None
     if not good or not animation.frames:
         raise InputError(f"{path.name} is an animated WebP that cannot be read here; save it as .gif or .mp4")
     times = [Fraction(0), *(Fraction(ms, 1000) for ms in accumulate(animation.durations))]

@@ -21,6 +21,7 @@ from ..errors import InputError
 from .container import open_input, packets_of, video_stream
 from .decoding import decoded
 from .frame_rate import fitting_rate, frames_before
+from .picture_size import check_size
 from .rgb import RGBConverter, pixel_aspect, squared
 from .timebase import Rate, as_rate
 
@@ -73,6 +74,7 @@ class VideoReader:
         with self._opened() as container:
             stream = video_stream(container, self.path.name)
             self._index = stream.index
+            check_size(self.path.name, stream.width, stream.height)
             self._stamps_packs = container.format.name == _PROGRAM_STREAM
             first = next(self._decoded(container), None)
             if first is None:
@@ -81,6 +83,7 @@ class VideoReader:
             self.pixel_aspect, self._size = pixel_aspect(stream, first), (first.width, first.height)
             if square:
                 self._size, self.pixel_aspect = squared(stream, first), Fraction(1)
+            check_size(self.path.name, *self._size)
             self.has_audio = bool(container.streams.audio)
             average, declared = stream.average_rate or stream.guessed_rate, stream.frames or None
         times, whole = self._stamps()

@@ -2,6 +2,8 @@
 
 import struct
 import zlib
+from contextlib import suppress
+from pathlib import Path
 
 import av
 import cv2
@@ -93,3 +95,13 @@ def test_broken_pictures(tmp_path, data):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(InputError, match=r"a\.png"):
         read_picture(tmp_path / "a.png", "reference picture")
+
+
+@pytest.mark.parametrize("kind", ["bmp", "tiff", "webp"])
+def test_opencv_is_silent_about_a_damaged_picture(tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str) -> None:
+    data = cv2.imencode(f".{kind}", np.zeros((40, 30, 3), np.uint8))[1].tobytes()
+    path = tmp_path / f"cut.{kind}"
+    path.write_bytes(data[: len(data) // 2])
+    with suppress(InputError):
+        read_picture(path)
+    assert capfd.readouterr().err == ""
