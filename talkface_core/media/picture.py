@@ -87,14 +87,14 @@ def read_picture(path: str | Path, what: str = "picture") -> NDArray[np.uint8]:
 @contextmanager
 def _silent_opencv() -> Iterator[None]:
     """OpenCV prints what it thinks of a damaged picture; whoever reads it gets an error instead."""
-    import cv2
+    from cv2.utils import logging as told
 
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    level = told.getLogLevel()
+    told.setLogLevel(told.LOG_LEVEL_SILENT)
     try:
         yield
     finally:
-        cv2.setLogLevel(level)
+        told.setLogLevel(level)
 
 
 def _animation(path: Path) -> TensorFrameSource:
