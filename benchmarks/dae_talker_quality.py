@@ -28,7 +28,7 @@ from talkface_core.evaluation.metrics import StillMask
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, Evaluation, Truth
 from talkface_core.media.audio import AudioSource, audio_source, open_audio
-from talkface_core.media.video_writer import VideoReader
+from talkface_core.media.video_reader import VideoReader
 from talkface_core.parallel import pick_workers
 
 RATE = 16_000

@@ -12,7 +12,7 @@ import numpy as np
 
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import load_audio
-from talkface_core.media.video_writer import VideoReader
+from talkface_core.media.video_reader import VideoReader
 
 
 def main() -> None:

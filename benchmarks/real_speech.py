@@ -18,7 +18,7 @@ from talkface_core.dae_talker.pipeline import idle_motion, speak_to_file
 from talkface_core.evaluation.metrics import open_share
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import load_audio, open_audio
-from talkface_core.media.video_writer import VideoReader
+from talkface_core.media.video_reader import VideoReader
 from talkface_core.parallel import pick_workers
 
 

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import load_audio
-from talkface_core.media.video_writer import VideoReader
+from talkface_core.media.video_reader import VideoReader
 from tests.browser.page import Page
 from tests.host.server import ROOT, Host, Server, copy_pack
 from workflows.build import FOLDER, WORKFLOWS, read_info

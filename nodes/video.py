@@ -13,7 +13,8 @@ from comfy_api.latest import InputImpl, io
 
 from ..talkface_core.errors import InputError
 from ..talkface_core.media.playback import FrameSource, TensorFrameSource, VideoFrameSource
-from ..talkface_core.media.video_writer import SYNTHETIC_MARK, VideoReader
+from ..talkface_core.media.video_reader import VideoReader
+from ..talkface_core.media.video_writer import SYNTHETIC_MARK
 from . import host
 from .sockets import schema
 

@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         args = make_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
-        logging.basicConfig(format="%(message)s", level=logging.ERROR if args.quiet else logging.WARNING)
+        level = logging.ERROR if args.quiet else logging.WARNING
+        logging.basicConfig(format="%(message)s", level=level, handlers=[_AboveBars()])
         if warning := opencv_warning():
             logging.warning("talkface: %s", warning)
         with _orderly_end():
@@ -48,6 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not _out_of_memory(error):
             raise
         return _fail("memory ran out; give smaller or shorter footage, or close other programs", WRONG_INPUT)
+
+
+class _AboveBars(logging.StreamHandler):
+    """Messages on lines of their own, also while a progress bar is being drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
 
 
 def _out_of_memory(error: BaseException) -> bool:

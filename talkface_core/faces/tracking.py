@@ -152,14 +152,14 @@ class _Tracker:
         if not detected and self.most:
             raise InputError(
                 f"face {self.choice.index} from the left is asked for, but no frame shows more than {self.most}; "
-                f"choose 0 to {self.most - 1}, or lower the threshold."
+                f"choose 0 to {self.most - 1}; in ComfyUI the threshold can be lowered too."
             )
         if not detected:
             where = "the picture" if total == 1 else f"any of {total} frames"
             raise InputError(
                 f"no face in {where} of {self.size[1]}x{self.size[0]} px scores {least:g} or more (detector "
                 f"{self.detector.name}); use one with a face at least 40 px high that looks towards the camera, crop "
-                "closer, turn it upright, or lower the threshold."
+                "closer, or turn it upright; in ComfyUI the threshold can be lowered too."
             )
         if detected < total:
             log.warning(

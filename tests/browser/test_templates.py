@@ -11,7 +11,7 @@ from typing import Any
 import av
 import pytest
 
-from talkface_core.media.video_writer import VideoReader
+from talkface_core.media.video_reader import VideoReader
 from workflows.build import FOLDER
 from workflows.graph import NOTE
 

@@ -17,7 +17,8 @@ from talkface_core.checkpoints import save_checkpoint
 from talkface_core.cli.dub import own_origin
 from talkface_core.media.audio import audio_source, load_audio, open_audio
 from talkface_core.media.picture import open_film
-from talkface_core.media.video_writer import VideoReader, VideoWriter
+from talkface_core.media.video_reader import VideoReader
+from talkface_core.media.video_writer import VideoWriter
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"

@@ -1,11 +1,13 @@
 """The program as such: help at once, one line for what is wrong, exit statuses."""
 
+import logging
 import os
 import subprocess
 import sys
 import time
 
 import pytest
+from tqdm import tqdm
 
 from talkface_core.cli import main as module
 from talkface_core.errors import InputError
@@ -107,3 +109,15 @@ def test_memory_that_runs_out_is_one_line(talkface, monkeypatch, error):
     assert ended.status == 2
     assert ended.err.startswith("talkface: memory ran out")
     assert ended.err.count("\n") == 1
+
+
+def test_messages_stand_on_lines_of_their_own(capsys):
+    """Also while a bar is being drawn, so that neither hides the other."""
+    handler = module._AboveBars()
+    handler.setStream(sys.stderr)
+    with tqdm(total=3, desc="frames", file=sys.stderr) as bar:
+        bar.update()
+        handler.emit(logging.LogRecord("a", logging.WARNING, "", 0, "something is odd", (), None))
+        bar.update()
+    shown = [line.rsplit("\r", 1)[-1] for line in capsys.readouterr().err.split("\n")]
+    assert "something is odd" in shown

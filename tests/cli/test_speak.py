@@ -12,7 +12,7 @@ import torch
 
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.media.audio import open_audio
-from talkface_core.media.video_writer import VideoReader
+from talkface_core.media.video_reader import VideoReader
 from tests.dae_talker.small import SIZE
 
 

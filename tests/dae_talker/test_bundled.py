@@ -14,7 +14,7 @@ from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import open_share, pearson, psnr, ssim
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import audio_source, load_audio
-from talkface_core.media.video_writer import VideoReader
+from talkface_core.media.video_reader import VideoReader
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

@@ -17,7 +17,7 @@ from talkface_core.dae_talker.windows import Control
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource, audio_source
 from talkface_core.media.timebase import frame_count
-from talkface_core.media.video_writer import VideoReader
+from talkface_core.media.video_reader import VideoReader
 from talkface_core.speech.features import EncodedAudio
 from tests.dae_talker.small import SIZE, save_small_talker, small_speech2latent
 

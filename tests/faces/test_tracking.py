@@ -148,7 +148,7 @@ def test_floats_and_tensors_give_the_same_cuts():
 
 def test_a_single_picture_without_a_face_says_what_to_change():
     with pytest.raises(
-        InputError, match=r"no face in the picture of 80x60 px scores 0\.5 or more.*lower the threshold"
+        InputError, match=r"no face in the picture of 80x60 px scores 0\.5 or more.*the threshold can be lowered"
     ):
         track_faces([film(None)], 1, Seer())
     assert len(track_faces([torch.from_numpy(film((5, 10)))], 1, Seer())) == 1

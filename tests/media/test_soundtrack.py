@@ -12,7 +12,8 @@ from torch import Tensor
 
 from talkface_core.media.audio import AudioSource, audio_source, load_audio, open_audio
 from talkface_core.media.timebase import as_rate
-from talkface_core.media.video_writer import VideoReader, VideoWriter
+from talkface_core.media.video_reader import VideoReader
+from talkface_core.media.video_writer import VideoWriter
 
 
 def sound(samples: int, rate: int = 16000, channels: int = 1) -> AudioSource:

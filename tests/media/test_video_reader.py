@@ -11,7 +11,8 @@ import soundfile
 
 from talkface_core.errors import InputError
 from talkface_core.media.audio import audio_source
-from talkface_core.media.video_writer import VideoReader, VideoWriter
+from talkface_core.media.video_reader import VideoReader
+from talkface_core.media.video_writer import VideoWriter
 
 CORNERS = np.array([[[230, 30, 30], [30, 200, 30]], [[30, 30, 220], [220, 220, 40]]], np.uint8)
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource, audio_source, open_audio
 from talkface_core.media.timebase import as_rate, frame_count
-from talkface_core.media.video_writer import SYNTHETIC_MARK, VideoReader, VideoWriter, check_output
+from talkface_core.media.video_reader import VideoReader
+from talkface_core.media.video_writer import SYNTHETIC_MARK, VideoWriter, check_output
 
 
 def sound(samples: int, rate: int = 16000, channels: int = 1) -> AudioSource:
