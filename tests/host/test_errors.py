@@ -71,6 +71,15 @@ def _newer(path: Path) -> None:
     path.write_bytes(data.replace(b'"format_version":"1"', b'"format_version":"9"'))
 
 
+def _strange(path: Path) -> None:
+    header = b'{"w":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+
+
+def _superscript(path: Path) -> None:
+    save_file({"w": torch.zeros(1)}, path, {"format": "talkface", "format_version": "²"})
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -79,6 +88,8 @@ def _newer(path: Path) -> None:
         (_empty, ("empty",)),
         (_not_a_number, ("NaN",)),
         (_newer, ("version", "update TalkFace")),
+        (_strange, ("damaged header",)),
+        (_superscript, ("version '²'",)),
     ],
     ids=lambda value: value.__name__.strip("_") if callable(value) else "",
 )
