@@ -286,13 +286,15 @@ def _api(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
 
 
 def _argv(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
-    for source in (seeds.audio[0], seeds.video[0], seeds.picture[0], seeds.talker):
-        shutil.copy(source, folder / source.name)
+    for source in (seeds.audio[0], seeds.face, seeds.picture[0], seeds.talker, seeds.ladtalk):
+        data = source.read_bytes()
+        (folder / source.name).write_bytes(spoil(data, rng) if rng.random() < 0.15 else data)
     files = [path.name for path in folder.iterdir()]
     speak = f"speak sound.wav -o out.mp4 --model {seeds.talker.name} --steps 1 --device cpu".split()
+    dub = f"dub {seeds.face.name} sound.wav -o out.mp4 --model {seeds.ladtalk.name} --device cpu --duration 0.2".split()
     train = ["train", rng.choice(["sync", "wav2lip", "sovqae", "x"]), "--data", rng.choice(files), "--out", "run"]
-    words = [*rng.choice([speak, speak, ["dub"], ["prepare"], ["models"], train, []])]
-    for _ in range(rng.randint(0 if words[:1] == ["models"] else 1, 4)):
+    words = [*rng.choice([speak, speak, dub, ["prepare"], ["models"], train, []])]
+    for _ in range(rng.randint(0, 3)):
         at = rng.randint(min(1, len(words)), len(words))
         words[at : at + rng.choice([0, 0, 1])] = [rng.choice(rng.choice([_FLAGS, _WORDS, files]))]
 

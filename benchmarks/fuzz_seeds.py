@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from talkface_core.checkpoints import PRETRAINED
+from talkface_core.media.video_reader import VideoReader
 from tests.dae_talker.diffae_golden import load as load_golden
 from tests.dae_talker.small import save_small_talker
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
@@ -54,6 +55,8 @@ class Seeds:
         frames = np.clip(rng.normal(128, 20, (1, 48, 64, 3)) + 8 * np.arange(14)[:, None, None, None], 0, 255)
         made = [_film(folder / f"film.{kind}", codec, frames.astype(np.uint8)) for kind, codec in _FILMS.items()]
         self.video = [*filter(None, [*made, _film(folder / "film.gif", "gif", frames.astype(np.uint8), "rgb8")])]
+        shown = [cv2.resize(frame, (160, 90)) for frame in next(VideoReader(SAMPLES / "ada.mp4").chunks(6))]
+        self.face = _film(folder / "face.mp4", "libx264", np.stack(shown)) or self.video[0]
         picture = rng.integers(0, 255, (24, 18, 4), np.uint8)
         for kind in ("png", "webp", "tiff", "jpg", "bmp"):
             channels = 4 if kind in ("png", "webp", "tiff") else 3

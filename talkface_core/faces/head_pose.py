@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
@@ -91,8 +92,8 @@ def _checked(name: str, keys: list[Key]) -> Tensor:
     if not keys:
         raise InputError(f"{name} holds no keyframe; give lines of `seconds: yaw, pitch, roll`")
     rows = np.array(keys, dtype=np.float64).reshape(len(keys), 1 + len(ANGLES))
-    finite = np.isfinite(rows).all(1)
-    good = finite & (np.abs(rows[:, 1:]) <= LIMIT).all(1)
+    finite: NDArray[np.bool_] = np.isfinite(rows).all(axis=1)
+    good: NDArray[np.bool_] = finite & (np.abs(rows[:, 1:]) <= LIMIT).all(1)
     if not good.all():
         first = int(np.argmin(good))
         angles = tuple(rows[first, 1:].tolist())
