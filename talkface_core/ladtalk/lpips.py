@@ -7,13 +7,13 @@ weights come with torchmetrics. Nothing is downloaded: without the file, `Textur
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..foreign import load_foreign, tensors_of
 
 VGG_FILE = "vgg16-397923af.pth"
 """The name of torchvision's file of VGG-16, as torch.hub stores it."""
@@ -55,15 +55,15 @@ class LPIPS(nn.Module):
         net = cls()
         convolutions = [layer for stage in net.stages for layer in stage if isinstance(layer, nn.Conv2d)]
         try:
-            state = torch.load(vgg, map_location="cpu", weights_only=True)
+            state = tensors_of(Path(vgg), load_foreign(Path(vgg), VGG_FILE), VGG_FILE)
             names = sorted(
                 {int(key.split(".")[1]) for key in state if key.startswith("features.") and key.endswith("weight")}
             )
             for layer, name in zip(convolutions, names, strict=True):
                 layer.weight.copy_(state[f"features.{name}.weight"])
                 layer.bias.copy_(state[f"features.{name}.bias"])
-        except (OSError, RuntimeError, ValueError, KeyError, AttributeError, UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
+        except (RuntimeError, ValueError, LookupError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise InputError(f"{vgg}: not torchvision's VGG-16 ({reason}); give {VGG_FILE}.") from error
         linear = torch.load(_linear_file(), map_location="cpu", weights_only=True)
         for n, weight in enumerate(net.weights):

@@ -30,9 +30,8 @@ def write_video(path: Path, clip: int, frames: int, size: tuple[int, int] = (32,
 
 def write_truth(path: Path, frames: int, **more) -> None:
     landmarks = np.full((frames, 68, 2), 16, np.float16) * np.float16([1, 0.5])
-    np.savez(
-        path, landmarks=landmarks, mouth_open=np.arange(frames, dtype=np.float16), names=np.array(["a", "b"]), **more
-    )
+    truth = {"landmarks": landmarks, "mouth_open": np.arange(frames, dtype=np.float16), "names": np.array(["a", "b"])}
+    np.savez(path, **{**truth, **more})
 
 
 @pytest.fixture
@@ -193,3 +192,29 @@ def test_frames_that_cannot_shrink_to_a_square(folder: Path, tmp_path: Path) -> 
         write_video(folder / f"c{clip}.mp4", clip, frames, size=(48, 32))
     with pytest.raises(InputError, match="48x32 pixels cannot become 16x16"):
         ClipSet.open(folder).frame_cache(16, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["landmarks", "pose", "mouth_open"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_numbers_that_no_frame_can_have_are_told_when_they_are_read(folder: Path, name: str, value: float) -> None:
+    """And not when a checkpoint is saved, hours later."""
+    shape = {"landmarks": (5, 68, 2), "pose": (5, 3), "mouth_open": (5,)}[name]
+    write_truth(folder / "c0.npz", 5, **{name: np.full(shape, value)})
+    with pytest.raises(InputError, match=rf"c0\.npz: '{name}' holds NaN or numbers beyond"):
+        ClipSet.open(folder).clips[0].truth()
+
+
+def test_truth_of_another_shape(folder: Path) -> None:
+    write_truth(folder / "c0.npz", 5, pose=np.zeros((5, 4)))
+    with pytest.raises(InputError, match=r"c0\.npz: 'pose' is \[5, 4\]; it is \[frames, 3\]"):
+        ClipSet.open(folder)
+
+
+def test_an_encrypted_truth(folder: Path) -> None:
+    data = bytearray((folder / "c0.npz").read_bytes())
+    at = -1
+    while (at := data.find(b"PK\x01\x02", at + 1)) >= 0:
+        data[at + 8] |= 1
+    (folder / "c0.npz").write_bytes(data)
+    with pytest.raises(InputError, match=r"c0\.npz: cannot be read .*encrypted"):
+        ClipSet.open(folder)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from talkface_core.datasets.labels import IGNORE, MOUTH_WEIGHTS, VISEMES, eye_track, mouth_targets, viseme_track
+from talkface_core.errors import InputError
 
 
 def test_visemes_are_taken_at_the_centre_of_the_frame():
@@ -32,3 +33,16 @@ def test_eyes_are_relative_to_the_open_eye():
     track = eye_track(np.array([0.3] * 18 + [0.0, 0.15]))
     assert track[0] == 1.0
     assert track[-2:].tolist() == pytest.approx([0.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    "phonemes", [3, [3], [["a", "AA", 0.0]], [["a", "AA", "x", 1]], [["a", "AA", [], 1]], {"a": 1}]
+)
+def test_phonemes_that_are_none(phonemes: object) -> None:
+    with pytest.raises(InputError, match="phonemes are lists of"):
+        viseme_track(phonemes, 4)
+
+
+def test_weights_that_do_not_fit_their_names() -> None:
+    truth = {"weights": np.zeros((4, 3)), "mouth_open": np.zeros(4), "names": np.array(MOUTH_WEIGHTS)}
+    assert mouth_targets(truth) is None

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.errors import InputError
@@ -24,7 +25,7 @@ from talkface_core.training.batches import batches, step_seed
 from talkface_core.training.engine import DivergedError, train
 from talkface_core.training.export import export
 from talkface_core.training.recipe import Batch
-from talkface_core.training.state import STATE, read_progress
+from talkface_core.training.state import FORMAT, STATE, read_progress
 from tests.training.linear import Linear, run
 from tests.training.toy import CONFIG, Toy
 
@@ -370,3 +371,40 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     logs = [[float(row["loss"]) for row in rows(tmp_path / name)] for name in ("two", "one")]
     assert logs[0] == pytest.approx(logs[1], rel=1e-4)
     assert len(logs[0]) == 3
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        "[" * 100_000,
+        "[]",
+        '{"step": 1}',
+        '{"step": -1, "seconds": 1, "sums": {}, "settings": {}}',
+        '{"step": "1", "seconds": 1, "sums": {}, "settings": {}}',
+        '{"step": 1, "seconds": NaN, "sums": {}, "settings": {}}',
+        '{"step": 1, "seconds": 1, "sums": {"loss": [1, 0]}, "settings": {}}',
+        '{"step": 1, "seconds": 1, "sums": {"loss": 1}, "settings": {}}',
+        '{"step": 1, "seconds": 1, "sums": {}, "settings": []}',
+    ],
+)
+def test_progress_of_a_stranger(tmp_path: Path, progress: str) -> None:
+    save_file({"w": torch.zeros(1)}, tmp_path / STATE, {"format": FORMAT, "progress": progress})
+    with pytest.raises(InputError, match="a damaged state"):
+        read_progress(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["lost", "shape", "owner", "kind"])
+def test_moments_that_do_not_fit(tmp_path: Path, change: str) -> None:
+    go(tmp_path, steps=1)
+    tensors = load_file(tmp_path / STATE)
+    with safe_open(tmp_path / STATE, "pt") as file:
+        metadata = file.metadata()
+    name = next(name for name in tensors if name.endswith("exp_avg"))
+    moment = tensors.pop(name)
+    if change != "lost":
+        owner = name.rpartition("/")[0]
+        other = {"shape": name, "owner": "optimiser/nobody/exp_avg", "kind": f"{owner}/other"}[change]
+        tensors[other] = torch.zeros(7) if change == "shape" else moment
+    save_file(tensors, tmp_path / STATE, metadata)
+    with pytest.raises(InputError, match="a damaged state"):
+        go(tmp_path, resume=True)
