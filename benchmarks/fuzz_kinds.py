@@ -47,7 +47,7 @@ from talkface_core.media.playback import RULES, iterate_frames
 from talkface_core.preparation import dataset
 from talkface_core.training.state import FORMAT, STATE, read_progress
 
-from .fuzz_seeds import ODD, Seeds, alter, spoil
+from .fuzz_seeds import ODD, Seeds, alter, packed, spoil, spoilt, written
 
 REFUSED = (InputError, OSError)
 _FLAGS = [
@@ -63,7 +63,7 @@ _WORDS = [
 
 @dataclass
 class Case:
-    """What is to be run, and the names of the files that it may write."""
+    """What is to be run, and the names of files and folders that it may write."""
 
     run: Callable[[], Any]
     may_write: set[str] = field(default_factory=set)
@@ -75,20 +75,8 @@ def make(kind: str, seeds: Seeds, folder: Path, name: str) -> Case:
     return {maker.__name__[1:]: maker for maker in makers}[kind](seeds, folder, random.Random(name))
 
 
-def _written(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path
-
-
-def _spoilt(seeds: list[Path], folder: Path, rng: random.Random) -> Path:
-    source = rng.choice(seeds)
-    suffix = source.suffix if rng.random() < 0.9 else rng.choice(seeds).suffix
-    others = [rng.choice(seeds).read_bytes()]
-    return _written(folder / f"in{suffix}", spoil(source.read_bytes()[:200_000], rng, others))
-
-
 def _audio(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
-    path = _spoilt(seeds.audio + seeds.video[:1], folder, rng)
+    path = spoilt(seeds.audio + seeds.video[:1], folder, rng)
 
     def run() -> None:
         source = open_audio(path)
@@ -100,7 +88,7 @@ def _audio(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
 
 
 def _video(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
-    path, rule = _spoilt(seeds.video, folder, rng), rng.choice(RULES)
+    path, rule = spoilt(seeds.video, folder, rng), rng.choice(RULES)
 
     def run() -> None:
         film = open_film(path)
@@ -112,7 +100,7 @@ def _video(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
 
 
 def _picture(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
-    path = _spoilt(seeds.picture, folder, rng)
+    path = spoilt(seeds.picture, folder, rng)
     return Case(lambda: next(open_film(path).forwards()) if rng.random() < 0.3 else read_picture(path))
 
 
@@ -130,18 +118,13 @@ def _checkpoint(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
         case 2 | 3:
             part = rng.choice(["__metadata__", *rng.sample(sorted(header), 3)])
             header[part] = alter(header[part], rng)
-            data = _packed(header, body)
+            data = packed(header, body)
         case _:
             name = rng.choice(["configs", "configs", "configs", "provenance"])
             header["__metadata__"][name] = json.dumps(alter(json.loads(header["__metadata__"][name]), rng))
-            data = _packed(header, body)
-    path = _written(folder / "in.safetensors", data)
+            data = packed(header, body)
+    path = written(folder / "in.safetensors", data)
     return Case(lambda: _use(path))
-
-
-def _packed(header: Any, body: bytes) -> bytes:
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + body
 
 
 def _use(path: Path) -> None:
@@ -188,7 +171,7 @@ def _convert(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
     file = io.BytesIO()
     torch.save(container, file, _use_new_zipfile_serialization=rng.random() < 0.8)
     data = spoil(file.getvalue(), rng) if rng.random() < 0.6 else file.getvalue()
-    path = _written(folder / f"in.{rng.choice(['pth', 'ckpt', 'zip'])}", data)
+    path = written(folder / f"in.{rng.choice(['pth', 'ckpt', 'zip'])}", data)
     convert = wav2lip.convert_wav2lip if rng.random() < 0.3 else diffae.convert_diffae
     return Case(lambda: convert(path, folder / "out.safetensors"), {"out.safetensors"})
 
@@ -206,7 +189,7 @@ def _pose(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
         data = file.getvalue()
     else:
         data = "\n".join(f"{row[0]}: {', '.join(map(str, row[1:]))}" for row in rows).encode()
-    path = _written(folder / f"in.{kind}", spoil(data, rng) if rng.random() < 0.8 else data)
+    path = written(folder / f"in.{kind}", spoil(data, rng) if rng.random() < 0.8 else data)
     return Case(lambda: read_pose(str(path), Fraction(25)).at(10, 25))
 
 
@@ -215,14 +198,14 @@ def _data(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
     if kind == 0:
         progress = {"step": 3, "seconds": 1.5, "sums": {"loss": [0.5, 2]}, "settings": {"train": {"seed": 0}}}
         meta = {"format": FORMAT, "progress": json.dumps(alter(progress, rng))}
-        data = _packed({"__metadata__": meta, "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"1234")
-        _written(folder / STATE, spoil(data, rng) if rng.random() < 0.3 else data)
+        data = packed({"__metadata__": meta, "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"1234")
+        written(folder / STATE, spoil(data, rng) if rng.random() < 0.3 else data)
         return Case(lambda: read_progress(folder))
     if kind == 1:
         film = {"key": "k", "name": "a", "film": "a.mp4", "seconds": 4.0, "taken": 2.0, "val": 0.0}
         film |= {"dropped": {"no face": 2.0}, "clips": [{"name": "a_0", "seconds": 2.0, "split": "train"}]}
         data = json.dumps(alter({"settings": {"size": 64}, "films": [film]}, rng)).encode()
-        _written(folder / dataset.REPORT, spoil(data, rng) if rng.random() < 0.3 else data)
+        written(folder / dataset.REPORT, spoil(data, rng) if rng.random() < 0.3 else data)
         return Case(lambda: dataset._State.open(folder, {"size": 64}).report())
     return _clips(seeds, folder, rng)
 
@@ -239,9 +222,8 @@ def _clips(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
         truth[key] = rng.choice(odd)
     file = io.BytesIO()
     rng.choice([np.savez, np.savez_compressed])(file, **truth)
-    _written(folder / "set" / "a.npz", spoil(file.getvalue(), rng) if rng.random() < 0.5 else file.getvalue())
+    written(folder / "set" / "a.npz", spoil(file.getvalue(), rng) if rng.random() < 0.5 else file.getvalue())
     cache, faces = folder / "cache", rng.random() < 0.5
-    case = Case(lambda: None, {"cache"})
 
     def run() -> None:
         clips = ClipSet.open(folder / "set")
@@ -252,10 +234,8 @@ def _clips(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
             FacePictures.open(folder / "set", cache, 16, quiet=True)
         else:
             talking_faces(clips, 24, cache, quiet=True)
-        case.may_write |= {f"cache/{path.name}" for path in cache.glob("*.np[yz]")}
 
-    case.run = run
-    return case
+    return Case(run, {"cache"})
 
 
 def _api(seeds: Seeds, folder: Path, rng: random.Random) -> Case:

@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import shutil
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,26 @@ def alter(value: Any, rng: random.Random) -> Any:
         else:
             holder[key] = copy.deepcopy(rng.choice(ODD))
     return whole[""]
+
+
+def written(path: Path, data: bytes) -> Path:
+    """The file, with these bytes in it."""
+    path.write_bytes(data)
+    return path
+
+
+def packed(header: Any, body: bytes) -> bytes:
+    """A safetensors file of this header and body."""
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def spoilt(seeds: list[Path], folder: Path, rng: random.Random) -> Path:
+    """A spoilt copy of one of the seeds, now and then under another suffix."""
+    source = rng.choice(seeds)
+    suffix = source.suffix if rng.random() < 0.9 else rng.choice(seeds).suffix
+    others = [rng.choice(seeds).read_bytes()]
+    return written(folder / f"in{suffix}", spoil(source.read_bytes()[:200_000], rng, others))
 
 
 def _sound(path: Path, tone: NDArray[np.float32]) -> Path | None:

@@ -59,7 +59,8 @@ def viseme_track(phonemes: Sequence[Sequence[Any]], frames: int) -> Tensor:
     try:
         said = [(str(viseme), float(start), float(end)) for _, viseme, start, end in phonemes]
     except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"phonemes are lists of [symbol, viseme, start_s, end_s], not {str(phonemes)[:60]}") from error
+        told = " ".join(str(phonemes)[:60].split())
+        raise InputError(f"phonemes are lists of [symbol, viseme, start_s, end_s], not {told}") from error
     for viseme, start, end in said:
         name = viseme.split("+")[0]
         name = _SAME.get(name, name)
