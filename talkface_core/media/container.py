@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.stream import Disposition
@@ -37,6 +38,10 @@ _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Dispositio
 _STILLS = {"mjpeg", "png", "bmp", "webp", "tiff", "gif"}
 
 
+# Old files hold titles that are no UTF-8; PyAV before 19 stumbles over them unless told, later ones are not told.
+_TITLES: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
 def regular_file(path: str | os.PathLike[str], what: str) -> Path:
     """The path of a file that can be read again and again. Raises InputError that calls it `what`."""
     path = Path(path)
@@ -61,7 +66,7 @@ def open_input(path: str | os.PathLike[str], what: str) -> av.container.InputCon
     path = regular_file(path, what)
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     try:
-        return av.open(address(path), options=options, metadata_errors="ignore")
+        return av.open(address(path), options=options, **_TITLES)
     except av.error.ArgumentError as error:
         raise InputError(
             f"{path.name} cannot be read as {what}: playlists, scripts and raw samples are refused; "
