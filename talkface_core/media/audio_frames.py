@@ -46,7 +46,7 @@ def decoded_frames(
             return
         try:
             frames = packet.decode()
-        except (av.FFmpegError, NotImplementedError) as error:
+        except (av.FFmpegError, ValueError, NotImplementedError) as error:
             damage.add(error)
             continue
         for frame in frames:

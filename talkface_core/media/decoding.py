@@ -46,7 +46,7 @@ def _frames(
             break
         try:
             frames = packet.decode()
-        except (av.FFmpegError, NotImplementedError):
+        except (av.FFmpegError, ValueError, NotImplementedError):
             damaged += 1
             continue
         yield from frames
