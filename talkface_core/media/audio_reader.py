@@ -66,7 +66,8 @@ class FileAudio(AudioSource):
         with self._opened() as container, closing(self._frames(container, self._index, damage)) as frames:
             first = next(frames, None)
             film = film_start(container)
-            lossy = container.streams[self._index].codec_context.codec.lossy
+            # Where nothing decodes, PyAV may know no codec to ask.
+            lossy = first is not None and container.streams[self._index].codec_context.codec.lossy
         if first is None:
             why = f" ({type(damage.error).__name__})" if damage.error else ""
             raise InputError(
