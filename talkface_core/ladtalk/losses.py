@@ -22,7 +22,9 @@ class Weights:
 
     sync: s once it is switched on; threshold: sync loss of the outputs below which it is; gan: g; mouth: extra weight
     of L1 at the mouth's centre; detail: share of L1 that compares contrasts instead of colours; upper: weight of the
-    half that is not repainted; heard: weight of reading the lips' shape off the sound's vector.
+    half that is not repainted; heard: weight of reading the lips' shape off the sound's vector; carried: weight of the
+    reconstruction by what was moved alone; paint: of the share of the lower half that is painted; lips: of the
+    landmarks that a frozen reader finds in the picture; spread: of how their openings are distributed in a batch.
     """
 
     sync: float = 0.03
@@ -32,6 +34,10 @@ class Weights:
     detail: float = 0.0
     upper: float = 1.0
     heard: float = 0.0
+    carried: float = 0.0
+    paint: float = 0.0
+    lips: float = 0.0
+    spread: float = 0.0
 
 
 def combined(l1: Tensor, sync: Tensor, gan: Tensor, sync_weight: float | Tensor, gan_weight: float) -> Tensor:

@@ -5,9 +5,10 @@
 The published loss and schedule (Wav2Lip, Prajwal et al. 2020): (1 - s - g) L1 + s E_sync + g L_gen; s is 0 until the
 frozen expert finds the outputs for other people in step well enough, then 0.03; g is 0.07 with the discriminator.
 `tiny` adds what few data and little time need (losses.py, training_batches.py): L1 counts the repainted half and
-the mouth more, and contrasts as well as colours; most samples are single frames; the lips' shape is read off the
-vectors of many further sounds, at the beginning of them alone. It does without the discriminator, since SOVQAE restores
-the texture afterwards.
+the mouth more, and contrasts as well as colours; what is moved has to do without paint as far as it can; most samples
+are single frames; the lips' shape is read off the vectors of many further sounds, at the beginning of them alone, and
+off the pictures by a frozen landmark net (lip_reading.py). It does without the discriminator, since SOVQAE restores the
+texture afterwards.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from ..checkpoints import save_checkpoint
 from ..datasets.sounds import SOUND_VERSIONS
 from ..datasets.talking_faces import TalkingFaces, open_talking_faces
 from ..device import channels_last
+from ..faces.bundled import load_bundled
+from ..faces.net import LandmarkNet
 from ..pixels import to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
 from ..sync.syncnet import SyncNet, load_syncnet, lower_half, sync_loss
@@ -37,15 +40,31 @@ from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from . import discriminators as quality
+from .lip_reading import lip_losses
 from .losses import Weights, adversarial, combined, discriminator_loss, reconstruction, region_weights
 from .training_batches import Wav2LipBatches, Wav2LipSampler
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
 
 BATCHES = {
-    "tiny": Wav2LipBatches(),
+    "tiny": Wav2LipBatches(references=2),
     "base": Wav2LipBatches(16, 0, 1, 0.0, 0.0, 0.0, 0.0, 0, 0, augment=False),
 }
-WEIGHTS = {"tiny": Weights(sync=0.01, mouth=6.0, detail=0.4, upper=0.1, heard=0.03), "base": Weights(gan=0.07)}
+WEIGHTS = {
+    "tiny": Weights(
+        sync=0.01,
+        mouth=6.0,
+        detail=0.4,
+        upper=0.1,
+        heard=0.03,
+        carried=0.5,
+        paint=0.03,
+        lips=0.02,
+        spread=0.02,
+    ),
+    "base": Weights(gan=0.07),
+}
+READ = 16
+"""Single frames of a batch in which the lips are read."""
 TRAINING = {
     "tiny": TrainConfig(
         lr=2e-3,
@@ -77,7 +96,8 @@ class SyncLossSwitch(nn.Module):
 
 
 class Wav2LipRecipe(Recipe):
-    """Train a `Wav2Lip` on faces that talk against a frozen `expert` (None: without the sync loss).
+    """Train a `Wav2Lip` on faces that talk against a frozen `expert` (None: without the sync loss) and a frozen
+    landmark `reader` (None: without the lips' landmarks).
 
     `val` are other people: they decide when the sync loss begins to count, and are drawn in the samples.
     """
@@ -95,8 +115,10 @@ class Wav2LipRecipe(Recipe):
         eval_every: int = 200,
         compile: bool = False,
         seed: int = 0,
+        reader: LandmarkNet | None = None,
     ) -> None:
         self.settings, self.weights = batches or Wav2LipBatches(), weights or WEIGHTS["tiny"]
+        self.reader = reader.eval().requires_grad_(False) if reader is not None else None
         self.net = channels_last(Wav2Lip(config))
         config = self.net.config
         self.data, self.eval_every, self._compile = data.name, eval_every, compile
@@ -119,9 +141,13 @@ class Wav2LipRecipe(Recipe):
         if self.weights.heard:
             self.modules["readout"] = nn.Linear(config.speech[-1], 3)
         self.sampler = Wav2LipSampler(data, self.settings, config.mel_shift, shift, seed)
-        held_out = Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, 0, augment=False)
+        held_out = replace(
+            Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, 0, augment=False),
+            references=config.references,
+            same=0.0,
+        )
         self._held_out = Wav2LipSampler(val or data, held_out, config.mel_shift, shift).batch(np.random.default_rng(0))
-        self._generate, self._encode_speech = self.net, self.net.speech_encoder
+        self._predict, self._encode_speech = self.net.predict, self.net.speech_encoder
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -142,17 +168,20 @@ class Wav2LipRecipe(Recipe):
         if args.init:
             batches = replace(batches, alone=0)  # its speech encoder is trained already
         weights, every = WEIGHTS[preset], EVAL_EVERY[preset]
-        recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed)
+        reader = load_bundled(dtype=torch.float32).reader if weights.lips or weights.spread else None
+        recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed, reader)
         return Plan(recipe, TRAINING[preset], STEPS[preset])
 
     def prepare(self, device: torch.device) -> None:
         """Moves the expert and the held-out batch to the device and compiles the generator, where asked to."""
         if self.expert is not None:
             channels_last(self.expert.to(device))
+        if self.reader is not None:
+            channels_last(self.reader.to(device))
         self._held_out = {name: value.to(device) for name, value in self._held_out.items()}
         self._sync_counts = None
         if self._compile:
-            self._generate = torch.compile(self.net, dynamic=False)
+            self._predict = torch.compile(self.net.predict, dynamic=False)
             self._encode_speech = torch.compile(self.net.speech_encoder, dynamic=False)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
@@ -175,29 +204,43 @@ class Wav2LipRecipe(Recipe):
                 "l1": zero,
                 "sync": zero,
                 "gan": zero,
+                **({"carried": zero, "paint": zero} if self.net.config.flow else {}),
+                **({"lips": zero, "spread": zero} if self.reader is not None else {}),
                 "heard": audio_loss,
                 "sync_weight": zero,
             }
         if self.expert is not None and step % self.eval_every == 0:
             self._measure()
         real, references = _pixels(batch["faces"]), _pixels(batch["references"])
-        generated = self._generate(real, references, batch["windows"])
+        predicted = self._predict(real, references, batch["windows"])
         weights = self.weights
-        with torch.autocast(generated.device.type, enabled=False):
-            generated = generated.float()
+        with torch.autocast(predicted.device.type, enabled=False):
+            output = self.net.composite(predicted, real, references)
+            generated = output.frames
             count = None
             if weights.mouth or weights.upper != 1:
                 count = region_weights(batch["landmarks"], generated.shape[-1], weights.mouth, weights.upper)
             l1 = reconstruction(generated, real, count, weights.detail)
-        zero = l1.new_zeros(())
-        losses = {"l1": l1, "sync": zero, "gan": zero}
+            zero = l1.new_zeros(())
+            losses = {"l1": l1, "sync": zero, "gan": zero}
+            if self.net.config.flow:
+                losses["carried"] = reconstruction(output.carried, real, count, weights.detail)
+                losses["paint"] = lower_half(output.mask).mean()
         share = weights.sync * self.schedule.sync_on.to(l1.device)
         if self.expert is not None and self.settings.windows:
             with torch.set_grad_enabled(self._counts(step)):
                 losses["sync"] = self._sync(generated, batch["sync"])
         if weights.gan:
             losses["gan"] = adversarial(self.discriminator, generated)
+        if self.reader is not None:
+            few = slice(-READ, None)
+            losses["lips"], losses["spread"] = lip_losses(
+                self.reader, generated[few], real[few], batch["landmarks"][few]
+            )
         total = combined(l1, losses["sync"], losses["gan"], share, weights.gan)
+        for name in ("carried", "paint", "lips", "spread"):
+            if name in losses:
+                total = total + getattr(weights, name) * losses[name]
         if weights.heard:
             losses["heard"] = self._audio_loss(batch)
             total = total + weights.heard * losses["heard"]
@@ -237,11 +280,12 @@ class Wav2LipRecipe(Recipe):
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
-        """Of people held out: the reference, what was made, and the truth, one below the other."""
+        """Of people held out: the references, what was made, and the truth, one below the other."""
         net, held_out = modules[COMPONENT], self._held_out
         chosen = torch.arange(EVALUATED) * FRAMES + FRAMES // 2
         generated = net(*(_pixels(held_out[k][chosen]) for k in ("faces", "references")), held_out["windows"][chosen])
-        rows = [held_out["references"][chosen], _bytes(generated), held_out["faces"][chosen]]
+        shown = held_out["references"][chosen]
+        rows = [*shown.unbind(1), _bytes(generated), held_out["faces"][chosen]]
         return rearrange(torch.stack(rows).cpu(), "r n h w c -> (r h) (n w) c").numpy()
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
@@ -254,8 +298,8 @@ class Wav2LipRecipe(Recipe):
 
 
 def _pixels(frames: Tensor) -> Tensor:
-    """uint8 [N,H,W,3] -> float [N,3,H,W] in 0..1."""
-    return rearrange(to_unit(frames), "n h w c -> n c h w")
+    """uint8 [...,H,W,3] -> float [...,3,H,W] in 0..1."""
+    return rearrange(to_unit(frames), "... h w c -> ... c h w")
 
 
 def _bytes(pixels: Tensor) -> Tensor:

@@ -23,6 +23,9 @@ from ..pixels import to_unit
 SHUT = 0.08
 """Share of a scene's frames that count as its shut mouths."""
 
+WIDE = 0.15
+"""Share of a scene's frames that count as its wide open mouths, which show teeth and the inside."""
+
 MOST = 12
 """References of a scene, as different in pose as can be."""
 
@@ -35,25 +38,29 @@ _STRONGEST = 4.0  # factor by which a reference may be brightened or coloured be
 _REACH = 0.04  # how far beyond the lips their surroundings come along, by the crop's side
 
 
-def choose_references(crop: FaceCrop, usable: NDArray[np.bool_], scenes: Iterable[slice]) -> NDArray[np.int64]:
-    """For each frame [T] the one that is shown beside it; itself where no other fits, or it is not `usable` [T].
+def choose_references(
+    crop: FaceCrop, usable: NDArray[np.bool_], scenes: Iterable[slice], count: int = 1
+) -> NDArray[np.int64]:
+    """For each frame [T] the `count` frames that are shown beside it [T,count]: a shut mouth, then wide open ones.
 
-    References are taken within a scene alone: another has other light, or another person.
+    The frame itself where no other fits, or it is not `usable` [T]. References are taken within a scene alone: another
+    has other light, or another person.
     """
     points = crop.landmarks.numpy() / crop.size
     gaps, pose = inner_lip_gap(points), points[:, UPPER_FACE]
-    chosen = np.arange(len(points))
+    chosen = np.repeat(np.arange(len(points))[:, None], count, 1)
     for scene in scenes:
-        own = chosen[scene][usable[scene]]
+        own = np.arange(len(points))[scene][usable[scene]]
         if not len(own):
             continue
-        shut = own[gaps[own] <= np.quantile(gaps[own], SHUT)]
-        kept = farthest_point_sampling(pose[shut].reshape(len(shut), -1), MOST)
-        candidates = shut[kept]
-        far = np.stack([np.linalg.norm(pose[own] - pose[k], axis=2).mean(1) for k in candidates])
-        nearest = far.argmin(0)
-        fits = far.min(0) < FAR
-        chosen[own[fits]] = candidates[nearest[fits]]
+        for column in range(count):
+            wide = gaps[own] >= np.quantile(gaps[own], 1 - WIDE)
+            group = own[gaps[own] <= np.quantile(gaps[own], SHUT) if column == 0 else wide]
+            kept = farthest_point_sampling(pose[group].reshape(len(group), -1), MOST)
+            candidates = group[kept]
+            far = np.stack([np.linalg.norm(pose[own] - pose[k], axis=2).mean(1) for k in candidates])
+            fits = far.min(0) < FAR
+            chosen[own[fits], column] = candidates[far.argmin(0)[fits]]
     return chosen
 
 
@@ -69,7 +76,8 @@ def farthest_point_sampling(points: NDArray[np.floating], most: int) -> NDArray[
 
 
 class ReferenceMouths:
-    """The mouths that are shown beside one film's faces: of each frame [T] which is `chosen`, and those faces, cut out.
+    """The mouths that are shown beside one film's faces: of each frame which are `chosen` [T,R], and those faces, cut
+    out.
 
     cut: faces [S,S,3], uint8 or 0..1, by frame. A frame for which none was cut keeps its own mouth.
     """
@@ -78,8 +86,12 @@ class ReferenceMouths:
         self._points, self._chosen, self._cut = crop.landmarks.numpy(), chosen, cut
 
     def composite(self, faces: Tensor, frames: Sequence[int]) -> Tensor:
-        """The references [n,3,S,S] of the faces [n,3,S,S] of these frames, 0..1, each with the mouth chosen for it."""
-        others = [int(self._chosen[k]) for k in frames]
+        """The references [n,R,3,S,S] of the faces [n,3,S,S] of these frames, 0..1, each with the mouths chosen."""
+        columns = [self._laid_in(faces, frames, column) for column in range(self._chosen.shape[1])]
+        return torch.stack(columns, 1)
+
+    def _laid_in(self, faces: Tensor, frames: Sequence[int], column: int) -> Tensor:
+        others = [int(self._chosen[k, column]) for k in frames]
         rows = [n for n, (k, other) in enumerate(zip(frames, others, strict=True)) if other != k and other in self._cut]
         if not rows:
             return faces

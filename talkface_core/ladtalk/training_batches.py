@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.talking_faces import TalkingFaces, lip_shapes
 from ..errors import InputError
-from ..faces.landmarks import POSE, inner_lip_gap
+from ..faces.landmarks import MOUTH, NOSE_BASE, POSE, inner_lip_gap
 from ..faces.placement import Placement
 from ..media.timebase import FPS
 from ..speech.features import LogMel
@@ -23,6 +24,7 @@ from ..speech.mel_augment import MelAugment, noise_mels
 from ..speech.mel_windows import FRAMES, WINDOW, window_starts
 from ..training.picture_augment import PictureAugment
 from .lip_augment import disturb_mouths, paint_lips
+from .references import SHUT, WIDE, moved_mouth
 
 _BEFORE, _STEPS = 40, 96  # mel steps that are augmented together: before the window, for echoes, and in all
 _NOISES = 24
@@ -44,8 +46,10 @@ class Wav2LipBatches:
     digital silence; listen: clips of which `_LISTEN` further frames are heard alone, to read the lips' shape off the
     sound's vector, which costs little and teaches the ear much; alone: steps at the beginning in which this is all that
     is learnt, from twice as many clips; painted, disturbed: shares of samples with painted
-    lips, and of references with patches on the mouth (lip_augment.py); augment: all that, other voices, noises,
-    cameras, lights and alignments.
+    lips, and of references with patches on the mouth (lip_augment.py); references: how many a sample has, the others
+    being wide open mouths; same: share of samples in which all are one picture, as those of a still are; composited:
+    share in which the references are one frame with other mouths laid in, as the pipeline shows them; augment: all
+    that, other voices, noises, cameras, lights and alignments.
     """
 
     windows: int = 1
@@ -59,6 +63,9 @@ class Wav2LipBatches:
     alone: int = 1500
     painted: float = 0.5
     disturbed: float = 0.15
+    references: int = 1
+    same: float = 0.2
+    composited: float = 0.5
     augment: bool = True
 
 
@@ -99,8 +106,9 @@ class Wav2LipSampler:
             )
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Of N = 5 windows + singles frames, those of the windows first: faces, references uint8 [N,S,S,3]; landmarks
-        [N,68,2] in pixels of the crop; windows float32 [N,1,80,16]; sync [windows,1,80,16], what five frames say."""
+        """Of N = 5 windows + singles frames, those of the windows first: faces uint8 [N,S,S,3], references [N,R,S,S,3];
+        landmarks [N,68,2] in pixels of the crop; windows float32 [N,1,80,16]; sync [windows,1,80,16], what five frames
+        say."""
         settings = self.settings
         lengths = [FRAMES] * settings.windows + [1] * settings.singles
         clips = rng.choice(self._usable, len(lengths), replace=len(self._usable) < len(lengths))
@@ -155,21 +163,73 @@ class Wav2LipSampler:
         first, length = int(data.starts[clip]), int(data.lengths[clip])
         begin = self._begin(first, length, count, rng)
         frames = begin + np.arange(count)
-        references = first + self._reference(first, length, begin, count, rng)
         if settings.augment:
             placement = Placement.draw(rng, data.size, data.pad)
             look = LOOKS.look(rng)
         else:
             placement, look = Placement.plain(data.size, data.pad), lambda pictures: pictures
-        indices = np.concatenate([first + frames, references])
-        pictures, landmarks = placement.pictures(data.frames[indices]), placement.points(data.landmarks[indices])
+        pictures, landmarks = self._shown(clip, begin, count, rng)
+        pictures, landmarks = placement.pictures(pictures), placement.points(landmarks)
         if settings.augment and rng.random() < settings.painted:
             pictures = paint_lips(pictures, landmarks, rng)
         if settings.augment and rng.random() < settings.disturbed:
             pictures[count:] = disturb_mouths(pictures[count:], landmarks[count:], rng)
         pictures = look(pictures)
         mel, starts = self._mel_excerpt(clip, frames, rng)
-        return _Sample(pictures[:count], pictures[count:], landmarks[:count], mel, starts)
+        references = rearrange(pictures[count:], "(r t) h w c -> t r h w c", t=count)
+        return _Sample(pictures[:count], references, landmarks[:count], mel, starts)
+
+    def _shown(self, clip: int, begin: int, count: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        """The frames of a sample and of its references, one reference after the other [(1 + R) count,...], with their
+        margins, and their landmarks."""
+        data, settings = self.data, self.settings
+        first, length = int(data.starts[clip]), int(data.lengths[clip])
+        target = first + begin + np.arange(count)
+        base = first + self._reference(first, length, begin, count, rng)
+        if settings.references == 1:
+            index = np.concatenate([target, base])
+            return data.frames[index], data.landmarks[index]
+        composited, same = rng.random() < settings.composited, rng.random() < settings.same
+        others = [self._mouth(first, length, begin, count, n > 0, rng) for n in range(settings.references)]
+        pictures, landmarks = [data.frames[target]], [data.landmarks[target]]
+        for n in range(settings.references):
+            if n and same:
+                pictures, landmarks = [*pictures, pictures[1]], [*landmarks, landmarks[1]]
+            elif composited:
+                laid = [self._with_mouth(k, others[n]) for k in base.tolist()]
+                pictures.append(np.stack(laid))
+                # The mouth that was laid in, moved as its pixels were.
+                landmarks.append(self._moved_landmarks(base, others[n]))
+            else:
+                index = base if n == 0 else others[n] + np.arange(count)
+                pictures.append(data.frames[index])
+                landmarks.append(data.landmarks[index])
+        return np.concatenate(pictures), np.concatenate(landmarks)
+
+    def _mouth(self, first: int, length: int, begin: int, count: int, wide: bool, rng: np.random.Generator) -> int:
+        """A frame of the clip, away from the sample and early enough for `count` of them, whose mouth is shut or, if
+        `wide`, among the widest open ones."""
+        candidates = np.arange(length - count + 1)
+        apart = np.abs(candidates - begin)
+        away = apart >= self.settings.away + count
+        candidates = first + candidates[away if away.any() else [apart.argmax()]]
+        gaps = self._gap[candidates]
+        limit = np.quantile(gaps, 1 - WIDE if wide else SHUT)
+        return int(rng.choice(candidates[gaps >= limit if wide else gaps <= limit]))
+
+    def _with_mouth(self, frame: int, other: int) -> NDArray[np.uint8]:
+        """A frame with the mouth of another laid in, as the pipeline does it."""
+        frames, points = self.data.frames, self.data.landmarks
+        mouth, weight = moved_mouth(frames[other], points[frame], points[other])
+        mixed = frames[frame] + weight[..., None] * (mouth.astype(np.float32) - frames[frame])
+        return np.round(mixed).astype(np.uint8)
+
+    def _moved_landmarks(self, frames: NDArray[np.int64], other: int) -> NDArray[np.float32]:
+        points = self.data.landmarks
+        moved = points[frames].copy()
+        shift = points[frames][:, NOSE_BASE].mean(1, keepdims=True) - points[other, NOSE_BASE].mean(0)
+        moved[:, MOUTH] = points[other, MOUTH] + shift
+        return moved
 
     def _begin(self, first: int, length: int, count: int, rng: np.random.Generator) -> int:
         speech = self.data.speech

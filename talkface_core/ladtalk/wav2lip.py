@@ -5,7 +5,10 @@ another moment; the speech encoder reads 0.2 s of sound; the decoder starts from
 face's features at each size. `base` is the published network (36.3M parameters). `tiny` has the same structure with
 fewer channels, on pixels unshuffled by two, which makes it fast enough for a CPU. It also decides where to paint: its
 output is blended with what it was shown (`config.blend`), so skin and background that need no change stay as sharp as
-they were, in faces unlike any it was trained on too.
+they were, in faces unlike any it was trained on too. And it moves what it was shown (`config.flow`): a dense flow warps
+each of several references, a soft choice among them takes lips, beard and teeth from where they are shown (as the
+warping networks of face animation do, Siarohin et al. 2019), and only what no reference shows is painted. Flow, choice
+and mask are smooth, so pictures of more pixels than the net looks at keep all their detail.
 
 Pixels: aligned crops, 0..1, RGB, or BGR inside where weights were published so (`config.colour`).
 BatchNorm is for training; `inference_copy` folds it away, so that only layers remain that a host can cast.
@@ -19,6 +22,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -43,8 +47,9 @@ class Wav2LipConfig(Config):
     encoder from the full size down to 3x3 and of the 1x1 behind it; face_blocks: residual units of all but the last;
     speech, speech_blocks: as `SpeechEncoder`; decoder, decoder_blocks: from 1x1 up to the full size; out: channels of
     the last convolution but one; blend: the net predicts a mask as well, and where that is 0 the pixels are those
-    shown: the face's upper half, the reference's lower half (False: as published); colour: "rgb" or "bgr"; mel_shift:
-    seconds by which a frame's window of sound lies later than speech/mel_windows.py has it.
+    shown: the face's upper half, the reference's lower half (False: as published); references: how many are shown;
+    flow: how far the net may move what they show, as a share of the crop's side (0: it moves nothing); colour: "rgb"
+    or "bgr"; mel_shift: seconds by which a frame's window of sound lies later than speech/mel_windows.py has it.
     """
 
     size: int = 96
@@ -57,6 +62,8 @@ class Wav2LipConfig(Config):
     decoder_blocks: tuple[int, ...] = (0, 1, 1, 1, 1, 2)
     out: int = 48
     blend: bool = True
+    references: int = 1
+    flow: float = 0.0
     colour: str = "rgb"
     mel_shift: float = 0.0
 
@@ -65,6 +72,10 @@ class Wav2LipConfig(Config):
             raise InputError(f"colour {self.colour!r} of a Wav2Lip is unknown; choose rgb or bgr.")
         self.check_range(1, LARGEST, "size", "patch", "face", "speech", "decoder", "out")
         self.check_range(-1, 1, "mel_shift")
+        self.check_range(1, 16, "references")
+        self.check_range(0, 1, "flow")
+        if (self.flow or self.references > 1) and not (self.flow and self.blend):
+            raise InputError("a Wav2Lip of several references, or one with a flow, needs blend and a flow above 0.")
         stages = len(self.face)
         if not 2 <= stages <= 10 or len(self.face_blocks) < stages - 1 or len(self.decoder_blocks) < stages:
             raise InputError(f"a Wav2Lip of {stages} stages needs 2 to 10 of them, and a number of blocks for each.")
@@ -93,7 +104,17 @@ class Wav2LipConfig(Config):
             out=32,
             blend=False,
         )
-        return {"tiny": cls(), "base": base}
+        return {"tiny": cls(references=2, flow=0.25), "base": base}
+
+    @property
+    def shown(self) -> int:
+        """Channels of what the net is shown: the face and the references."""
+        return 3 + 3 * self.references
+
+    @property
+    def outputs(self) -> int:
+        """Channels that the net predicts for each pixel: colour, mask, and for each reference its flow and logit."""
+        return 3 + self.blend + 3 * self.references * bool(self.flow)
 
 
 class Wav2Lip(nn.Module):
@@ -109,7 +130,7 @@ class Wav2Lip(nn.Module):
         residual = partial(unit, residual=True)
         face, decoder, squeezed = config.face, config.decoder, config.patch**2
         kernel = 7 if config.patch == 1 else 3
-        stages = [sequential([unit(6 * squeezed, face[0], kernel, 1, kernel // 2)])]
+        stages = [sequential([unit(config.shown * squeezed, face[0], kernel, 1, kernel // 2)])]
         for i in range(1, len(face) - 1):
             down = unit(face[i - 1], face[i], 3, 2, 1)
             stages.append(sequential([down, *(residual(face[i], face[i]) for _ in range(config.face_blocks[i]))]))
@@ -125,18 +146,27 @@ class Wav2Lip(nn.Module):
             )
         self.face_decoder = nn.ModuleList(stages)
         self.out = unit(decoder[-1] + skips[-1], config.out)
-        self.pixels = operations.Conv2d(config.out, (4 if config.blend else 3) * squeezed, 1)
+        self.pixels = operations.Conv2d(config.out, config.outputs * squeezed, 1)
+        if config.flow and self.pixels.weight is not None:
+            # At first nothing moves and every reference counts the same.
+            nn.init.zeros_(self.pixels.weight[4 * squeezed :])
+            nn.init.zeros_(self.pixels.bias[4 * squeezed :])
 
     def forward(self, faces: Tensor, references: Tensor, windows: Tensor) -> Tensor:
-        """faces, references [B,3,S,S] RGB 0..1; windows [B,1,80,16] -> RGB 0..1 [B,3,S,S].
+        """faces [B,3,S,S] RGB 0..1; references [B,R,3,S,S], or one for all R [B,3,S,S]; windows [B,1,80,16] -> RGB 0..1
+        [B,3,S,S].
 
         The lower half of `faces` is blackened here, so it cannot be peeped at. The net computes in the dtype of
         `windows`; the pixels may be float32 all the same.
         """
+        return self.composite(self.predict(faces, references, windows), faces, references).frames
+
+    def predict(self, faces: Tensor, references: Tensor, windows: Tensor) -> Tensor:
+        """What `forward` composes its picture of: logits and flows [B,`config.outputs`,S,S], see `composite`."""
         if self.config.colour == "bgr":
-            faces, references = faces.flip(1), references.flip(1)
-        faces = blackened(faces)
-        x = F.pixel_unshuffle(torch.cat([faces, references], 1), self.config.patch).to(windows.dtype)
+            faces, references = faces.flip(1), references.flip(-3)
+        shown = [blackened(faces), *self._each(references)]
+        x = F.pixel_unshuffle(torch.cat(shown, 1), self.config.patch).to(windows.dtype)
         skips = []
         for stage in self.face_encoder:
             x = stage(x)
@@ -144,12 +174,67 @@ class Wav2Lip(nn.Module):
         x = self.speech_encoder(windows)
         for stage in self.face_decoder:
             x = torch.cat([stage(x), skips.pop()], 1)
-        output = F.pixel_shuffle(self.pixels(self.out(x)), self.config.patch).sigmoid()
-        if self.config.blend:
-            visible = faces + references - blackened(references)
-            # Of the pixels' own precision, so that what is kept stays exact when the net computes in less.
-            output = visible + output[:, 3:].to(visible) * (output[:, :3].to(visible) - visible)
-        return output.flip(1) if self.config.colour == "bgr" else output
+        return F.pixel_shuffle(self.pixels(self.out(x)), self.config.patch)
+
+    def composite(self, predicted: Tensor, faces: Tensor, references: Tensor) -> Wav2LipOutput:
+        """The picture that `predict`'s output means, of faces [B,3,H,H] and references of the net's size or any other.
+
+        Pixels have the precision of `faces`, so that what is kept stays exact when the net computes in less.
+        """
+        config, size = self.config, faces.shape[-1]
+        predicted = predicted.to(faces.dtype)
+        painted = _resized(predicted[:, :3].sigmoid(), size)
+        painted = painted.flip(1) if config.colour == "bgr" else painted
+        if not config.blend:
+            return Wav2LipOutput(painted, painted, torch.ones_like(painted[:, :1]))
+        mask = _resized(predicted[:, 3:4].sigmoid(), size)
+        upper = blackened(faces)
+        shown = [upper + reference - blackened(reference) for reference in self._each(references)]
+        carried = _carried(shown, _resized(_smooth(predicted[:, 4:]), size), config.flow) if config.flow else shown[0]
+        return Wav2LipOutput(torch.lerp(carried, painted, mask), carried, mask)
+
+    def _each(self, references: Tensor) -> list[Tensor]:
+        """The R references [B,3,H,H]."""
+        return [references] * self.config.references if references.ndim == 4 else list(references.unbind(1))
+
+
+@dataclass(frozen=True)
+class Wav2LipOutput:
+    """frames [B,3,H,H], made of what was `carried` over from the face and the references [B,3,H,H] and, where `mask`
+    [B,1,H,H] is above 0, of what was painted."""
+
+    frames: Tensor
+    carried: Tensor
+    mask: Tensor
+
+
+def _carried(shown: list[Tensor], moves: Tensor, reach: float) -> Tensor:
+    """R pictures [B,3,H,H], each warped by its flow, and mixed by a softmax over them [B,3,H,H].
+
+    moves [B,3R,H,H]: the flows x and y of each (tanh of them times `reach` sides of the picture), then their logits.
+    """
+    count, size = len(shown), shown[0].shape[-1]
+    flows, logits = moves[:, : 2 * count], moves[:, 2 * count :]
+    grid = F.affine_grid(flows.new_tensor([[[1, 0, 0], [0, 1, 0]]]), (1, 1, size, size), align_corners=False)
+    warped = []
+    for picture, flow in zip(shown, flows.split(2, 1), strict=True):
+        # The picture is two units wide.
+        where = grid + 2 * reach * rearrange(flow.tanh(), "b c h w -> b h w c")
+        warped.append(F.grid_sample(picture, where, "bilinear", "border", align_corners=False))
+    chosen = logits.softmax(1)[:, :, None]
+    return (torch.stack(warped, 1) * chosen).sum(1)
+
+
+def _smooth(moves: Tensor) -> Tensor:
+    """Flows and choices [B,C,H,H] averaged over 5 x 5 pixels, so that lips move whole."""
+    return F.avg_pool2d(F.pad(moves, (2, 2, 2, 2), "replicate"), 5, 1)
+
+
+def _resized(maps: Tensor, size: int) -> Tensor:
+    """Maps [B,C,S,S] at another side."""
+    if maps.shape[-1] == size:
+        return maps
+    return F.interpolate(maps, (size, size), mode="bilinear", align_corners=False)
 
 
 def blackened(faces: Tensor) -> Tensor:
@@ -179,19 +264,39 @@ WAV2LIP = Component(
 
 
 @torch.no_grad()
-def repaint_faces(net: Wav2Lip, faces: Tensor, windows: Tensor, references: Tensor | None = None) -> Tensor:
-    """Aligned faces [T,3,S,S] in 0..1 that say the windows [T,1,80,16], float32 in 0..1 on the net's device.
+def repaint_faces(net: Wav2Lip, faces: Tensor, windows: Tensor, references: Tensor | None = None) -> Wav2LipOutput:
+    """Aligned faces [T,3,H,H] in 0..1 that say the windows [T,1,80,16], float32 in 0..1 on the net's device.
 
-    References [T,3,S,S] show what the mouth looks like; None: the faces themselves, as published. The net computes in
-    its own dtype, every frame by itself. Raises InputError for faces of another size or count.
+    References [T,R,3,H,H], or one for all R [T,3,H,H], show what the mouth looks like; None: the faces themselves, as
+    published. The net looks at `config.size` pixels; one with a flow moves the pixels of larger pictures, others give
+    pictures of its own size. It computes in its own dtype, every frame by itself. Raises InputError for faces of
+    another size or count.
     """
-    size, weight = net.config.size, net.pixels.weight
+    config, weight = net.config, net.pixels.weight
     references = faces if references is None else references
-    expected = (len(windows), 3, size, size)
-    if faces.shape != expected or references.shape != expected:
-        raise InputError(f"{len(windows)} windows of sound need faces of shape {list(expected)}, not {[*faces.shape]}.")
-    x, y = (p.to(weight.device).contiguous(memory_format=torch.channels_last) for p in (faces, references))
-    return net(x, y, windows.to(weight)).float().clamp(0, 1)
+    side = faces.shape[-1]
+    expected = {(len(windows), 3, side, side), (len(windows), config.references, 3, side, side)}
+    if faces.ndim != 4 or tuple(faces.shape) not in expected or tuple(references.shape) not in expected:
+        raise InputError(
+            f"{len(windows)} windows of sound need square faces {[len(windows), 3, side, side]} and references as "
+            f"large, {config.references} or one for each, not {[*faces.shape]} and {[*references.shape]}."
+        )
+    if side < config.size or (side > config.size and not config.flow):
+        faces, references = _looked_at(faces, config.size), _looked_at(references, config.size)
+    faces, references = (p.to(weight.device, torch.float32) for p in (faces, references))
+    small = [_looked_at(p, config.size) for p in (faces, references)]
+    predicted = net.predict(*small, windows.to(weight))
+    output = net.composite(predicted, faces, references)
+    return Wav2LipOutput(output.frames.clamp(0, 1), output.carried, output.mask)
+
+
+def _looked_at(pictures: Tensor, size: int) -> Tensor:
+    """Pictures [...,3,H,H] at the side that the net looks at."""
+    if pictures.shape[-1] == size:
+        return pictures
+    flat = pictures.reshape(-1, *pictures.shape[-3:])
+    small = F.interpolate(flat, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return small.reshape(*pictures.shape[:-2], size, size)
 
 
 def repaint(
@@ -201,13 +306,18 @@ def repaint(
     references: NDArray[np.uint8] | None = None,
     batch: int = 16,
 ) -> NDArray[np.uint8]:
-    """`repaint_faces` of bytes [T,S,S,3], `batch` at a time: what data sets and measurements are made of."""
-    references, device = faces if references is None else references, net.pixels.weight.device
+    """`repaint_faces` of bytes [T,H,H,3], references [T,H,H,3] or [T,R,H,H,3], `batch` at a time: what data sets and
+    measurements are made of."""
+    references = faces if references is None else references
     repainted = [np.empty((0, *faces.shape[1:]), np.uint8)]
     for start in range(0, max(len(faces), len(windows)), batch):
         part = slice(start, start + batch)
-        x, y = (to_unit(torch.from_numpy(p[part]).to(device).permute(0, 3, 1, 2)) for p in (faces, references))
-        repainted.append(to_bytes(repaint_faces(net, x, windows[part], y)).permute(0, 2, 3, 1).cpu().numpy())
+        x, y = (
+            rearrange(to_unit(torch.from_numpy(p[part]).to(net.pixels.weight.device)), "... h w c -> ... c h w")
+            for p in (faces, references)
+        )
+        frames = repaint_faces(net, x, windows[part], y).frames
+        repainted.append(rearrange(to_bytes(frames), "t c h w -> t h w c").cpu().numpy())
     return np.concatenate(repainted)
 
 

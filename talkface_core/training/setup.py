@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from tqdm import tqdm
 
 from ..checkpoints import find_checkpoint, read_checkpoint
@@ -29,7 +31,8 @@ def make_accelerator(device: str) -> Accelerator:
 def load_init(recipe: Recipe, source: str | Path) -> None:
     """Put the weights of a checkpoint, by name or path, into those networks of the recipe whose components it holds.
 
-    Raises InputError where it holds none of them, CheckpointError where one is of another size or not finite.
+    A network that has more channels than the checkpoint's begins as that one: see `grown`. Raises InputError where it
+    holds none of them, CheckpointError where one is larger, otherwise built, or not finite.
     """
     checkpoint = read_checkpoint(find_checkpoint(source))
     components = [name for name in recipe.modules if name in checkpoint.states]
@@ -39,7 +42,27 @@ def load_init(recipe: Recipe, source: str | Path) -> None:
             f"{', '.join(recipe.modules)}; begin with a checkpoint that holds one of those."
         )
     for name in components:
-        checkpoint.load_into(recipe.modules[name], name)
+        own = recipe.modules[name].state_dict()
+        stored = checkpoint.states[name]
+        begun = {key: grown(weight, own[key]) if key in own else weight for key, weight in stored.items()}
+        shapes = {key: tuple(weight.shape) for key, weight in begun.items()}
+        replace(checkpoint, states={name: begun}, shapes={name: shapes}).load_into(recipe.modules[name], name)
+
+
+def grown(weight: Tensor, own: Tensor) -> Tensor:
+    """A weight [out,in,...] with the channels of `own`, which are as many or more; any other is given back as it is.
+
+    The further inputs count nothing at first and the further outputs begin as `own` does, so that a network goes on
+    from what the smaller one could (Net2Net, Chen et al., ICLR 2016).
+    """
+    if weight.shape == own.shape or weight.ndim != own.ndim:
+        return weight
+    if any(few > many for few, many in zip(weight.shape, own.shape, strict=True)):
+        return weight
+    out = own.clone()
+    out[: len(weight)] = 0
+    out[tuple(map(slice, weight.shape))] = weight
+    return out
 
 
 def former_progress(

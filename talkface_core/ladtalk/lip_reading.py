@@ -1,0 +1,53 @@
+"""The lips that a frozen landmark net reads off pictures, as a loss: their shape, and how openings are distributed.
+
+A mean of two mouths is cheap in pixels and half open where neither was; its landmarks are not those of the truth. Both
+pictures are read by the same net, so what it always sees a little aside does not count. An opening that no sound tells
+of makes each single guess too small all the same: so the batch's openings, sorted, are compared as well, which is the
+Wasserstein distance of both distributions (Peyré and Cuturi 2019, section 2.6).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..faces.geometry import fit_similarity
+from ..faces.landmarks import INNER_LIP_PAIRS, MOUTH
+from ..faces.net import LandmarkNet
+
+
+def read_landmarks(reader: LandmarkNet, pictures: Tensor, landmarks: Tensor) -> Tensor:
+    """Landmarks [B,68,2] in shares of the reader's crop, of pictures [B,3,S,S] in 0..1, with a gradient to them.
+
+    The crop is where the true landmarks [B,68,2] (pixels) have the face.
+    """
+    size, side = reader.config.size, pictures.shape[-1]
+    to_crop = fit_similarity(landmarks.cpu(), size * reader.face.cpu()).to(pictures)
+    linear = torch.linalg.inv(to_crop[:, :, :2])
+    back = torch.cat([linear, -linear @ to_crop[:, :, 2:]], 2)
+    # The sampler's coordinates run from -1 to 1 over either picture.
+    scaled = back[:, :, :2] * (size / side)
+    shift = 2 * (back[:, :, :2].sum(2) * (size / 2) + back[:, :, 2]) / side - 1
+    grid = F.affine_grid(torch.cat([scaled, shift[:, :, None]], 2), (len(pictures), 3, size, size), align_corners=False)
+    crops = F.grid_sample(pictures, grid, "bilinear", "border", align_corners=False)
+    return reader((2 * crops - 1).contiguous(memory_format=torch.channels_last))["landmarks"].float()
+
+
+def lip_losses(reader: LandmarkNet, generated: Tensor, real: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean distance of the mouth's points, and of the sorted openings, both in hundredths of the reader's crop.
+
+    generated, real [B,3,S,S] in 0..1 with the same true landmarks [B,68,2] in pixels.
+    """
+    with torch.no_grad():
+        goal = read_landmarks(reader, real, landmarks)
+    read = read_landmarks(reader, generated, landmarks)
+    shape = (read - goal)[:, MOUTH].abs().mean()
+    openings = (_openings(points).sort().values for points in (read, goal))
+    return 100 * shape, 100 * F.l1_loss(*openings)
+
+
+def _openings(points: Tensor) -> Tensor:
+    """How far the inner lips are apart in the middle [B], below zero where they cross."""
+    upper, lower = (list(side) for side in zip(*INNER_LIP_PAIRS, strict=True))
+    return (points[:, lower, 1] - points[:, upper, 1]).mean(1)
