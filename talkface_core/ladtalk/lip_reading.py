@@ -17,31 +17,36 @@ from ..faces.landmarks import INNER_LIP_PAIRS, MOUTH
 from ..faces.net import LandmarkNet
 
 
-def read_landmarks(reader: LandmarkNet, pictures: Tensor, landmarks: Tensor) -> Tensor:
+def reader_crops(face: Tensor, landmarks: Tensor, size: int) -> Tensor:
+    """Where a reader's crops lie in pictures of `size` with true landmarks [B,68,2] (pixels): [B,2,3] float32.
+
+    face [68,2]: the reader's mean face (`LandmarkNet.face`). The matrices take the crop's coordinates to the picture's,
+    both -1..1, as `torch.nn.functional.affine_grid` has them.
+    """
+    # Both in -1..1, so that the similarity holds for any number of pixels.
+    back = fit_similarity(2 * face.double().expand_as(landmarks) - 1, 2 * landmarks.double() / size - 1)
+    return back.float()
+
+
+def read_landmarks(reader: LandmarkNet, pictures: Tensor, where: Tensor) -> Tensor:
     """Landmarks [B,68,2] in shares of the reader's crop, of pictures [B,3,S,S] in 0..1, with a gradient to them.
 
-    The crop is where the true landmarks [B,68,2] (pixels) have the face.
+    where [B,2,3]: `reader_crops`.
     """
-    size, side = reader.config.size, pictures.shape[-1]
-    to_crop = fit_similarity(landmarks.cpu(), size * reader.face.cpu()).to(pictures)
-    linear = torch.linalg.inv(to_crop[:, :, :2])
-    back = torch.cat([linear, -linear @ to_crop[:, :, 2:]], 2)
-    # The sampler's coordinates run from -1 to 1 over either picture.
-    scaled = back[:, :, :2] * (size / side)
-    shift = 2 * (back[:, :, :2].sum(2) * (size / 2) + back[:, :, 2]) / side - 1
-    grid = F.affine_grid(torch.cat([scaled, shift[:, :, None]], 2), (len(pictures), 3, size, size), align_corners=False)
+    size = reader.config.size
+    grid = F.affine_grid(where, [len(pictures), 3, size, size], align_corners=False)
     crops = F.grid_sample(pictures, grid, "bilinear", "border", align_corners=False)
     return reader((2 * crops - 1).contiguous(memory_format=torch.channels_last))["landmarks"].float()
 
 
-def lip_losses(reader: LandmarkNet, generated: Tensor, real: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
+def lip_losses(reader: LandmarkNet, generated: Tensor, real: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
     """Mean distance of the mouth's points, and of the sorted openings, both in hundredths of the reader's crop.
 
-    generated, real [B,3,S,S] in 0..1 with the same true landmarks [B,68,2] in pixels.
+    generated, real [B,3,S,S] in 0..1, their faces at the same place; where [B,2,3]: `reader_crops` of these.
     """
     with torch.no_grad():
-        goal = read_landmarks(reader, real, landmarks)
-    read = read_landmarks(reader, generated, landmarks)
+        goal = read_landmarks(reader, real, where)
+    read = read_landmarks(reader, generated, where)
     shape = (read - goal)[:, MOUTH].abs().mean()
     openings = (_openings(points).sort().values for points in (read, goal))
     return 100 * shape, 100 * F.l1_loss(*openings)

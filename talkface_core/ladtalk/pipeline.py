@@ -31,13 +31,17 @@ from .enhance import enhance_memory, matching_strength, restored
 from .model import LaDTalk, Wav2LipModel
 from .references import ReferenceMouths, choose_references
 from .sovqae import SOVQAE
-from .wav2lip import repaint_faces, repaint_memory
+from .wav2lip import picture_size, repaint_faces, repaint_memory, resized
 
 TEXTURE = "texture"
 """The stage of the SOVQAE, for a timer."""
 
 MATCHED_ON, MATCHED_OVER = 8, 40
 """The matched strength is taken from so many frames, spread over so many that show the face, from the first on."""
+
+
+ORDINARY = 0.05
+"""Opening of a mouth that is neither shut nor wide open, by the face's height."""
 
 
 def speech_windows(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream:
@@ -55,12 +59,14 @@ class LaDTalkMouths(MouthModel):
     """LaDTalk as dubbing asks for it.
 
     sovqae: None leaves mouths as soft as Wav2Lip's. strength: 0..1, how far the SOVQAE restores; None matches it to
-    each film's own sharpness. Raises InputError for another strength.
+    each film's own sharpness. away: frames that lie at least between a frame and its references, for measurements in
+    which these must not tell the answer. Raises InputError for another strength.
     """
 
     lips: Wav2LipModel
     sovqae: SOVQAE | None = None
     strength: float | None = None
+    away: int = 0
 
     def __post_init__(self) -> None:
         if self.strength is not None and not 0 <= self.strength <= 1:
@@ -75,16 +81,17 @@ class LaDTalkMouths(MouthModel):
 
     @property
     def crop_size(self) -> int:
-        return self.lips.wav2lip.config.size
+        return picture_size(self.lips.wav2lip.config)
 
     def begin(self, context: DubContext) -> LaDTalkPainter:
         """Cut out the references and what the strength is matched on, and open the sound's stream."""
         crop, track = context.crop, context.track
-        chosen = choose_references(crop, track.valid.numpy(), track.scenes)
+        config = self.lips.wav2lip.config
+        chosen = choose_references(crop, track.valid.numpy(), track.scenes, config.references, self.away)
         matched = self._matched_on(context)
-        wanted = np.unique(chosen[chosen != np.arange(len(chosen))])
+        wanted = np.unique(chosen[chosen != np.arange(len(chosen))[:, None]])
         real_size = self.crop_size if self.sovqae is None else self.sovqae.config.image_size
-        cut, small, real = context.crops((wanted, crop.size), (matched, crop.size), (matched, real_size))
+        cut, small, real = context.crops((wanted, crop.size), (matched, config.size), (matched, real_size))
         strength = None if self.sovqae is None else self.strength
         if self.sovqae is not None and len(matched):
             faces, goal = (np.stack(list(crops.values())) for crops in (small, real))
@@ -93,10 +100,11 @@ class LaDTalkMouths(MouthModel):
         return LaDTalkPainter(self, context, strength, windows, ReferenceMouths(crop, chosen, cut))
 
     def rank(self, landmarks: Tensor, frames: Tensor) -> Tensor:
-        """The first frames, for the strength; then shut mouths, which references are taken from."""
-        shut = -torch.from_numpy(mouth_opening(landmarks.numpy())).double()
+        """The first frames, for the strength; then shut and wide open mouths, which references are taken from."""
+        opening = torch.from_numpy(mouth_opening(landmarks.numpy())).double()
+        useful = -opening if self.lips.wav2lip.config.references == 1 else (opening - ORDINARY).abs()
         first = frames < MATCHED_OVER if self.sovqae is not None and self.strength is None else frames < 0
-        return torch.where(first, torch.inf, shut)
+        return torch.where(first, torch.inf, useful)
 
     def memory(self, frames: int) -> float:
         """Bytes of activations that so many frames at once need, for a host that makes room beforehand."""
@@ -122,7 +130,7 @@ class LaDTalkMouths(MouthModel):
         silence = torch.full((len(faces), 1, LogMel.dim, STEPS), LogMel.SILENCE)
 
         def pair(faces: Tensor, windows: Tensor) -> Tensor:
-            mouths = repaint_faces(self.lips.wav2lip, faces, windows, faces)
+            mouths = repaint_faces(self.lips.wav2lip, faces, windows, faces).frames
             with timer.part(TEXTURE):
                 return torch.stack(restored(sovqae, mouths), 1).cpu()
 
@@ -153,8 +161,12 @@ class LaDTalkPainter(MouthPainter):
         """See `MouthPainter.paint`."""
         windows = self._windows.at(frames.tolist())
         references = self._references.composite(faces, self._order[frames].tolist())
-        mouths = repaint_faces(self._model.lips.wav2lip, faces, windows, references)
+        output = repaint_faces(self._model.lips.wav2lip, faces, windows, references)
         if self._model.sovqae is None or not self._strength:
-            return mouths
+            return output.frames
         with self._timer.part(TEXTURE):
-            return restored(self._model.sovqae, mouths, self._strength)[1]
+            soft, sharp = restored(self._model.sovqae, output.frames, self._strength)
+            if not self._model.lips.wav2lip.config.flow:
+                return sharp
+            # What was carried over from the footage has its own texture; only paint lacks it.
+            return torch.lerp(soft, sharp, resized(output.mask, sharp.shape[-1]))

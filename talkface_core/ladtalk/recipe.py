@@ -17,6 +17,7 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from . import discriminators as quality
-from .lip_reading import lip_losses
+from .lip_reading import lip_losses, reader_crops
 from .losses import Weights, adversarial, combined, discriminator_loss, reconstruction, region_weights
 from .training_batches import Wav2LipBatches, Wav2LipSampler
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
@@ -147,6 +148,8 @@ class Wav2LipRecipe(Recipe):
             same=0.0,
         )
         self._held_out = Wav2LipSampler(val or data, held_out, config.mel_shift, shift).batch(np.random.default_rng(0))
+        # Batches are drawn where the device is not asked: the reader's mean face is taken before it moves.
+        self._reader_crops = None if reader is None else partial(reader_crops, reader.face.clone(), size=config.size)
         self._predict, self._encode_speech = self.net.predict, self.net.speech_encoder
 
     @classmethod
@@ -188,7 +191,10 @@ class Wav2LipRecipe(Recipe):
         settings = self.settings
         if self._audio_only(step):
             return self.sampler.listen(rng, 2 * settings.listen)
-        return self.sampler.batch(rng)
+        batch = self.sampler.batch(rng)
+        if self.reader is not None:
+            batch["reader_crops"] = self._reader_crops(batch["landmarks"][-READ:])
+        return batch
 
     def _audio_only(self, step: int) -> bool:
         return step < self.settings.alone and bool(self.weights.heard)
@@ -234,9 +240,7 @@ class Wav2LipRecipe(Recipe):
             losses["gan"] = adversarial(self.discriminator, generated)
         if self.reader is not None:
             few = slice(-READ, None)
-            losses["lips"], losses["spread"] = lip_losses(
-                self.reader, generated[few], real[few], batch["landmarks"][few]
-            )
+            losses["lips"], losses["spread"] = lip_losses(self.reader, generated[few], real[few], batch["reader_crops"])
         total = combined(l1, losses["sync"], losses["gan"], share, weights.gan)
         for name in ("carried", "paint", "lips", "spread"):
             if name in losses:

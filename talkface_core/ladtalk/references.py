@@ -39,12 +39,12 @@ _REACH = 0.04  # how far beyond the lips their surroundings come along, by the c
 
 
 def choose_references(
-    crop: FaceCrop, usable: NDArray[np.bool_], scenes: Iterable[slice], count: int = 1
+    crop: FaceCrop, usable: NDArray[np.bool_], scenes: Iterable[slice], count: int = 1, away: int = 0
 ) -> NDArray[np.int64]:
     """For each frame [T] the `count` frames that are shown beside it [T,count]: a shut mouth, then wide open ones.
 
     The frame itself where no other fits, or it is not `usable` [T]. References are taken within a scene alone: another
-    has other light, or another person.
+    has other light, or another person. None lies nearer than `away` frames, if any other fits.
     """
     points = crop.landmarks.numpy() / crop.size
     gaps, pose = inner_lip_gap(points), points[:, UPPER_FACE]
@@ -59,6 +59,7 @@ def choose_references(
             kept = farthest_point_sampling(pose[group].reshape(len(group), -1), MOST)
             candidates = group[kept]
             far = np.stack([np.linalg.norm(pose[own] - pose[k], axis=2).mean(1) for k in candidates])
+            far[np.abs(candidates[:, None] - own) < away] = np.inf
             fits = far.min(0) < FAR
             chosen[own[fits], column] = candidates[far.argmin(0)[fits]]
     return chosen

@@ -163,13 +163,13 @@ class Wav2LipSampler:
         first, length = int(data.starts[clip]), int(data.lengths[clip])
         begin = self._begin(first, length, count, rng)
         frames = begin + np.arange(count)
+        shown, points = self._shown(clip, begin, count, rng)
         if settings.augment:
             placement = Placement.draw(rng, data.size, data.pad)
             look = LOOKS.look(rng)
         else:
             placement, look = Placement.plain(data.size, data.pad), lambda pictures: pictures
-        pictures, landmarks = self._shown(clip, begin, count, rng)
-        pictures, landmarks = placement.pictures(pictures), placement.points(landmarks)
+        pictures, landmarks = placement.pictures(shown), placement.points(points)
         if settings.augment and rng.random() < settings.painted:
             pictures = paint_lips(pictures, landmarks, rng)
         if settings.augment and rng.random() < settings.disturbed:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..datasets.talking_faces import TalkingFaces
-from ..faces.landmarks import POSE
+from ..faces.landmarks import POSE, inner_lip_gap
 from ..media.timebase import FPS
 from ..speech.mel_windows import mel_windows
+from .references import WIDE
 from .wav2lip import Wav2Lip, repaint
 
 AWAY = 25  # frames between a face and its reference: its mouth must not tell the answer
@@ -37,18 +38,26 @@ def repaint_set(net: Wav2Lip, data: TalkingFaces, every: int = 7, quiet: bool = 
     for clip in tqdm(range(len(data.lengths)), desc="repainting", disable=quiet):
         first, length = int(data.starts[clip]), int(data.lengths[clip])
         own = np.arange(clip % every, length, every)
-        references = elsewhere(data.landmarks[first : first + length])[own]
+        references = elsewhere(data.landmarks[first : first + length], net.config.references)[own]
         windows = mel_windows(data.mels[clip][0].float(), own.tolist(), FPS, net.config.mel_shift)
-        faces, others = data.inner(first + own), data.inner(first + references)
+        faces, others = data.inner(first + own), data.inner(first + references.ravel())
+        others = others.reshape(*references.shape, *others.shape[1:])
         repainted.append(repaint(net, np.ascontiguousarray(faces), windows, np.ascontiguousarray(others), _AT_ONCE))
         index.append(first + own)
     return Repainted(np.concatenate(repainted), np.concatenate(index))
 
 
-def elsewhere(landmarks: NDArray[np.float32]) -> NDArray[np.int64]:
-    """For each frame of a clip [T,68,2] the one of most alike pose among those `AWAY` frames or more from it."""
+def elsewhere(landmarks: NDArray[np.float32], count: int = 1) -> NDArray[np.int64]:
+    """For each frame of a clip [T,68,2] `count` others, `AWAY` frames or more from it, of most alike pose: [T,count].
+
+    The first is any, the others are among the clip's wide open mouths (`references.WIDE`).
+    """
+    gaps = inner_lip_gap(landmarks)
+    wide = torch.from_numpy(gaps >= np.quantile(gaps, 1 - WIDE))
     points = torch.from_numpy(np.ascontiguousarray(landmarks[:, POSE])).flatten(1)
     far = torch.cdist(points, points)
     frames = torch.arange(len(points))
-    far[(frames[:, None] - frames).abs() < AWAY] = torch.inf
-    return far.argmin(1).numpy()
+    near = (frames[:, None] - frames).abs() < AWAY
+    # Where all wide open ones are near, the first stands for them.
+    alike = [far.masked_fill(near, torch.inf), far.masked_fill(near, torch.inf) + 1e6 * ~wide]
+    return torch.stack([alike[min(n, 1)].argmin(1) for n in range(count)], 1).numpy()

@@ -36,6 +36,9 @@ from ..sync.blocks import ConvBNReLU, SpeechEncoder, check_speech, fold_batchnor
 SYSTEM = "ladtalk"
 COMPONENT = "wav2lip"
 
+DETAIL = 256
+"""Side of the crops whose pixels are moved: that of the SOVQAE's, and about that of a face in most footage."""
+
 _LIVE_MAPS = 4  # of the size of the widest one, at the peak: 3.1 and 3.3 were measured on the presets
 
 
@@ -183,14 +186,14 @@ class Wav2Lip(nn.Module):
         """
         config, size = self.config, faces.shape[-1]
         predicted = predicted.to(faces.dtype)
-        painted = _resized(predicted[:, :3].sigmoid(), size)
+        painted = resized(predicted[:, :3].sigmoid(), size)
         painted = painted.flip(1) if config.colour == "bgr" else painted
         if not config.blend:
             return Wav2LipOutput(painted, painted, torch.ones_like(painted[:, :1]))
-        mask = _resized(predicted[:, 3:4].sigmoid(), size)
+        mask = resized(predicted[:, 3:4].sigmoid(), size)
         upper = blackened(faces)
         shown = [upper + reference - blackened(reference) for reference in self._each(references)]
-        carried = _carried(shown, _resized(_smooth(predicted[:, 4:]), size), config.flow) if config.flow else shown[0]
+        carried = _carried(shown, resized(_smooth(predicted[:, 4:]), size), config.flow) if config.flow else shown[0]
         return Wav2LipOutput(torch.lerp(carried, painted, mask), carried, mask)
 
     def _each(self, references: Tensor) -> list[Tensor]:
@@ -230,11 +233,16 @@ def _smooth(moves: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(moves, (2, 2, 2, 2), "replicate"), 5, 1)
 
 
-def _resized(maps: Tensor, size: int) -> Tensor:
+def resized(maps: Tensor, size: int) -> Tensor:
     """Maps [B,C,S,S] at another side."""
     if maps.shape[-1] == size:
         return maps
     return F.interpolate(maps, (size, size), mode="bilinear", align_corners=False)
+
+
+def picture_size(config: Wav2LipConfig) -> int:
+    """Side of the crops that are best cut out for a Wav2Lip: its own, or `DETAIL` where it moves pixels."""
+    return max(config.size, DETAIL) if config.flow else config.size
 
 
 def blackened(faces: Tensor) -> Tensor:
@@ -325,4 +333,6 @@ def repaint_memory(net: Wav2Lip, frames: int) -> float:
     """Bytes of activations that `repaint` needs for so many frames at once, for a host that makes room beforehand."""
     config = net.config
     values = (config.size // config.patch) ** 2 * (config.decoder[-1] + config.face[0])
-    return float(_LIVE_MAPS * values * frames * net.pixels.weight.element_size())
+    # Float32: what is shown and what becomes of it, flows, choices and grids.
+    moved = 4 * picture_size(config) ** 2 * (3 * config.shown + config.outputs) * bool(config.flow)
+    return float(frames * (_LIVE_MAPS * values * net.pixels.weight.element_size() + moved))

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from talkface_core.checkpoints import read_checkpoint
+from talkface_core.faces.landmarks import inner_lip_gap
+from talkface_core.faces.net import FaceNetConfig, LandmarkNet
 from talkface_core.ladtalk.losses import Weights
 from talkface_core.ladtalk.recipe import BATCHES, TRAINING, WEIGHTS, Wav2LipRecipe
+from talkface_core.ladtalk.references import WIDE
 from talkface_core.ladtalk.training_batches import Wav2LipBatches, Wav2LipSampler
 from talkface_core.ladtalk.wav2lip import Wav2Lip, Wav2LipConfig
 from talkface_core.speech.features import LogMel
@@ -48,7 +51,8 @@ def expert():
 def test_batches(data):
     sampler = Wav2LipSampler(data, FEW)
     batch = sampler.batch(rng())
-    assert batch["faces"].shape == batch["references"].shape == (8, 96, 96, 3)
+    assert batch["faces"].shape == (8, 96, 96, 3)
+    assert batch["references"].shape == (8, 1, 96, 96, 3)
     assert batch["landmarks"].shape == (8, 68, 2)
     assert batch["windows"].shape == (8, 1, 80, 16)
     assert batch["sync"].shape == (1, 1, 80, 16)
@@ -65,7 +69,7 @@ def test_each_frame_has_its_sound_and_a_reference_from_another_moment(data):
     plain = replace(FEW, augment=False)
     batch = Wav2LipSampler(data, plain).batch(rng(3))
     for k in range(8):
-        here, there = place(data, batch["faces"][k]), place(data, batch["references"][k])
+        here, there = place(data, batch["faces"][k]), place(data, batch["references"][k, 0])
         assert here[0] // 60 == there[0] // 60
         expected = [mel_windows(data.mels[i // 60][0].float(), [i % 60], 25)[0] for i in here]
         assert any(torch.allclose(batch["windows"][k], window) for window in expected)
@@ -94,6 +98,49 @@ def test_references_keep_away(data):
             assert chosen.min() >= 0
             assert chosen.max() < 60
             assert np.abs(chosen[:, None] - (begin + np.arange(count))).min() >= FEW.away
+
+
+TWO = replace(FEW, references=2, augment=False)
+FLOW = replace(SMALL, references=2, flow=0.25)
+
+
+def test_the_second_reference_is_wide_open(data):
+    """Pictures of the set, unless mouths are laid into them."""
+    gaps = inner_lip_gap(data.landmarks).reshape(-1, 60)
+    limits = np.quantile(gaps, 1 - WIDE, axis=1)
+    batch = Wav2LipSampler(data, replace(TWO, windows=0, singles=5, same=0.0, composited=0.0)).batch(rng(1))
+    assert batch["references"].shape == (5, 2, 96, 96, 3)
+    for k in range(5):
+        shown = place(data, batch["references"][k, 1])
+        assert any(gaps[i // 60, i % 60] >= limits[i // 60] for i in shown)
+    same = Wav2LipSampler(data, replace(TWO, same=1.0, composited=0.0)).batch(rng(1))["references"]
+    assert torch.equal(same[:, 0], same[:, 1])
+
+
+def test_mouths_are_laid_into_one_frame(data):
+    """The invented faces of a clip differ by their mouths alone."""
+    references = Wav2LipSampler(data, replace(TWO, same=0.0, composited=1.0)).batch(rng(2))["references"].int()
+    differs = (references[:, 0] - references[:, 1]).abs().amax(-1) > 8
+    assert differs.any((1, 2)).float().mean() > 0.7
+    rows = differs.any(2).any(0).nonzero().flatten()
+    assert rows.min() > 48, "above the mouth both are the same frame"
+
+
+def test_a_flow_learns_to_do_without_paint(data):
+    torch.manual_seed(0)
+    reader = LandmarkNet(FaceNetConfig((8,) * 5, (8, 8, 8), 64))
+    reader.face.copy_(torch.rand(68, 2))
+    recipe = Wav2LipRecipe(data, None, FLOW, data, TWO, WEIGHTS["tiny"], reader=reader)
+    recipe.prepare(torch.device("cpu"))
+    losses = recipe.loss(recipe.batch(0, rng()), 0)
+    weights = WEIGHTS["tiny"]
+    parts = {name: getattr(weights, name) * losses[name] for name in ("carried", "paint", "lips", "spread", "heard")}
+    torch.testing.assert_close(losses["loss"], losses["l1"] + sum(parts.values()))
+    losses["loss"].backward()
+    flows = recipe.net.pixels.weight.grad[4 * FLOW.patch**2 :]
+    assert (flows.flatten(1).abs().sum(1) > 0).all()
+    assert all(weight.grad is None for weight in reader.parameters())
+    assert recipe.sample({"wav2lip": recipe.net.eval()}).shape == (4 * 96, 8 * 96, 3)
 
 
 def test_shut_mouths_in_pauses_hear_digital_silence(data):

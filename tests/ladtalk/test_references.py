@@ -36,7 +36,7 @@ def everywhere(crop):
 
 
 def test_they_are_shut_near_in_pose_and_few(crop):
-    chosen = choose_references(crop, everywhere(crop), [slice(0, FRAMES)])
+    chosen = choose_references(crop, everywhere(crop), [slice(0, FRAMES)])[:, 0]
     others = chosen != np.arange(FRAMES)
     assert others.mean() > 0.7
     assert (chosen[others] % 5 == 0).all()
@@ -48,7 +48,7 @@ def test_they_are_shut_near_in_pose_and_few(crop):
 def test_scenes_and_frames_without_the_face_keep_to_themselves(crop):
     usable = everywhere(crop)
     usable[30:40] = False
-    chosen = choose_references(crop, usable, [slice(0, 20), slice(20, FRAMES)])
+    chosen = choose_references(crop, usable, [slice(0, 20), slice(20, FRAMES)])[:, 0]
     assert (chosen[:20] < 20).all()
     assert (chosen[20:] >= 20).all()
     assert (chosen[30:40] == np.arange(30, 40)).all()
@@ -62,6 +62,26 @@ def test_no_reference_where_the_head_is_turned_otherwise(crop):
     assert choose_references(far, everywhere(crop), [slice(0, FRAMES)])[-1] == FRAMES - 1
 
 
+def test_further_references_show_wide_open_mouths(crop):
+    chosen = choose_references(crop, everywhere(crop), [slice(0, FRAMES)], 3)
+    assert chosen.shape == (FRAMES, 3)
+    np.testing.assert_array_equal(chosen[:, :1], choose_references(crop, everywhere(crop), [slice(0, FRAMES)]))
+    others = chosen[:, 1] != np.arange(FRAMES)
+    assert others.mean() > 0.7
+    assert (chosen[others, 1] % 5 != 0).all()
+    np.testing.assert_array_equal(chosen[:, 1], chosen[:, 2])
+
+
+def test_references_of_another_moment(crop):
+    near = choose_references(crop, everywhere(crop), [slice(0, FRAMES)], 2)
+    apart = choose_references(crop, everywhere(crop), [slice(0, FRAMES)], 2, away=12)
+    own = np.arange(FRAMES)[:, None]
+    assert (np.abs(near - own) < 12).any()
+    distances = np.abs(apart - own)
+    assert ((distances >= 12) | (distances == 0)).all()
+    assert (distances >= 12).mean() > 0.5
+
+
 def test_spread_out():
     points = np.array([[0.0], [0.1], [5.0], [5.1], [10.0]])
     assert set(farthest_point_sampling(points, 3)[1:]) <= {0, 4}
@@ -72,12 +92,16 @@ def test_spread_out():
 def test_the_mouth_is_the_others_and_the_rest_ones_own(crop):
     chosen = np.arange(FRAMES)
     chosen[[4, 6]] = [10, 11]
+    chosen = np.stack([chosen, np.arange(FRAMES)], 1)
     other = np.full((SIZE, SIZE, 3), 50, np.uint8)
     column, row = crop.landmarks[10, 48:60].numpy().mean(0).round().astype(int)
     other[row - 3 : row + 4, column - 5 : column + 6] = 200
     mouths = ReferenceMouths(crop, chosen, {10: other})
     faces = torch.full((3, 3, SIZE, SIZE), 50 / 255)
-    composed = mouths.composite(faces, [4, 5, 6]).permute(0, 2, 3, 1) * 255
+    both = mouths.composite(faces, [4, 5, 6])
+    assert both.shape == (3, 2, 3, SIZE, SIZE)
+    assert torch.equal(both[:, 1], faces)
+    composed = both[:, 0].permute(0, 2, 3, 1) * 255
     assert (faces == 50 / 255).all()
     assert (composed[1:] == 50).all(), "none chosen, and none cut"
     lips = crop.landmarks[4, 48:60].numpy()

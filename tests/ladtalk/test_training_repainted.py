@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.faces.landmarks import inner_lip_gap
+from talkface_core.ladtalk.references import WIDE
 from talkface_core.ladtalk.training_patches import PatchSampler, SOVQAETraining
 from talkface_core.ladtalk.training_repainted import AWAY, Repainted, elsewhere, repaint_set
 from talkface_core.ladtalk.wav2lip import inference_copy
@@ -21,18 +23,22 @@ def data():
 
 def test_a_reference_is_far_off_in_time_and_near_in_pose(data):
     points = data.landmarks[:60].copy()
-    chosen = elsewhere(points)
+    chosen = elsewhere(points)[:, 0]
     assert (np.abs(chosen - np.arange(60)) >= AWAY).all()
     # Lips, which say what is to be found out, have no say.
     points[:, 48:] += np.random.default_rng(0).normal(0, 9, (60, 20, 2)).astype(np.float32)
-    assert (elsewhere(points) == chosen).all()
+    assert (elsewhere(points)[:, 0] == chosen).all()
+    gaps = inner_lip_gap(points)
+    both = elsewhere(points, 2)
+    assert (both[:, 0] == chosen).all()
+    assert (gaps[both[:, 1]] >= np.quantile(gaps, 1 - WIDE)).all()
 
 
 def test_they_are_the_frames_that_are_named(data):
     torch.manual_seed(0)
     net = inference_copy(Wav2Lip(replace(SMALL, blend=True)))
     with torch.no_grad():
-        net.pixels.bias[12:] = -30.0  # all of it as it was shown
+        net.pixels.bias[12:16] = -30.0  # all of it as it was shown
     repainted = repaint_set(net, data, every=6, quiet=True)
     assert repainted.frames.shape == (len(repainted.index), 96, 96, 3)
     assert len(np.unique(repainted.index)) == len(repainted.index) == len(data.frames) // 6

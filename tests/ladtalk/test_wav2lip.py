@@ -1,10 +1,12 @@
 """Wav2Lip's generator: published size, nothing peeped at, colours turned inside, norms folded away."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from talkface_core.checkpoints import read_checkpoint, save_checkpoint
 from talkface_core.components import build
@@ -15,8 +17,11 @@ from talkface_core.ladtalk.wav2lip import (
     Wav2LipConfig,
     blackened,
     inference_copy,
+    picture_size,
     repaint,
+    repaint_faces,
 )
+from talkface_core.training.setup import load_init
 
 
 def count(net):
@@ -141,6 +146,95 @@ def test_repainting_is_frame_by_frame():
     np.testing.assert_array_equal(repaint(net, faces, windows), faces)
     with pytest.raises(InputError, match="4 windows of sound"):
         repaint(net, faces, windows[:4])
+
+
+MOVING = Wav2LipConfig(references=2, flow=0.25)
+
+
+def moving(*bias: float) -> Wav2Lip:
+    """A net that paints nothing and predicts the same everywhere: flow x, y of both references, then their logits."""
+    net = Wav2Lip(MOVING).eval()
+    torch.nn.init.zeros_(net.pixels.weight)
+    values = torch.tensor([0.0, 0.0, 0.0, -50.0, *bias])
+    net.pixels.bias.data.copy_(values.repeat_interleave(MOVING.patch**2))
+    return net
+
+
+def smooth(*sides: int) -> list[torch.Tensor]:
+    """One smooth picture [1,3,S,S] at several sides."""
+    pictures = []
+    for side in sides:
+        at = (torch.arange(side) + 0.5) / side
+        waves = [torch.sin(7 * at[:, None] + k) * torch.cos(5 * at[None] - k) for k in range(3)]
+        pictures.append(torch.stack(waves)[None] / 2.5 + 0.5)
+    return pictures
+
+
+def test_at_first_nothing_moves_and_references_count_the_same():
+    net = Wav2Lip(MOVING).eval()
+    assert not net.pixels.weight[16:].any()
+    faces, references, windows = torch.rand(2, 3, 96, 96), torch.rand(2, 2, 3, 96, 96), torch.randn(2, 1, 80, 16)
+    with torch.no_grad():
+        output = net.composite(net.predict(faces, references, windows), faces, references)
+    expected = torch.cat([faces[:, :, :48], references.mean(1)[:, :, 48:]], 2)
+    torch.testing.assert_close(output.carried, expected, atol=1e-5, rtol=0)
+
+
+def test_pixels_move_as_the_flow_says():
+    """tanh(x) of a quarter of the picture, towards where the pixel is taken from."""
+    (face,) = smooth(96)
+    share = 6 / 96 / 0.25
+    with torch.no_grad():
+        moved = moving(float(np.arctanh(share)), 0, 0, 0, 50.0, 0)(face, face, torch.randn(1, 1, 80, 16))
+    torch.testing.assert_close(moved[..., :-6], face[..., 6:], atol=1e-5, rtol=0)
+
+
+def test_a_softmax_chooses_the_reference():
+    faces, windows = torch.zeros(1, 3, 96, 96), torch.randn(1, 1, 80, 16)
+    references = torch.stack([torch.full((1, 3, 96, 96), 0.2), torch.full((1, 3, 96, 96), 0.8)], 1)
+    for logits, expected in (((50.0, 0.0), 0.2), ((0.0, 50.0), 0.8), ((0.0, 0.0), 0.5)):
+        with torch.no_grad():
+            output = moving(0, 0, 0, 0, *logits)(faces, references, windows)
+        torch.testing.assert_close(output[:, :, 48:], torch.full((1, 3, 48, 96), expected))
+
+
+def test_larger_pictures_keep_their_detail():
+    """What a flow moves is moved in pixels of the picture, at any size alike."""
+    small, large = smooth(96, 256)
+    noise = 0.2 * torch.rand(1, 3, 256, 256)
+    net = moving(float(np.arctanh(0.25)), 0, 0, 0, 50.0, 0)
+    windows = torch.randn(1, 1, 80, 16)
+    plain, fine, coarse = (repaint_faces(net, faces, windows).carried for faces in (large, large + noise, small))
+    away = 256 // 16
+    torch.testing.assert_close((fine - plain)[..., :-away], noise[..., away:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        F.avg_pool2d(plain, 2)[..., 8:-8, 8:-24],
+        F.interpolate(coarse, 128, mode="bilinear")[..., 8:-8, 8:-24],
+        atol=0.01,
+        rtol=0,
+    )
+
+
+def test_settings_of_flows_fit_together():
+    for wrong in ({"references": 2}, {"flow": 0.2, "blend": False}, {"references": 0}, {"flow": 2.0}):
+        with pytest.raises(InputError):
+            Wav2LipConfig(**wrong)
+    assert picture_size(MOVING) == 256
+    assert picture_size(Wav2LipConfig()) == 96
+
+
+def test_a_net_that_grew_begins_as_the_smaller_one(tmp_path):
+    torch.manual_seed(0)
+    small, grown_up = Wav2Lip().eval(), Wav2Lip(MOVING).eval()
+    path = tmp_path / "small.safetensors"
+    save_checkpoint(path, "ladtalk", {"wav2lip": small}, {"wav2lip": small.config.to_dict()}, {})
+    load_init(SimpleNamespace(modules={"wav2lip": grown_up}, name="wav2lip"), path)
+    faces, references, windows = given()
+    with torch.no_grad():
+        torch.testing.assert_close(grown_up(faces, references, windows), small(faces, references, windows))
+    save_checkpoint(path, "ladtalk", {"wav2lip": grown_up}, {"wav2lip": MOVING.to_dict()}, {})
+    with pytest.raises(InputError, match="shape"):
+        load_init(SimpleNamespace(modules={"wav2lip": small}, name="wav2lip"), path)
 
 
 def test_loading(tmp_path):
