@@ -48,11 +48,12 @@ def lip_losses(reader: LandmarkNet, generated: Tensor, real: Tensor, where: Tens
         goal = read_landmarks(reader, real, where)
     read = read_landmarks(reader, generated, where)
     shape = (read - goal)[:, MOUTH].abs().mean()
-    openings = (_openings(points).sort().values for points in (read, goal))
-    return 100 * shape, 100 * F.l1_loss(*openings)
+    mine, theirs = (_openings(points).sort().values for points in (read, goal))
+    return 100 * shape, 100 * F.l1_loss(mine, theirs)
 
 
 def _openings(points: Tensor) -> Tensor:
     """How far the inner lips are apart in the middle [B], below zero where they cross."""
-    upper, lower = (list(side) for side in zip(*INNER_LIP_PAIRS, strict=True))
-    return (points[:, lower, 1] - points[:, upper, 1]).mean(1)
+    # Slices: indices in a list would be carried over to the device at each step.
+    upper, lower = (slice(min(side), max(side) + 1) for side in zip(*INNER_LIP_PAIRS, strict=True))
+    return points[:, lower, 1].mean(1) - points[:, upper, 1].mean(1)

@@ -17,7 +17,6 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +148,7 @@ class Wav2LipRecipe(Recipe):
         )
         self._held_out = Wav2LipSampler(val or data, held_out, config.mel_shift, shift).batch(np.random.default_rng(0))
         # Batches are drawn where the device is not asked: the reader's mean face is taken before it moves.
-        self._reader_crops = None if reader is None else partial(reader_crops, reader.face.clone(), size=config.size)
+        self._face = None if reader is None else reader.face.clone()
         self._predict, self._encode_speech = self.net.predict, self.net.speech_encoder
 
     @classmethod
@@ -192,8 +191,8 @@ class Wav2LipRecipe(Recipe):
         if self._audio_only(step):
             return self.sampler.listen(rng, 2 * settings.listen)
         batch = self.sampler.batch(rng)
-        if self.reader is not None:
-            batch["reader_crops"] = self._reader_crops(batch["landmarks"][-READ:])
+        if self._face is not None:
+            batch["reader_crops"] = reader_crops(self._face, batch["landmarks"][-READ:], self.net.config.size)
         return batch
 
     def _audio_only(self, step: int) -> bool:

@@ -218,10 +218,11 @@ def _carried(shown: list[Tensor], moves: Tensor, reach: float) -> Tensor:
     """
     count, size = len(shown), shown[0].shape[-1]
     flows, logits = moves[:, : 2 * count], moves[:, 2 * count :]
-    grid = F.affine_grid(flows.new_tensor([[[1, 0, 0], [0, 1, 0]]]), (1, 1, size, size), align_corners=False)
+    # The centres of the pixels; the picture is two units wide.
+    at = (2 * torch.arange(size, device=flows.device, dtype=flows.dtype) + 1) / size - 1
+    grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
     warped = []
     for picture, flow in zip(shown, flows.split(2, 1), strict=True):
-        # The picture is two units wide.
         where = grid + 2 * reach * rearrange(flow.tanh(), "b c h w -> b h w c")
         warped.append(F.grid_sample(picture, where, "bilinear", "border", align_corners=False))
     chosen = logits.softmax(1)[:, :, None]
@@ -292,8 +293,8 @@ def repaint_faces(net: Wav2Lip, faces: Tensor, windows: Tensor, references: Tens
     if side < config.size or (side > config.size and not config.flow):
         faces, references = _looked_at(faces, config.size), _looked_at(references, config.size)
     faces, references = (p.to(weight.device, torch.float32) for p in (faces, references))
-    small = [_looked_at(p, config.size) for p in (faces, references)]
-    predicted = net.predict(*small, windows.to(weight))
+    small, shown = (_looked_at(p, config.size) for p in (faces, references))
+    predicted = net.predict(small, shown, windows.to(weight))
     output = net.composite(predicted, faces, references)
     return Wav2LipOutput(output.frames.clamp(0, 1), output.carried, output.mask)
 
