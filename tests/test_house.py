@@ -73,7 +73,7 @@ def test_inference_needs_nothing_of_training():
     names = {name: imported(path) for name, path in modules().items()}
     reached: set[str] = set()
     coming = {"talkface_core.cli.speak", "talkface_core.cli.dub", "talkface_core.cli.pose"}
-    coming |= set().union(*(imported(path) for path in (ROOT / "nodes").glob("*.py"))) & names.keys()
+    coming |= set().union(*(imported(path) for path in (ROOT / "nodes").rglob("*.py"))) & names.keys()
     while coming:
         reached |= coming
         coming = set().union(*(names[name] for name in coming)) & names.keys() - reached

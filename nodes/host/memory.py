@@ -1,0 +1,74 @@
+"""Frames and sounds gathered into what nodes hand on, after a look at the memory that is free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import comfy.model_management as mm
+import torch
+from torch import Tensor
+
+from ...talkface_core.errors import InputError
+from ...talkface_core.media.source import AudioSource
+
+_GIB = 2**30
+
+
+def gather(chunks: Iterator[Tensor], total: int) -> Tensor:
+    """Chunks of frames 0..1 as one IMAGE [total, H, W, 3] on the host's intermediate device, filled as they come.
+
+    Whether it fits into memory is `check_room`'s to tell, before anything is computed.
+    Raises RuntimeError where the chunks hold more or fewer frames than `total`.
+    """
+    images: Tensor | None = None
+    done = 0
+    with closing(chunks):
+        for chunk in chunks:
+            if images is None:
+                images = _room(total, tuple(chunk.shape[1:]))
+            images[done : done + len(chunk)] = chunk
+            done += len(chunk)
+    if images is None or done != total:
+        raise RuntimeError(f"{done} of {total} frames were made")
+    return images
+
+
+STREAM = "use the node Talking Video, which writes frames to disk as they come, or a shorter duration"
+
+
+def check_room(frames: int, height: int, width: int, instead: str = STREAM) -> None:
+    """Raises InputError, naming the numbers, if an IMAGE of so many frames would not fit into free memory.
+
+    `instead` says what to change.
+    """
+    device, need = mm.intermediate_device(), 4.0 * frames * height * width * 3
+    free = mm.get_free_memory(device)
+    if need > 0.9 * free:
+        raise InputError(
+            f"{frames} frames of {width} x {height} need {need / _GIB:.1f} GiB as IMAGE and {free / _GIB:.1f} GiB are "
+            f"free: {instead}"
+        )
+
+
+def gather_sound(source: AudioSource) -> Tensor:
+    """A whole sound as a waveform [1, C, N].
+
+    Raises InputError, naming the numbers, as soon as it is too long for free memory: a small file may hold a day.
+    """
+    free, blocks, gathered = mm.get_free_memory(torch.device("cpu")), [], 0
+    for block in source.blocks():
+        blocks.append(block)
+        gathered += block.nbytes
+        if 2 * gathered > 0.9 * free:  # once in pieces and once joined
+            seconds = gathered / (4 * source.channels * source.sample_rate)
+            raise InputError(
+                f"the first {seconds:.0f} s of {source.name} need {2 * gathered / _GIB:.1f} GiB as AUDIO and "
+                f"{free / _GIB:.1f} GiB are free: give a shorter duration"
+            )
+    return torch.cat(blocks, dim=1)[None]
+
+
+def _room(frames: int, shape: tuple[int, ...]) -> Tensor:
+    dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
+    return torch.empty((frames, *shape), dtype=dtype, device=mm.intermediate_device())
