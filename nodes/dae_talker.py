@@ -249,10 +249,9 @@ class TalkingVideo(io.ComfyNode):
             )
         own_sampler, own_steps = sampling_of(drawing, sampler, steps)
         source = host.Interruptible(audio_source(audio))
-        speech = host.load(hearing)
+        speech, model = host.load_all([hearing, drawing], decode_memory(drawing.network))
         spoken = SpeechSetup(speech, source, head_pose, seed, **settings)
         encoded = None if audio_encoder_output is None else EncodedAudio(audio_encoder_output)
-        model = host.load(drawing, decode_memory(drawing.network))
         talker = DAETalker(drawing.name, model, speech, drawing.provenance)
         progress = host.Progress(spoken.frames)
         frames = pipeline.speak(

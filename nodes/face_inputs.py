@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+
+import torch
 from comfy_api.latest import io
 from torch import Tensor, nn
 
-from ..talkface_core.faces.bundled import THRESHOLD, BundledDetector
+from ..talkface_core.device import pick_dtype
+from ..talkface_core.faces.bundled import THRESHOLD, BundledDetector, load_bundled
 from ..talkface_core.faces.choose import CHOICES, FaceChoice
-from ..talkface_core.faces.detect import DETECTORS, find_detector
+from ..talkface_core.faces.detect import DETECTORS, pick_detector
 from ..talkface_core.faces.face import Detector
+from ..talkface_core.faces.face_alignment import FaceAlignment
 from ..talkface_core.faces.tracking import SMOOTHING
 from . import host
 from .sockets import advanced
@@ -78,11 +84,26 @@ def chosen(face: str, index: int, x: int, y: int, mask: Tensor | None) -> FaceCh
     return FaceChoice(face, index, (x + 0.5, y + 0.5), mask)
 
 
-def detector_of(name: str, threshold: float = THRESHOLD) -> Detector:
-    """The detector, its networks under the host's management where they are the pack's own."""
-    detector = find_detector(name, host.device())
-    detector.threshold = threshold
-    if isinstance(detector, BundledDetector):
-        nets = host.managed(nn.ModuleList([detector.finder, detector.reader]))
-        host.load(host.Component(nets, detector.name, None, {}, whole=True))
-    return detector
+def detector_of(
+    name: str, threshold: float = THRESHOLD, beside: Sequence[host.Component] = (), memory: float = 0.0
+) -> Detector:
+    """The detector, its networks under the host's management where they are the pack's own.
+
+    Networks `beside` it, which need `memory` bytes of activations, are loaded with it, so that none is put away for
+    another.
+    """
+    if pick_detector(name) != "bundled":
+        host.load_all(beside, memory)
+        detector = FaceAlignment(host.device())
+        detector.threshold = threshold
+        return detector
+    finder, reader = host.load_all([_bundled(host.device()), *beside], memory)[0]
+    return BundledDetector(finder, reader, threshold)
+
+
+@cache
+def _bundled(device: torch.device) -> host.Component:
+    """The pack's own networks, read once: small, needed by many nodes, and the host's to move as any other."""
+    bundled = load_bundled(dtype=pick_dtype(device))
+    networks = nn.ModuleList([bundled.finder, bundled.reader])
+    return host.Component(host.managed(networks), bundled.name, None, {})

@@ -176,8 +176,8 @@ class SOVQAEEnhance(io.ComfyNode):
     ) -> io.NodeOutput:
         component, frames = require_component(sovqae, "sovqae", "SOVQAE"), images[..., :3]
         host.check_room(len(frames), *frames.shape[1:3], "give fewer frames at a time")
-        reader = landmarks_by(detector_of("bundled"))
-        model = host.load(component, enhance_memory(component.network, window, look_at))
+        memory, model = enhance_memory(component.network, window, look_at), component.network
+        reader = landmarks_by(detector_of("bundled", beside=[component], memory=memory))
         progress = host.Progress(len(frames))
         settings = {
             **{"strength": strength, "region": region, "window": window, "look_at": look_at, "landmarks": reader},

@@ -72,9 +72,8 @@ class LoadDAETalker(io.ComfyNode):
     def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
         whole = dae_talker.read_whole(host.checkpoint_path(checkpoint, dae_talker.SYSTEM))
         space = dae_talker.latent_space(whole)
-        speech = host.Component(
-            host.managed(dae_talker.build_speech(whole)), whole.path.stem, space, whole.provenance, whole=True
-        )
+        hearing = host.managed(dae_talker.build_speech(whole))
+        speech = host.Component(hearing, whole.path.stem, space, whole.provenance)
         return io.NodeOutput(speech, _managed(whole, dae_talker.AUTOENCODER, dtype, "draws", space=space))
 
 
@@ -153,14 +152,14 @@ def _managed(
     kept, computed = host.pick_dtype(dtype, checkpoint.states[component.name])
     if not component.streams:
         kept = computed  # small enough to be kept in what is computed in
-    operations = host.layers(kept, computed)
+    operations = host.layers(kept, computed, component.streams)
     network = make(checkpoint, operations, kept) if make else build(checkpoint, component, operations, kept)
-    patcher = host.managed(network)
+    patcher = host.managed(network, component.streams)
     if component.streams:
         network.compute_on(patcher.load_device, computed)
     name = checkpoint.path.stem
     _say(f"{name} {does}", dtype, kept, computed)
-    return host.Component(patcher, name, space, checkpoint.provenance, whole=not component.streams)
+    return host.Component(patcher, name, space, checkpoint.provenance)
 
 
 def _say(what: str, dtype: str, kept: torch.dtype, computed: torch.dtype) -> None:

@@ -25,20 +25,20 @@ count_as_out_of_memory(mm.OOM_EXCEPTION)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+_ALL = 1e32  # bytes: as the host writes "without limit"
+
 
 @dataclass(frozen=True)
 class Component:
     """A network of the pack on its way through the graph: the host's patcher around it, and what it is.
 
-    `space` tells whose latents it makes or reads; `provenance` what it was trained on. A `whole` one is of plain torch
-    layers, of which no part may stay behind when the network is loaded.
+    `space` tells whose latents it makes or reads; `provenance` what it was trained on.
     """
 
     patcher: comfy.model_patcher.ModelPatcher
     name: str
     space: Any
     provenance: dict[str, Any]
-    whole: bool = False
 
     @property
     def network(self) -> Any:
@@ -46,8 +46,30 @@ class Component:
         return self.patcher.model
 
 
+class WholePatcher(comfy.model_patcher.ModelPatcher):
+    """Loads all of a network or nothing: plain torch layers do not fetch weights that were left behind.
+
+    Under --novram and where memory is short, the host's own patcher leaves such layers where they are and says nothing.
+    """
+
+    def partially_load(self, device_to: torch.device, extra_memory: float = 0, **options: Any) -> Any:
+        """All of it, however little the host would give."""
+        if extra_memory < self.model_size() and not self.loaded_size():
+            kind, size = type(self.model).__name__, self.model_size() / 2**20
+            log.info("TalkFace: all of %s is loaded, %.1f MB: its layers cannot be loaded one by one", kind, size)
+        return super().partially_load(device_to, _ALL, **options)
+
+    def partially_unload(self, *_: Any, **__: Any) -> int:
+        """Nothing, upon which the host takes all of it away."""
+        return 0
+
+
 def pick_dtype(name: str, weights: dict[str, Tensor]) -> tuple[torch.dtype, torch.dtype]:
-    """(what the weights are kept in, what is computed in): the host's choice for "auto", else the named type."""
+    """(what the weights are kept in, what is computed in): the host's choice for "auto", else the named type.
+
+    Where the host would keep them in a type that these networks do not know (float8), they are kept in what is computed
+    in; the log says so.
+    """
     device = mm.get_torch_device()
     if name != "auto":
         if name not in DTYPES:
@@ -55,21 +77,34 @@ def pick_dtype(name: str, weights: dict[str, Tensor]) -> tuple[torch.dtype, torc
         return DTYPES[name], DTYPES[name]
     count = sum(tensor.numel() for tensor in weights.values())
     kept = mm.unet_dtype(device=device, model_params=count, weight_dtype=comfy.utils.weight_dtype(weights))
-    return kept, mm.unet_manual_cast(kept, device) or kept
+    computed = mm.unet_manual_cast(kept, device) or kept
+    if kept in DTYPES.values():
+        return kept, computed
+    known = computed if computed in DTYPES.values() else torch.float32
+    log.warning("TalkFace: ComfyUI is set to %s, which these networks do not know: they take %s", kept, known)
+    return known, known
 
 
-def layers(kept: torch.dtype, computed: torch.dtype) -> Any:
-    """The host's layers, which fetch and cast weights where memory is short; on a CPU those that are quick there."""
+def layers(kept: torch.dtype, computed: torch.dtype, streams: bool = True) -> Any:
+    """What to build a network of: the host's layers for one that `streams`, else torch's.
+
+    The host's fetch and cast weights where memory is short. On a CPU it is those that are quick there.
+    """
     device = mm.get_torch_device()
     own = pick_layers(device, computed) if kept == computed else nn
-    return own if own is not nn else comfy.ops.pick_operations(kept, computed, load_device=device)
+    return own if own is not nn or not streams else comfy.ops.pick_operations(kept, computed, load_device=device)
 
 
-def managed(network: nn.Module) -> comfy.model_patcher.ModelPatcher:
-    """The network under the host's model management."""
-    return comfy.model_patcher.ModelPatcher(
-        network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device()
-    )
+def managed(network: nn.Module, streams: bool = False) -> comfy.model_patcher.ModelPatcher:
+    """The network under the host's model management; one that `streams` is built of the host's layers.
+
+    With dynamic memory the host takes a patcher of the older kind for a reason to put other models away.
+    """
+    older = comfy.model_patcher.ModelPatcher
+    kind = getattr(comfy.model_patcher, "CoreModelPatcher", older)
+    if kind is older and not streams:
+        kind = WholePatcher
+    return kind(network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 
 def device() -> torch.device:
@@ -84,8 +119,7 @@ def load(component: Component, memory: float = 0.0) -> Any:
 
 def load_all(components: Sequence[Component], memory: float = 0.0) -> list[Any]:
     """The same of networks that work side by side, so that none is put away for another."""
-    whole = any(component.whole for component in components)
-    mm.load_models_gpu([one.patcher for one in components], memory_required=memory, force_full_load=whole)
+    mm.load_models_gpu([one.patcher for one in components], memory_required=memory)
     return [component.network for component in components]
 
 
