@@ -15,11 +15,10 @@ from ..talkface_core.errors import InputError
 from ..talkface_core.faces.align import FaceCrop, align, check_shape, crop_faces
 from ..talkface_core.faces.draw import draw_track
 from ..talkface_core.faces.external_landmarks import external_track
-from ..talkface_core.faces.paste import FEATHER, frame_mask, mouth_mask, paste_faces
+from ..talkface_core.faces.paste import FEATHER, frame_mask, mouth_mask, paste_into
 from ..talkface_core.faces.solve_pose import warn_of_yaw
 from ..talkface_core.faces.track import FaceTrack, smooth
 from ..talkface_core.faces.tracking import track_faces
-from ..talkface_core.pixels import to_bytes
 from . import host
 from .face_inputs import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
 from .sockets import FACE_CROP, FACE_LANDMARKS, FACE_TRACK, advanced, is_a, schema
@@ -103,7 +102,7 @@ class DetectFaces(io.ComfyNode):
         if face_landmarks is not None:
             track = smooth(external_track(face_landmarks, fps, tuple(frames.shape[1:3]), choice), smoothing)
         else:
-            chunks = host.Progress(len(frames)).follow(_bytes(frames))
+            chunks = host.Progress(len(frames)).follow(iter(frames.split(_AT_ONCE)))
             track = track_faces(
                 chunks, fps, detector_of(detector, threshold), choice, smoothing if len(frames) > 1 else 0.0
             )
@@ -216,14 +215,13 @@ class PasteFace(io.ComfyNode):
         wanted = mouth_mask(crop, feather) if mask is None else mask
         wanted = wanted[0] if wanted.ndim == 3 and len(wanted) == 1 else wanted
 
-        def pasted() -> Iterator[Tensor]:
-            for a, b in _parts(len(frames)):
-                own = wanted if wanted.ndim == 2 else wanted[a:b]
-                yield paste_faces(frames[a:b], faces[a:b, ..., :3], crop.part(a, b), own, match_colour)
-
         host.check_room(len(crop), *crop.image_size, "give fewer frames at a time")
-        where = frame_mask(crop, wanted)
-        return io.NodeOutput(host.gather(host.Progress(len(frames)).follow(pasted()), len(frames)), where)
+        output, progress = host.handed_on(frames, copy=True), host.Progress(len(frames))
+        for a, b in _parts(len(frames)):
+            own = wanted if wanted.ndim == 2 else wanted[a:b]
+            paste_into(list(output[a:b]), faces[a:b, ..., :3], crop.part(a, b), own, match_colour)
+            progress.reach(b, output[b - 1])
+        return io.NodeOutput(output, host.handed_on(frame_mask(crop, wanted)))
 
 
 def _frames_of(crop: FaceCrop, images: Tensor) -> Tensor:
@@ -236,11 +234,6 @@ def _frames_of(crop: FaceCrop, images: Tensor) -> Tensor:
 def _parts(frames: int) -> Iterator[tuple[int, int]]:
     for start in range(0, frames, _AT_ONCE):
         yield start, min(start + _AT_ONCE, frames)
-
-
-def _bytes(frames: Tensor) -> Iterator[Tensor]:
-    for a, b in _parts(len(frames)):
-        yield to_bytes(frames[a:b])
 
 
 def _drawn(frames: Tensor, track: FaceTrack, numbers: list[int]) -> Iterator[Tensor]:

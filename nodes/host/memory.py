@@ -69,6 +69,12 @@ def gather_sound(source: AudioSource) -> Tensor:
     return torch.cat(blocks, dim=1)[None]
 
 
+def handed_on(values: Tensor, copy: bool = False) -> Tensor:
+    """Frames or a mask as nodes hand them on: on the host's intermediate device, in its type."""
+    dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
+    return values.to(mm.intermediate_device(), dtype, copy=copy)
+
+
 def _room(frames: int, shape: tuple[int, ...]) -> Tensor:
     dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
     return torch.empty((frames, *shape), dtype=dtype, device=mm.intermediate_device())

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..faces.align import FaceCrop, align, crop_faces
+from ..faces.align import FaceCrop, align, crop_face
 from ..faces.choose import FaceChoice
 from ..faces.face import Detector
-from ..faces.paste import paste_faces
+from ..faces.paste import paste_into
 from ..faces.solve_pose import warn_of_yaw
 from ..faces.track import FaceTrack, in_sight
 from ..faces.tracking import SMOOTHING, track_faces
@@ -155,7 +155,7 @@ class Dubbing:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Frames [n,H,W,3] as they were read; the rows that show the face, their numbers in the result, and its places."""
+    """Frames [n,H,W,3], its own; the rows that show the face, their numbers in the result, and its places."""
 
     frames: NDArray[np.generic]
     rows: NDArray[np.int64]
@@ -163,19 +163,16 @@ class _Chunk:
     place: FaceCrop
 
     @property
-    def visible(self) -> NDArray[np.generic]:
-        return self.frames if len(self.rows) == len(self.frames) else self.frames[self.rows]
+    def faces(self) -> NDArray[np.generic]:
+        """The aligned faces as they are [k,S,S,3]."""
+        size, matrices = self.place.size, self.place.matrices.numpy()
+        return np.stack([crop_face(self.frames[row], one, size) for row, one in zip(self.rows, matrices, strict=True)])
 
     def pasted(self, faces: Tensor | None) -> NDArray[np.generic]:
-        """The frames with their new faces [k,S,S,3]; None where no frame shows one."""
-        if faces is None:
-            return self.frames
-        pasted = paste_faces(self.visible, faces, self.place)
-        if len(pasted) == len(self.frames):
-            return pasted
-        out = self.frames.copy()
-        out[self.rows] = pasted
-        return out
+        """The frames, which now have new faces [k,S,S,3]; None where no frame shows one."""
+        if faces is not None:
+            paste_into([self.frames[row] for row in self.rows], faces, self.place)
+        return self.frames
 
 
 def _painted(paint: AdaptiveBatch, chunks: list[_Chunk], device: torch.device) -> list[Tensor | None]:
@@ -183,7 +180,7 @@ def _painted(paint: AdaptiveBatch, chunks: list[_Chunk], device: torch.device) -
     showing = [chunk for chunk in chunks if len(chunk.rows)]
     if not showing:
         return [None] * len(chunks)
-    cut = torch.from_numpy(np.concatenate([crop_faces(chunk.visible, chunk.place) for chunk in showing])).to(device)
+    cut = torch.from_numpy(np.concatenate([chunk.faces for chunk in showing])).to(device)
     numbers = torch.from_numpy(np.concatenate([chunk.numbers for chunk in showing]))
     faces = paint(to_unit(rearrange(cut, "n h w c -> n c h w")), numbers)
     parts = iter(rearrange(faces.float(), "n c h w -> n h w c").cpu().split([len(chunk.rows) for chunk in showing]))

@@ -29,6 +29,8 @@ MARGIN = 0.54
 EYE_LEVEL = 0.365
 """Height of the eyes in the crop, by its side. With `MARGIN` the mean face's chin lies at 0.905, its mouth at 0.70."""
 
+_REACH = 3  # pixels around a crop that are looked at: bicubic interpolation takes two on each side
+
 # The mean of 150 rendered people, seen from the front, mouth shut, mirrored halves averaged: x from the middle, y from
 # the eyes down, in heights from the eyes to the chin. Rows are `STABLE`.
 _MEAN = (
@@ -106,10 +108,33 @@ def crop_faces(frames: Frames, crop: FaceCrop) -> Frames:
     Shrinking averages over the pixels that fall into one (no aliasing); enlarging is bicubic. What lies outside of the
     frame repeats its edge. Raises InputError when the frames are not those of the crop.
     """
-    pictures = as_frames(frames, crop.image_size, len(crop))
-    crops = [warp(picture, matrix, crop.size) for picture, matrix in zip(pictures, crop.matrices.numpy(), strict=True)]
-    out = np.stack(crops) if crops else np.zeros((0, crop.size, crop.size, 3), pictures.dtype)
-    return like(out, frames)
+    check_shape(frames, crop.image_size, len(crop))
+    matrices = crop.matrices.numpy()
+    crops = [crop_face(picture, matrix, crop.size) for picture, matrix in zip(frames, matrices, strict=True)]
+    return like(np.stack(crops) if crops else np.zeros((0, crop.size, crop.size, 3), np.uint8), frames)
+
+
+def crop_face(picture: Tensor | NDArray[np.generic], matrix: NDArray[np.floating], size: int) -> NDArray[np.generic]:
+    """One crop [size,size,3] of a picture [H,W,3], uint8 or float32. See `crop_faces`."""
+    return warp(*piece(picture, matrix, size), size)
+
+
+def piece(
+    picture: Tensor | NDArray[np.generic], matrix: NDArray[np.floating], size: int
+) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
+    """The part of a picture [H,W,3] that a crop of `size` px looks at, uint8 or float32, and the matrix from there.
+
+    A picture is often many times as large as the face in it, and may lie on another device or in another type.
+    """
+    own = np.array(matrix, np.float64)
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
+    there = np.linalg.solve(own[:, :2], (corners - own[:, 2]).T).T
+    # At least one pixel: a crop that lies outside of the picture repeats its edge.
+    last = np.array(picture.shape[1::-1]) - 1
+    low = np.clip(np.floor(there.min(0)).astype(int) - _REACH, 0, last)
+    high = np.clip(np.ceil(there.max(0)).astype(int) + _REACH, low + 1, last + 1)
+    own[:, 2] += own[:, :2] @ low
+    return as_array(picture[low[1] : high[1], low[0] : high[0]]), own
 
 
 def warp(picture: NDArray[np.generic], matrix: NDArray[np.floating], size: int) -> NDArray[np.generic]:
@@ -121,7 +146,7 @@ def warp(picture: NDArray[np.generic], matrix: NDArray[np.floating], size: int) 
     # A finer grid that is averaged afterwards: each crop pixel then looks at all frame pixels that fall into it.
     fine = int(np.ceil(1 / scale - 0.1)) if scale < 1 else 1
     moved = cv2.warpAffine(
-        np.ascontiguousarray(picture),
+        picture,
         pixel_matrix(matrix * fine),
         (size * fine, size * fine),
         # What is averaged over needs no finer kernel, and this one is several times as fast.
@@ -154,6 +179,11 @@ def check_shape(frames: Tensor | NDArray[np.generic], size: tuple[int, int], cou
 def as_frames(frames: Tensor | NDArray[np.generic], size: tuple[int, int], count: int) -> NDArray[np.generic]:
     """Frames as numpy [T,H,W,3], uint8 or float32. Raises InputError for another shape, count, size or dtype."""
     check_shape(frames, size, count)
+    return as_array(frames)
+
+
+def as_array(frames: Tensor | NDArray[np.generic]) -> NDArray[np.generic]:
+    """Pictures as numpy, uint8 or float32. Raises InputError for another dtype."""
     array = frames.detach().cpu() if isinstance(frames, Tensor) else np.asarray(frames)
     if isinstance(array, Tensor):
         array = (array.float() if array.is_floating_point() else array).numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ..components import Component, build, table
 from ..device import Operations, pick_dtype
 from ..errors import InputError
 from ..pixels import to_bytes, to_signed
-from .align import as_frames, warp
+from .align import as_array, piece, warp
 from .face import Detector, Face, best_first
 from .geometry import rotation, turns
 from .net import FaceDetectorNet, FaceNetConfig, LandmarkNet
@@ -80,7 +81,8 @@ class BundledDetector(Detector):
 
     def follow(self, frames: Any, landmarks: Tensor) -> list[Face]:
         """See `Detector.follow`."""
-        pictures = _pictures(frames)
+        _check(frames)
+        pictures = list(frames)
         points = torch.as_tensor(landmarks, dtype=torch.float32)
         each = points if points.ndim == 3 else points.expand(len(pictures), -1, -1)
         first = self._read(pictures, [self._square(p) for p in each])
@@ -116,14 +118,14 @@ class BundledDetector(Detector):
         return kept[:_MOST]
 
     @torch.inference_mode()
-    def _read(self, pictures: list[NDArray[np.uint8]], squares: list[RotatedBox]) -> list[_Reading]:
+    def _read(self, pictures: Sequence[Tensor | NDArray[np.generic]], squares: list[RotatedBox]) -> list[_Reading]:
         """What stands in a square of each picture."""
         readings, size = [], self.reader.config.size
         for start in range(0, len(squares), _AT_ONCE):
             part = squares[start : start + _AT_ONCE]
             matrices = [square.matrix(size)[0] for square in part]
             crops = [
-                warp(picture, matrix, size)
+                _crop(picture, matrix, size)
                 for picture, matrix in zip(pictures[start : start + _AT_ONCE], matrices, strict=True)
             ]
             out = self.reader(self._input(np.stack(crops)).to(memory_format=torch.channels_last))
@@ -175,8 +177,16 @@ def _apart(a: RotatedBox, b: RotatedBox) -> bool:
 
 def _pictures(frames: Any) -> list[NDArray[np.uint8]]:
     """Frames as contiguous uint8 pictures."""
+    _check(frames)
+    return [np.ascontiguousarray(picture) for picture in to_bytes(as_array(frames))]
+
+
+def _check(frames: Any) -> None:
     shape = tuple(frames.shape)
     if len(shape) != 4 or shape[3] != 3 or min(shape[1:3]) < 1:
         raise InputError(f"frames of shape {list(shape)}; give RGB frames [frames, height, width, 3].")
-    array = to_bytes(as_frames(frames, shape[1:3], shape[0]))
-    return [np.ascontiguousarray(picture) for picture in array]
+
+
+def _crop(picture: Tensor | NDArray[np.generic], matrix: NDArray[np.floating], size: int) -> NDArray[np.uint8]:
+    part, own = piece(picture, matrix, size)
+    return warp(to_bytes(part), own, size)

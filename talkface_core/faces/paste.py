@@ -6,6 +6,7 @@ crop could not hold is given back wherever the face that is pasted equals the on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..pixels import to_bytes, to_unit
-from .align import FaceCrop, as_frames, like, pixel_matrix, warp
+from .align import FaceCrop, as_array, as_frames, check_shape, crop_face, pixel_matrix
 from .landmarks import JAW, LIP_CENTRES, NOSE_BASE, NOSE_BASE_CENTRE, OUTER_LIPS
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
@@ -71,15 +72,32 @@ def paste_faces(
     colours, by a slope over the crop, to those of the frame in a band around the mask. Where the mask is 0 every pixel
     is the frame's, bit for bit. Raises InputError for frames, faces or masks that do not fit the crop.
     """
-    pictures = as_frames(frames, crop.image_size, len(crop))
+    check_shape(frames, crop.image_size, len(crop))
+    out = frames.detach().clone() if isinstance(frames, Tensor) else np.array(frames)
+    paste_into(list(out), faces, crop, mask, match_colour)
+    return out
+
+
+def paste_into(
+    frames: Sequence[Tensor | NDArray[np.generic]],
+    faces: Tensor | NDArray[np.generic],
+    crop: FaceCrop,
+    mask: Tensor | None = None,
+    match_colour: bool = True,
+    within: Tensor | None = None,
+) -> None:
+    """`paste_faces` in place: writes new faces into pictures [H,W,3], each uint8 or floating 0..1, tensors or arrays.
+
+    Nothing but the part of each that its mask reaches is read or written. `within` [H,W] or [T,H,W] in 0..1, in the
+    frames, holds the change to where it is above zero.
+    """
     side = int(faces.shape[1])
     patches = as_frames(faces, (side, side), len(crop))
     masks = _masks(mask, crop, side)
     place = crop.resized(side)
-    out = np.array(pictures)
-    for frame, face, weight, matrix in zip(out, patches, masks, place.matrices.numpy(), strict=True):
-        _paste(frame, to_unit(face), weight, matrix, match_colour)
-    return like(out, frames)
+    held = [within] * len(frames) if within is None or within.ndim == 2 else list(within)
+    for frame, face, weight, matrix, area in zip(frames, patches, masks, place.matrices.numpy(), held, strict=True):
+        _paste(frame, to_unit(face), weight, matrix, match_colour, area)
 
 
 def frame_mask(crop: FaceCrop, mask: Tensor | None = None) -> Tensor:
@@ -110,21 +128,25 @@ def _masks(mask: Tensor | None, crop: FaceCrop, side: int) -> NDArray[np.float32
 
 
 def _paste(
-    frame: NDArray[np.generic],
+    frame: Tensor | NDArray[np.generic],
     face: NDArray[np.float32],
     mask: NDArray[np.float32],
     matrix: NDArray[np.float32],
     match_colour: bool,
+    within: Tensor | None,
 ) -> None:
-    """One face into one frame [H,W,3] (uint8 or float32), in place."""
+    """One face into one frame [H,W,3] (uint8 or floating), in place."""
     import cv2
 
-    region = _region(matrix, mask, frame.shape[:2])
+    region = _region(matrix, mask, tuple(frame.shape[:2]))
     if region is None:
         return
     weight = _back(mask, matrix, region, linear=True)
-    part = to_unit(frame[region])
-    before = to_unit(warp(frame, matrix, len(face)))
+    if within is not None:
+        weight = weight * as_array(within[region].float().clamp(0, 1))
+    old = as_array(frame[region])
+    part = to_unit(old)
+    before = to_unit(crop_face(frame, matrix, len(face)))
     if match_colour:
         face = face + colour_shift(before, face, mask)
     change = cv2.GaussianBlur(np.abs(face - before).max(2), (0, 0), max(0.01 * len(face), 0.5))
@@ -134,7 +156,13 @@ def _paste(
     mixed = part + weight[..., None] * (new.clip(0, 1) - part)
     inside = weight > 0
     mixed = mixed[inside]
-    frame[region][inside] = to_bytes(mixed) if frame.dtype == np.uint8 else mixed
+    mixed = to_bytes(mixed) if old.dtype == np.uint8 else mixed
+    if isinstance(frame, Tensor):
+        written = np.array(old)
+        written[inside] = mixed
+        frame[region] = torch.from_numpy(written).to(frame.device, frame.dtype)
+    else:
+        frame[region][inside] = mixed
 
 
 def colour_shift(

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..faces.align import FaceCrop, align, check_shape, crop_faces
 from ..faces.face import Detector, Face
 from ..faces.landmarks import MOUTH, POINTS, landmark_distance
-from ..faces.paste import paste_faces
+from ..faces.paste import paste_into
 from ..faces.track import FaceTrack, in_sight
 from ..memory import AdaptiveBatch
 from ..pixels import as_unit_tensor, to_bytes
@@ -82,13 +82,14 @@ def enhance(
         faces = frames[part] if now is None else crop_faces(frames[part], now)
         inputs, outputs = restored(faces).unbind(1)
         samples += [inputs[k - start] for k in chosen if start <= k < start + len(inputs)]
-        if strength:
-            done = (
-                _back(frames[part], inputs, outputs)
-                if now is None
-                else _pasted(model, frames[part], outputs, now, region)
-            )
-            out[part] = done if mask is None else _masked(frames[part], done, mask, part)
+        own = mask if mask is None or mask.ndim == 2 else mask[part]
+        if strength and now is None:
+            done = _back(frames[part], inputs, outputs)
+            out[part] = done if own is None else _masked(frames[part], done, own)
+        elif strength and now is not None:
+            area = None if region == "mouth" else face_mask(outputs.shape[1])
+            # The low band has the frame's own colours already, where it goes by the codes.
+            paste_into(list(out[part]), outputs.cpu(), now, area, not model.config.bypass, own)
         if landmarks is not None:
             after = out[part] if now is None else crop_faces(out[part], now)
             moved += mouth_moved(landmarks, as_unit_tensor(faces), as_unit_tensor(after))
@@ -226,12 +227,6 @@ def _back(frames: Frames, inputs: Tensor, outputs: Tensor) -> Frames:
     return _as(frames, (whole + rearrange(change, "t c h w -> t h w c")).clamp(0, 1))
 
 
-def _pasted(model: SOVQAE, frames: Frames, faces: Tensor, crop: FaceCrop, region: str) -> Frames:
-    area = None if region == "mouth" else face_mask(faces.shape[1])
-    # The low band has the frame's own colours already, where it goes by the codes.
-    return paste_faces(frames, faces.cpu(), crop, area, match_colour=not model.config.bypass)
-
-
 def face_mask(size: int) -> Tensor:
     """The whole crop with a soft edge, float32 [size, size] in 0..1."""
     place = torch.arange(size, dtype=torch.float32) + 0.5
@@ -240,8 +235,8 @@ def face_mask(size: int) -> Tensor:
     return rise[:, None] * rise[None]
 
 
-def _masked(frames: Frames, done: Frames, mask: Tensor, part: slice) -> Frames:
-    weight = (mask if mask.ndim == 2 else mask[part]).float().cpu()[..., None]
+def _masked(frames: Frames, done: Frames, mask: Tensor) -> Frames:
+    weight = mask.float().cpu()[..., None]
     old, new = as_unit_tensor(frames).cpu(), as_unit_tensor(done).cpu()
     mixed = _as(frames, torch.lerp(old, new, weight.clamp(0, 1)))
     untouched = (weight <= 0).expand(old.shape)

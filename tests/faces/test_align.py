@@ -10,7 +10,9 @@ from talkface_core.faces.align import (
     FaceCrop,
     align,
     crop_faces,
+    piece,
     template,
+    warp,
 )
 from talkface_core.faces.geometry import fit_similarity, transform
 from talkface_core.faces.landmarks import STABLE
@@ -105,6 +107,54 @@ def test_the_edge_is_repeated(face, place):
     crop = align(track_of(place(face, 100, 0, (0, 0)), size=(60, 60)), 32)
     frame = torch.full((1, 60, 60, 3), 0.7)
     assert torch.allclose(crop_faces(frame, crop), torch.tensor(0.7), atol=1e-5)
+
+
+PLACES = [(40, 0, (160, 120)), (90, 35, (30, 40)), (500, -50, (160, 120)), (60, 0, (-90, 300))]
+"""Scale, turn and middle of a face: small, at the edge, larger than the frame, and outside of it."""
+
+
+@pytest.mark.parametrize(("scale", "degrees", "middle"), PLACES)
+@pytest.mark.parametrize("size", [24, 200])
+def test_a_part_of_the_picture_gives_the_whole_one_s_crop(face, place, scale, degrees, middle, size):
+    crop = align(track_of(place(face, scale, degrees, middle)), size)
+    frame = np.random.default_rng(0).random((240, 320, 3), np.float32)
+    matrix = crop.matrices[0].double().numpy()
+    assert np.abs(warp(frame, matrix, size) - crop_faces(frame[None], crop)[0]).max() < 1e-4  # a level is 4e-3
+
+
+def test_of_a_large_picture_only_the_face_is_looked_at(face, place):
+    frames = torch.full((1, 1000, 1600, 3), torch.nan)
+    frames[:, 380:620, 680:920] = 0.5
+    crop = align(track_of(place(face, 100, 20, (800, 500)), size=(1000, 1600)), 96)
+    part, _ = piece(frames[0], crop.matrices[0].numpy(), 96)
+    assert part.size < 0.05 * frames.numel()
+    assert torch.allclose(crop_faces(frames, crop), torch.tensor(0.5))
+
+
+def layouts(frames: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The same frames [T,H,W,3] as hosts lay them out in memory."""
+    return {
+        "channels first": frames.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1),
+        "without alpha": torch.cat([frames, frames[..., :1]], 3)[..., :3],
+        "every second": frames.repeat_interleave(2, 0)[::2],
+        "turned": frames.transpose(1, 2).contiguous().transpose(1, 2),
+    }
+
+
+def test_crops_do_not_depend_on_the_layout(face, place):
+    frames = torch.rand(2, 240, 320, 3)
+    crop = align(track_of(place(face, 90, 20, (100, 90)), place(face, 60, 0, (250, 200))), 48)
+    expected = crop_faces(frames, crop)
+    for name, same in layouts(frames).items():
+        assert torch.equal(crop_faces(same, crop), expected), name
+        assert np.array_equal(crop_faces(same.numpy(), crop), expected.numpy()), name
+
+
+def test_no_frames_give_no_crops(face, place):
+    crop = align(track_of(place(face, 90, 0, (100, 90))), 320).part(0, 0)
+    out = crop_faces(torch.zeros(0, 240, 320, 3), crop)
+    assert out.shape == (0, 320, 320, 3)
+    assert out.dtype == torch.float32
 
 
 def test_wrong_input_is_refused(face, place):

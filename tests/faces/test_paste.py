@@ -8,7 +8,7 @@ import torch
 from talkface_core.errors import InputError
 from talkface_core.faces.align import FaceCrop, align, crop_faces
 from talkface_core.faces.geometry import transform
-from talkface_core.faces.paste import colour_shift, frame_mask, mouth_mask, paste_faces
+from talkface_core.faces.paste import colour_shift, frame_mask, mouth_mask, paste_faces, paste_into
 from talkface_core.faces.track import FaceTrack
 
 
@@ -66,6 +66,48 @@ def test_the_new_face_is_seen_where_the_mask_is_whole(frames, crop):
     whole = frame_mask(crop) > 0.999
     assert whole.sum() > 1000
     assert (out[whole].int() - torch.tensor([255, 0, 0])).abs().max() <= 4
+
+
+@pytest.mark.parametrize("layout", ["channels first", "without alpha"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
+def test_pasted_in_place_as_beside_it(frames, crop, layout, dtype):
+    frames = frames if dtype == torch.uint8 else (frames / 255).to(dtype)
+    faces = torch.rand(2, 96, 96, 3)
+    expected = paste_faces(frames, faces, crop)
+    memory = torch.cat([frames, frames[..., :1]], 3)
+    if layout == "channels first":
+        memory = memory.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+    before = memory.clone()
+    paste_into(list(memory[..., :3]), faces, crop)
+    assert torch.equal(memory[..., :3], expected)
+    assert torch.equal(memory[..., 3], before[..., 3])
+    arrays = [frame.numpy().copy() for frame in frames]
+    if dtype != torch.float16:
+        paste_into(arrays, faces, crop)
+        assert np.array_equal(np.stack(arrays), expected.numpy())
+
+
+def test_of_a_large_frame_only_the_face_is_looked_at(face, place):
+    frames = torch.full((1, 1000, 1600, 3), torch.nan)
+    frames[:, 380:620, 680:920] = 0.5
+    crop = align(FaceTrack(place(face, 100, 20, (800, 500))[None], torch.ones(1), (1000, 1600), 25), 96)
+    out = paste_faces(frames, torch.full((1, 96, 96, 3), 0.5), crop)
+    assert torch.equal(out.isnan(), frames.isnan())
+    assert torch.allclose(out[:, 380:620, 680:920], torch.tensor(0.5), atol=1e-3)
+
+
+def test_the_change_is_held_within_a_mask_of_the_frames(frames, crop):
+    frames, faces = frames / 255, torch.rand(2, 96, 96, 3)
+    whole = paste_faces(frames, faces, crop)
+    within = torch.zeros(2, 240, 320)
+    within[:, :, :160] = 1.0
+    within[1] *= 0.5
+    for area in (within, within[0]):
+        out = frames.clone()
+        paste_into(list(out), faces, crop, within=area)
+        expected = torch.lerp(frames, whole, area.expand(2, -1, -1)[..., None])
+        assert torch.allclose(out, expected, atol=1e-5)
+        assert torch.equal(out[:, :, 160:], frames[:, :, 160:])
 
 
 def test_arrays_stay_arrays(frames, crop):
