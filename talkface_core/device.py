@@ -1,5 +1,6 @@
 """The choice of device, number format and layers that networks run with."""
 
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, Protocol, TypeVar
 
@@ -56,6 +57,14 @@ def pick_layers(device: torch.device, dtype: torch.dtype) -> Any:
 def channels_last(net: Network) -> Network:
     """The same network, its weights in the order that convolutions are quickest in."""
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Within it nothing is cast by itself; on a device that never does so (DirectML) there is nothing to switch off."""
+    try:
+        return torch.autocast(device.type, enabled=False)
+    except (AssertionError, RuntimeError):  # torch's words for a device without automatic casts
+        return nullcontext()
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

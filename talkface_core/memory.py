@@ -14,7 +14,7 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-# What torch's allocators say that raise a plain RuntimeError: CPU (Linux, Windows), CUDA's libraries, MPS, XPU.
+# What allocators say that raise a plain RuntimeError: CPU (Linux, Windows), CUDA's libraries, MPS, XPU, DirectML.
 _TEXTS = (
     "can't allocate memory",
     "not enough memory",
@@ -23,6 +23,7 @@ _TEXTS = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "OUT_OF_DEVICE_MEMORY",
     "OUT_OF_HOST_MEMORY",
+    "not enough GPU video memory",
 )
 
 _host_errors: set[type[BaseException]] = set()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from talkface_core.device import HALF_ON_CPU, pick_device, pick_dtype, pick_layers
+from talkface_core.device import HALF_ON_CPU, pick_device, pick_dtype, pick_layers, without_autocast
 from talkface_core.errors import InputError
 
 
@@ -16,6 +16,20 @@ def test_devices_by_name(monkeypatch):
     assert pick_device("auto").type == "cpu"
     with pytest.raises(InputError, match="finds no CUDA GPU"):
         pick_device("cuda")
+
+
+def test_nothing_is_cast_by_itself_where_that_is_switched_off():
+    ones = torch.ones(2, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (ones @ ones).dtype == torch.bfloat16
+        with without_autocast(torch.device("cpu")):
+            assert (ones @ ones).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["privateuseone", "meta"])
+def test_a_device_without_automatic_casts_is_left_alone(name):
+    with without_autocast(torch.device(name)):
+        pass
 
 
 def test_half_precision_only_where_the_cpu_computes_in_it(monkeypatch):

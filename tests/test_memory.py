@@ -15,6 +15,7 @@ TEXTS = (
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     "MPS backend out of memory (MPS allocated: 8.10 GB, other allocations: 96.00 KB, max allowed: 9.07 GB).",
     "XPU out of memory. Tried to allocate 2.00 GiB",
+    "Could not allocate tensor with 536870912 bytes. There is not enough GPU video memory available!",
     "Native API failed. Native API returns: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)",
 )
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..components import Component, build, table
 from ..config import LARGEST, Config
-from ..device import channels_last
+from ..device import channels_last, without_autocast
 from ..errors import InputError
 from ..faces.landmarks import EYES, INNER_LIPS
 from ..faces.net import Residual, soft_argmax
@@ -113,7 +113,7 @@ class LandmarkProbe(nn.Module):
         up = F.interpolate(middle + F.interpolate(coarse, scale_factor=2.0), scale_factor=2.0)
         features = F.silu(self.join(F.silu(fine + up)))
 
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             points, maps = soft_argmax(self.heat(features.float()))
             features = rearrange(features.float(), "b c h w -> b (h w) c")
             mouth = self._under(maps, points, features, INNER_LIPS)

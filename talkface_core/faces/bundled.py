@@ -187,6 +187,6 @@ def _check(frames: Any) -> None:
         raise InputError(f"frames of shape {list(shape)}; give RGB frames [frames, height, width, 3].")
 
 
-def _crop(picture: Tensor | NDArray[np.generic], matrix: NDArray[np.floating], size: int) -> NDArray[np.uint8]:
+def _crop(picture: Tensor | NDArray[np.generic], matrix: NDArray[np.floating], size: int) -> NDArray[np.generic]:
     part, own = piece(picture, matrix, size)
     return warp(to_bytes(part), own, size)

@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import LARGEST, Config
-from ..device import Operations
+from ..device import Operations, without_autocast
 from ..errors import InputError
 from .landmarks import POINTS
 
@@ -137,7 +137,7 @@ class LandmarkNet(nn.Module):
         fine = fine + F.interpolate(self.up1(F.silu(middle)), scale_factor=2.0)
         heat = self.heat(F.silu(self.join(F.silu(fine))))
         pooled = F.silu(coarse).mean((2, 3))
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             points, maps = soft_argmax(heat.float())
             width = spread(maps, points)
         shape = (points - points.mean(1, keepdim=True)).flatten(1).to(pooled.dtype)

@@ -143,7 +143,7 @@ def _paste(
         return
     weight = _back(mask, matrix, region, linear=True)
     if within is not None:
-        weight = weight * as_array(within[region].float().clamp(0, 1))
+        weight = weight * within[region].float().clamp(0, 1).cpu().numpy()
     old = as_array(frame[region])
     part = to_unit(old)
     before = to_unit(crop_face(frame, matrix, len(face)))

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..device import without_autocast
+
 
 def low_band(frames: Tensor, share: float) -> Tensor:
     """Orthogonal projection of [B, C, H, W] onto the lowest `share` (0..1) of the cosines along either axis (DCT-II).
@@ -19,7 +21,7 @@ def low_band(frames: Tensor, share: float) -> Tensor:
     """
     height, width = frames.shape[-2:]
     # Rounding to bfloat16 would be seen: this band goes to the picture as it is.
-    with torch.autocast(frames.device.type, enabled=False):
+    with without_autocast(frames.device):
         rows = _cosines(height, round(share * height), frames)
         columns = rows if width == height else _cosines(width, round(share * width), frames)
         return rows.T @ (rows @ frames @ columns.T) @ columns

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Config
+from ..device import without_autocast
 from ..errors import InputError
 
 _COMPARED_AT_ONCE = 1024  # encodings with all codes
@@ -160,7 +161,7 @@ class Quantiser(nn.Module):
 
     def forward(self, z: Tensor) -> Quantised:
         """Quantise [..., D]; in training mode also keep the codebook in order, together with all other processes."""
-        with torch.autocast(z.device.type, enabled=False):
+        with without_autocast(z.device):
             dtype, z = z.dtype, self.project(z)
             flat = z.detach().flatten(0, -2)
             if self.training:
