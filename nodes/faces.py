@@ -102,7 +102,7 @@ class DetectFaces(io.ComfyNode):
         if face_landmarks is not None:
             track = smooth(external_track(face_landmarks, fps, tuple(frames.shape[1:3]), choice), smoothing)
         else:
-            chunks = host.Progress(len(frames)).follow(iter(frames.split(_AT_ONCE)))
+            chunks = host.Progress(len(frames)).follow(part for part in frames.split(_AT_ONCE))
             track = track_faces(
                 chunks, fps, detector_of(detector, threshold), choice, smoothing if len(frames) > 1 else 0.0
             )

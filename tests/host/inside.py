@@ -37,7 +37,7 @@ def run_inside(host: Host, pack: Path, base: Path, script: str) -> dict[str, Any
     It finds `mm`, the host's model management, `NODES` by their short names, and `of_pack("nodes.host")` for modules.
     """
     for name in FOLDERS:
-        (base / name).mkdir(parents=True)
+        (base / name).mkdir(parents=True, exist_ok=True)
     words = [str(host.python), "-c", _BEFORE + script, str(pack), str(base)]
     done = subprocess.run(words, cwd=host.path, env=environment(), capture_output=True, text=True, timeout=600)
     lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT ")]
