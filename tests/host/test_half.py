@@ -1,0 +1,113 @@
+"""Every node in half precision, as a host with a GPU chooses it, against float32; and what is loaded together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .inside import run_inside
+from .media import talk
+from .server import ROOT, Host
+
+CLOSE = 64.0
+LEAST = {"DAEDecode": 56.0, "TalkingVideo": 36.0, "DubVideo": 46.0}
+"""Least closeness to float32 in dB, 6 below what was measured; the last two are read back from compressed video."""
+
+WITHOUT_PIXELS = {"LoadAudio", "LoadVideo", "MarkSynthetic", "LoadDAETalker", "LoadLaDTalk"}
+"""Nodes that neither compute nor take frames."""
+
+SCRIPT = """
+from comfy_api.latest import InputImpl
+loads, load_models = [], mm.load_models_gpu
+
+def load_models_gpu(models, *args, **options):
+    loads.append(sorted(type(one.model).__name__ for one in models))
+    return load_models(models, *args, **options)
+
+mm.load_models_gpu = load_models_gpu
+film = InputImpl.VideoFromFile(os.path.join(base, "input", "film.mp4"))
+audio = NODES["LoadAudio"].execute("talk.wav", 1.0, 0.16)[0]
+pictures = film.get_components().images[:4]
+face = {"face": "largest", "index": 0, "x": 0, "y": 0}
+found = {"detector": "bundled", "threshold": 0.5}
+spoken = {"fps": 25.0, "pose_strength": 1.0, "head_motion": 1.0, "expression": 1.0, "idle": True, "seed": 3}
+drawn = {"sampler": "model's own", "steps": 2}
+
+def run(dtype):
+    values, together = {}, {}
+
+    def node(name, **inputs):
+        loads.clear()
+        result = NODES[name].execute(**inputs).result
+        together[name] = list(loads)
+        return result
+
+    # Such are the frames that a host hands on which keeps them in half precision; in bfloat16 none does.
+    images = pictures.half() if dtype == "float16" else pictures
+    looked = {"smoothing": 0.3, "fps": 25.0, "preview_every": 1}
+    track, values["DetectFaces"] = node("DetectFaces", images=images, **looked, **face, **found)
+    faces, crop = node("CropFace", images=images, face_track=track, size=96)
+    pasted = node("PasteFace", images=images, faces=1 - faces, face_crop=crop, feather=0.06, match_colour=True)
+    values["CropFace"], (values["PasteFace"], values["PasteFace mask"]) = faces, pasted
+    pose, = node("HeadPose", yaw=0.0, pitch=0.0, roll=0.0, keyframes="", face_track=track)
+    values["HeadPose"] = pose.at(4, 25).float() / 90
+
+    speech, dae = node("LoadDAETalker", checkpoint="dae_talker_tiny", dtype=dtype)
+    latents, _, _ = node("Speech2Latent", speech2latent=speech, audio=audio, **spoken)
+    values["Speech2Latent"] = latents.values
+    encoded, = node("DAEEncode", dae=dae, images=images, fps=25.0)
+    values["DAEEncode"] = encoded.values
+    values["DAEDecode"], = node("DAEDecode", dae=dae, latents=latents, seed=3, window=0, **drawn)
+    video, = node("TalkingVideo", speech2latent=speech, dae=dae, audio=audio, **spoken, **drawn)
+    values["TalkingVideo"] = video.get_components().images
+
+    wav2lip, sovqae = node("LoadLaDTalk", checkpoint="ladtalk_tiny", dtype=dtype)
+    lips, own, _ = node("Wav2Lip", wav2lip=wav2lip, images=images, face_track=track, audio=audio, length="bounce")
+    values["Wav2Lip"] = lips
+    settings = {"strength": 1.0, "region": "mouth", "window": 8, "look_at": 0}
+    values["SOVQAEEnhance"] = node("SOVQAEEnhance", sovqae=sovqae, images=lips, face_track=own, **settings)[0]
+    values["SOVQAEEnhance of faces"] = node("SOVQAEEnhance", sovqae=sovqae, images=faces, **settings)[0]
+    video, = node("DubVideo", wav2lip=wav2lip, video=film, audio=audio, sovqae=sovqae, length="bounce", smoothing=0.3,
+                  match_texture=False, strength=1.0, **face, **found)
+    values["DubVideo"] = video.get_components().images
+    return {name: value.double() for name, value in values.items()}, together
+
+exact, together = run("float32")
+closeness = {}
+for dtype in ("float16", "bfloat16"):
+    for name, value in run(dtype)[0].items():
+        scale = exact[name].std() if "Latent" in name or "Encode" in name else 1.0
+        error = ((value - exact[name]) / scale).square().mean()
+        finite = bool(value.isfinite().all()) and value.shape == exact[name].shape
+        closeness[f"{name} {dtype}"] = float(-10 * torch.log10(error.clamp(min=1e-12))) if finite else -1.0
+report({"dB": closeness, "together": together, "nodes": sorted(NODES)})
+"""
+
+
+@pytest.fixture(scope="module")
+def found(host: Host, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """How close half precision comes to float32, by node and type, and what each node loaded."""
+    base = tmp_path_factory.mktemp("half")
+    (base / "input").mkdir()
+    talk(base / "input" / "talk.wav", 2.0)
+    (base / "input" / "film.mp4").write_bytes((ROOT / "samples" / "ada.mp4").read_bytes())
+    return run_inside(host, pack, base, SCRIPT)
+
+
+def test_half_precision_shows_the_same(found: dict[str, Any]) -> None:
+    missed = {name: near for name, near in found["dB"].items() if near < LEAST.get(name.split()[0], CLOSE)}
+    assert missed == {}
+
+
+def test_no_node_is_left_out(found: dict[str, Any]) -> None:
+    assert set(found["nodes"]) - WITHOUT_PIXELS == {name.split()[0] for name in found["dB"]}
+
+
+def test_networks_that_work_together_are_loaded_together(found: dict[str, Any]) -> None:
+    together = found["together"]
+    assert together["TalkingVideo"] == [["DiffusionAutoencoder", "SpeechModel"]]
+    assert together["SOVQAEEnhance"] == [["ModuleList", "SOVQAE"]]
+    # The detector has done its work when mouths are painted.
+    assert together["DubVideo"] == [["ModuleList"], ["SOVQAE", "Wav2LipModel"]]
