@@ -1,6 +1,6 @@
 """Pictures of the workflows and nodes as the host's page shows them, made by running every workflow in a real page.
 
-workflows/<name>.jpg        the card of the template browser: frames of the video that the workflow made
+workflows/<title>.jpg       the card of the template browser: frames of the video that the workflow made
 assets/graph.jpg            README's picture: the first workflow in the page, after a run
 web/docs/pictures/<id>.jpg  each node alone, for its help page, where it is written as ![](pictures/<id>.jpg): the page
                             resolves relative links against web/docs, wherever below it the help page lies
@@ -24,7 +24,7 @@ from talkface_core.media.audio import load_audio
 from talkface_core.media.video_reader import VideoReader
 from tests.browser.page import Page
 from tests.host.server import ROOT, Host, Server, copy_pack
-from workflows.build import FOLDER, WORKFLOWS, read_info
+from workflows.build import FOLDER, WORKFLOWS, read_info, titles
 
 Frames = NDArray[np.uint8]
 
@@ -82,7 +82,7 @@ def _workflow(page: Page, server: Server, name: str) -> None:
         page.settle(3)
         _shot(page, GRAPH, quality=80)
     picture = card(video, COLUMNS.get(name, 2), BESIDE.get(name), SOFT.get(name, 0.0))
-    _save(picture, FOLDER / f"{name}.jpg", quality=85)
+    _save(picture, FOLDER / f"{titles()[name]}.jpg", quality=85)
 
 
 def _node(page: Page, kind: str) -> None:

@@ -23,9 +23,18 @@ def test_every_command_parses(command):
 
 
 def test_every_linked_file_is_there():
-    targets = [t.split("#")[0] for t in re.findall(r"\]\(([^)]+)\)", README) if "://" not in t]
+    targets = [t.split("#")[0] for t in re.findall(r"\]\(<?([^)>]+)>?\)", README) if "://" not in t]
     assert targets
     assert [t for t in targets if t and not (ROOT / t).exists()] == []
+
+
+def test_the_registry_leaves_out_nothing_that_readme_needs():
+    """Neither what it links to nor what its commands run or install."""
+    left_out = (ROOT / ".comfyignore").read_text(encoding="utf-8").split()
+    needed = [*re.findall(r"\]\(<?([^):>]+)>?\)", README), *re.findall(r"-r (\S+\.txt)", README), "tests/"]
+    needed += [name.replace(".", "/") + ".py" for name in re.findall(r"-m (benchmarks\.\w+)", README)]
+    assert "CONTRIBUTING.md" in needed
+    assert not [name for name in needed if any(name.startswith(path) for path in left_out)]
 
 
 def test_the_gate_runs_the_readme_command():

@@ -2,150 +2,104 @@
 
 from __future__ import annotations
 
-from .graph import BLUE, GREEN, Graph, Info, Node, Out
-from .parts import FOOTAGE, REPLIES, SPEECH, TWO_PEOPLE, save
+from .graph import Graph, Info, Node, Out
+from .parts import REPLIES, TWO_PEOPLE, components, find, footage, landmarks, save, speech, stored
 
 
 def ladtalk_dub(info: Info) -> Graph:
     """Footage and another sound to footage that says the sound, step by step."""
-    graph = Graph("ladtalk_dub", info)
-    model, video, speech = _given(graph, duration=4.0)
-    graph.group("2. Find the face", (380, 0), (360, 830))
-    parts = graph.add("GetVideoComponents", (400, 80), (320, 106), video=video["video"])
-    track = _find(graph, (400, 270), parts)
-    graph.group("3. New words, then texture", (760, 0), (360, 830))
-    says = {"images": parts["images"], "face_track": track["face_track"], "audio": speech["audio"]}
-    dubbed = graph.add("TalkFaceWav2Lip", (780, 80), (320, 400), wav2lip=model["wav2lip"], **says)
-    sharp = _enhance(graph, (780, 560), model, dubbed["images"], dubbed["face_track"])
-    save(graph, (1140, 0), sharp["images"], dubbed["fps"], speech["audio"], number=4)
-    graph.note(
-        (1140, 590),
-        (630, 250),
-        "New speech for a video",
-        "1. **Load Video**: footage of a face. **Load Audio**: what it is to say.\n"
-        "2. Press **Run**.\n"
-        "3. The video appears in **Save Video** and in `output/talkface`: same size, same rate, other words.\n\n"
-        "**Detect Faces** follows the face, **Wav2Lip** repaints its mouth, **SOVQAE Enhance** gives back fine "
-        "texture. All else in the frames stays, pixel by pixel.\n\n"
-        "**Sound longer than the video?** `length` in *Wav2Lip*: *bounce* plays the footage to and fro, *stop* ends "
-        "with the shorter of the two, *once* plays the footage once.\n\n"
-        "**Minutes or hours**: template *ladtalk_dub_long*. **Two people**: *ladtalk_two_people*. Dub only people who "
-        "agree to it.",
-    )
+    graph = Graph("ladtalk_dub", "05 New speech for a video", info)
+    model, video, sound = _given(graph, duration=4.0)
+    graph.group("2. Find the face · 检测人脸", (340, 70), (550, 590))
+    parts = components(graph, (360, 150), video)
+    track = find(graph, (620, 150), parts)
+    graph.group("3. New words · 新台词", (930, 70), (290, 400))
+    says = {"images": parts["images"], "face_track": track["face_track"], "audio": sound["audio"]}
+    dubbed = _say(graph, (950, 150), model, **says)
+    landmarks(graph, (930, 500), track)
+    graph.group("4. Texture · 纹理", (1260, 70), (290, 500))
+    sharp = _enhance(graph, (1280, 150), model, dubbed["images"], dubbed["face_track"])
+    save(graph, (1590, 70), sharp["images"], parts["fps"], sound["audio"], number=5)
+    graph.notes((340, 910), (775, 220))
     return graph
 
 
 def ladtalk_dub_long(info: Info) -> Graph:
     """One node that streams a dubbed video to disk, however long it is."""
-    graph = Graph("ladtalk_dub_long", info)
-    model, video, speech = _given(graph)
-    graph.group("2. Dub, straight to disk", (380, 0), (360, 790))
-    parts = {"wav2lip": model["wav2lip"], "sovqae": model["sovqae"], "video": video["video"], "audio": speech["audio"]}
-    dubbed = graph.add("TalkFaceDubVideo", (400, 80), (320, 690), **parts)
-    graph.group("3. Save", (760, 0), (360, 530))
-    target = {"video": dubbed["video"], "filename_prefix": f"talkface/{graph.name}"}
-    graph.add("SaveVideo", (780, 80), (320, 430), BLUE, **target)
-    graph.note(
-        (760, 590),
-        (360, 320),
-        "Any length of video",
-        "**Dub Video** reads the footage from disk: first it follows the face, then it writes the new frames as "
-        "they are made. An hour needs little more memory than a minute.\n\n"
-        "1. **Load Video** and **Load Audio**: footage, and what it is to say.\n"
-        "2. Press **Run**. The newest frame is shown while it works; cancelling stops it at once.\n"
-        "3. The video appears in **Save Video** and in `output/talkface`, marked as synthetic.\n\n"
-        "`match_texture` makes mouths as sharp as the footage is. Dub only people who agree to it.",
-    )
+    graph = Graph("ladtalk_dub_long", "06 New speech for a long video", info)
+    model, video, sound = _given(graph)
+    graph.group("2. Dub, straight to disk · 配音并写入磁盘", (360, 0), (460, 790))
+    given = {"wav2lip": model["wav2lip"], "sovqae": model["sovqae"], "video": video["video"], "audio": sound["audio"]}
+    dubbed = graph.add("TalkFaceDubVideo", (380, 80), (420, 690), **given)
+    graph.group("3. Save · 保存", (880, 0), (290, 430))
+    stored(graph, (900, 80), dubbed)
+    graph.notes((880, 490), (520, 190), below=True)
     return graph
 
 
 def sovqae_enhance_any_video(info: Info) -> Graph:
     """Soft footage to footage whose face is sharper, whatever it came from."""
-    graph = Graph("sovqae_enhance_any_video", info)
-    graph.group("1. Model and soft footage", (0, 0), (360, 990))
-    model = graph.add("TalkFaceLoadLaDTalk", (20, 80), (320, 102))
-    video = graph.add("TalkFaceLoadVideo", (20, 260), (320, 400), GREEN, file=FOOTAGE)
-    parts = graph.add("GetVideoComponents", (20, 730), (320, 106), video=video["video"])
-    soft = graph.add("ImageBlur", (20, 890), (320, 82), image=parts["images"], blur_radius=3, sigma=0.3)
-    graph.group("2. Find the face", (380, 0), (360, 830))
-    track = _find(graph, (400, 80), parts, soft["IMAGE"])
-    graph.group("3. Restore its texture", (760, 0), (360, 830))
-    sharp = _enhance(graph, (780, 80), model, soft["IMAGE"], track["face_track"], region="face")
-    graph.add("PreviewAny", (780, 420), (320, 390), source=sharp["report"])
-    save(graph, (1140, 0), sharp["images"], parts["fps"], parts["audio"], number=4)
-    graph.note(
-        (1140, 590),
-        (630, 240),
-        "Texture for any video of a face",
-        "**SOVQAE Enhance** takes the soft face of any footage to codes, and draws it again from these: lip syncs, old "
-        "or small video, other generators.\n\n"
-        "*ImageBlur* only softens the sample: take it out and connect your own soft footage.\n\n"
-        "**Preview Any** (in newer ComfyUI *Preview as Text*) shows the report: how much noise the codes stand, and "
-        "whether the mouth kept its shape. If it did not, lower `strength`.\n\n"
-        "Without a `face_track`, images are taken for faces themselves, as *Crop Face* makes them. A `mask` holds the "
-        "change to a part of the frame.",
-    )
+    graph = Graph("sovqae_enhance_any_video", "08 Sharper face in any video", info)
+    graph.group("1. Soft footage · 模糊素材", (0, 0), (300, 650))
+    model = graph.add("TalkFaceLoadLaDTalk", (20, 80), (260, 102))
+    video = footage(graph, 250)
+    graph.group("2. Find the face · 检测人脸", (340, 70), (860, 590))
+    parts = components(graph, (360, 150), video)
+    soft = graph.add("ImageBlur", (620, 150), (220, 82), image=parts["images"], blur_radius=3, sigma=0.3)
+    track = find(graph, (920, 150), parts, soft["IMAGE"])
+    graph.group("3. Restore texture · 恢复纹理", (1240, 70), (290, 500))
+    sharp = _enhance(graph, (1260, 150), model, soft["IMAGE"], track["face_track"], region="face")
+    landmarks(graph, (1240, 610), track)
+    save(graph, (1580, 0), sharp["images"], parts["fps"], parts["audio"], number=4)
+    graph.group("Report · 报告", (1580, 770), (290, 250))
+    graph.add("PreviewAny", (1610, 850), (230, 150), source=sharp["report"])
+    graph.notes((0, 780), (570, 210))
     return graph
 
 
 def ladtalk_two_people(info: Info) -> Graph:
     """Two people in one film, each of whom says something else: the chain, once for each."""
-    graph = Graph("ladtalk_two_people", info)
-    graph.group("1. Footage, and a sound for each", (0, 0), (360, 1280))
-    model = graph.add("TalkFaceLoadLaDTalk", (20, 80), (320, 102))
-    video = graph.add("TalkFaceLoadVideo", (20, 260), (320, 400), GREEN, file=TWO_PEOPLE)
-    sounds = [
-        graph.add("TalkFaceLoadAudio", (20, top), (320, 204), GREEN, audio=name)
-        for top, name in zip((740, 1016), REPLIES, strict=True)
-    ]
-    graph.group("2. Find both faces", (380, 0), (360, 1400))
-    parts = graph.add("GetVideoComponents", (400, 80), (320, 106), video=video["video"])
-    tracks = [_find(graph, (400, 270), parts, face="leftmost"), _find(graph, (400, 850), parts, face="index", index=1)]
-    images, fps = parts["images"], parts["fps"]
-    for turn, (track, sound, who) in enumerate(zip(tracks, sounds, ("The left one", "The right one"), strict=True)):
-        left = 760 + 380 * turn
-        graph.group(f"{turn + 3}. {who} speaks", (left, 0), (360, 830))
+    graph = Graph("ladtalk_two_people", "07 New speech for two people", info)
+    graph.group("1. Footage, two sounds · 素材和两段声音", (0, 0), (300, 1110))
+    model = graph.add("TalkFaceLoadLaDTalk", (20, 80), (260, 102))
+    video = footage(graph, 240, TWO_PEOPLE, height=320)
+    sounds = [speech(graph, (20, top), name) for top, name in zip((620, 884), REPLIES, strict=True)]
+    parts = components(graph, (360, 150), video)
+    graph.group("2. Footage · 素材", (340, 70), (240, 206))
+    images = parts["images"]
+    who = ("3. The left one speaks · 左边的人", "4. The right one speaks · 右边的人")
+    choice: tuple[dict[str, object], ...] = ({"face": "leftmost"}, {"face": "index", "index": 1})
+    for top, title, chosen, sound in zip((70, 590), who, choice, sounds, strict=True):
+        graph.group(title, (620, top), (930, 480))
+        track = find(graph, (640, top + 80), parts, height=380, **chosen)
         says = {"images": images, "face_track": track["face_track"], "audio": sound["audio"], "length": "once"}
-        dubbed = graph.add("TalkFaceWav2Lip", (left + 20, 80), (320, 400), wav2lip=model["wav2lip"], **says)
-        sharp = _enhance(graph, (left + 20, 560), model, dubbed["images"], dubbed["face_track"])
-        images, fps = sharp["images"], dubbed["fps"]
+        dubbed = _say(graph, (960, top + 80), model, height=160, **says)
+        graph.add("PreviewImage", (960, top + 290), (250, 170), images=track["preview"])
+        sharp = _enhance(graph, (1280, top + 80), model, dubbed["images"], dubbed["face_track"], height=380)
+        images = sharp["images"]
     both = {"audio1": sounds[0]["audio"], "audio2": sounds[1]["audio"], "merge_method": "add"}
-    graph.group("5. Both sounds", (1140, 850), (360, 220))
-    merged = graph.add("AudioMerge", (1160, 930), (320, 106), **both)
-    save(graph, (1520, 0), images, fps, merged["AUDIO"], number=6)
-    graph.note(
-        (1520, 590),
-        (630, 250),
-        "Two people, each with a sound of their own",
-        "The chain of *ladtalk_dub* runs twice: first for the leftmost face, then, in the frames that this gave, for "
-        "the face with index 1 from the left.\n\n"
-        "1. **Load Audio**, upper: what the left one says; lower: what the right one says. Silence in a sound keeps "
-        "that mouth shut, so people can take turns.\n"
-        "2. **Merge Audio** lays both over each other for the video; the second is cut or padded to the length of the "
-        "first.\n"
-        "3. Press **Run**.\n\n"
-        "`length` is *once* for both, so that the second finds the frames that its face was tracked in. Dub only "
-        "people who agree to it.",
-    )
+    graph.group("5. Both sounds · 合并声音", (340, 900), (240, 206))
+    merged = graph.add("AudioMerge", (360, 980), (200, 106), **both)
+    save(graph, (1590, 70), images, parts["fps"], merged["AUDIO"], number=6)
+    graph.notes((0, 1180), (930, 180))
     return graph
 
 
 def _given(graph: Graph, duration: float = 0.0) -> tuple[Node, Node, Node]:
     """What the user gives: networks, footage and new speech."""
-    graph.group("1. Footage and new speech", (0, 0), (360, 1000))
-    model = graph.add("TalkFaceLoadLaDTalk", (20, 80), (320, 102))
-    video = graph.add("TalkFaceLoadVideo", (20, 260), (320, 400), GREEN, file=FOOTAGE)
-    inputs = {"audio": SPEECH, "duration": duration}
-    return model, video, graph.add("TalkFaceLoadAudio", (20, 740), (320, 204), GREEN, **inputs)
+    graph.group("1. Input · 输入", (0, 0), (300, 900))
+    model = graph.add("TalkFaceLoadLaDTalk", (20, 80), (260, 102))
+    return model, footage(graph, 250), speech(graph, (20, 670), duration=duration)
 
 
-def _find(graph: Graph, at: tuple[int, int], parts: Node, images: Out | None = None, **choice: object) -> Node:
-    """The face, followed through the footage."""
-    inputs = {"images": images or parts["images"], "fps": parts["fps"], "preview_every": 5, **choice}
-    return graph.add("TalkFaceDetectFaces", at, (320, 540), **inputs)
+def _say(graph: Graph, at: tuple[int, int], model: Node, height: int = 300, **says: Out | str) -> Node:
+    """The mouth repainted to the sound."""
+    return graph.add("TalkFaceWav2Lip", at, (250, height), wav2lip=model["wav2lip"], **says)
 
 
-def _enhance(graph: Graph, at: tuple[int, int], model: Node, images: Out, track: Out, **settings: object) -> Node:
+def _enhance(
+    graph: Graph, at: tuple[int, int], model: Node, images: Out, track: Out, height: int = 400, **settings: object
+) -> Node:
     """Its texture restored."""
     given = {"sovqae": model["sovqae"], "images": images, "face_track": track, **settings}
-    return graph.add("TalkFaceSOVQAEEnhance", at, (320, 250), **given)
+    return graph.add("TalkFaceSOVQAEEnhance", at, (250, height), **given)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workflows.build import titles
+
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -114,10 +116,11 @@ class Page:
         self.inner.locator("[role=dialog]").get_by_text("talkface", exact=True).first.click()
 
     def template(self, name: str) -> None:
-        """Open a workflow of the pack through the template browser."""
+        """Open a workflow of the pack, which has a title of its own there, through the template browser."""
         self.browse()
-        self.inner.get_by_test_id(f"template-workflow-{name}").first.click()
-        self.inner.get_by_test_id(f"template-workflow-{name}").first.wait_for(state="hidden")
+        card = self.inner.get_by_test_id(f"template-workflow-{titles()[name]}").first
+        card.click()
+        card.wait_for(state="hidden")
         self.inner.wait_for_function("app.graph.nodes.some(node => node.type.startsWith('TalkFace'))")
         self.settle()
 

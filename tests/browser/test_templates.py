@@ -12,17 +12,36 @@ import av
 import pytest
 
 from talkface_core.media.video_reader import VideoReader
-from workflows.build import FOLDER
+from workflows.build import FOLDER, titles
 from workflows.graph import NOTE
 
 from ..host.graphs import DTYPE
 from ..host.server import Server
 from .page import Page
 
-NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+TITLES = titles()
+NAMES = list(TITLES)
 SPEECH_SECONDS = 8.0
 QUICK = 1.2
 """Seconds of speech that are spoken here: what is tested is the page."""
+_BEHIND = """() => {
+  const [graph, brush] = [app.graph, document.createElement("canvas").getContext("2d")], behind = [];
+  brush.lineWidth = 4;
+  const links = [...graph.links.values()];
+  const segments = links.map(link => [link, link]);
+  for (const dot of graph.reroutes.values())
+    segments.push([dot, graph.links.get([...dot.linkIds][0])]);
+  for (const [drawn, link] of segments)
+    for (const node of graph.nodes) {
+      const aside = [link.origin_id, link.target_id].includes(node.id) ? 16 : 0;
+      const [left, right] = [node.pos[0] + aside, node.pos[0] + node.size[0] - aside];
+      for (let y = node.pos[1] - 28; y < node.pos[1] + node.size[1]; y += 4)
+        for (let x = left; x < right; x += 4)
+          if (brush.isPointInStroke(drawn.path, x, y)) {
+            behind.push([link.id, node.type, x, y]); y = Infinity; break; }
+    }
+  return {wires: links.length, segments: segments.filter(([drawn]) => drawn.path).length, behind};
+}"""
 
 
 @pytest.fixture(params=NAMES)
@@ -46,8 +65,9 @@ def drawn(request: pytest.FixtureRequest, server: Server, page: Page) -> Iterato
 def test_the_cards_have_pictures(page: Page) -> None:
     page.browse()
     for name in NAMES:
-        card = page.inner.get_by_test_id(f"template-workflow-{name}").first
+        card = page.inner.get_by_test_id(f"template-workflow-{TITLES[name]}").first
         card.scroll_into_view_if_needed()
+        assert TITLES[name] in card.inner_text()
         picture = card.locator("img").first
         picture.wait_for(state="visible")
         page.inner.wait_for_function("img => img.naturalWidth >= 320", arg=picture.element_handle())
@@ -56,7 +76,7 @@ def test_the_cards_have_pictures(page: Page) -> None:
 
 
 def test_it_opens_runs_and_shows_a_video(page: Page, drawn: str, template: str) -> None:
-    shipped = json.loads((FOLDER / f"{template}.json").read_text(encoding="utf-8"))
+    shipped = json.loads((FOLDER / f"{TITLES[template]}.json").read_text(encoding="utf-8"))
     nodes = page.nodes()
     assert sorted(node["type"] for node in nodes) == sorted(node["type"] for node in shipped["nodes"])
     assert all(node["known"] for node in nodes)
@@ -128,11 +148,28 @@ def _queues_what_the_prompt_says(page: Page, template: str) -> None:
 
 
 def test_notes_are_readable(page: Page, template: str) -> None:
-    (note,) = [node for node in page.nodes() if node["type"] == NOTE]
-    assert len(note["widgets"]["text"]) > 100
-    box = page.inner.locator(".comfy-markdown").first
-    heights = box.evaluate("box => [box.scrollHeight, box.clientHeight]")
-    assert heights[0] <= heights[1] + 2, "the note is longer than its node"
+    """In both languages, none cut off, and no line of it small print."""
+    notes = [node for node in page.nodes() if node["type"] == NOTE]
+    assert len(notes) == 2
+    for box in page.inner.locator(".comfy-markdown").all():
+        heights = box.evaluate("box => [box.scrollHeight, box.clientHeight]")
+        assert heights[0] <= heights[1] + 2, "the note is longer than its node"
+        lines = box.locator(".tiptap").evaluate(
+            "box => [...box.children].map(line => [line.tagName, parseFloat(getComputedStyle(line).fontSize)])"
+        )
+        assert lines[0][0] == "H2"
+        assert lines[0][1] >= 15
+        assert min(size for _, size in lines) > 11, lines
+
+
+def test_no_node_hides_a_wire(page: Page, template: str) -> None:
+    """The wires as the page has drawn them, against every other node and the inside of their own."""
+    page.do("() => { app.canvas.ds.scale = 0.5; app.canvas.ds.offset = [40, 60]; app.canvas.setDirty(true, true); }")
+    page.settle()
+    drawn = page.do(_BEHIND)
+    assert drawn["wires"] == len(json.loads((FOLDER / f"{TITLES[template]}.json").read_text(encoding="utf-8"))["links"])
+    assert drawn["segments"] >= drawn["wires"]
+    assert not drawn["behind"]
 
 
 def test_a_file_is_uploaded_and_heard(page: Page, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.request
+from urllib.parse import quote
 
 import pytest
 
@@ -35,8 +36,8 @@ def test_every_template_is_offered_with_its_picture(client: Client) -> None:
     shipped = {path.stem for path in (ROOT / "workflows").glob("*.json")}
     assert set(client.get("/workflow_templates")[PACK]) >= shipped
     for name in shipped:
-        assert client.get(f"/api/workflow_templates/{PACK}/{name}.json")["nodes"]
-        assert _bytes(client, f"/api/workflow_templates/{PACK}/{name}.jpg").startswith(b"\xff\xd8")
+        assert client.get(f"/api/workflow_templates/{PACK}/{quote(name)}.json")["nodes"]
+        assert _bytes(client, f"/api/workflow_templates/{PACK}/{quote(name)}.jpg").startswith(b"\xff\xd8")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from talkface_core.checkpoints import PRETRAINED
-from workflows.build import FOLDER, WORKFLOWS, read_info
+from workflows.build import FOLDER, WORKFLOWS, read_info, titles
 from workflows.graph import NOTE, WIDGETS
+from workflows.notes import NOTES
+from workflows.wires import TITLE, curve, hidden, route
 
 from .node_info import CORE, PREFIX, digest, read_snapshot
 
@@ -19,12 +21,12 @@ INFO = read_info()
 ANY = "*"
 """The type of an input that takes whatever there is."""
 SAMPLES = FOLDER.parent / "samples"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-FILES = {Path(path): text for describe in WORKFLOWS for path, text in describe(INFO).files(FOLDER).items()}
+TITLES = titles()
+NAMES = list(TITLES)
 
 
 def _page(name: str) -> dict[str, Any]:
-    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((FOLDER / f"{TITLES[name]}.json").read_text(encoding="utf-8"))
 
 
 def _prompt(name: str) -> dict[str, Any]:
@@ -52,8 +54,9 @@ def _values(node: dict[str, Any]) -> dict[str, Any]:
 def test_the_files_are_what_the_generator_writes() -> None:
     """After a change of workflows/build.py: python -m workflows.build."""
     shipped = {*FOLDER.glob("*.json"), *(FOLDER / "api").glob("*.json")}
-    assert shipped == FILES.keys()
-    for path, text in FILES.items():
+    files = {path: text for describe in WORKFLOWS for path, text in describe(INFO).files(FOLDER).items()}
+    assert shipped == files.keys()
+    for path, text in files.items():
         assert path.read_text(encoding="utf-8") == text, path.name
 
 
@@ -66,7 +69,7 @@ def test_every_node_of_the_pack_is_shown_somewhere() -> None:
 def test_only_the_packs_nodes_and_core_ones(name: str) -> None:
     page = _page(name)
     assert {node["type"] for node in page["nodes"]} <= INFO.keys() | {NOTE}
-    assert [node["type"] for node in page["nodes"]].count(NOTE) == 1
+    assert [node["type"] for node in page["nodes"]].count(NOTE) == len(NOTES[name]) == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,15 +139,48 @@ def test_everything_it_names_is_in_the_pack(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nodes_lie_apart_from_left_to_right(name: str) -> None:
+def test_every_node_says_which_pack_it_comes_from(name: str) -> None:
+    """So a page without the pack names what is missing."""
+    for node in _page(name)["nodes"]:
+        if node["type"] != NOTE:
+            assert {key: node["properties"][key] for key in ("cnr_id", "ver")} == _origin(node["type"]), node["type"]
+
+
+def _origin(kind: str) -> dict[str, str]:
+    project = (FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    said = dict(line.replace('"', "").split(" = ") for line in project if line.count(" = ") == 1)
+    if kind.startswith(PREFIX):
+        return {"cnr_id": said["name"], "ver": said["version"]}
+    return {"cnr_id": "comfy-core", "ver": said["requires-comfyui"].removeprefix(">=")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_landmarks_are_shown_wherever_a_face_is_looked_for(name: str) -> None:
+    prompt = _prompt(name)
+    shown = {node["inputs"]["images"][0] for node in prompt.values() if node["class_type"] == "PreviewImage"}
+    assert {key for key, node in prompt.items() if node["class_type"] == "TalkFaceDetectFaces"} == shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rate_comes_from_the_footage(name: str) -> None:
+    """Straight from where the frames begin, so that no node in between can be bypassed and leave a widget's rate."""
+    prompt = _prompt(name)
+    (ends,) = [node["inputs"]["fps"] for node in prompt.values() if node["class_type"] == "CreateVideo"] or [None]
+    if ends is not None:
+        drawn = {"TalkFaceSpeech2Latent"} & {node["class_type"] for node in prompt.values()}
+        assert prompt[ends[0]]["class_type"] == (drawn or {"GetVideoComponents"}).pop()
+    for node in prompt.values():
+        if node["class_type"] == "TalkFaceDetectFaces":
+            assert prompt[node["inputs"]["fps"][0]]["class_type"] == "GetVideoComponents"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_lie_apart_in_one_group_each(name: str) -> None:
     page = _page(name)
-    boxes = [(*node["pos"], *node["size"]) for node in page["nodes"]]
-    frames = [(x, y - 30, x + w, y + h) for x, y, w, h in boxes]  # with the title bar
+    frames = _boxes(page)
     for i, (left, top, right, bottom) in enumerate(frames):
         for other in frames[:i]:
             assert left >= other[2] or right <= other[0] or top >= other[3] or bottom <= other[1], (frames[i], other)
-    places = {node["id"]: node["pos"][0] for node in page["nodes"]}
-    assert all(places[source] <= places[target] for _, source, _, target, *_ in page["links"])
     groups = [group["bounding"] for group in page["groups"]]
     for node, (left, top, right, bottom) in zip(page["nodes"], frames, strict=True):
         around = [g for g in groups if left < g[0] + g[2] and right > g[0] and top < g[1] + g[3] and bottom > g[1]]
@@ -153,9 +189,80 @@ def test_nodes_lie_apart_from_left_to_right(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_wires_run_to_the_right_or_past_all_nodes(name: str) -> None:
+    """No wire lies behind a node; one that runs back to the left has dots that show its way."""
+    page = _page(name)
+    boxes, nodes = _boxes(page), {node["id"]: index for index, node in enumerate(page["nodes"])}
+    graph = next(graph for describe in WORKFLOWS if (graph := describe(INFO)).name == name)
+    dots = _dots(page)
+    for number, source, slot, target, socket, _ in page["links"]:
+        entry = page["nodes"][nodes[target]]["inputs"][socket]["name"]
+        ends = graph.nodes[nodes[source]].output_at(slot), graph.nodes[nodes[target]].input_at(entry)
+        wire = curve([ends[0], *dots.get(number, []), ends[1]])
+        assert not hidden(wire, boxes, (nodes[source], nodes[target])), (number, source, target)
+        assert ends[0][0] < ends[1][0] or number in dots
+    assert {*dots} == {link["id"] for link in page["extra"].get("linkExtensions", [])}
+
+
+def _dots(page: dict[str, Any]) -> dict[int, list[tuple[float, float]]]:
+    """Number of a link -> its reroutes in order, found as the page finds them: from the last one back."""
+    reroutes = {dot["id"]: dot for dot in page["extra"].get("reroutes", [])}
+    ways = {}
+    for link in page["extra"].get("linkExtensions", []):
+        at, way = link["parentId"], []
+        while at is not None:
+            assert reroutes[at]["linkIds"] == [link["id"]]
+            way.insert(0, tuple(reroutes[at]["pos"]))
+            at = reroutes[at].get("parentId")
+        ways[link["id"]] = way
+    assert sum(map(len, ways.values())) == len(reroutes)
+    return ways
+
+
+def _boxes(page: dict[str, Any]) -> list[tuple[float, float, float, float]]:
+    """Left, top with the title bar, right and bottom of each node."""
+    boxes = [(*node["pos"], *node["size"]) for node in page["nodes"]]
+    return [(x, y - TITLE, x + w, y + h) for x, y, w, h in boxes]
+
+
+@pytest.mark.parametrize(
+    ("wire", "over"),
+    [(((0, 50), (300, 50)), True), (((0, 50), (20, 130), (280, 130), (300, 50)), False), (((0, 50), (60, 90)), False)],
+)
+def test_a_wire_behind_a_node_is_seen(wire: tuple[tuple[float, float], ...], over: bool) -> None:
+    node, aside = (100.0, 0.0, 200.0, 100.0), (500.0, 0.0, 600.0, 100.0)
+    assert hidden(curve(wire), [node, aside, aside], (1, 2)) == over
+
+
+def test_where_there_is_no_room_no_way_is_made_up() -> None:
+    walls = [(0.0, -900.0, 60.0, 900.0), (-100.0, 0.0, 0.0, 50.0), (100.0, 0.0, 200.0, 50.0)]
+    with pytest.raises(ValueError, match="leave more room"):
+        route((-9, 20), (110, 20), walls, (1, 2), [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_titles_are_for_people_and_notes_for_all_to_read(name: str) -> None:
+    """Titles begin with their place and are no longer than a card; notes and groups are in English and Chinese, and all
+    lines of notes are headings."""
+    assert re.fullmatch(rf"{NAMES.index(name) + 1:02} [A-Z][a-z, ]{{10,33}}", TITLES[name])
+    page = _page(name)
+    english, chinese = (node for node in page["nodes"] if node["type"] == NOTE)
+    for note, letters in ((english, r"[A-Za-z]"), (chinese, r"[\u4e00-\u9fff]")):
+        assert re.search(letters, note["title"])
+        heading, *more = note["widgets_values"][0].split("\n\n")
+        assert heading.startswith("①")
+        assert heading.endswith("\n---")
+        assert more
+        for line in more:
+            assert re.fullmatch(rf"### .*{letters}.*", line), line
+    for group in page["groups"]:
+        assert re.fullmatch(r"(\d\. )?[A-Z][a-z, ]+ · [\u4e00-\u9fff、]+", group["title"]), group["title"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_small_square_picture_lies_beside_it(name: str) -> None:
     """The template browser shows it on a square card. Made by benchmarks/workflow_pictures.py."""
-    path = FOLDER / f"{name}.jpg"
+    path = FOLDER / f"{TITLES[name]}.jpg"
     with Image.open(path) as picture:
         assert picture.format == "JPEG"
         assert 320 <= picture.width == picture.height <= 512
