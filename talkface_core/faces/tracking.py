@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..media.timebase import Rate, as_rate
 from ..pixels import to_unit
+from .align import as_array
 from .choose import FaceChoice
 from .face import Detector, Face, overlap
 from .landmarks import POINTS
@@ -100,8 +101,7 @@ class _Tracker:
                 f"frame {self.done} is {size[1]}x{size[0]} px, those before are {self.size[1]}x{self.size[0]}."
             )
         self.size = size
-        pictures = frames.float().numpy() if isinstance(frames, Tensor) and frames.is_floating_point() else frames
-        cuts = [k for k, frame in enumerate(np.asarray(pictures)) if self.is_cut(frame)]
+        cuts = [k for k, frame in enumerate(frames) if self.is_cut(as_array(frame))]
         edges = sorted({0, *cuts, len(frames)})
         for start, stop in pairwise(edges):
             if start in cuts:

@@ -75,6 +75,10 @@ values["kept"] = first.finder is second.finder and first.threshold != second.thr
 values["in the books"] = [type(one.model.model).__name__ for one in mm.current_loaded_models]
 values["follows"] = places(inputs._bundled(GPU))
 
+mm.intermediate_device, mm.intermediate_dtype = lambda: GPU, lambda: torch.float16
+mask = host.handed_on(torch.zeros(1, 2, 2))
+values["handed on"] = [mask.device.type, str(mask.dtype)]
+
 mm.args.fp8_e4m3fn_unet = True
 values["fp8"] = [str(one) for one in host.pick_dtype("auto", {"weight": torch.zeros(8)})]
 
@@ -120,6 +124,10 @@ def test_the_detector_is_kept_and_in_the_books(found: dict[str, Any]) -> None:
     assert found["kept"]
     assert found["in the books"].count("ModuleList") == 1
     assert found["follows"] == ["meta"]
+
+
+def test_masks_lie_where_frames_do(found: dict[str, Any]) -> None:
+    assert found["handed on"] == ["meta", "torch.float16"]
 
 
 def test_a_type_that_networks_do_not_know_is_not_handed_to_them(found: dict[str, Any]) -> None:
