@@ -213,7 +213,7 @@ def managed_mouths(
     restoring = None if sovqae is None else is_a(host.Component, sovqae, "sovqae")
     components = (speaking,) if restoring is None else (speaking, restoring)
     texture = None if restoring is None else restoring.network
-    return ManagedMouths(speaking.network, texture, strength, components)
+    return ManagedMouths(speaking.network, texture, strength, components=components)
 
 
 def length_input(more: str = "") -> io.Input:
