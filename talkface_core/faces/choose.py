@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from ..errors import InputError
 from .face import Face
+from .masks import fit_mask
 
 CHOICES = ("largest", "leftmost", "index", "point", "mask")
 
@@ -19,6 +20,7 @@ CHOICES = ("largest", "leftmost", "index", "point", "mask")
 class FaceChoice:
     """The face to take: the largest; the leftmost; the index-th from the left (0 is the leftmost); the one nearest to a
     point (x, y) in pixels; or the one that a mask [H,W] (above 0.5: here) covers most, else the nearest to its middle.
+    A mask is in the frames' pixels; one of another size is brought there by `fitted`.
 
     Raises InputError for an unknown kind, a negative index, and a point or mask that is missing or empty.
     """
@@ -45,6 +47,13 @@ class FaceChoice:
                     f"the mask of shape {list(mask.shape)} marks no pixel; paint over the face that is meant."
                 )
             object.__setattr__(self, "mask", mask > 0.5)
+
+    def fitted(self, size: tuple[int, int]) -> FaceChoice:
+        """The same choice in frames of `size` (height, width). Raises InputError for a mask of another shape."""
+        if self.kind != "mask" or self.mask.shape == tuple(size):
+            return self
+        # What it touches counts: a dot may not vanish where the frames are smaller.
+        return replace(self, mask=fit_mask(torch.from_numpy(self.mask), size) > 0)
 
     def of(self, faces: Sequence[Face]) -> Face | None:
         """The face that is meant, or None where it is not among them."""

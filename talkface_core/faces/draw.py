@@ -24,7 +24,8 @@ def draw_track(frames: Frames, track: FaceTrack, crop: FaceCrop | None = None) -
     # OpenCV sets an environment variable when imported, which a host must not see.
     import cv2
 
-    out = np.array(as_frames(frames, track.size, len(track)))
+    # Frames may lie in memory channel by channel, as a decoder of latents leaves them; OpenCV draws on no such array.
+    out = np.array(as_frames(frames, track.size, len(track)), order="C")
     unit = 1.0 if out.dtype == np.uint8 else 1 / 255
     corners = None if crop is None else _corners(crop)
     heights = track.heights().tolist()

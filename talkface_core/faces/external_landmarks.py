@@ -149,7 +149,7 @@ def _from_landmarks(
             f"the landmarks were found in pictures of {own[1]}x{own[0]} px, the frames have {size[1]}x{size[0]}; "
             "find them in the frames that are used."
         )
-    last: Face | None = None
+    choice, last = choice.fitted((own[0], own[1])), None
     points, valid = torch.zeros(len(faces), POINTS, 2), torch.zeros(len(faces), dtype=torch.bool)
     for k, row in enumerate(faces):
         face = choice.of(row) if last is None else max(row, key=lambda f: overlap(f.box, last.box), default=None)

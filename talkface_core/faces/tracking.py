@@ -100,7 +100,8 @@ class _Tracker:
             raise InputError(
                 f"frame {self.done} is {size[1]}x{size[0]} px, those before are {self.size[1]}x{self.size[0]}."
             )
-        self.size = size
+        if self.size is None:
+            self.size, self.choice = size, self.choice.fitted(size)
         cuts = [k for k, frame in enumerate(frames) if self.is_cut(as_array(frame))]
         edges = sorted({0, *cuts, len(frames)})
         for start, stop in pairwise(edges):

@@ -47,6 +47,24 @@ def test_a_mask_takes_what_it_covers_else_what_is_near():
     assert FaceChoice("mask", mask=aside).of(FACES) is FACES[2]
 
 
+@pytest.mark.parametrize("scale", [0.25, 1, 2])
+def test_a_mask_of_another_size_marks_the_same_face(scale):
+    mask = torch.zeros(round(200 * scale), round(300 * scale))
+    mask[round(30 * scale) : round(40 * scale), round(110 * scale) : round(120 * scale)] = 1
+    choice = FaceChoice("mask", mask=mask).fitted((200, 300))
+    assert choice.mask.shape == (200, 300)
+    assert choice.of(FACES) is FACES[0]
+    with pytest.raises(InputError, match="another shape"):
+        FaceChoice("mask", mask=mask).fitted((200, 200))
+    assert FaceChoice().fitted((200, 300)) == FaceChoice()
+
+
+def test_a_dot_does_not_vanish_in_smaller_frames():
+    mask = torch.zeros(800, 1200)
+    mask[140, 480] = 1
+    assert FaceChoice("mask", mask=mask).fitted((200, 300)).of(FACES) is FACES[0]
+
+
 def test_no_face_is_no_choice():
     assert FaceChoice().of([]) is None
     assert FaceChoice("index", index=3).of(FACES) is None

@@ -16,12 +16,16 @@ def near(picture: torch.Tensor, point: torch.Tensor, colour: tuple[int, int, int
     return bool((picture[y, x].int() - torch.tensor(colour)).abs().max() < 60)
 
 
-@pytest.mark.parametrize("kind", ["uint8", "float", "array"])
+@pytest.mark.parametrize("kind", ["uint8", "float", "array", "channels first", "every other"])
 def test_dots_and_square(face, place, kind):
     points = torch.stack([place(face, 120, 10, (100, 90))] * 2)
     track = FaceTrack(points, torch.tensor([1, 0]), (180, 200), 25)
     frames = torch.zeros(2, 180, 200, 3, dtype=torch.uint8)
-    given = {"uint8": frames, "float": frames.float(), "array": frames.numpy()}[kind]
+    given = {
+        **{"uint8": frames, "float": frames.float(), "array": frames.numpy()},
+        "channels first": frames.movedim(-1, 1).contiguous().movedim(1, -1),
+        "every other": torch.zeros(2, 180, 400, 4, dtype=torch.uint8)[:, :, ::2, :3],
+    }[kind]
     crop = align(track, 96)
     out = draw_track(given, track, crop)
     assert type(out) is type(given)
