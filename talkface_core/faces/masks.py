@@ -11,12 +11,12 @@ _SHAPE = 0.02  # difference of the sides' ratio that scaling to whole pixels exp
 
 
 def fit_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """A mask [H',W'] or [T,H',W'] in 0..1 as float32 on the CPU, of the frames' `size` (height, width).
+    """A mask [H',W'] or [T,H',W'] in 0..1 as float32, of the frames' `size` (height, width).
 
     Shrinking averages, enlarging is linear. Raises InputError for a mask of another shape, which shows another picture,
     and for one that has no two sides.
     """
-    mask = mask.detach().cpu().float()
+    mask = mask.detach().float()
     if mask.ndim not in (2, 3):
         raise InputError(f"a mask of shape {list(mask.shape)}; give [height, width], or one for each frame.")
     (height, width), (rows, columns) = size, mask.shape[-2:]

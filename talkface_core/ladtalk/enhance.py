@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,11 +22,12 @@ from ..errors import InputError
 from ..faces.align import FaceCrop, align, check_shape, crop_faces
 from ..faces.face import Detector, Face
 from ..faces.landmarks import MOUTH, POINTS, landmark_distance
+from ..faces.masks import fit_mask
 from ..faces.paste import paste_into
 from ..faces.track import FaceTrack, in_sight
 from ..memory import AdaptiveBatch
 from ..pixels import as_unit_tensor, to_bytes
-from .bands import sharpest
+from .matching import matching_strength_in
 from .robustness import Check, go_on
 from .robustness_report import RobustnessReport, build_robustness_report
 from .sovqae import SOVQAE
@@ -35,10 +37,13 @@ log = logging.getLogger(__name__)
 Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
 Landmarks = Callable[[Tensor], Tensor]
 """Frames [T,H,W,3] in 0..1 -> landmarks [T,68,2] in pixels: a detector's or the probe's."""
+Callback = Callable[[int, int, Any], None]
+"""How many frames of how many are done, and the newest of them [H,W,3]."""
 
 WINDOW = 8
 _REGIONS = ("mouth", "face")
 _LIVE_MAPS, _LOOKING = 10, 120  # of the size of the finest level, at the peak of restoring and of the report: measured
+_MATCHED_ON, _MATCHED_OVER = 8, 40  # frames that the strength is matched on, spread over the first so many
 _EDGE = 0.08  # width of the face region's soft edge, by the crop's side
 
 
@@ -47,25 +52,28 @@ def enhance(
     frames: Frames,
     where: FaceTrack | FaceCrop | None = None,
     mask: Tensor | None = None,
-    strength: float = 1.0,
+    strength: float | None = 1.0,
     window: int = WINDOW,
     region: str = "mouth",
     landmarks: Landmarks | None = None,
     look_at: int = 2,
-    callback: Callable[[int, int], None] | None = None,
+    callback: Callback | None = None,
     check: Check = go_on,
 ) -> tuple[Frames, RobustnessReport]:
     """Restore frames [T,H,W,3], uint8 or floating 0..1, of the same size, dtype and kind, and report on it.
 
     `where`: the faces in the frames, which are cut out, restored and pasted back over the `region` "mouth" or "face";
     None: the frames are faces, of any size. `mask` [H,W] or [T,H,W] in 0..1 holds the change to where it is above
-    zero; elsewhere the frames stay bit for bit. `strength` 0 changes nothing, 1 is the network's result. `window`
-    frames are computed at once; the result does not depend on it, and when memory runs out it is computed in parts.
-    `landmarks` measures the mouth before and after, on the faces themselves. `look_at` frames are looked at for the
-    report. `callback(done, total)` counts frames; `check` is called between the report's steps, which take long.
-    Raises InputError for frames, masks, strength, window or region that make no sense.
+    zero; elsewhere the frames stay bit for bit; one of another size is scaled. `strength` 0 changes nothing, 1 is the
+    network's result, None makes mouths as fine as the footage around them. `window` frames are computed at once; the
+    result does not depend on it, and when memory runs out it is computed in parts. `landmarks` measures the mouth
+    before and after, on the faces themselves. `look_at` frames are looked at for the report. `callback` is told of
+    frames; `check` is called between the report's steps, which take long (see `report_steps`).
+    Raises InputError for frames, masks, strength, window or region that make no sense, and for a strength of None where
+    there is nothing to match: without `where`, and over the whole face.
     """
-    _check(frames, mask, strength, window, region, look_at)
+    _check(frames, strength, window, region, look_at)
+    mask = _mask_of(mask, frames)
     crop = align(where, model.config.image_size) if isinstance(where, FaceTrack) else where
     if crop is not None and len(crop) != len(frames):
         raise InputError(
@@ -73,6 +81,11 @@ def enhance(
         )
     out = frames.clone() if isinstance(frames, Tensor) else frames.copy()
     chosen = sorted({round(k) for k in np.linspace(0, len(frames) - 1, look_at).tolist()}) if look_at else []
+    matched = strength is None
+    if strength is None:
+        if crop is None or region != "mouth":
+            raise InputError("a strength that matches the footage is that of mouths in their frames; give a strength.")
+        strength = _matched(model, frames, crop)
     samples, moved = [], []
     # The pair of `restore` as one tensor, for a batch that may have to be split.
     restored = AdaptiveBatch(lambda faces: torch.stack(restore(model, faces, strength), 1))
@@ -84,8 +97,8 @@ def enhance(
         samples += [inputs[k - start] for k in chosen if start <= k < start + len(inputs)]
         own = mask if mask is None or mask.ndim == 2 else mask[part]
         if strength and now is None:
-            done = _back(frames[part], inputs, outputs)
-            out[part] = done if own is None else _masked(frames[part], done, own)
+            new = _back(frames[part], inputs, outputs)
+            out[part] = new if own is None else _masked(frames[part], new, own)
         elif strength and now is not None:
             area = None if region == "mouth" else face_mask(outputs.shape[1])
             # The low band has the frame's own colours already, where it goes by the codes.
@@ -94,11 +107,12 @@ def enhance(
             after = out[part] if now is None else crop_faces(out[part], now)
             moved += mouth_moved(landmarks, as_unit_tensor(faces), as_unit_tensor(after))
         if callback:
-            callback(min(start + window, len(frames)), len(frames))
+            done = min(start + window, len(frames))
+            callback(done, len(frames), out[done - 1])
     report = build_robustness_report(model, len(frames), chosen, samples, tuple(moved) if landmarks else None, check)
     if report.changed_mouths:
-        log.warning("\n".join(report.lines()[-2:]))
-    return out, report
+        log.warning("\n".join(report.mouth_lines()))
+    return out, replace(report, strength=strength, matched=matched)
 
 
 def enhance_track(
@@ -113,7 +127,8 @@ def enhance_track(
     if len(detected) == len(frames):
         enhanced, report = enhance(model, frames, track, mask, **settings)
         return enhanced, report, detected
-    own = mask if mask is None or mask.ndim == 2 else mask[detected]
+    _check_count(mask, len(frames))
+    own = mask if mask is None or mask.ndim == 2 or len(mask) == 1 else mask[detected]
     enhanced, report = enhance(model, frames[detected], track.at(detected), own, **settings)
     out = frames.clone() if isinstance(frames, Tensor) else frames.copy()
     out[detected] = enhanced
@@ -151,23 +166,12 @@ def enhance_memory(model: SOVQAE, window: int = WINDOW, look_at: int = 0) -> flo
     return float(values * max(restoring, _LOOKING * 4 * bool(look_at)))
 
 
-def matching_strength(inputs: Tensor, outputs: Tensor, real: Tensor) -> float:
-    """The strength (0..1) at which restored faces are as fine as the footage they go into.
-
-    `inputs` and `outputs` are `restore`'s of repainted faces at strength 1, `real` the footage's own faces, all
-    [T,S,S,3] in 0..1. The power around Nyquist is compared in the upper half, which the repainting should not have
-    changed: footage that is soft itself gets a soft mouth. One number for all frames, so that nothing flickers.
-    """
-    half = slice(inputs.shape[2] // 6, -(inputs.shape[2] // 6))
-    upper = (rearrange(f[:, : f.shape[1] // 2, half], "t h w c -> t c h w").float() for f in (inputs, outputs, real))
-    soft, sharp, goal = (sharpest(f) for f in upper)
-    added = sharp - soft
-    # |soft + s added|^2 = |goal|^2 in s.
-    a, b = added.square().mean(), (soft * added).mean()
-    c = soft.square().mean() - goal.square().mean()
-    if c >= 0 or a <= 0:
-        return 0.0
-    return float(((-b + (b * b - a * c).sqrt()) / a).clamp(0, 1))
+def _matched(model: SOVQAE, frames: Tensor | NDArray[np.generic], crop: FaceCrop) -> float:
+    """The strength that makes mouths as fine as the footage, from some of the first frames."""
+    first = min(len(frames), _MATCHED_OVER)
+    chosen = np.unique(np.linspace(0, first - 1, _MATCHED_ON).round().astype(int)).tolist()
+    restored = AdaptiveBatch(lambda faces: torch.stack(restore(model, faces), 1).cpu())
+    return matching_strength_in(*restored(crop_faces(frames[chosen], crop.at(chosen))).unbind(1))
 
 
 def mouth_moved(landmarks: Landmarks, before: Tensor, after: Tensor) -> list[float]:
@@ -254,12 +258,28 @@ def _as(frames: Frames, pictures: Tensor) -> Frames:
     return (to_bytes(pictures) if byte else pictures).cpu().numpy().astype(frames.dtype)
 
 
+def _mask_of(mask: Tensor | None, frames: Tensor | NDArray[np.generic]) -> Tensor | None:
+    """The mask in the frames' size, one for all or one for each. Says so when it marks nothing."""
+    if mask is None:
+        return None
+    _check_count(mask, len(frames))
+    fitted = fit_mask(mask, (int(frames.shape[1]), int(frames.shape[2])))
+    if not (fitted > 0).any():
+        log.warning("the mask is black everywhere: nothing is restored")
+    return fitted[0] if fitted.ndim == 3 and len(fitted) == 1 else fitted
+
+
+def _check_count(mask: Tensor | None, count: int) -> None:
+    if mask is not None and mask.ndim == 3 and len(mask) not in (1, count):
+        raise InputError(f"{len(mask)} masks for {count} frames; give one for all, or one for each frame.")
+
+
 def _check(
-    frames: Tensor | NDArray[np.generic], mask: Tensor | None, strength: float, window: int, region: str, look_at: int
+    frames: Tensor | NDArray[np.generic], strength: float | None, window: int, region: str, look_at: int
 ) -> None:
     if frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
         raise InputError(f"frames of shape {list(frames.shape)}; give RGB frames [frames, height, width, 3].")
-    if not 0 <= strength <= 1:
+    if strength is not None and not 0 <= strength <= 1:
         raise InputError(f"strength {strength}; it lies between 0 (nothing changes) and 1 (the network's result).")
     if window < 1 or look_at < 0:
         raise InputError(
@@ -267,10 +287,3 @@ def _check(
         )
     if region not in _REGIONS:
         raise InputError(f"region {region!r} is unknown; choose one of {', '.join(_REGIONS)}.")
-    if mask is not None:
-        fits = {tuple(frames.shape[1:3]), tuple(frames.shape[:3])}
-        if tuple(mask.shape) not in fits:
-            raise InputError(
-                f"a mask of shape {list(mask.shape)} for frames {list(frames.shape[:3])}; give [height, width], or one "
-                "for each frame."
-            )

@@ -27,7 +27,8 @@ from ..speech.mel_windows import WINDOW as STEPS
 from ..speech.mel_windows import WindowStream
 from ..speech.vad import warn_of_no_speech
 from ..stage_timer import StageTimer
-from .enhance import enhance_memory, matching_strength, restored
+from .enhance import enhance_memory, restored
+from .matching import matching_strength
 from .model import LaDTalk, Wav2LipModel
 from .references import ReferenceMouths, choose_references
 from .sovqae import SOVQAE

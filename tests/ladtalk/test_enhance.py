@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -20,11 +21,11 @@ from talkface_core.ladtalk.enhance import (
     enhance_track,
     face_mask,
     landmarks_by,
-    matching_strength,
     mouth_moved,
     restore,
 )
-from talkface_core.ladtalk.robustness_report import NOISE_LEVELS, SAME_MOUTH
+from talkface_core.ladtalk.matching import matching_strength_in
+from talkface_core.ladtalk.robustness_report import NOISE_LEVELS, SAME_MOUTH, report_steps
 from talkface_core.ladtalk.sovqae import SOVQAE
 from talkface_core.pixels import as_unit_tensor
 from tests.ladtalk.small_sovqae import SMALL, pictures, sovqae
@@ -98,26 +99,12 @@ def test_strength_goes_from_nothing_to_all(model: SOVQAE, faces: Tensor) -> None
 @pytest.mark.parametrize("window", [1, 2, 16])
 def test_the_window_does_not_matter(model: SOVQAE, faces: Tensor, window: int) -> None:
     done = []
-    out, _ = enhance(model, faces, window=window, look_at=0, callback=lambda k, n: done.append((k, n)))
+    out, _ = enhance(model, faces, window=window, look_at=0, callback=lambda *told: done.append(told))
     reference, _ = enhance(model, faces, window=5, look_at=0)
     assert (out.int() - reference.int()).abs().max() <= 1
-    assert done[-1] == (5, 5)
+    assert done[-1][:2] == (5, 5)
+    assert all(torch.equal(frame, out[k - 1]) for k, _, frame in done)
     assert len(done) == math.ceil(5 / window)
-
-
-@pytest.mark.parametrize("wanted", [0.0, 0.3, 0.8])
-def test_soft_footage_gets_a_strength_that_matches_it(wanted: float) -> None:
-    sharp = torch.from_numpy(pictures(2, 64)).float() / 255
-    soft = (
-        torch.nn.functional.avg_pool2d(sharp.permute(0, 3, 1, 2), 5, 1, 2, count_include_pad=False)
-        .permute(0, 2, 3, 1)
-        .contiguous()
-    )
-    real = torch.lerp(soft, sharp, wanted)
-    real[:, 32:] = 0.5  # the mouth's half says nothing
-    assert matching_strength(soft, sharp, real) == pytest.approx(wanted, abs=0.02)
-    assert matching_strength(soft, soft, sharp) == 0
-    assert matching_strength(soft, torch.lerp(soft, sharp, 0.5), sharp) == 1
 
 
 def test_outside_of_the_mask_frames_stay_bit_for_bit(model: SOVQAE, faces: Tensor) -> None:
@@ -132,6 +119,35 @@ def test_outside_of_the_mask_frames_stay_bit_for_bit(model: SOVQAE, faces: Tenso
     out, _ = enhance(model, faces, mask=each, look_at=0)
     assert torch.equal(out[::2], faces[::2])
     assert not torch.equal(out[1], faces[1])
+
+
+@pytest.mark.parametrize("scale", [0.5, 2])
+def test_a_mask_of_another_size_marks_the_same_place(model: SOVQAE, faces: Tensor, scale: float) -> None:
+    mask = torch.zeros(32, 32)
+    mask[8:20, 8:20] = 1
+    side = round(32 * scale)
+    given = torch.nn.functional.interpolate(mask[None, None], (side, side), mode="nearest")[0]
+    whole, _ = enhance(model, faces, look_at=0)
+    out, _ = enhance(model, faces, mask=given, look_at=0)
+    assert torch.equal(out[:, 10:18, 10:18], whole[:, 10:18, 10:18])
+    assert torch.equal(out[:, :, 22:], faces[:, :, 22:])
+
+
+def test_a_mask_that_marks_nothing_is_told(model: SOVQAE, faces: Tensor, caplog: pytest.LogCaptureFixture) -> None:
+    out, _ = enhance(model, faces, mask=torch.zeros(1, 32, 32), look_at=0)
+    assert torch.equal(out, faces)
+    assert caplog.text.count("the mask is black everywhere") == 1
+
+
+def test_the_strength_may_be_the_footages(model: SOVQAE) -> None:
+    """It is taken from the first frames, and is one for all of them."""
+    frames, where = torch.from_numpy(pictures(4, 96))[:, :80], track(4, (80, 96))
+    out, report, _ = enhance_track(model, frames, where, strength=None, look_at=0)
+    faces = crop_faces(frames, align(where, 32))
+    assert report.matched
+    assert report.strength == pytest.approx(matching_strength_in(*restore(model, faces)))
+    assert torch.equal(out, enhance(model, frames, where, strength=report.strength, look_at=0)[0])
+    assert "as fine as the footage around them" in str(report)
 
 
 @pytest.mark.parametrize("size", [(48, 48), (20, 20), (40, 64), (33, 47)])
@@ -236,6 +252,11 @@ def test_the_report_can_be_stopped(model: SOVQAE, faces: Tensor) -> None:
         if len(asked) == stop:
             raise Enough
 
+    stop = 0
+    for looked_at in (1, 3):
+        asked.clear()
+        enhance(model, faces, look_at=looked_at, check=check)
+        assert len(asked) == report_steps(looked_at)
     for stop in (1, 3, 10):
         asked.clear()
         with pytest.raises(Enough):
@@ -254,6 +275,12 @@ def test_the_report_speaks_of_what_was_seen(model: SOVQAE, faces: Tensor) -> Non
     assert 1 <= report.perplexity <= 16
     assert report.mouth_moved is None
     assert "not measured" in str(report)
+    words, _, numbers = str(report).partition("In numbers:")
+    assert not re.search("Lipschitz|margin|code|norm|Gaussian|perplexity", words), "words that no artist knows"
+    assert f"{report.margin:.3f}" in numbers
+    assert f"{100 * report.surviving[4.0]:.0f} under grain that it sees" in words
+    assert "strength 1.00" in words
+    assert "Looked at 3 of 5 frames." in words
     silent = enhance(model, faces, look_at=0)[1]
     assert silent.looked_at == ()
     assert "not looked at" in str(silent)
@@ -344,7 +371,10 @@ def test_the_guard_takes_no_shift_for_a_shape() -> None:
         {"window": 0},
         {"look_at": -1},
         {"region": "nose"},
-        {"mask": torch.ones(3, 3)},
+        {"mask": torch.ones(3, 5)},
+        {"mask": torch.ones(4, 32, 32)},
+        {"strength": None},
+        {"strength": None, "where": track(5, (32, 32)), "region": "face"},
         {"where": track(4, (32, 32))},
     ],
     ids=lambda wrong: next(iter(wrong)),
