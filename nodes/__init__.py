@@ -29,4 +29,5 @@ async def comfy_entrypoint() -> TalkFace:
         logging.getLogger(__name__).warning("TalkFace: %s", warning)
     host.register_models_folder()
     host.serve_samples()
+    host.show_warnings()
     return TalkFace()

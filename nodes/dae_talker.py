@@ -5,6 +5,7 @@ Source: DAE-Talker (Du et al. 2023). The work is done in talkface_core/dae_talke
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
 from ..talkface_core.dae_talker import pipeline
-from ..talkface_core.dae_talker.decode import decode, decode_memory, encode, fit_square, noise_from_image
+from ..talkface_core.dae_talker.decode import decode, decode_memory, encode, fit_square, kept_decibels, noise_from_image
 from ..talkface_core.dae_talker.decode import noise_from_seed as shared_noise
 from ..talkface_core.dae_talker.latents import Latents
 from ..talkface_core.dae_talker.model import DAETalker, SpeechModel
@@ -27,9 +28,12 @@ from .dae_inputs import SpeechSetup, drawing_inputs, sampling_of, speaking_input
 from .sockets import DAE, HEAD_POSE, LATENTS, advanced, is_a, schema, seed_input
 from .video import marked
 
+log = logging.getLogger(__name__)
+
 SYSTEM = "DAE-Talker"
 
 _AT_ONCE = 32  # frames that are encoded together
+_FOREIGN = 20.0  # dB below which a frame has not come back as what it shows
 
 
 class Speech2Latent(io.ComfyNode):
@@ -121,8 +125,16 @@ class DAEEncode(io.ComfyNode):
         size = component.network.config.image_size
         model = host.load(component, 4.0 * _AT_ONCE * size * size * 3)
         squares = (fit_square(part[..., :3].float(), size) for part in images.split(_AT_ONCE))
-        rows = list(host.Progress(len(images)).follow(encode(model, squares)))
-        return io.NodeOutput(Latents(torch.cat(rows), as_rate(fps), component.space))
+        latents = torch.cat(list(host.Progress(len(images)).follow(encode(model, squares))))
+        kept = kept_decibels(model, fit_square(images[0, ..., :3].float(), size), latents[0])
+        if kept < _FOREIGN:
+            log.warning(
+                "the first frame comes back from its latent with %.0f dB: it does not show the speaker that %s was "
+                "trained on, or not framed as in training; what is drawn will not be this face",
+                kept,
+                component.name,
+            )
+        return io.NodeOutput(Latents(latents, as_rate(fps), component.space))
 
 
 class DAEDecode(io.ComfyNode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 
@@ -18,6 +19,8 @@ from ..talkface_core.faces.face_alignment import FaceAlignment
 from ..talkface_core.faces.tracking import SMOOTHING
 from . import host
 from .sockets import advanced
+
+log = logging.getLogger(__name__)
 
 
 def choice_inputs() -> list[io.Input]:
@@ -76,11 +79,17 @@ def detector_inputs() -> list[io.Input]:
 
 def mask_input() -> io.Input:
     """The face by a mask."""
-    return io.Mask.Input("mask", optional=True, tooltip="For face = mask: white over the face that is meant.")
+    return io.Mask.Input(
+        "mask",
+        optional=True,
+        tooltip="For face = mask: white over the face that is meant. Of the frames' size, or scaled to it.",
+    )
 
 
 def chosen(face: str, index: int, x: int, y: int, mask: Tensor | None) -> FaceChoice:
     """What the inputs say. Raises InputError."""
+    if mask is not None and face != "mask":
+        log.warning("a mask is connected, but face is %s: the mask counts only with face = mask", face)
     return FaceChoice(face, index, (x + 0.5, y + 0.5), mask)
 
 

@@ -5,6 +5,7 @@ The work is done in talkface_core/faces; here are the sockets, the words, and wh
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,16 +15,22 @@ from torch import Tensor
 from ..talkface_core.errors import InputError
 from ..talkface_core.faces.align import FaceCrop, align, check_shape, crop_faces
 from ..talkface_core.faces.draw import draw_track
+from ..talkface_core.faces.even import even_size, on_frames, size_of
 from ..talkface_core.faces.external_landmarks import external_track
 from ..talkface_core.faces.paste import FEATHER, frame_mask, mouth_mask, paste_into
 from ..talkface_core.faces.solve_pose import warn_of_yaw
 from ..talkface_core.faces.track import FaceTrack, smooth
 from ..talkface_core.faces.tracking import track_faces
+from ..talkface_core.media.timebase import as_rate
 from . import host
 from .face_inputs import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
 from .sockets import FACE_CROP, FACE_LANDMARKS, FACE_TRACK, advanced, is_a, schema
+from .video import frame_rate
+
+log = logging.getLogger(__name__)
 
 SYSTEM = "Faces"
+FPS = 25.0
 
 _AT_ONCE = 32  # frames that are looked at together
 
@@ -45,11 +52,12 @@ class DetectFaces(io.ComfyNode):
                 smoothing_input(),
                 io.Float.Input(
                     "fps",
-                    default=25.0,
+                    default=FPS,
                     min=1.0,
                     max=120.0,
                     step=0.01,
-                    tooltip="Frames per second of these images, as Get Video Components says. Goes with the track.",
+                    tooltip="Frames per second of these images, as Get Video Components says. Goes with the track. Not "
+                    "used with a video.",
                 ),
                 *detector_inputs(),
                 advanced(
@@ -68,7 +76,14 @@ class DetectFaces(io.ComfyNode):
                     tooltip="Landmarks that newer ComfyUI's MediaPipe Face Landmarker found in these images, to be "
                     "used in place of the detector.",
                 ),
+                io.Video.Input(
+                    "video",
+                    optional=True,
+                    tooltip="The video that the images come from: its frame rate is taken, in place of fps. Only that "
+                    "is read of it.",
+                ),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
             outputs=[
                 FACE_TRACK.Output(
                     display_name="face_track", tooltip="68 landmarks a frame, for Wav2Lip, Crop Face or Head Pose."
@@ -77,6 +92,7 @@ class DetectFaces(io.ComfyNode):
                     display_name="preview",
                     tooltip="The frames with the landmarks: green where seen (lips yellow), orange where held.",
                 ),
+                io.Float.Output(display_name="fps", tooltip="The frame rate of the track, for Create Video."),
             ],
             search_aliases=["face detection", "landmarks", "face tracking", "68 points"],
         )
@@ -96,21 +112,41 @@ class DetectFaces(io.ComfyNode):
         preview_every: int,
         mask: Tensor | None = None,
         face_landmarks: dict[str, Any] | None = None,
+        video: Any = None,
     ) -> io.NodeOutput:
+        progress = host.Progress(len(images))
         choice = chosen(face, index, x, y, mask)
+        rate = as_rate(fps) if video is None else frame_rate(video)
+        if video is None and len(images) > 1 and fps == FPS and not cls._is_linked("fps"):
+            log.warning(
+                "fps is %g, as nothing else was said: if the footage has another rate, connect its video, or fps of "
+                "Get Video Components",
+                fps,
+            )
         frames = images[..., :3]
         if face_landmarks is not None:
-            track = smooth(external_track(face_landmarks, fps, tuple(frames.shape[1:3]), choice), smoothing)
+            track = smooth(external_track(face_landmarks, rate, size_of(frames), choice), smoothing)
         else:
-            chunks = host.Progress(len(frames)).follow(part for part in frames.split(_AT_ONCE))
+
+            def show(first: int, chunk: Tensor, landmarks: Tensor, valid: Tensor) -> None:
+                newest, seen = chunk[-1:], FaceTrack(landmarks[-1:], valid[-1:], size_of(chunk), rate)
+                progress.reach(first + len(chunk), (draw_track(newest, seen) if valid[-1] else newest)[0])
+
+            found = detector_of(detector, threshold)
             track = track_faces(
-                chunks, fps, detector_of(detector, threshold), choice, smoothing if len(frames) > 1 else 0.0
+                iter(frames.split(_AT_ONCE)), rate, found, choice, smoothing if len(frames) > 1 else 0.0, show
             )
         warn_of_yaw(track)
         previewed = list(range(0, len(track), preview_every))
         host.check_room(len(previewed), *track.size, "raise preview_every, or give fewer frames at a time")
         preview = host.gather(_drawn(frames, track, previewed), len(previewed))
-        return io.NodeOutput(track, preview)
+        return io.NodeOutput(track, preview, float(track.fps))
+
+    @classmethod
+    def _is_linked(cls, name: str) -> bool:
+        """Whether another node gives an input; the host tells by what the page has queued."""
+        asked = (cls.hidden.prompt or {}).get(str(cls.hidden.unique_id), {})
+        return isinstance(asked.get("inputs", {}).get(name), list)
 
 
 class CropFace(io.ComfyNode):
@@ -145,8 +181,7 @@ class CropFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, images: Tensor, face_track: FaceTrack, size: int) -> io.NodeOutput:
-        crop = align(is_a(FaceTrack, face_track, "face_track"), size)
-        frames = _frames_of(crop, images)
+        frames, crop = _frames_of(align(is_a(FaceTrack, face_track, "face_track"), size), images)
         host.check_room(len(crop), size, size, "make size smaller, or give fewer frames at a time")
         faces = (crop_faces(frames[a:b], crop.part(a, b)) for a, b in _parts(len(frames)))
         return io.NodeOutput(host.gather(host.Progress(len(frames)).follow(faces), len(frames)), crop)
@@ -205,8 +240,9 @@ class PasteFace(io.ComfyNode):
         match_colour: bool,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        crop = is_a(FaceCrop, face_crop, "face_crop")
-        frames = _frames_of(crop, images)
+        frames, crop = _frames_of(is_a(FaceCrop, face_crop, "face_crop"), images)
+        progress = host.Progress(len(frames))
+        warn_of_odd_sides(frames)
         if len(faces) != len(crop) or faces.shape[1] != faces.shape[2]:
             raise InputError(
                 f"{len(faces)} faces of {faces.shape[2]}x{faces.shape[1]} px for {len(crop)} frames; give one square "
@@ -216,19 +252,37 @@ class PasteFace(io.ComfyNode):
         wanted = wanted[0] if wanted.ndim == 3 and len(wanted) == 1 else wanted
 
         host.check_room(len(crop), *crop.image_size, "give fewer frames at a time")
-        output, progress = host.handed_on(frames, copy=True), host.Progress(len(frames))
+        where = host.handed_on(frame_mask(crop, wanted))
+        if not (where > 0).any():
+            log.warning("the mask is black everywhere: the frames stay as they are")
+        output = host.handed_on(frames, copy=True)
         for a, b in _parts(len(frames)):
             own = wanted if wanted.ndim == 2 else wanted[a:b]
             paste_into(list(output[a:b]), faces[a:b, ..., :3], crop.part(a, b), own, match_colour)
             progress.reach(b, output[b - 1])
-        return io.NodeOutput(output, host.handed_on(frame_mask(crop, wanted)))
+        return io.NodeOutput(output, where)
 
 
-def _frames_of(crop: FaceCrop, images: Tensor) -> Tensor:
-    """The images without alpha. Raises InputError if they are not as many, or not as large, as the crop's frames."""
+def warn_of_odd_sides(frames: Tensor) -> None:
+    """Says before the work that Save Video will not take the frames of a video with odd sides."""
+    height, width = size_of(frames)
+    if len(frames) > 1 and even_size((height, width)) != (height, width):
+        log.warning(
+            "frames of %dx%d px: Save Video encodes no odd sides; crop or scale them to even ones beforehand",
+            width,
+            height,
+        )
+
+
+def _frames_of(crop: FaceCrop, images: Tensor) -> tuple[Tensor, FaceCrop]:
+    """The images without alpha, and their crops, which may be of the same frames before they grew to even sides.
+
+    Raises InputError if the images are not as many, or not as large, as the crop's frames.
+    """
     frames = images[..., :3]
+    crop = on_frames(crop, size_of(frames))
     check_shape(frames, crop.image_size, len(crop))
-    return frames
+    return frames, crop
 
 
 def _parts(frames: int) -> Iterator[tuple[int, int]]:

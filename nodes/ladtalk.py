@@ -5,6 +5,7 @@ Source: LaDTalk (Yang et al. 2024). The work is done in talkface_core/ladtalk; h
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,19 @@ from ..talkface_core.dubbing.model import DubContext, default_window
 from ..talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from ..talkface_core.errors import InputError
 from ..talkface_core.faces.align import check_shape
+from ..talkface_core.faces.even import even_size, grow_even, on_frames, size_of
 from ..talkface_core.faces.track import FaceTrack
 from ..talkface_core.ladtalk.enhance import WINDOW, enhance, enhance_memory, enhance_track, landmarks_by
 from ..talkface_core.ladtalk.pipeline import LaDTalkMouths, LaDTalkPainter
+from ..talkface_core.ladtalk.robustness_report import report_steps
 from ..talkface_core.media.audio import audio_source
 from ..talkface_core.media.playback import RULES, TensorFrameSource
 from . import host
 from .face_inputs import detector_of
+from .faces import warn_of_odd_sides
 from .sockets import FACE_TRACK, SOVQAE, WAV2LIP, advanced, is_a, schema
+
+log = logging.getLogger(__name__)
 
 SYSTEM = "LaDTalk"
 STREAM = "use the node Dub Video, which writes frames to disk as they come, or a shorter sound"
@@ -56,13 +62,17 @@ class Wav2Lip(io.ComfyNode):
                 length_input(),
             ],
             outputs=[
-                io.Image.Output(display_name="images", tooltip="Whole frames with the new mouths."),
+                io.Image.Output(
+                    display_name="images",
+                    tooltip="Whole frames with the new mouths. Odd sides have grown by one pixel, for Save Video.",
+                ),
                 FACE_TRACK.Output(
                     display_name="face_track",
                     tooltip="The face in these frames, in their order, for SOVQAE Enhance, or for a second person's "
                     "turn.",
                 ),
                 io.Float.Output(display_name="fps", tooltip="The frame rate, for Create Video."),
+                io.Audio.Output(display_name="audio", tooltip="The sound that was given, as it is, for Create Video."),
             ],
             search_aliases=["lip sync", "dubbing", "talking head", "new speech for a video"],
         )
@@ -77,15 +87,23 @@ class Wav2Lip(io.ComfyNode):
         length: str,
     ) -> io.NodeOutput:
         mouths = managed_mouths(wav2lip)
-        track, frames = is_a(FaceTrack, face_track, "face_track"), images[..., :3]
+        frames = images[..., :3]
+        track = on_frames(is_a(FaceTrack, face_track, "face_track"), size_of(frames))
         check_shape(frames, track.size, len(track))
         film, source = TensorFrameSource(frames, track.fps, exact=True), host.Interruptible(audio_source(audio))
         dubbing = Dubbing(mouths, DubRequest(film, source, track, length=length))
         order = dubbing.order.tolist()
-        host.check_room(len(order), *track.size, STREAM)
-        chunks = (torch.from_numpy(chunk) for chunk in dubbing.frames())
-        output = host.gather(host.Progress(len(order)).follow(chunks), len(order))
-        return io.NodeOutput(output, track.at(order), float(track.fps))
+        (height, width), size = track.size, even_size(track.size)
+        host.check_room(len(order), *size, STREAM)
+        progress = host.Progress(len(order))
+        if size != track.size:
+            log.warning(
+                "frames of %dx%d px grow to %dx%d by their last row and column: Save Video encodes no odd sides",
+                *(width, height, size[1], size[0]),
+            )
+        chunks = (grow_even(torch.from_numpy(chunk)) for chunk in dubbing.frames())
+        output = host.gather(progress.follow(chunks), len(order))
+        return io.NodeOutput(output, on_frames(track, size).at(order), float(track.fps), audio)
 
 
 class SOVQAEEnhance(io.ComfyNode):
@@ -112,7 +130,8 @@ class SOVQAEEnhance(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How far texture is restored: 0 changes nothing, 1 is the network's result. Equal cost.",
+                    tooltip="How far texture is restored: 0 changes nothing, 1 is the network's result. Not used where "
+                    "match_texture is.",
                 ),
                 io.Combo.Input(
                     "region",
@@ -150,13 +169,20 @@ class SOVQAEEnhance(io.ComfyNode):
                     tooltip="Holds the change to where it is white, in the frames: one for all or one a frame. "
                     "Elsewhere every pixel stays.",
                 ),
+                io.Boolean.Input(
+                    "match_texture",
+                    default=True,
+                    optional=True,
+                    tooltip="Restores mouths just so far that they are as fine as the footage around them, which is "
+                    "measured on its first frames. For region = mouth with a face_track; otherwise strength counts.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The frames, restored."),
                 io.String.Output(
                     display_name="report",
-                    tooltip="In words: how much noise the result stands, and whether mouths kept their shape. For "
-                    "Preview Any.",
+                    tooltip="In words: what was done, whether mouths kept their shape, how steady details are; the "
+                    "numbers below. For Preview Any.",
                 ),
             ],
             search_aliases=["face restoration", "sharpen face", "codeformer", "gfpgan", "deblur"],
@@ -173,25 +199,35 @@ class SOVQAEEnhance(io.ComfyNode):
         look_at: int,
         face_track: FaceTrack | None = None,
         mask: Tensor | None = None,
+        match_texture: bool = False,  # as it was before there was a choice, for prompts of that time
     ) -> io.NodeOutput:
         component, frames = require_component(sovqae, "sovqae", "SOVQAE"), images[..., :3]
         host.check_room(len(frames), *frames.shape[1:3], "give fewer frames at a time")
         memory, model = enhance_memory(component.network, window, look_at), component.network
         reader = landmarks_by(detector_of("bundled", beside=[component], memory=memory))
-        progress = host.Progress(len(frames))
-        settings = {
-            **{"strength": strength, "region": region, "window": window, "look_at": look_at, "landmarks": reader},
-            **{"callback": lambda done, _: progress.reach(done), "check": host.check_interrupt},
+        progress = host.Progress(len(frames) + report_steps(min(look_at, len(frames))))
+        warn_of_odd_sides(frames)
+        shown: list[Tensor] = []
+
+        def show(done: int, total: int, frame: Tensor) -> None:
+            progress.total, shown[:] = total + report_steps(min(look_at, total)), [frame]
+            progress.reach(done, frame)
+
+        matched = match_texture and region == "mouth" and face_track is not None
+        settings: dict[str, Any] = {
+            **{"region": region, "window": window, "look_at": look_at, "landmarks": reader, "callback": show},
+            **{"strength": None if matched else strength},
+            "check": lambda: progress.reach(progress.done + 1, *shown),
         }
-        area = mask[0] if mask is not None and len(mask) == 1 else mask
         if face_track is None:
-            output, report = enhance(model, frames, None, area, **settings)
+            output, report = enhance(model, frames, None, mask, **settings)
             return io.NodeOutput(output, str(report))
-        track = is_a(FaceTrack, face_track, "face_track")
-        output, report, detected = enhance_track(model, frames, track, area, **settings)
+        track = on_frames(is_a(FaceTrack, face_track, "face_track"), size_of(frames))
+        output, report, detected = enhance_track(model, frames, track, mask, **settings)
+        log.info("TalkFace: texture restored with strength %.2f", report.strength)
         left = len(frames) - len(detected)
         lines = [f"{left} of {len(frames)} frames do not show the face and stay as they are."] if left else []
-        return io.NodeOutput(output, "\n".join([*report.lines(), *lines]))
+        return io.NodeOutput(output, "\n".join([*lines, *report.lines()]))
 
 
 @dataclass(frozen=True)

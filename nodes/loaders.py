@@ -42,9 +42,9 @@ class LoadDAETalker(io.ComfyNode):
                         "dtype",
                         options=["auto", *host.DTYPES],
                         default="auto",
-                        tooltip="Number format of the drawing network. auto: what ComfyUI chooses for the device (its "
-                        "log says which; float32 on a CPU). bfloat16 is several times faster on CPUs with AMX or "
-                        "AVX-512 BF16 and on recent GPUs, at no visible cost; float32 is the exact one.",
+                        tooltip="Number format of the drawing network. auto: what ComfyUI chooses for a GPU, and "
+                        "bfloat16 on a CPU that is quicker with it (the log says which), at no visible cost; float32 "
+                        "is the exact one.",
                     )
                 ),
             ],
@@ -102,9 +102,9 @@ class LoadLaDTalk(io.ComfyNode):
                         "dtype",
                         options=["auto", *host.DTYPES],
                         default="auto",
-                        tooltip="Number format of both networks. auto: what ComfyUI chooses for the device (its log "
-                        "says which; float32 on a CPU). bfloat16 is several times faster on CPUs with AMX or AVX-512 "
-                        "BF16 and on recent GPUs.",
+                        tooltip="Number format of both networks. auto: what ComfyUI chooses for a GPU, and bfloat16 "
+                        "on a CPU that is quicker with it (the log says which), at no visible cost; float32 is the "
+                        "exact one.",
                     )
                 ),
             ],
@@ -163,7 +163,8 @@ def _managed(
 
 
 def _say(what: str, dtype: str, kept: torch.dtype, computed: torch.dtype) -> None:
-    chosen = "ComfyUI's choice" if dtype == "auto" else "as asked"
+    own = "what is quickest here" if host.device().type == "cpu" else "ComfyUI's choice"
+    chosen = own if dtype == "auto" else "as asked"
     names = [str(kind).removeprefix("torch.") for kind in (kept, computed)]
     computing = "" if kept == computed else f", computing in {names[1]}"
     log.info("TalkFace: %s in %s%s on %s (%s)", what, names[0], computing, host.device(), chosen)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io as memory
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -12,6 +14,7 @@ from typing import Any
 from comfy_api.latest import InputImpl, io
 
 from ..talkface_core.errors import InputError
+from ..talkface_core.media.container import open_input
 from ..talkface_core.media.playback import FrameSource, TensorFrameSource, VideoFrameSource
 from ..talkface_core.media.video_reader import VideoReader
 from ..talkface_core.media.video_writer import SYNTHETIC_MARK
@@ -86,11 +89,51 @@ def marked(video: Any) -> Any:
     """The same video with SYNTHETIC_MARK added to the metadata of every file that it is saved to."""
 
     def save_to(path: Any, *args: Any, metadata: dict[str, Any] | None = None, **options: Any) -> Any:
-        return video.save_to(path, *args, metadata={**(metadata or {}), **SYNTHETIC_MARK}, **options)
+        video.save_to(path, *args, metadata={**(metadata or {}), **SYNTHETIC_MARK}, **options)
+        _unquote_mark(path)
 
     twin = copy.copy(video)  # of the same class, which other nodes and the host ask for
     twin.save_to = save_to
     return twin
+
+
+def _unquote_mark(path: Any) -> None:
+    """The mark in a file [a path, or one in memory] as it is to be: frames that it encodes the host marks in JSON.
+
+    Tools that look for the IPTC's code find none in quotes. Where they are, streams are copied, not encoded again.
+    """
+    in_memory = isinstance(path, memory.BytesIO)
+    whole = host.temp_file(".mp4" if in_memory else Path(path).suffix)
+    try:
+        if in_memory:
+            whole.write_bytes(path.getbuffer())
+        with open_input(whole if in_memory else path, "video") as container:
+            found = {name.lower(): value for name, value in container.metadata.items()}
+        if all(found.get(name) == value for name, value in SYNTHETIC_MARK.items()):
+            return
+        if in_memory:
+            path.seek(0)
+            path.truncate()
+            InputImpl.VideoFromFile(str(whole)).save_to(path, metadata=dict(SYNTHETIC_MARK))
+            return
+        beside = Path(path).with_name(f".{whole.name}")
+        try:
+            InputImpl.VideoFromFile(str(path)).save_to(str(beside), metadata=dict(SYNTHETIC_MARK))
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
+def frame_rate(video: Any) -> Fraction:
+    """Frames per second of a VIDEO as the host says when it takes it apart; nothing is decoded."""
+    if isinstance(video, InputImpl.VideoFromComponents):
+        return Fraction(video.get_components().frame_rate)
+    if asked := getattr(video, "get_frame_rate", None):  # newer hosts
+        return Fraction(asked())
+    with film_of(video) as film:
+        return film.fps
 
 
 @contextmanager

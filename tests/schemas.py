@@ -51,7 +51,7 @@ class _IO(ModuleType):
     """`comfy_api.latest.io`: any attribute that is not named here is a type with an Input and an Output."""
 
     ComfyNode, Schema = object, _Schema
-    UploadType = NumberDisplay = MagicMock()
+    UploadType = NumberDisplay = Hidden = MagicMock()
 
     def __getattr__(self, name: str) -> SimpleNamespace:
         return self.Custom(name)
@@ -69,8 +69,8 @@ def _read() -> NodeDefs:
     folders.get_input_directory.return_value = str(Path(__file__).parent)
     folders.filter_files_content_types.side_effect = lambda files, kinds: list(files)
     folders.get_filename_list.return_value = []
-    comfy = [f"comfy.{name}" for name in ("model_management", "model_patcher", "ops", "utils")]
-    sys.modules |= {name: MagicMock() for name in ("comfy", *comfy)}
+    comfy = [f"comfy.{name}" for name in ("cli_args", "model_management", "model_patcher", "ops", "utils")]
+    sys.modules |= {name: MagicMock() for name in ("comfy", *comfy, "comfy_execution", "comfy_execution.utils")}
     sys.modules |= {"pack": pack, "comfy_api": MagicMock(), "comfy_api.latest": api, "folder_paths": folders}
     nodes = importlib.import_module("pack.nodes").NODES
     return {schema.node_id: _texts(schema) for schema in (node.define_schema() for node in nodes)}

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from talkface_core import device
 from talkface_core.device import HALF_ON_CPU, pick_device, pick_dtype, pick_layers, without_autocast
 from talkface_core.errors import InputError
 
@@ -32,13 +33,15 @@ def test_a_device_without_automatic_casts_is_left_alone(name):
         pass
 
 
-def test_half_precision_only_where_the_cpu_computes_in_it(monkeypatch):
+def test_half_precision_only_where_the_cpu_is_quicker_with_it(monkeypatch):
     cpu = torch.device("cpu")
-    for amx, avx, wanted in (
-        (True, True, torch.bfloat16),
-        (False, True, torch.bfloat16),
-        (False, False, torch.float32),
+    for amx, avx, gain, wanted in (
+        (True, True, 7.6, torch.bfloat16),
+        (False, True, 2.0, torch.bfloat16),
+        (False, True, 1.0, torch.float32),
+        (False, False, 7.6, torch.float32),
     ):
+        monkeypatch.setattr(device, "bfloat16_gain", lambda gain=gain: gain)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx, raising=False)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx, raising=False)
         assert pick_dtype(cpu) == wanted
@@ -47,6 +50,16 @@ def test_half_precision_only_where_the_cpu_computes_in_it(monkeypatch):
     assert pick_dtype(cpu) == torch.float32
     assert pick_layers(cpu, torch.float32) is nn
     assert pick_layers(cpu, torch.bfloat16) is HALF_ON_CPU
+
+
+def test_the_gain_is_measured_once_and_draws_no_number():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    device.bfloat16_gain.cache_clear()
+    gain = device.bfloat16_gain()
+    assert 0.01 < gain < 100
+    assert device.bfloat16_gain() is gain
+    assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("size", [8, 16, 32])

@@ -7,6 +7,7 @@ from .checkpoints import checkpoint_names, checkpoint_path, register_models_fold
 from .files import SAMPLES, fingerprint, input_file, input_files, serve_samples, temp_file
 from .memory import STREAM, check_room, gather, gather_sound, handed_on
 from .models import DTYPES, Component, device, layers, load, load_all, managed, pick_dtype, workers
+from .node_text import show_warnings
 from .progress import Interruptible, Progress, check_interrupt
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "pick_dtype",
     "register_models_folder",
     "serve_samples",
+    "show_warnings",
     "temp_file",
     "workers",
 ]

@@ -23,6 +23,10 @@ def register_models_folder() -> None:
     folder_paths.add_model_folder_path(MODELS, own, is_default=True)
     paths, _ = folder_paths.folder_names_and_paths[MODELS]
     folder_paths.folder_names_and_paths[MODELS] = (paths, {".safetensors"})
+    try:
+        os.makedirs(own, exist_ok=True)  # to be found by whoever has a file to put there
+    except OSError as error:
+        log.warning("TalkFace: the folder %s cannot be made (%s)", own, error)
 
 
 def checkpoint_names(system: str) -> list[str]:

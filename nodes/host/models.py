@@ -12,8 +12,10 @@ import comfy.model_patcher
 import comfy.ops
 import comfy.utils
 import torch
+from comfy.cli_args import args
 from torch import Tensor, nn
 
+from ...talkface_core.device import pick_dtype as pick_dtype_for
 from ...talkface_core.device import pick_layers
 from ...talkface_core.errors import InputError
 from ...talkface_core.memory import count_as_out_of_memory
@@ -67,8 +69,9 @@ class WholePatcher(comfy.model_patcher.ModelPatcher):
 def pick_dtype(name: str, weights: dict[str, Tensor]) -> tuple[torch.dtype, torch.dtype]:
     """(what the weights are kept in, what is computed in): the host's choice for "auto", else the named type.
 
-    Where the host would keep them in a type that these networks do not know (float8), they are kept in what is computed
-    in; the log says so.
+    A CPU the host does not look at, unless its command line says what to take: there it is what the pack's own command
+    line takes. Where the host would keep them in a type that these networks do not know (float8), they are kept in what
+    is computed in; the log says so.
     """
     device = mm.get_torch_device()
     if name != "auto":
@@ -77,6 +80,9 @@ def pick_dtype(name: str, weights: dict[str, Tensor]) -> tuple[torch.dtype, torc
         return DTYPES[name], DTYPES[name]
     count = sum(tensor.numel() for tensor in weights.values())
     kept = mm.unet_dtype(device=device, model_params=count, weight_dtype=comfy.utils.weight_dtype(weights))
+    if device.type == "cpu" and kept == torch.float32 and not (args.fp32_unet or args.force_fp32):
+        kept = pick_dtype_for(device)
+        return kept, kept
     computed = mm.unet_manual_cast(kept, device) or kept
     if kept in DTYPES.values():
         return kept, computed

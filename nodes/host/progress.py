@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...talkface_core.media.source import AudioSource
 from ...talkface_core.pixels import to_bytes
+from . import node_text
 
 _PREVIEW = 512  # pixels
 
@@ -33,6 +34,7 @@ class Progress:
     """The node's progress bar: `total` frames, with the newest frame as preview. Cancels what runs beside it."""
 
     def __init__(self, total: int) -> None:
+        node_text.clear()
         self.total, self.done = total, 0
         self._bar = comfy.utils.ProgressBar(total)
         self._stopped = threading.Event()

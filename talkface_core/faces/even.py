@@ -18,6 +18,11 @@ from .track import FaceTrack
 Where = TypeVar("Where", FaceTrack, FaceCrop)
 
 
+def size_of(frames: Tensor) -> tuple[int, int]:
+    """(height, width) of frames [T,H,W,C]."""
+    return int(frames.shape[1]), int(frames.shape[2])
+
+
 def even_size(size: tuple[int, int]) -> tuple[int, int]:
     """(height, width), each made even by one more where it is odd."""
     height, width = size
@@ -26,9 +31,11 @@ def even_size(size: tuple[int, int]) -> tuple[int, int]:
 
 def grow_even(frames: Tensor) -> Tensor:
     """Frames [T,H,W,3] with their last row or column once more where their number is odd; even ones as they are."""
-    height, width = even_size((frames.shape[1], frames.shape[2]))
+    height, width = even_size(size_of(frames))
     down, right = height - frames.shape[1], width - frames.shape[2]
-    return F.pad(frames.movedim(-1, 1), (0, right, 0, down), mode="replicate").movedim(1, -1) if down + right else frames
+    if not down + right:
+        return frames
+    return F.pad(frames.movedim(-1, 1), (0, right, 0, down), mode="replicate").movedim(1, -1)
 
 
 def on_frames(where: Where, size: tuple[int, int]) -> Where:

@@ -130,11 +130,13 @@ class Client:
 
 
 class Heard:
-    """Messages as they come: `messages` (type, data), `pictures` (the bytes of preview pictures)."""
+    """Messages as they come: `messages` (type, data), `pictures` (the bytes of preview pictures), `texts` (node, text
+    that is shown on it)."""
 
     def __init__(self, connection: websocket.WebSocket) -> None:
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.pictures: list[bytes] = []
+        self.texts: list[tuple[str, str]] = []
         self._connection = connection
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -167,6 +169,9 @@ class Heard:
                 self.messages.append((message["type"], message["data"]))
             elif opcode == websocket.ABNF.OPCODE_BINARY and int.from_bytes(data[:4], "big") == 1:
                 self.pictures.append(data[8:])
+            elif opcode == websocket.ABNF.OPCODE_BINARY and int.from_bytes(data[:4], "big") == 3:
+                end = 8 + int.from_bytes(data[4:8], "big")
+                self.texts.append((data[8:end].decode(), data[end:].decode()))
             elif opcode == websocket.ABNF.OPCODE_CLOSE:
                 return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,10 @@ def host() -> Host:
 
 @pytest.fixture(scope="session")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pack as it is installed, alone in its folder."""
-    return copy_pack(tmp_path_factory.mktemp("packs"))
+    """The pack as it is installed; beside it only the tests' own nodes."""
+    folder = tmp_path_factory.mktemp("packs")
+    shutil.copy(Path(__file__).with_name("layouts.py"), folder)
+    return copy_pack(folder)
 
 
 @pytest.fixture(scope="session")

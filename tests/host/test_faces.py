@@ -124,9 +124,9 @@ def test_a_mask_that_is_missing(client: Client, footage: NDArray[np.uint8]) -> N
 
 
 @pytest.mark.parametrize("node", ["crop", "paste"])
-@pytest.mark.parametrize("images", ["first", "small"])
+@pytest.mark.parametrize("images", ["image0", "first", "small"])
 def test_other_frames_than_the_tracks(client: Client, footage: NDArray[np.uint8], node: str, images: str) -> None:
-    """Fewer of them, and as many of another size."""
+    """One, fewer of them, and as many of another size."""
     prompt = _put_back()
     half = {"upscale_method": "area", "scale_by": 0.5}
     prompt["small"] = _node("ImageScaleBy", image=["batch", 0], **half)

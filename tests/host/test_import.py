@@ -43,7 +43,8 @@ print("MARK", flush=True), print("MARK", file=sys.stderr, flush=True)
 after = state()
 changed = {name: [before[name], after[name]] for name in before if before[name] != after[name]}
 new = sorted({name.split(".")[0] for name in set(sys.modules) - modules})
-print(json.dumps({"loaded": loaded, "changed": changed, "modules": new, "registered": "talkface" in
+print(json.dumps({"loaded": loaded, "changed": changed, "modules": new, "folder": os.path.isdir(
+                  os.path.join(base, "models", "talkface")), "registered": "talkface" in
                   folder_paths.folder_names_and_paths}))
 """
 
@@ -58,6 +59,7 @@ def test_importing_the_pack_changes_nothing_in_the_host(host: Host, pack: Path, 
     report = json.loads(out[2])
     assert report["loaded"]
     assert report["changed"] == {}
+    assert report["folder"], "models/talkface is not there for those who have a file to put into it"
     assert report["registered"], "the folder models/talkface is unknown to the host"
     assert out[1] + err[1] == "", "the import printed something"
     # Short names could be taken for, or hide, those of the host and of other packs.

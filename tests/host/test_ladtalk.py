@@ -104,9 +104,7 @@ def test_the_rest_of_the_picture_is_the_footages(film: Film) -> None:
 
 
 def test_the_video_says_that_it_is_synthetic(film: Film) -> None:
-    text = " ".join(film.metadata.values())
-    assert SYNTHETIC_MARK["comment"] in text
-    assert SYNTHETIC_MARK["digital_source_type"] in text
+    assert film.metadata.items() >= SYNTHETIC_MARK.items(), "in other words, such as in quotes"
 
 
 @BUILDS
@@ -161,6 +159,7 @@ def test_the_report_is_shown(server: Server) -> None:
     (report,) = ended.outputs[preview]["text"]
     print(report)
     assert "Looked at 1 of 75 frames." in report
+    assert report.startswith("Texture was restored with strength 1.00.")
     assert "Lipschitz constant 0:" not in report
     assert "The mouth" in report
 
@@ -283,15 +282,16 @@ def test_a_speaker_is_no_ladtalk(client: Client) -> None:
 
 
 @pytest.mark.parametrize("node", ["lips", "sharp"])
-def test_other_frames_than_the_tracks(server: Server, tmp_path: Path, node: str) -> None:
+@pytest.mark.parametrize("frames", [1, 2])
+def test_other_frames_than_the_tracks(server: Server, tmp_path: Path, node: str, frames: int) -> None:
     prompt, _ = _pictures(server, tmp_path)
-    prompt["first"] = _node("ImageFromBatch", image=["batch", 0], batch_index=0, length=2)
+    prompt["first"] = _node("ImageFromBatch", image=["batch", 0], batch_index=0, length=frames)
     settings = {"strength": 1.0, "region": "mouth", "window": 8, "look_at": 0}
     given = {"sovqae": ["model", 1], "images": ["lips", 0], "face_track": ["lips", 1]}
     prompt["sharp"] = _node(ENHANCE, **given, **settings)
     prompt[node]["inputs"]["images"] = ["first", 0]
     prompt["save"] = _node("SaveImage", images=["sharp", 0], filename_prefix="faces")
-    _said(server.client, prompt, "2 frames of 256x256 px, but the face was tracked in 3")
+    _said(server.client, prompt, f"{frames} frames of 256x256 px, but the face was tracked in 3")
 
 
 def test_a_mask_that_does_not_fit(server: Server, tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_a_mask_that_does_not_fit(server: Server, tmp_path: Path) -> None:
     (enhance,) = nodes_of(prompt, ENHANCE)
     prompt["mask"] = _node("SolidMask", value=1.0, width=64, height=32)
     prompt[enhance]["inputs"]["mask"] = ["mask", 0]
-    _said(server.client, prompt, "a mask of shape [32, 64] for frames")
+    _said(server.client, prompt, "a mask of 64x32 px for frames of 256x256", "make it as large as the frames")
 
 
 def _pictures(server: Server, folder: Path) -> tuple[Prompt, NDArray[np.uint8]]:
