@@ -1,5 +1,5 @@
 """The workflows of the pack: writes each as the page opens it (<title>.json) and as programs queue it
-(api/<name>.json).
+(api/<name>.json), and the blueprints of subgraphs.
 
 The host offers templates by the names of their files alone, and lists them as the disk does: so these are titles for
 people, with a number for their order, and nothing is in this folder that is not a workflow's.
@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 
 from . import dae_talker, faces, ladtalk
+from .blueprints import BLUEPRINTS
 from .graph import Info
 
 FOLDER = Path(__file__).parent
@@ -38,8 +39,14 @@ def titles() -> dict[str, str]:
 
 def main() -> None:
     info = read_info()
+    files: dict[Path, str] = {}
     for describe in WORKFLOWS:
-        describe(info).write(FOLDER)
+        files |= describe(info).files(FOLDER)
+    for outline in BLUEPRINTS:
+        files |= outline(info).files()
+    for path, text in files.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

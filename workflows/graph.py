@@ -167,23 +167,26 @@ class Graph:
 
     def page(self) -> dict[str, Any]:
         """The workflow as the page saves it."""
-        links = [
-            [number, out.node.id, out.slot, node.id, node.slots().index(name), self._type(out)]
-            for number, (out, node, name) in enumerate(self._links(), 1)
-        ]
-        dots = self._dots()
+        links, dots = self.links(), self._dots()
         return {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"talkface/{self.name}")),
             "revision": 0,
             "last_node_id": len(self.nodes),
             "last_link_id": len(links),
-            "nodes": [self._node(order, node, links) for order, node in enumerate(self.nodes)],
+            "nodes": [self.entry(order, node, links) for order, node in enumerate(self.nodes)],
             "links": links,
             "groups": self.groups,
             "config": {},
             "extra": {"reroutes": dots, "linkExtensions": self._last(dots)} if dots else {},
             "version": 0.4,
         }
+
+    def links(self) -> list[list[Any]]:
+        """Number, source, its slot, target, its slot and type of each link."""
+        return [
+            [number, out.node.id, out.slot, node.id, node.slots().index(name), self._type(out)]
+            for number, (out, node, name) in enumerate(self._links(), 1)
+        ]
 
     def prompt(self) -> dict[str, Any]:
         """The same as a program queues it: POST {"prompt": this} to /prompt."""
@@ -202,14 +205,8 @@ class Graph:
             nodes[str(node.id)] = {"class_type": node.kind, "inputs": inputs, "_meta": {"title": title}}
         return nodes
 
-    def write(self, folder: Path) -> None:
-        """<folder>/<title>.json for the page and <folder>/api/<name>.json for programs."""
-        for path, data in self.files(folder).items():
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(data, encoding="utf-8", newline="\n")
-
     def files(self, folder: Path) -> dict[Path, str]:
-        """What `write` writes."""
+        """What is written: <folder>/<title>.json for the page and <folder>/api/<name>.json for programs."""
         contents = {folder / f"{self.title}.json": self.page(), folder / "api" / f"{self.name}.json": self.prompt()}
         return {path: json.dumps(data, indent=1, ensure_ascii=False) + "\n" for path, data in contents.items()}
 
@@ -243,7 +240,8 @@ class Graph:
         return list(out.node.about["outputs"].values())[out.slot]
 
     @staticmethod
-    def _node(order: int, node: Node, links: list[list[Any]]) -> dict[str, Any]:
+    def entry(order: int, node: Node, links: list[list[Any]]) -> dict[str, Any]:
+        """A node as the page saves it, with the ends of `links` at it."""
         about = node.about["inputs"]
         into = {slot: number for number, _, _, target, slot, _ in links if target == node.id}
         inputs = []
