@@ -46,7 +46,9 @@ def _has_blueprints(server: Server) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_found_put_into_a_graph_and_runs(page: Page, server: Server, name: str) -> None:
     page.dismiss()  # what a page of a new user opens with
-    page.do("app.graph.clear()")
+    page.do("app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    page.inner.wait_for_function("app.graph.nodes.length == 0")
+    page.settle()
     page.do("app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
     page.inner.keyboard.type(name, delay=20)
     page.settle(1)
