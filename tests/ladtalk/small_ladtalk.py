@@ -1,5 +1,6 @@
 """A LaDTalk of random weights and a few kilobytes, for tests of the plumbing: its mouths are noise."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,10 +24,13 @@ SMALL = Wav2LipConfig(
 )
 
 
-def small_wav2lip(seed: int = 0) -> Wav2Lip:
+MOVING = replace(SMALL, references=2, flow=0.25)
+
+
+def small_wav2lip(seed: int = 0, config: Wav2LipConfig = SMALL) -> Wav2Lip:
     """Paints something else for each sound, as it stands in a checkpoint."""
     torch.manual_seed(seed)
-    net = Wav2Lip(SMALL)
+    net = Wav2Lip(config)
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             # torch's own start lets a signal fade from layer to layer, and the sound with it.
@@ -40,9 +44,9 @@ def small_gate() -> VoiceActivityGate:
     return VoiceActivityGate(GateConfig(width=8, dilations=(1, 2))).eval()
 
 
-def small_lips(gate: VoiceActivityGate | None = None) -> Wav2LipModel:
+def small_lips(gate: VoiceActivityGate | None = None, config: Wav2LipConfig = SMALL) -> Wav2LipModel:
     """The speech side, in float32, without a gate unless one is given."""
-    return Wav2LipModel(inference_copy(small_wav2lip()), gate).eval()
+    return Wav2LipModel(inference_copy(small_wav2lip(config=config)), gate).eval()
 
 
 def save_small_ladtalk(path: Path, *without: str) -> Path:

@@ -16,7 +16,7 @@ from talkface_core.media.audio import AudioSource, audio_source
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
 from tests.dubbing.toys import RATE, CountedFilm, Seer, face_points, pictures, sound, tracked
-from tests.ladtalk.small_ladtalk import small_gate, small_lips
+from tests.ladtalk.small_ladtalk import MOVING, small_gate, small_lips
 from tests.ladtalk.small_sovqae import sovqae
 
 
@@ -92,6 +92,36 @@ def test_when_memory_runs_out_it_goes_on_with_the_same_mouths(frames, landmarks,
     again = dubbed(many, track, sound(1.4), model)
     assert {8, 2} <= set(tried)
     assert np.abs(again.astype(int) - whole).mean() < 1e-3
+
+
+def moving_lips(paint: float):
+    """Lips that move two references at the film's own detail and paint everywhere, or, with -50, nowhere."""
+    lips = small_lips(config=MOVING)
+    mask = slice(3 * MOVING.patch**2, 4 * MOVING.patch**2)
+    lips.wav2lip.pixels.weight.data[mask] = 0
+    lips.wav2lip.pixels.bias.data[mask] = paint
+    return lips
+
+
+def test_only_paint_is_restored(frames, landmarks):
+    """What a flow carried over has its own texture, which no SOVQAE touches."""
+    track, others = tracked(landmarks), [sovqae(seed=seed) for seed in (0, 1)]
+    for paint in (-50.0, 50.0):
+        one, other = (
+            dubbed(frames, track, sound(0.4), LaDTalkMouths(moving_lips(paint), texture, 1.0)) for texture in others
+        )
+        assert np.array_equal(one, other) == (paint < 0)
+
+
+def test_moved_mouths_keep_the_films_detail(frames, landmarks):
+    """The flow is the same whatever is cut out; the crops are larger than what the net looks at."""
+    model = LaDTalkMouths(moving_lips(-50.0))
+    assert model.crop_size == 256 > MOVING.size
+    assert model.memory(8) > LaDTalkMouths(small_lips()).memory(8)
+    out = dubbed(frames, tracked(landmarks), sound(0.4), model)
+    outside = (frame_mask(align(tracked(landmarks), 256)) == 0).numpy()
+    assert np.array_equal(out[outside], frames[outside])
+    assert (out[~outside] != frames[~outside]).mean() > 0.3
 
 
 def test_what_is_said_depends_on_the_sound_and_on_nothing_else(frames, landmarks):
