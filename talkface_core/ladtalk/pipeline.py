@@ -27,12 +27,12 @@ from ..speech.mel_windows import WINDOW as STEPS
 from ..speech.mel_windows import WindowStream
 from ..speech.vad import warn_of_no_speech
 from ..stage_timer import StageTimer
-from .enhance import enhance_memory, restored
+from .enhance import enhance_memory, restored, restored_paint
 from .matching import matching_strength
 from .model import LaDTalk, Wav2LipModel
 from .references import ReferenceMouths, choose_references
 from .sovqae import SOVQAE
-from .wav2lip import picture_size, repaint_faces, repaint_memory, resized
+from .wav2lip import picture_size, repaint_faces, repaint_memory
 
 TEXTURE = "texture"
 """The stage of the SOVQAE, for a timer."""
@@ -166,8 +166,7 @@ class LaDTalkPainter(MouthPainter):
         if self._model.sovqae is None or not self._strength:
             return output.frames
         with self._timer.part(TEXTURE):
-            soft, sharp = restored(self._model.sovqae, output.frames, self._strength)
             if not self._model.lips.wav2lip.config.flow:
-                return sharp
+                return restored(self._model.sovqae, output.frames, self._strength)[1]
             # What was carried over from the footage has its own texture; only paint lacks it.
-            return torch.lerp(soft, sharp, resized(output.mask, sharp.shape[-1]))
+            return restored_paint(self._model.sovqae, output.frames, output.mask, self._strength)

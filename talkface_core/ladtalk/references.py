@@ -111,7 +111,9 @@ def in_light_of(others: Tensor, faces: Tensor, mouths: Tensor) -> tuple[Tensor, 
     where that cannot be, since the other crop is nearly black beside the face or has no colour.
     """
     reach = 2 * round(_AROUND * faces.shape[-1]) + 1
-    around = F.max_pool2d(mouths, reach, 1, reach // 2) * (mouths < _FLOOR)
+    # A square's maximum is that of its rows' maxima.
+    wide = F.max_pool2d(mouths, (1, reach), 1, (0, reach // 2))
+    around = F.max_pool2d(wide, (reach, 1), 1, (reach // 2, 0)) * (mouths < _FLOOR)
     total = around.sum((2, 3), keepdim=True).clamp(min=1e-3)
     (luma, chroma), (other_luma, other_chroma) = luma_chroma(faces), luma_chroma(others)
     means = ((part * around).sum((2, 3), keepdim=True) / total for part in (luma, chroma, other_luma, other_chroma))

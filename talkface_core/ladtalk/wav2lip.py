@@ -193,8 +193,27 @@ class Wav2Lip(nn.Module):
         mask = resized(predicted[:, 3:4].sigmoid(), size)
         upper = blackened(faces)
         shown = [upper + reference - blackened(reference) for reference in self._each(references)]
-        carried = _carried(shown, resized(_smooth(predicted[:, 4:]), size), config.flow) if config.flow else shown[0]
+        carried = self._carried(shown, predicted[:, 4:]) if config.flow else shown[0]
         return Wav2LipOutput(torch.lerp(carried, painted, mask), carried, mask)
+
+    def _carried(self, shown: list[Tensor], moves: Tensor) -> Tensor:
+        """R pictures [B,3,H,H], each warped by its flow, and mixed by a softmax over them [B,3,H,H].
+
+        moves [B,3R,S,S]: the flows x and y of each (tanh of them times `flow` sides of the picture), then their logits.
+        """
+        count, size = len(shown), shown[0].shape[-1]
+        moves = _smooth(moves)
+        # Made at the net's own size, which is quicker, and enlarged: both are smooth.
+        flows = resized(2 * self.config.flow * moves[:, : 2 * count].tanh(), size)
+        chosen = resized(moves[:, 2 * count :].softmax(1), size)
+        # The centres of the pixels; the picture is two units wide.
+        at = (2 * torch.arange(size, device=flows.device, dtype=flows.dtype) + 1) / size - 1
+        grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
+        carried = torch.zeros_like(shown[0])
+        for picture, flow, share in zip(shown, flows.split(2, 1), chosen.split(1, 1), strict=True):
+            where = grid + rearrange(flow, "b c h w -> b h w c")
+            carried = carried + share * F.grid_sample(picture, where, "bilinear", "border", align_corners=False)
+        return carried
 
     def _each(self, references: Tensor) -> list[Tensor]:
         """The R references [B,3,H,H]."""
@@ -209,24 +228,6 @@ class Wav2LipOutput:
     frames: Tensor
     carried: Tensor
     mask: Tensor
-
-
-def _carried(shown: list[Tensor], moves: Tensor, reach: float) -> Tensor:
-    """R pictures [B,3,H,H], each warped by its flow, and mixed by a softmax over them [B,3,H,H].
-
-    moves [B,3R,H,H]: the flows x and y of each (tanh of them times `reach` sides of the picture), then their logits.
-    """
-    count, size = len(shown), shown[0].shape[-1]
-    flows, logits = moves[:, : 2 * count], moves[:, 2 * count :]
-    # The centres of the pixels; the picture is two units wide.
-    at = (2 * torch.arange(size, device=flows.device, dtype=flows.dtype) + 1) / size - 1
-    grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)
-    warped = []
-    for picture, flow in zip(shown, flows.split(2, 1), strict=True):
-        where = grid + 2 * reach * rearrange(flow.tanh(), "b c h w -> b h w c")
-        warped.append(F.grid_sample(picture, where, "bilinear", "border", align_corners=False))
-    chosen = logits.softmax(1)[:, :, None]
-    return (torch.stack(warped, 1) * chosen).sum(1)
 
 
 def _smooth(moves: Tensor) -> Tensor:
