@@ -176,7 +176,8 @@ def test_the_guard_is_heard(server: Server, tmp_path: Path) -> None:
         (enhance,) = nodes_of(prompt, ENHANCE)
         prompt["white"] = _node(LADTALK, checkpoint=path.name, dtype="float32")
         prompt["told"] = _node("PreviewAny", source=[enhance, 1])
-        ended = server.client.run(changed(prompt, **{ENHANCE: {"sovqae": ["white", 1]}}))
+        whole = {"sovqae": ["white", 1], "strength": 1.0, "match_texture": False}
+        ended = server.client.run(changed(prompt, **{ENHANCE: whole}))
         assert ended.status == SUCCESS, ended.text
         (report,) = ended.outputs["told"]["text"]
         print(report)
