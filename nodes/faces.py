@@ -144,7 +144,9 @@ class DetectFaces(io.ComfyNode):
 
     @classmethod
     def _is_linked(cls, name: str) -> bool:
-        """Whether another node gives an input; the host tells by what the page has queued."""
+        """Whether another node gives an input, by what was queued; outside of a queue whoever calls gives it."""
+        if cls.hidden is None:
+            return True
         asked = (cls.hidden.prompt or {}).get(str(cls.hidden.unique_id), {})
         return isinstance(asked.get("inputs", {}).get(name), list)
 
