@@ -48,7 +48,7 @@ def run(dtype):
     # Such are the frames that a host hands on which keeps them in half precision; in bfloat16 none does.
     images = pictures.half() if dtype == "float16" else pictures
     looked = {"smoothing": 0.3, "fps": 25.0, "preview_every": 1}
-    track, values["DetectFaces"] = node("DetectFaces", images=images, **looked, **face, **found)
+    track, values["DetectFaces"], _ = node("DetectFaces", images=images, **looked, **face, **found)
     faces, crop = node("CropFace", images=images, face_track=track, size=96)
     pasted = node("PasteFace", images=images, faces=1 - faces, face_crop=crop, feather=0.06, match_colour=True)
     values["CropFace"], (values["PasteFace"], values["PasteFace mask"]) = faces, pasted
@@ -65,7 +65,7 @@ def run(dtype):
     values["TalkingVideo"] = video.get_components().images
 
     wav2lip, sovqae = node("LoadLaDTalk", checkpoint="ladtalk_tiny", dtype=dtype)
-    lips, own, _ = node("Wav2Lip", wav2lip=wav2lip, images=images, face_track=track, audio=audio, length="bounce")
+    lips, own, *_ = node("Wav2Lip", wav2lip=wav2lip, images=images, face_track=track, audio=audio, length="bounce")
     values["Wav2Lip"] = lips
     settings = {"strength": 1.0, "region": "mouth", "window": 8, "look_at": 0}
     values["SOVQAEEnhance"] = node("SOVQAEEnhance", sovqae=sovqae, images=lips, face_track=own, **settings)[0]
