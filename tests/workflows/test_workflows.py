@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from talkface_core.checkpoints import PRETRAINED
 from workflows.build import FOLDER, WORKFLOWS, read_info, titles
@@ -257,16 +256,6 @@ def test_titles_are_for_people_and_notes_for_all_to_read(name: str) -> None:
             assert re.fullmatch(rf"### .*{letters}.*", line), line
     for group in page["groups"]:
         assert re.fullmatch(r"(\d\. )?[A-Z][a-z, ]+ · [\u4e00-\u9fff、]+", group["title"]), group["title"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_small_square_picture_lies_beside_it(name: str) -> None:
-    """The template browser shows it on a square card. Made by benchmarks/workflow_pictures.py."""
-    path = FOLDER / f"{TITLES[name]}.jpg"
-    with Image.open(path) as picture:
-        assert picture.format == "JPEG"
-        assert 320 <= picture.width == picture.height <= 512
-    assert path.stat().st_size < 40 * 1024
 
 
 def test_the_snapshot_leaves_out_what_differs_between_machines() -> None:
