@@ -212,7 +212,8 @@ class Wav2Lip(nn.Module):
         carried = torch.zeros_like(shown[0])
         for picture, flow, share in zip(shown, flows.split(2, 1), chosen.split(1, 1), strict=True):
             where = grid + rearrange(flow, "b c h w -> b h w c")
-            carried = carried + share * F.grid_sample(picture, where, "bilinear", "border", align_corners=False)
+            # Linear sampling would blur what is carried over for its texture.
+            carried = carried + share * F.grid_sample(picture, where, "bicubic", "border", align_corners=False)
         return carried
 
     def _each(self, references: Tensor) -> list[Tensor]:
