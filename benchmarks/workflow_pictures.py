@@ -5,7 +5,9 @@ assets/graph.jpg            README's picture: the first workflow in the page, af
 web/docs/pictures/<id>.jpg  each node alone, for its help page, where it is written as ![](pictures/<id>.jpg): the page
                             resolves relative links against web/docs, wherever below it the help page lies
 
-COMFYUI_PATH=~/ComfyUI python -m benchmarks.workflow_pictures [name ...]   # needs a host, Chromium and playwright
+COMFYUI_PATH=~/ComfyUI python -m benchmarks.workflow_pictures [name ...]
+
+needs a host, Chromium, playwright, and a font that has Chinese (such as WenQuanYi): groups have their titles in it too.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from .workflow_cards import card
 
 GRAPH = ROOT / "assets" / "graph.jpg"
 NODES = ROOT / "web" / "docs" / "pictures"
-WINDOW = (1840, 900)
+WINDOW = (1840, 1200)
 MARGIN = 12
 QUIET = {
     **{f"Comfy.{name}": False for name in ("Minimap.Visible", "Graph.CanvasMenu", "Graph.CanvasInfo")},
