@@ -32,6 +32,12 @@ def workflow(path: Path) -> Prompt:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def without_previews(prompt: Prompt) -> Prompt:
+    """A prompt without its previews, which run by themselves where another output is refused, and whose pictures the
+    host keeps."""
+    return {key: node for key, node in prompt.items() if node["class_type"] != "PreviewImage"}
+
+
 def nodes_of(prompt: Prompt, kind: str) -> list[str]:
     """Ids of the nodes of one class."""
     return [key for key, node in prompt.items() if node["class_type"] == kind]

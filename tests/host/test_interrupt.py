@@ -11,7 +11,20 @@ import pytest
 from talkface_core.media.video_writer import VideoWriter
 
 from .client import INTERRUPTED, SUCCESS, Prompt
-from .graphs import AUDIO, DECODE, DUB, ENHANCE, FOOTAGE, STREAM, dub_streaming, dubbing, nodes_of, plain, streaming
+from .graphs import (
+    AUDIO,
+    DECODE,
+    DUB,
+    ENHANCE,
+    FOOTAGE,
+    STREAM,
+    dub_streaming,
+    dubbing,
+    nodes_of,
+    plain,
+    streaming,
+    without_previews,
+)
 from .media import Film, encode_mp3, talk
 from .server import ROOT, Server
 
@@ -69,9 +82,7 @@ def test_while_a_video_is_dubbed(server: Server, tmp_path: Path, nothing_left: N
 @pytest.mark.parametrize(("look_at", "done"), [(0, 8), (100, 50)], ids=["texture", "report"])
 def test_while_texture_is_restored(server: Server, tmp_path: Path, nothing_left: None, look_at: int, done: int) -> None:
     name = server.client.upload(talk(tmp_path / "texture.wav", 2.0))
-    prompt = dubbing(**{AUDIO: {"audio": name}, ENHANCE: {"look_at": look_at}})
-    (preview,) = nodes_of(prompt, "PreviewImage")  # of landmarks: its pictures are the host's to keep
-    del prompt[preview]
+    prompt = without_previews(dubbing(**{AUDIO: {"audio": name}, ENHANCE: {"look_at": look_at}}))
     _stops(server, prompt, ENHANCE, wait=0.0 if look_at == 0 else 1.0, done=done)
 
 

@@ -34,6 +34,7 @@ from .graphs import (
     dub_streaming,
     dubbing,
     nodes_of,
+    without_previews,
     workflow,
 )
 from .media import (
@@ -278,7 +279,7 @@ def test_a_video_without_pictures(client: Client, server: Server) -> None:
 
 def test_a_speaker_is_no_ladtalk(client: Client) -> None:
     """It is not offered; named nevertheless, it is refused, by newer hosts before anything runs."""
-    ended = _said(client, dubbing(**{LADTALK: {"checkpoint": "dae_talker_tiny"}}), "dae_talker")
+    ended = _said(client, without_previews(dubbing(**{LADTALK: {"checkpoint": "dae_talker_tiny"}})), "dae_talker")
     assert ended.status == REJECTED or "the system 'ladtalk'" in ended.text
 
 
