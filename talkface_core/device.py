@@ -23,7 +23,9 @@ Network = TypeVar("Network", bound=nn.Module)
 log = logging.getLogger(__name__)
 
 _SMALL_MAP = 1024  # pixels
-_PAYS = 1.1  # times as fast as float32 that bfloat16 has to be, for a network to give up the digits
+_PAYS = 0.8
+"""How many times as fast as float32 bfloat16 has to seem: emulated it is several times slower, and what else a machine
+does at that moment must not decide."""
 _TRIALS = 5
 
 
@@ -48,7 +50,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device is quicker with it (AMX, AVX-512 BF16, Ampere and later), else float32."""
+    """bfloat16 where the device has units for it (AMX, AVX-512 BF16, Ampere and later) that work, else float32."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
     # Without such instructions oneDNN emulates bfloat16, several times slower than float32.

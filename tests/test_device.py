@@ -38,7 +38,8 @@ def test_half_precision_only_where_the_cpu_is_quicker_with_it(monkeypatch):
     for amx, avx, gain, wanted in (
         (True, True, 7.6, torch.bfloat16),
         (False, True, 2.0, torch.bfloat16),
-        (False, True, 1.0, torch.float32),
+        (False, True, 1.0, torch.bfloat16),
+        (False, True, 0.3, torch.float32),
         (False, False, 7.6, torch.float32),
     ):
         monkeypatch.setattr(device, "bfloat16_gain", lambda gain=gain: gain)
