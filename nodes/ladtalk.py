@@ -219,15 +219,17 @@ class SOVQAEEnhance(io.ComfyNode):
             **{"strength": None if matched else strength},
             "check": lambda: progress.reach(progress.done + 1, *shown),
         }
+        unmatched = [f"Strength {strength:.2f} counted: match_texture needs a face_track and region = mouth."]
+        notes = unmatched if match_texture and not matched else []
         if face_track is None:
             output, report = enhance(model, frames, None, mask, **settings)
-            return io.NodeOutput(output, str(report))
+            return io.NodeOutput(output, "\n".join([*notes, str(report)]))
         track = on_frames(is_a(FaceTrack, face_track, "face_track"), size_of(frames))
         output, report, detected = enhance_track(model, frames, track, mask, **settings)
         log.info("TalkFace: texture restored with strength %.2f", report.strength)
         left = len(frames) - len(detected)
         lines = [f"{left} of {len(frames)} frames do not show the face and stay as they are."] if left else []
-        return io.NodeOutput(output, "\n".join([*lines, *report.lines()]))
+        return io.NodeOutput(output, "\n".join([*notes, *lines, *report.lines()]))
 
 
 @dataclass(frozen=True)

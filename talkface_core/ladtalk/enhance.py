@@ -44,6 +44,9 @@ WINDOW = 8
 _REGIONS = ("mouth", "face")
 _LIVE_MAPS, _LOOKING = 10, 120  # of the size of the finest level, at the peak of restoring and of the report: measured
 _MATCHED_ON, _MATCHED_OVER = 8, 40  # frames that the strength is matched on, spread over the first so many
+PAINTED = 0.3
+"""Share of paint from which on a pixel is restored wholly: a little of it softens the edges that were carried over."""
+
 PAINTED_ROWS, PAINTED_COLUMNS = 0.375, (0.125, 0.875)
 """From where on down, and between which columns, an aligned crop may be painted, by its side."""
 
@@ -161,9 +164,10 @@ def restored(model: SOVQAE, faces: Tensor, strength: float = 1.0) -> tuple[Tenso
 
 @torch.no_grad()
 def restored_paint(model: SOVQAE, faces: Tensor, paint: Tensor, strength: float = 1.0) -> Tensor:
-    """Faces [T,3,S,S] in 0..1 at the model's size, restored as far as they were painted, paint [T,1,S,S] in 0..1.
+    """Faces [T,3,S,S] in 0..1 at the model's size, restored where they were painted: paint [T,1,S,S] in 0..1.
 
-    Only the middle of the lower part, in which mouths and jaws lie, goes through the network: half of the work.
+    Wholly from `PAINTED` on. Only the middle of the lower part, in which mouths and jaws lie, goes through the network:
+    half of the work.
     """
     inputs = _fitted(faces.to(model.quantiser.usage.device), model)
     size, factor = inputs.shape[-1], model.config.factor
@@ -171,7 +175,7 @@ def restored_paint(model: SOVQAE, faces: Tensor, paint: Tensor, strength: float 
     columns = slice(
         round(PAINTED_COLUMNS[0] * size / factor) * factor, round(PAINTED_COLUMNS[1] * size / factor) * factor
     )
-    part, share = inputs[..., rows, columns], _resized(paint.to(inputs), (size, size))[..., rows, columns]
+    part, share = inputs[..., rows, columns], _resized(paint.to(inputs) / PAINTED, (size, size))[..., rows, columns]
     out = inputs.clone()
     out[..., rows, columns] = torch.lerp(part, _through(model, part), strength * share)
     return out

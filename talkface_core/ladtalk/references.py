@@ -1,7 +1,7 @@
-"""Wav2Lip's references: the frame with a shut mouth from another moment (ours; published: the frame itself).
+"""Wav2Lip's references: a shut and a wide open mouth from other moments (ours; published: the frame itself).
 
 The frame itself also tells what its mouth said before, and of an open one traces stay. A shut mouth in like pose tells
-only what the lips look like, and all around it is the frame's own.
+only what the lips look like, an open one what is behind them, and all around them is the frame's own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from ..dubbing.light import luma_chroma
 from ..faces.align import FaceCrop
 from ..faces.landmarks import NOSE_BASE, OUTER_LIPS, UPPER_FACE, inner_lip_gap
-from ..pixels import to_unit
+from ..pixels import to_bytes, to_unit
 
 SHUT = 0.08
 """Share of a scene's frames that count as its shut mouths."""
@@ -26,8 +26,9 @@ SHUT = 0.08
 WIDE = 0.15
 """Share of a scene's frames that count as its wide open mouths, which show teeth and the inside."""
 
-MOST = 12
-"""References of a scene, as different in pose as can be."""
+MOST, MOST_IN_ALL = 12, 400
+"""References of one kind of a scene, as different in pose as can be; and of a whole film, whose many scenes have fewer
+each, but one at least: they are kept while it is dubbed."""
 
 FAR = 0.08
 """Mean distance of the `UPPER_FACE` points, by the crop's side, from which on a reference does not fit any more."""
@@ -48,7 +49,8 @@ def choose_references(
     """
     points = crop.landmarks.numpy() / crop.size
     gaps, pose = inner_lip_gap(points), points[:, UPPER_FACE]
-    chosen = np.repeat(np.arange(len(points))[:, None], count, 1)
+    chosen, scenes = np.repeat(np.arange(len(points))[:, None], count, 1), list(scenes)
+    most = max(1, min(MOST, MOST_IN_ALL // max(count * len(scenes), 1)))
     for scene in scenes:
         own = np.arange(len(points))[scene][usable[scene]]
         if not len(own):
@@ -56,7 +58,7 @@ def choose_references(
         for column in range(count):
             wide = gaps[own] >= np.quantile(gaps[own], 1 - WIDE)
             group = own[gaps[own] <= np.quantile(gaps[own], SHUT) if column == 0 else wide]
-            kept = farthest_point_sampling(pose[group].reshape(len(group), -1), MOST)
+            kept = farthest_point_sampling(pose[group].reshape(len(group), -1), most)
             candidates = group[kept]
             far = np.stack([np.linalg.norm(pose[own] - pose[k], axis=2).mean(1) for k in candidates])
             far[np.abs(candidates[:, None] - own) < away] = np.inf
@@ -84,7 +86,9 @@ class ReferenceMouths:
     """
 
     def __init__(self, crop: FaceCrop, chosen: NDArray[np.int64], cut: Mapping[int, NDArray[np.generic]]) -> None:
-        self._points, self._chosen, self._cut = crop.landmarks.numpy(), chosen, cut
+        self._points, self._chosen = crop.landmarks.numpy(), chosen
+        # As bytes, whatever the film is: they are kept as long as it is dubbed.
+        self._cut = {k: to_bytes(face) for k, face in cut.items()}
 
     def composite(self, faces: Tensor, frames: Sequence[int]) -> Tensor:
         """The references [n,R,3,S,S] of the faces [n,3,S,S] of these frames, 0..1, each with the mouths chosen."""

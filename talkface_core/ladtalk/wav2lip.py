@@ -51,8 +51,9 @@ class Wav2LipConfig(Config):
     speech, speech_blocks: as `SpeechEncoder`; decoder, decoder_blocks: from 1x1 up to the full size; out: channels of
     the last convolution but one; blend: the net predicts a mask as well, and where that is 0 the pixels are those
     shown: the face's upper half, the reference's lower half (False: as published); references: how many are shown;
-    flow: how far the net may move what they show, as a share of the crop's side (0: it moves nothing); colour: "rgb"
-    or "bgr"; mel_shift: seconds by which a frame's window of sound lies later than speech/mel_windows.py has it.
+    flow: how far the net may move what they show, as a share of the crop's side (0: it moves nothing); choice: factor
+    of the references' logits before their softmax, above 1 they are mixed less; colour: "rgb" or "bgr"; mel_shift:
+    seconds by which a frame's window of sound lies later than speech/mel_windows.py has it.
     """
 
     size: int = 96
@@ -67,6 +68,7 @@ class Wav2LipConfig(Config):
     blend: bool = True
     references: int = 1
     flow: float = 0.0
+    choice: float = 1.0
     colour: str = "rgb"
     mel_shift: float = 0.0
 
@@ -77,6 +79,7 @@ class Wav2LipConfig(Config):
         self.check_range(-1, 1, "mel_shift")
         self.check_range(1, 16, "references")
         self.check_range(0, 1, "flow")
+        self.check_range(0, 100, "choice")
         if (self.flow or self.references > 1) and not (self.flow and self.blend):
             raise InputError("a Wav2Lip of several references, or one with a flow, needs blend and a flow above 0.")
         stages = len(self.face)
@@ -107,7 +110,7 @@ class Wav2LipConfig(Config):
             out=32,
             blend=False,
         )
-        return {"tiny": cls(references=2, flow=0.25), "base": base}
+        return {"tiny": cls(references=2, flow=0.25, choice=6.0), "base": base}
 
     @property
     def shown(self) -> int:
@@ -205,7 +208,7 @@ class Wav2Lip(nn.Module):
         moves = _smooth(moves)
         # Made at the net's own size, which is quicker, and enlarged: both are smooth.
         flows = resized(2 * self.config.flow * moves[:, : 2 * count].tanh(), size)
-        chosen = resized(moves[:, 2 * count :].softmax(1), size)
+        chosen = resized((self.config.choice * moves[:, 2 * count :]).softmax(1), size)
         # The centres of the pixels; the picture is two units wide.
         at = (2 * torch.arange(size, device=flows.device, dtype=flows.dtype) + 1) / size - 1
         grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)

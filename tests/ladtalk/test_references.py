@@ -6,6 +6,7 @@ import torch
 
 from talkface_core.dubbing.light import luma_chroma
 from talkface_core.faces.align import FaceCrop
+from talkface_core.ladtalk import references
 from talkface_core.ladtalk.references import (
     FAR,
     MOST,
@@ -80,6 +81,15 @@ def test_references_of_another_moment(crop):
     distances = np.abs(apart - own)
     assert ((distances >= 12) | (distances == 0)).all()
     assert (distances >= 12).mean() > 0.5
+
+
+def test_many_scenes_have_fewer_references_each(crop, monkeypatch):
+    """All of them are kept while a film is dubbed."""
+    scenes = [slice(k, k + 20) for k in range(0, FRAMES, 20)]
+    plenty = choose_references(crop, everywhere(crop), scenes, 2)
+    monkeypatch.setattr(references, "MOST_IN_ALL", 6)
+    few = choose_references(crop, everywhere(crop), scenes, 2)
+    assert len(np.unique(plenty)) > 6 >= len(np.unique(few[few != np.arange(FRAMES)[:, None]]))
 
 
 def test_spread_out():
