@@ -223,13 +223,13 @@ class SOVQAEEnhance(io.ComfyNode):
         notes = unmatched if match_texture and not matched else []
         if face_track is None:
             output, report = enhance(model, frames, None, mask, **settings)
-            return io.NodeOutput(output, "\n".join([*notes, str(report)]))
+            return io.NodeOutput(output, "\n".join([str(report), *notes]))
         track = on_frames(is_a(FaceTrack, face_track, "face_track"), size_of(frames))
         output, report, detected = enhance_track(model, frames, track, mask, **settings)
         log.info("TalkFace: texture restored with strength %.2f", report.strength)
         left = len(frames) - len(detected)
         lines = [f"{left} of {len(frames)} frames do not show the face and stay as they are."] if left else []
-        return io.NodeOutput(output, "\n".join([*notes, *lines, *report.lines()]))
+        return io.NodeOutput(output, "\n".join([*lines, *report.lines(), *notes]))
 
 
 @dataclass(frozen=True)
