@@ -71,10 +71,13 @@ def gather_sound(source: AudioSource) -> Tensor:
 
 def handed_on(values: Tensor, copy: bool = False) -> Tensor:
     """Frames or a mask as nodes hand them on: on the host's intermediate device, in its type."""
-    dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
-    return values.to(mm.intermediate_device(), dtype, copy=copy)
+    return values.to(mm.intermediate_device(), _dtype(), copy=copy)
+
+
+def _dtype() -> torch.dtype:
+    """What the host keeps frames in between nodes; one that does not tell keeps float32."""
+    return getattr(mm, "intermediate_dtype", lambda: torch.float32)()
 
 
 def _room(frames: int, shape: tuple[int, ...]) -> Tensor:
-    dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
-    return torch.empty((frames, *shape), dtype=dtype, device=mm.intermediate_device())
+    return torch.empty((frames, *shape), dtype=_dtype(), device=mm.intermediate_device())

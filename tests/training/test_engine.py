@@ -7,8 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,25 +14,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.errors import InputError
-from talkface_core.training.batches import batches, step_seed
-from talkface_core.training.engine import DivergedError, train
-from talkface_core.training.export import export
-from talkface_core.training.recipe import Batch
-from talkface_core.training.state import FORMAT, STATE, read_progress
+from talkface_core.training.engine import DivergedError
+from talkface_core.training.state import STATE, read_progress
 from tests.training.linear import Linear, run
-from tests.training.toy import CONFIG, Toy
+from tests.training.toy import CONFIG, Toy, go
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = {"save_every": 4, "log_every": 2, "sample_every": 6, "device": "cpu", "quiet": True}
-
-
-def go(run: Path, recipe: Toy | None = None, steps: int = 12, config=CONFIG, **options):
-    return train(recipe or Toy(), run, steps, config, **{**OPTIONS, **options})
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -216,36 +205,6 @@ def test_other_settings_are_named(whole: Path, tmp_path: Path, capsys) -> None:
     assert read_progress(tmp_path)["settings"]["train"]["lr"] == 0.02
 
 
-def test_the_state_of_another_network(tmp_path: Path) -> None:
-    go(tmp_path, steps=1)
-    other = Toy()
-    other.modules["gain"] = torch.nn.Linear(2, 1)
-    with pytest.raises(InputError, match=r"another network \(ema/gain/weight does not fit\)"):
-        go(tmp_path, other, resume=True)
-
-
-@pytest.mark.parametrize("damage", ["cut off", "foreign"])
-def test_a_damaged_state(tmp_path: Path, damage: str) -> None:
-    go(tmp_path, steps=1)
-    path = tmp_path / ("toy.safetensors" if damage == "foreign" else STATE)
-    (tmp_path / STATE).write_bytes(path.read_bytes()[: None if damage == "foreign" else 300])
-    with pytest.raises(InputError, match=r"damaged|format") as caught:
-        go(tmp_path, resume=True)
-    assert "\n" not in str(caught.value)
-
-
-def test_exporting_what_was_killed(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError):
-        go(tmp_path, Toy(at7=RuntimeError("power")))
-    path = export(Toy(), tmp_path)
-    assert path == tmp_path / "toy.safetensors"
-    checkpoint = read_checkpoint(path)
-    assert checkpoint.provenance["steps"] == 4
-    assert torch.equal(checkpoint.states["net"]["0.weight"], load_file(tmp_path / STATE)["ema/net/0.weight"])
-    with pytest.raises(InputError, match="no state"):
-        export(Toy(), tmp_path / "gone")
-
-
 def test_bf16_computes_in_bf16_and_keeps_float32_weights(tmp_path: Path) -> None:
     recipe = Toy()
     go(tmp_path, recipe, config=replace(CONFIG, precision="bf16"))
@@ -317,40 +276,6 @@ def test_unknown_device(tmp_path: Path) -> None:
             go(tmp_path, device="cuda")
 
 
-@pytest.mark.parametrize("workers", [0, 1, 4])
-def test_batches_are_a_function_of_the_step(workers: int) -> None:
-    recipe = Toy()
-    run = list(batches(recipe, 1, 0, 0, 6, 2, workers))
-    late = list(batches(recipe, 1, 0, 4, 6, 2))
-    assert len(run) == 12
-    assert all(torch.equal(a["x"], b["x"]) for a, b in zip(run[8:], late, strict=True))
-    seeds = {step_seed(*key).generate_state(2).tobytes() for key in np.ndindex(2, 3, 2, 2)}
-    assert len(seeds) == 24
-    assert not torch.equal(run[0]["x"], run[1]["x"])
-
-
-def test_batches_that_several_threads_make_come_in_order() -> None:
-    class Slow(Toy):
-        def batch(self, step: int, rng: np.random.Generator) -> Batch:
-            both.wait()  # two are made at the same time
-            time.sleep(0.02 * (1 - step % 2))  # and the earlier one takes longer
-            return {"x": torch.tensor([step])}
-
-    both = threading.Barrier(2, timeout=60)
-    assert [int(batch["x"]) for batch in batches(Slow(), 1, 0, 2, 8, workers=2)] == [2, 3, 4, 5, 6, 7]
-
-
-def test_an_error_in_the_background_thread_arrives(tmp_path: Path) -> None:
-    class Broken(Toy):
-        def batch(self, step: int, rng: np.random.Generator) -> Batch:
-            if step == 3:
-                raise InputError("clip 7 is broken")
-            return super().batch(step, rng)
-
-    with pytest.raises(InputError, match="clip 7"):
-        go(tmp_path, Broken(), prefetch=True)
-
-
 def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     """Two CPU processes, as a launcher starts them, step as one process does on the mean of both losses."""
     with socket.socket() as probe:
@@ -371,40 +296,3 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     logs = [[float(row["loss"]) for row in rows(tmp_path / name)] for name in ("two", "one")]
     assert logs[0] == pytest.approx(logs[1], rel=1e-4)
     assert len(logs[0]) == 3
-
-
-@pytest.mark.parametrize(
-    "progress",
-    [
-        "[" * 100_000,
-        "[]",
-        '{"step": 1}',
-        '{"step": -1, "seconds": 1, "sums": {}, "settings": {}}',
-        '{"step": "1", "seconds": 1, "sums": {}, "settings": {}}',
-        '{"step": 1, "seconds": NaN, "sums": {}, "settings": {}}',
-        '{"step": 1, "seconds": 1, "sums": {"loss": [1, 0]}, "settings": {}}',
-        '{"step": 1, "seconds": 1, "sums": {"loss": 1}, "settings": {}}',
-        '{"step": 1, "seconds": 1, "sums": {}, "settings": []}',
-    ],
-)
-def test_progress_of_a_stranger(tmp_path: Path, progress: str) -> None:
-    save_file({"w": torch.zeros(1)}, tmp_path / STATE, {"format": FORMAT, "progress": progress})
-    with pytest.raises(InputError, match="a damaged state"):
-        read_progress(tmp_path)
-
-
-@pytest.mark.parametrize("change", ["lost", "shape", "owner", "kind"])
-def test_moments_that_do_not_fit(tmp_path: Path, change: str) -> None:
-    go(tmp_path, steps=1)
-    tensors = load_file(tmp_path / STATE)
-    with safe_open(tmp_path / STATE, "pt") as file:
-        metadata = file.metadata()
-    name = next(name for name in tensors if name.endswith("exp_avg"))
-    moment = tensors.pop(name)
-    if change != "lost":
-        owner = name.rpartition("/")[0]
-        other = {"shape": name, "owner": "optimiser/nobody/exp_avg", "kind": f"{owner}/other"}[change]
-        tensors[other] = torch.zeros(7) if change == "shape" else moment
-    save_file(tensors, tmp_path / STATE, metadata)
-    with pytest.raises(InputError, match="a damaged state"):
-        go(tmp_path, resume=True)

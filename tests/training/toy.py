@@ -21,6 +21,8 @@ from talkface_core.training.recipe import Batch, Plan, Recipe
 
 CONFIG = TrainConfig(lr=1e-2, schedule="cosine", warmup=3, weight_decay=0.1, ema_decay=0.9, seed=5)
 
+OPTIONS = {"save_every": 4, "log_every": 2, "sample_every": 6, "device": "cpu", "quiet": True}
+
 
 class Toy(Recipe):
     """Learn to blur 8 x 8 pictures. `events`: step -> what happens in that step's loss."""
@@ -80,6 +82,11 @@ def kill_at_save(step: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     checkpoints.save_file = half
+
+
+def go(run: Path, recipe: Toy | None = None, steps: int = 12, config: TrainConfig = CONFIG, **options: Any) -> Any:
+    """A run of a dozen steps in a folder, by `OPTIONS` but for those that are given."""
+    return train(recipe or Toy(), run, steps, config, **{**OPTIONS, **options})
 
 
 if __name__ == "__main__":
