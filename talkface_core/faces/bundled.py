@@ -44,11 +44,12 @@ _AT_ONCE = 32  # crops in one batch
 
 @dataclass(frozen=True)
 class _Reading:
-    """landmarks [68,2] in pixels, the logit of a face being there, and its pose [3] in degrees."""
+    """landmarks [68,2] in pixels, logit of a face being there, pose [3] in degrees, certainty of the lips."""
 
     landmarks: NDArray[np.float64]
     logit: float
     pose: NDArray[np.float64]
+    certainty: float
 
 
 class BundledDetector(Detector):
@@ -130,10 +131,13 @@ class BundledDetector(Detector):
             ]
             out = self.reader(self._input(np.stack(crops)).to(memory_format=torch.channels_last))
             points = size * out["landmarks"].float().cpu().numpy().astype(np.float64)
-            logits, poses = out["score"].float().tolist(), out["pose"].float().cpu().numpy()
-            for square, matrix, own, logit, pose in zip(part, matrices, points, logits, poses, strict=True):
+            logits, sure = out["score"].float().tolist(), out["certainty"].float().tolist()
+            poses = out["pose"].float().cpu().numpy()
+            for square, matrix, own, logit, pose, certainty in zip(
+                part, matrices, points, logits, poses, sure, strict=True
+            ):
                 back = np.linalg.solve(matrix[:, :2], (own - matrix[:, 2]).T).T
-                readings.append(_Reading(back, logit, turns(rotation(pose[None])[0], -square.turn)))
+                readings.append(_Reading(back, logit, turns(rotation(pose[None])[0], -square.turn), certainty))
         return readings
 
     def _input(self, pictures: NDArray[np.uint8]) -> Tensor:
@@ -167,7 +171,7 @@ def _face(first: _Reading, second: _Reading) -> Face:
     height = max(float(np.ptp(second.landmarks[:, 1])), 1e-6)
     wavers = float(np.linalg.norm(first.landmarks - second.landmarks, axis=1).mean()) / height
     logit = (first.logit + second.logit) / 2 - _WAVER * wavers - SURE
-    return Face.of(second.landmarks, 1 / (1 + np.exp(-np.clip(logit, -50, 50))), second.pose)
+    return Face.of(second.landmarks, 1 / (1 + np.exp(-np.clip(logit, -50, 50))), second.pose, second.certainty)
 
 
 def _apart(a: RotatedBox, b: RotatedBox) -> bool:

@@ -16,20 +16,21 @@ class Face:
     """One face in one frame, float32 on the CPU, pixels of the frame.
 
     box [4]: x0, y0, x1, y1 around the landmarks; landmarks [68,2]; score 0..1; pose [3]: yaw, pitch and roll in degrees
-    where the detector reads it off the picture, else None.
+    where the detector reads it off the picture, else None; certainty 0..1, with which it reads the lips, if it says.
     """
 
     box: Tensor
     landmarks: Tensor
     score: float
     pose: Tensor | None = None
+    certainty: float | None = None
 
     @classmethod
-    def of(cls, landmarks: Any, score: float, pose: Any = None) -> Face:
+    def of(cls, landmarks: Any, score: float, pose: Any = None, certainty: float | None = None) -> Face:
         """A face of landmarks [68,2]; its box is theirs."""
         points = torch.as_tensor(landmarks, dtype=torch.float32)
         pose = None if pose is None else torch.as_tensor(pose, dtype=torch.float32)
-        return cls(torch.cat([points.amin(0), points.amax(0)]), points, float(score), pose)
+        return cls(torch.cat([points.amin(0), points.amax(0)]), points, float(score), pose, certainty)
 
     @property
     def area(self) -> float:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..config import LARGEST, Config
 from ..device import Operations, without_autocast
 from ..errors import InputError
-from .landmarks import POINTS
+from .landmarks import MOUTH, POINTS
 
 STRIDE = 8
 """Pixels between two cells of the finder's map."""
@@ -98,7 +98,8 @@ class FaceDetectorNet(nn.Module):
 
 class LandmarkNet(nn.Module):
     """Crops [B,3,128,128] in -1..1 -> a dict: landmarks [B,68,2] as shares of the crop, score [B] (logit of a face
-    being there), pose [B,3] (yaw, pitch, roll in the crop, degrees).
+    being there), pose [B,3] (yaw, pitch, roll in the crop, degrees), certainty [B] (0..1: how much of the lips' heat
+    lies in their peaks; see readable.py).
 
     The buffer `face` [68,2] is the mean face in the crop: what a crop that fits shows where.
     """
@@ -140,12 +141,14 @@ class LandmarkNet(nn.Module):
         with without_autocast(x.device):
             points, maps = soft_argmax(heat.float())
             width = spread(maps, points)
+            certainty = peaks(maps[:, MOUTH])
         shape = (points - points.mean(1, keepdim=True)).flatten(1).to(pooled.dtype)
         return {
             "landmarks": points,
             # Where no face is, the maps have no peaks: that holds for pictures of any kind.
             "score": self.verdict(torch.cat([pooled, width.detach().to(pooled.dtype)], 1)).squeeze(1).float(),
             "pose": POSE_UNIT * self.pose(torch.cat([pooled, 5 * shape], 1)).float(),
+            "certainty": certainty,
         }
 
 
@@ -168,3 +171,8 @@ def spread(maps: Tensor, places: Tensor) -> Tensor:
     squares = cell_centres(math.isqrt(maps.shape[-1]), maps.device).square()
     variance = (maps @ squares - places.square()).sum(-1)
     return (variance.clamp(min=1e-5).log() + 6) / 2
+
+
+def peaks(maps: Tensor) -> Tensor:
+    """Height of the peaks of maps [B,P,S*S]: the geometric mean [B] of the shares that their highest cells hold."""
+    return maps.amax(-1).clamp(min=1e-12).log().mean(1).exp()

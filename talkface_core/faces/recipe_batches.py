@@ -13,7 +13,7 @@ from torch import Tensor
 from .align import pixel_matrix
 from .augment import Picture, Points, dress, mirrored, photograph, texture
 from .geometry import fit_similarity, rotation, transform, turns
-from .landmarks import LEFT_EYE, RIGHT_EYE, mirror
+from .landmarks import LEFT_EYE, MIRROR, RIGHT_EYE, mirror
 from .net import STRIDE, UNIT
 from .recipe_data import FacePictures
 from .rotated_box import RotatedBox
@@ -41,10 +41,13 @@ class FaceSamples:
         rng = np.random.default_rng(0)
         self._textures = np.stack([texture(CANVAS, rng) for _ in range(TEXTURES)])
 
-    def crop(self, rng: np.random.Generator) -> tuple[Picture, Points, NDArray[np.float32], np.float32]:
-        """A crop for the reader: pixels, landmarks (shares), pose (degrees) and 1 or 0 for a face in its place."""
+    def crop(
+        self, rng: np.random.Generator
+    ) -> tuple[Picture, Points, NDArray[np.float32], NDArray[np.float32], np.float32]:
+        """A crop for the reader: pixels, landmarks (shares) and their weights, pose (degrees), 1 or 0 for a face in its
+        place."""
         size = self._size
-        rgba, points, turn, masked = self._face_of(rng)
+        rgba, points, weights, turn, masked = self._face_of(rng)
         there, kind = 1.0, rng.random()
         if rng.random() < WRONG:
             there = 0.0
@@ -86,7 +89,7 @@ class FaceSamples:
             crop = shuffled(crop, rng)
         crop = photograph(crop, rng, HEIGHT * size * jitter["scale"])
         landmarks = (points @ matrix[:, :2].T + matrix[:, 2]) / size
-        return crop, landmarks.astype(np.float32), turns(turn, angle).astype(np.float32), np.float32(there)
+        return crop, landmarks.astype(np.float32), weights, turns(turn, angle).astype(np.float32), np.float32(there)
 
     def canvas(
         self, rng: np.random.Generator
@@ -101,18 +104,23 @@ class FaceSamples:
         canvas = photograph(canvas, rng, HEIGHT * least)
         return canvas, *finder_targets(squares, CANVAS // STRIDE)
 
-    def _face_of(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Points, NDArray[np.float64], bool]:
-        """A picture [S,S,4], perhaps mirrored and dressed up, its landmarks, rotation and whether its alpha holds."""
+    def _face_of(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], Points, NDArray[np.float32], NDArray[np.float64], bool]:
+        """A picture [S,S,4], perhaps mirrored and dressed up, its landmarks and their weights, rotation and whether its
+        alpha holds."""
         index = int(rng.choice(len(self._pictures), p=self._pictures.chance))
         rgba, points = self._pictures.picture(index), self._pictures.landmarks[index].copy()
+        weights = self._pictures.weights[index]
         pose = self._pictures.pose[index].astype(np.float64)
         if rng.random() < 0.5:
             rgba, points = mirrored(rgba, points)
+            weights = weights[list(MIRROR)]
             pose = pose * (-1, 1, -1)
         picture = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
         dress(picture, points, rng)
         cv2.mixChannels([picture], [rgba], [0, 0, 1, 1, 2, 2])
-        return rgba, points, rotation(pose[None])[0], bool(self._pictures.masked[index])
+        return rgba, points, weights, rotation(pose[None])[0], bool(self._pictures.masked[index])
 
     def _texture(self, rng: np.random.Generator) -> Picture:
         picture = self._textures[int(rng.integers(0, TEXTURES))]
@@ -129,7 +137,7 @@ class FaceSamples:
 
     def _paste(self, canvas: Picture, rng: np.random.Generator, squares: list[RotatedBox], wrong: bool = False) -> None:
         """Put one face on the canvas where no other is, and note its square; or pieces of one, noting nothing."""
-        rgba, points, _, masked = self._face_of(rng)
+        rgba, points, _, _, masked = self._face_of(rng)
         side = float(np.exp(rng.uniform(np.log(26), np.log(340))))
         lean = rng.normal(0, 10) if rng.random() < 0.65 else rng.uniform(-48, 48)
         edge = 0.25 * side if side < CANVAS else 0.3 * CANVAS

@@ -1,7 +1,8 @@
-"""Training data of the face nets: pictures of rendered people with their truth, from clips and stills.
+"""Training data of the face nets: pictures of people with their truth, from clips and stills.
 
 A folder holds `<name>.npz` beside `<name>.mp4` or `<name>.jpg`; the npz has `landmarks` [T,68,2] (pixels), `pose` [T,3]
-(degrees) and perhaps `mask` [T,H,W] (uint8, 255 where the person covers the background).
+(degrees) and perhaps `mask` [T,H,W] (uint8, 255 where the person covers the background). Where the landmarks are labels
+and not the truth, `landmark_weights` [68] says how much each counts in training, 0 to 1; without it all count fully.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from ..errors import InputError
 from ..media.picture import read_picture
 from ..media.video_reader import VideoReader
 from ..training.frame_cache import CacheKey, cached_frames, stats
+from .landmarks import POINTS
 
-FRAMES_PER_CLIP = {"ada": 2, "crowd": 16}
+FRAMES_PER_CLIP = {"ada": 2, "voices_crowd": 8}
 """Frames taken of a clip, spread over it, by the name of its set; others give 16."""
 
-SHARES = {"ada": 0.03, "crowd": 0.3, "portraits": 0.15}
+SHARES = {"ada": 0.02, "crowd": 0.15, "voices_crowd": 0.1, "portraits": 0.05, "real_faces": 0.3, "puppets": 0.18}
 """How much of the batches a set makes; the sets that are not named share the rest."""
 
 
@@ -33,7 +35,8 @@ class FacePictures:
     """N pictures of one or more folders.
 
     landmarks float32 [N,68,2] in pixels; pose float32 [N,3] in degrees; masked bool [N]: whether the alpha is the
-    person's outline (else 255 everywhere); chance float64 [N]: of being taken for a batch.
+    person's outline (else 255 everywhere); weights float32 [N,68]: how much each landmark counts, 0 to 1; chance
+    float64 [N]: of being taken for a batch.
     """
 
     name: str
@@ -41,6 +44,7 @@ class FacePictures:
     landmarks: NDArray[np.float32]
     pose: NDArray[np.float32]
     masked: NDArray[np.bool_]
+    weights: NDArray[np.float32]
     chance: NDArray[np.float64]
 
     @classmethod
@@ -51,10 +55,10 @@ class FacePictures:
         """
         folders = training_folders(Path(folder).absolute())
         parts = [_read(source, Path(cache_dir), size, quiet) for source in folders]
-        stores, landmarks, pose, masked = zip(*parts, strict=True)
+        stores, landmarks, pose, masked, weights = zip(*parts, strict=True)
         names = np.concatenate([np.full(len(p), set_name(f)) for f, p in zip(folders, stores, strict=True)])
         name = ", ".join(sorted(f"{set_name(f)}/{f.name}" for f in folders))
-        truth = (np.concatenate(part) for part in (landmarks, pose, masked))
+        truth = (np.concatenate(part) for part in (landmarks, pose, masked, weights))
         return cls(name, stores, *truth, _chances(names))
 
     def __len__(self) -> int:
@@ -71,10 +75,10 @@ class FacePictures:
 
 def _read(
     folder: Path, cache_dir: Path, size: int, quiet: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """A folder's pictures (a memory map), landmarks, poses and whether they are masked."""
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+    """A folder's pictures (a memory map), landmarks, poses, whether they are masked, and the landmarks' weights."""
     paths, most = sorted(folder.glob("*.npz")), FRAMES_PER_CLIP.get(set_name(folder), 16)
-    chosen, landmarks, pose, masked = [], [], [], []
+    chosen, landmarks, pose, masked, weights = [], [], [], [], []
     for path in paths:
         points, turned = _truth(path)
         rows = spread(len(points), most)
@@ -82,6 +86,7 @@ def _read(
         landmarks.append(points[rows].astype(np.float32))
         pose.append(turned[rows].astype(np.float32))
         masked.append(np.full(len(rows), "mask" in npz_shapes(path)))
+        weights.append(np.tile(_weights(path), (len(rows), 1)))
     content = [*stats(paths), *(rows.tolist() for rows in chosen)]
     key = CacheKey("pictures", folder, (size,), content)
 
@@ -92,7 +97,8 @@ def _read(
     shape = (sum(map(len, chosen)), size, size, 4)
     pictures = cached_frames(key, cache_dir, shape, frames, set_name(folder), quiet)
     scale = np.float32(size / _side(paths[0]))
-    return pictures, scale * np.concatenate(landmarks), np.concatenate(pose), np.concatenate(masked)
+    points = scale * np.concatenate(landmarks)
+    return pictures, points, np.concatenate(pose), np.concatenate(masked), np.concatenate(weights)
 
 
 def _truth(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -107,6 +113,17 @@ def _truth(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     if pose.shape != (len(points), 3):
         raise InputError(f"{path}: pose {list(pose.shape)} for {len(points)} frames; it is [frames, 3].")
     return points, pose
+
+
+def _weights(path: Path) -> NDArray[np.float32]:
+    """How much each landmark of a file counts [68]: ones where it does not say. Raises InputError for other values."""
+    weights = read_npz(path, "landmark_weights").get("landmark_weights")
+    if weights is None:
+        return np.ones(POINTS, np.float32)
+    check_numbers(path, "landmark_weights", weights)
+    if weights.shape != (POINTS,) or weights.min() < 0 or weights.max() > 1:
+        raise InputError(f"{path}: landmark_weights {list(weights.shape)}; give one per landmark, [68], from 0 to 1.")
+    return weights.astype(np.float32)
 
 
 def training_folders(folder: Path) -> list[Path]:

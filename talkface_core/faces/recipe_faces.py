@@ -1,9 +1,9 @@
-"""The recipe `faces`: trains the bundled detection and landmark nets together, on rendered people alone.
+"""The recipe `faces`: trains the bundled detection and landmark nets together, on rendered people and photographs.
 
     python -m talkface_core train faces --data SET --out RUN
 
-SET is a folder with truth, or holds such folders. So that the nets work on photographs, every picture is changed hard:
-`augment.py` says how; the finder's pictures are put together of faces and textures.
+SET is a folder with truth, or holds such folders: `recipe_data.py` says of what. So that the nets work on pictures of
+any kind, each is changed hard: `augment.py` says how; the finder's pictures are put together of faces and textures.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class FaceRecipe(Recipe):
             "finder": channels_last(finder),
             "reader": channels_last(reader),
         }
-        self._samples = FaceSamples(pictures, reader.face.numpy().copy(), self._net.size)
+        self._landmark_net, self._mean = reader, reader.face.clone()
+        self._samples = FaceSamples(pictures, self._mean.numpy(), self._net.size)
         self._finder = torch.compile(finder) if compile else finder
         self._reader = torch.compile(reader) if compile else reader
         weights = torch.ones(POINTS)
@@ -80,23 +81,25 @@ class FaceRecipe(Recipe):
 
     def prepare(self, device: torch.device) -> None:
         self._weights = self._weights.to(device)
+        self._landmark_net.face.copy_(self._mean)  # a checkpoint to begin with brought that of its own data
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         crops = [self._samples.crop(rng) for _ in range(CROPS)]
         canvases = [self._samples.canvas(rng) for _ in range(CANVASES)]
-        names = ("crops", "landmarks", "pose", "there")
+        names = ("crops", "landmarks", "weights", "pose", "there")
         tensors = {
             name: torch.from_numpy(np.stack(part)) for name, part in zip(names, zip(*crops, strict=True), strict=True)
         }
-        names = ("canvases", "heat", "targets", "sure")
-        tensors |= {n: torch.from_numpy(np.stack(p)) for n, p in zip(names, zip(*canvases, strict=True), strict=True)}
+        parts = zip(("canvases", "heat", "targets", "sure"), zip(*canvases, strict=True), strict=True)
+        tensors |= {name: torch.from_numpy(np.stack(part)) for name, part in parts}
         return tensors
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Pixels of the crop, degrees, and what a face is; then CenterNet's focal loss and the places' errors."""
         out = self._reader(as_input(batch["crops"]))
         there = batch["there"]
-        inside = ((batch["landmarks"] > 0) & (batch["landmarks"] < 1)).all(-1) * there[:, None] * self._weights
+        inside = ((batch["landmarks"] > 0) & (batch["landmarks"] < 1)).all(-1) * there[:, None]
+        inside = inside * self._weights * batch["weights"]
         pixels = (out["landmarks"] - batch["landmarks"]).square().sum(-1) * 128**2
         points = ((pixels + 0.04).sqrt() * inside).sum() / inside.sum().clamp(min=1)
         pose = ((out["pose"] - batch["pose"]).abs().mean(1) * there).sum() / there.sum().clamp(min=1)

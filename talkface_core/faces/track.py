@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -33,7 +33,8 @@ class FaceTrack:
 
     landmarks [T,68,2] float32, pixels; valid [T] bool, False where a frame showed no face and its landmarks are held
     from its neighbours; size (height, width) of the frames in pixels; fps; cuts: frames, in order, at which a new
-    scene begins (frame 0 is not named). Raises InputError for other shapes and for numbers that are not finite.
+    scene begins (frame 0 is not named); readable [T] bool, False where the mouth is hidden, turned away or like none
+    that is known (readable.py). Raises InputError for other shapes and for numbers that are not finite.
     """
 
     landmarks: Tensor
@@ -41,6 +42,7 @@ class FaceTrack:
     size: tuple[int, int]
     fps: Fraction
     cuts: tuple[int, ...] = ()
+    readable: Tensor = field(default_factory=lambda: torch.tensor(True))
 
     def __post_init__(self) -> None:
         points = torch.as_tensor(self.landmarks).detach().to("cpu", torch.float32)
@@ -53,6 +55,9 @@ class FaceTrack:
         valid = torch.as_tensor(self.valid).detach().to("cpu", torch.bool)
         if valid.shape != points.shape[:1]:
             raise InputError(f"valid has shape {list(valid.shape)}, the landmarks have {len(points)} frames.")
+        readable = torch.as_tensor(self.readable).detach().to("cpu", torch.bool)
+        if readable.ndim and readable.shape != points.shape[:1]:
+            raise InputError(f"readable has shape {list(readable.shape)}, the landmarks have {len(points)} frames.")
         height, width = (int(side) for side in self.size)
         if min(height, width) < 1:
             raise InputError(f"size {self.size}; give (height, width) of the frames in pixels.")
@@ -65,6 +70,7 @@ class FaceTrack:
             "size": (height, width),
             "fps": as_rate(self.fps),
             "cuts": cuts,
+            "readable": readable.expand(len(points)),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -85,7 +91,10 @@ class FaceTrack:
     def part(self, start: int, stop: int) -> FaceTrack:
         """The frames start to stop - 1, with the cuts among them."""
         cuts = tuple(cut - start for cut in self.cuts if start < cut < stop)
-        return replace(self, landmarks=self.landmarks[start:stop], valid=self.valid[start:stop], cuts=cuts)
+        now = slice(start, stop)
+        return replace(
+            self, landmarks=self.landmarks[now], valid=self.valid[now], cuts=cuts, readable=self.readable[now]
+        )
 
     def at(self, frames: Tensor | Sequence[int]) -> FaceTrack:
         """The track in another order of frames, for footage that is looped or reversed; the jumps are cuts."""
@@ -95,7 +104,9 @@ class FaceTrack:
             scene[cut:] += 1
         far = ((index[1:] - index[:-1]).abs() > 1) | (scene[index[1:]] != scene[index[:-1]])
         cuts = tuple(int(k) + 1 for k in far.nonzero().flatten())
-        return replace(self, landmarks=self.landmarks[index], valid=self.valid[index], cuts=cuts)
+        return replace(
+            self, landmarks=self.landmarks[index], valid=self.valid[index], cuts=cuts, readable=self.readable[index]
+        )
 
     def heights(self) -> Tensor:
         """Height of the 68 points' box in each frame, pixels [T]."""
@@ -104,11 +115,11 @@ class FaceTrack:
 
 
 def in_sight(track: FaceTrack, bridged: float = BRIDGED) -> Tensor:
-    """Which frames show the face [T], gaps of up to `bridged` seconds in its sight among them.
+    """Which frames show the face and a mouth that can be read [T], gaps of up to `bridged` seconds among them.
 
     Behind a hand or in a scene without the face none is to be painted.
     """
-    visible = track.valid.clone()
+    visible = track.valid & track.readable
     longest = int(bridged * track.fps)
     for scene in track.scenes:
         own = visible[scene]  # a view

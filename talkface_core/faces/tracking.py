@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +22,7 @@ from .align import as_array
 from .choose import FaceChoice
 from .face import Detector, Face, overlap
 from .landmarks import POINTS
+from .readable import mark_readable
 from .track import FaceTrack, fill, smooth
 
 log = logging.getLogger(__name__)
@@ -57,7 +60,8 @@ def track_faces(
 
     The face is chosen in the first frame of a scene that shows any, and then kept by overlap, wherever others go. A
     detector that can follow searches only where the face was lost. Frames without it are bridged from their
-    neighbours, flagged and counted in the log. `observe` is called after each chunk.
+    neighbours, flagged and counted in the log, as are those whose mouth cannot be read. `observe` is called after each
+    chunk.
 
     Raises InputError for no frames, frames that change size, and when no frame has a face.
     """
@@ -80,6 +84,8 @@ class _Tracker:
         self.size: tuple[int, int] | None = None
         self.landmarks: list[Tensor] = []
         self.valid: list[bool] = []
+        self.certainty: list[float] = []
+        self.yaw: list[float] = []
         self.cuts: list[int] = []
         self.is_cut = CutDetector()
         self.last: Face | None = None
@@ -142,11 +148,13 @@ class _Tracker:
     def note(self, face: Face | None) -> None:
         self.valid.append(face is not None)
         self.landmarks.append(torch.zeros(POINTS, 2) if face is None else face.landmarks)
+        self.certainty.append(math.nan if face is None or face.certainty is None else face.certainty)
+        self.yaw.append(math.nan if face is None or face.pose is None else float(face.pose[0]))
         self.missing = 0 if face is not None else self.missing + 1
         self.last = face or self.last
 
     def track(self, fps: Rate) -> FaceTrack:
-        """All frames together, gaps filled."""
+        """All frames together, gaps filled, and which mouths can be read."""
         if self.size is None or not self.valid:
             raise InputError("no frames to find a face in; the video is empty.")
         detected, total, least = sum(self.valid), len(self.valid), self.detector.threshold
@@ -169,7 +177,8 @@ class _Tracker:
                 total,
                 least,
             )
-        return fill(torch.stack(self.landmarks), torch.tensor(self.valid), self.size, fps, self.cuts)
+        track = fill(torch.stack(self.landmarks), torch.tensor(self.valid), self.size, fps, self.cuts)
+        return replace(track, readable=mark_readable(track, torch.tensor(self.certainty), torch.tensor(self.yaw)))
 
 
 class CutDetector:

@@ -88,7 +88,9 @@ class LaDTalkMouths(MouthModel):
         """Cut out the references and what the strength is matched on, and open the sound's stream."""
         crop, track = context.crop, context.track
         config = self.lips.wav2lip.config
-        chosen = choose_references(crop, track.valid.numpy(), track.scenes, config.references, self.away)
+        chosen = choose_references(
+            crop, (track.valid & track.readable).numpy(), track.scenes, config.references, self.away
+        )
         matched = self._matched_on(context)
         wanted = np.unique(chosen[chosen != np.arange(len(chosen))[:, None]])
         real_size = self.crop_size if self.sovqae is None else self.sovqae.config.image_size

@@ -8,7 +8,7 @@ from talkface_core.checkpoints import save_checkpoint
 from talkface_core.errors import InputError
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.geometry import transform, turns
-from talkface_core.faces.net import STRIDE, FaceDetectorNet, FaceNetConfig, LandmarkNet, soft_argmax, spread
+from talkface_core.faces.net import STRIDE, FaceDetectorNet, FaceNetConfig, LandmarkNet, peaks, soft_argmax, spread
 from talkface_core.faces.rotated_box import SYSTEM, RotatedBox
 
 SMALL = FaceNetConfig((8, 8, 8, 8, 8), (8, 8, 8), 64)
@@ -25,7 +25,8 @@ def test_shapes_and_size(face):
     finder, reader = nets(face)
     assert finder(torch.zeros(2, 3, 128, 192)).shape == (2, 6, 16, 24)
     out = reader(torch.zeros(3, 3, 64, 64))
-    assert {k: tuple(v.shape) for k, v in out.items()} == {"landmarks": (3, 68, 2), "score": (3,), "pose": (3, 3)}
+    shapes = {"landmarks": (3, 68, 2), "score": (3,), "pose": (3, 3), "certainty": (3,)}
+    assert {k: tuple(v.shape) for k, v in out.items()} == shapes
     assert 0 < out["landmarks"].min() < out["landmarks"].max() < 1
     full = sum(p.numel() for net in (FaceDetectorNet(), LandmarkNet()) for p in net.parameters())
     assert full * 2 < 2 * 2**20
@@ -40,6 +41,9 @@ def test_landmarks_are_where_the_heat_is():
     middle, even = soft_argmax(torch.zeros(1, 68, 16, 16))
     assert torch.allclose(middle, torch.tensor(0.5))
     assert (spread(even, middle) > spread(maps, places) + 1).all()
+    assert torch.allclose(peaks(maps), torch.ones(1))
+    assert torch.allclose(peaks(even), torch.tensor(1 / 256))
+    assert torch.allclose(peaks(torch.cat([maps, even], 1)), torch.tensor(1 / 16))
 
 
 @pytest.mark.parametrize(("side", "degrees"), [(40, 0), (200, 30), (90, -170)])
@@ -92,6 +96,7 @@ class SureReader(LandmarkNet):
             "landmarks": self.face.expand(count, -1, -1),
             "score": torch.full((count,), self.score),
             "pose": torch.tensor([10.0, 5.0, 0.0]).expand(count, 3),
+            "certainty": torch.full((count,), 0.4),
         }
 
 
@@ -111,6 +116,7 @@ def test_what_the_finder_says_is_read(face):
         assert torch.allclose(one.landmarks.double(), expected, atol=1e-3)
         assert torch.allclose(one.pose, torch.tensor([10.0, 5.0, 0.0]), atol=1e-3)
         assert one.score > 0.99
+        assert one.certainty == pytest.approx(0.4)
     detector.threshold = 0.9999
     assert detector.detect(frames) == [[], []]
 

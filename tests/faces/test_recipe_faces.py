@@ -35,6 +35,8 @@ def folder(tmp_path, face, place):
         cv2.imwrite(str(split / f"p{number}.jpg"), picture[..., ::-1])
         extra = {"mask": ((picture[..., 0] != 90) * 255).astype(np.uint8)[None]} if number else {}
         pose = np.array([[0.0, 0, -turn]])
+        if number == 2:
+            extra["landmark_weights"] = np.linspace(0, 1, 68)
         np.savez(split / f"p{number}.npz", landmarks=points[None], pose=pose, **extra)
     return tmp_path / "set"
 
@@ -67,6 +69,27 @@ def test_pictures_are_read_once(pictures, folder, tmp_path):
     assert spread(1, 16).tolist() == [0]
 
 
+def test_labels_count_as_their_file_says(pictures, folder, tmp_path):
+    assert (pictures.weights[:2] == 1).all()
+    assert np.allclose(pictures.weights[2], np.linspace(0, 1, 68))
+    path = folder / "people" / "train" / "p2.npz"
+    with np.load(path) as file:
+        np.savez(path, **{**file, "landmark_weights": np.full(68, 2.0)})
+    with pytest.raises(InputError, match=r"landmark_weights.*from 0 to 1"):
+        FacePictures.open(folder, tmp_path / "other", size=64, quiet=True)
+
+
+def test_points_that_count_nothing_change_no_loss(recipe):
+    batch = recipe.batch(0, np.random.default_rng(0))
+    batch["weights"] = torch.ones(4, 68)
+    batch["weights"][:, :17] = 0
+    before = recipe.loss(batch, 0)["points"].item()
+    batch["landmarks"][:, :17] += 0.01
+    assert recipe.loss(batch, 0)["points"].item() == pytest.approx(before)
+    batch["landmarks"][:, 17:] += 0.01
+    assert recipe.loss(batch, 0)["points"].item() != pytest.approx(before)
+
+
 def test_a_folder_without_truth_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no \.npz with the truth"):
         FacePictures.open(tmp_path, tmp_path / "cache")
@@ -97,6 +120,7 @@ def test_batches_repeat_and_have_their_shapes(recipe):
     assert shapes == {
         "crops": (4, 128, 128, 3),
         "landmarks": (4, 68, 2),
+        "weights": (4, 68),
         "pose": (4, 3),
         "there": (4,),
         "canvases": (2, 256, 256, 3),
@@ -113,7 +137,7 @@ def test_crops_show_the_face_where_the_landmarks_say(recipe, monkeypatch):
     monkeypatch.setattr(recipe_batches, "WRONG", 0.0)
     rng, dark = np.random.default_rng(0), []
     for _ in range(12):
-        crop, points, _, there = recipe._samples.crop(rng)
+        crop, points, _, _, there = recipe._samples.crop(rng)
         assert there == 1
         inside = ((points > 0.03) & (points < 0.97)).all(1)
         at = (points[inside] * 128).astype(int)

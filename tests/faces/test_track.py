@@ -1,6 +1,7 @@
 """Face tracks: their checks, gaps, cuts, loops, and smoothing that comes neither early nor late."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -24,6 +25,7 @@ def moving(frames: int = 60, cuts=(), valid=None) -> FaceTrack:
         ({"landmarks": torch.zeros(3, 5, 2)}, r"\[frames, 68, 2\]"),
         ({"landmarks": torch.full((3, 68, 2), math.nan)}, "NaN"),
         ({"valid": torch.ones(4)}, "valid has shape"),
+        ({"readable": torch.ones(2)}, "readable has shape"),
         ({"size": (0, 4)}, "height, width"),
         ({"cuts": (3,)}, "cuts at"),
         ({"fps": 0}, "above zero"),
@@ -105,6 +107,17 @@ def test_parts_and_loops_know_their_cuts():
     assert there_and_back.cuts == (4, 7, 8)
     assert there_and_back.landmarks[8].equal(track.landmarks[9])
     assert track.scenes == (slice(0, 4), slice(4, 10))
+
+
+def test_parts_and_loops_know_which_mouths_can_be_read():
+    track = moving(6)
+    assert track.readable.tolist() == [True] * 6
+    marked = replace(track, readable=torch.tensor([1, 1, 0, 1, 1, 1]))
+    assert marked.part(1, 4).readable.tolist() == [True, False, True]
+    assert marked.at([2, 3, 2]).readable.tolist() == [False, True, False]
+    assert in_sight(marked).all()
+    assert in_sight(replace(track, readable=torch.tensor([0] * 5 + [1])), bridged=0.1).tolist() == [False] * 5 + [True]
+    assert not in_sight(replace(track, readable=torch.tensor(False))).any()
 
 
 def test_measures():

@@ -1,6 +1,7 @@
 """Tracks through frames in chunks, with detectors that know where the faces are drawn."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from talkface_core.errors import InputError
 from talkface_core.faces.choose import FaceChoice
 from talkface_core.faces.face import Detector, Face
+from talkface_core.faces.readable import HOPELESS
 from talkface_core.faces.tracking import CutDetector, track_faces
 
 SIZE = (60, 80)
@@ -105,6 +107,27 @@ def test_missing_frames_are_bridged_counted_and_logged_once(seer, caplog):
     assert [r.getMessage() for r in caplog.records] == [
         "3 of 16 frames show no face that scores 0.5; their landmarks are held from their neighbours"
     ]
+
+
+class DoubtfulSeer(Seer):
+    """Is less and less certain of the lips, the further to the right the face is."""
+
+    def detect(self, frames):
+        found = super().detect(frames)
+        return [
+            [replace(face, certainty=HOPELESS + 0.01 * (30.5 - float(face.landmarks[:, 0].mean()))) for face in faces]
+            for faces in found
+        ]
+
+
+def test_mouths_that_cannot_be_read_are_marked_and_logged(caplog):
+    frames = film(*[(5 + k, 10) if k != 8 else None for k in range(60)])
+    with caplog.at_level(logging.WARNING):
+        track = track_faces([frames], 25, DoubtfulSeer(), smoothing=0)
+    assert track.readable.tolist() == [True] * 21 + [False] * 39
+    assert track.valid.sum() == 59
+    assert f"39 of them, below {HOPELESS:g}, are left as they are" in caplog.records[-1].getMessage()
+    assert track_faces([frames], 25, Seer(), smoothing=0).readable.all()
 
 
 def test_another_face_is_not_taken_for_the_one_that_left():
