@@ -170,7 +170,7 @@ def mesh_of(path: Path, meshes: Path | None) -> dict[int, NDArray[np.float64]] |
 
 
 def on_real(detectors: list[Detector], path: Path, meshes: Path | None) -> Rows:
-    """The bundled detector's track of a clip beside the other opinions on it."""
+    """The bundled detector's track of a clip, and beside it the other opinions on it, if there are any."""
     still = path.suffix.lower() in {".jpg", ".png"}
     reader = None if still else VideoReader(path)
     tracks, seconds = {}, {}
@@ -188,6 +188,9 @@ def on_real(detectors: list[Detector], path: Path, meshes: Path | None) -> Rows:
         opinions["MediaPipe, 68 points"] = mesh
     rows = []
     own = opinions.pop("bundled", None)
+    if own and not opinions:
+        rows.append({"clip": path.name, "frames": len(own), "held": tracks["bundled"].interpolated})
+        rows[-1] |= {"jitter": jitter(own, list(own)), "frames/s": round(len(own) / seconds["bundled"], 1)}
     for name, other in opinions.items() if own else ():
         both = sorted(own.keys() & other.keys())
         errors = [nme(own[k], other[k]) for k in both]

@@ -90,7 +90,8 @@ class DetectFaces(io.ComfyNode):
                 ),
                 io.Image.Output(
                     display_name="preview",
-                    tooltip="The frames with the landmarks: green where seen (lips yellow), orange where held.",
+                    tooltip="The frames with the landmarks: green where seen (lips yellow), orange where held or, of "
+                    "lips, not readable.",
                 ),
                 io.Float.Output(display_name="fps", tooltip="The frame rate of the track, for Create Video."),
             ],

@@ -1,4 +1,4 @@
-"""Augmentation of rendered faces: other backgrounds, occluders, light, colours, cameras and codecs.
+"""Augmentation of faces: other backgrounds, occluders, light, colours, cameras and codecs.
 
 Everything works on RGB uint8 pictures [H,W,3] and is reproducible from the `numpy.random.Generator` that it is given.
 """

@@ -16,7 +16,8 @@ from .track import FaceTrack
 Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
 
 DETECTED, INTERPOLATED, LIPS, CROP = (60, 220, 90), (240, 160, 40), (250, 230, 70), (90, 160, 255)
-"""Colours of landmarks that were found, of those held from other frames, of the lips, and of the crop's square."""
+"""Colours of landmarks that were found, of those held from other frames (and of lips that cannot be read), of the lips,
+and of the crop's square."""
 
 
 def draw_track(frames: Frames, track: FaceTrack, crop: FaceCrop | None = None) -> Frames:
@@ -31,8 +32,9 @@ def draw_track(frames: Frames, track: FaceTrack, crop: FaceCrop | None = None) -
     heights = track.heights().tolist()
     for k, picture in enumerate(out):
         radius = max(round(heights[k] / 110), 1)
+        found, lips = (DETECTED, LIPS if track.readable[k] else INTERPOLATED) if track.valid[k] else (INTERPOLATED,) * 2
         for number, (x, y) in enumerate(track.landmarks[k].tolist()):
-            colour = (LIPS if number >= MOUTH.start else DETECTED) if track.valid[k] else INTERPOLATED
+            colour = lips if number >= MOUTH.start else found
             # OpenCV counts from the first pixel's centre.
             at = (round(16 * (x - 0.5)), round(16 * (y - 0.5)))
             cv2.circle(picture, at, radius * 16, [c * unit for c in colour], -1, cv2.LINE_AA, 4)

@@ -126,10 +126,15 @@ def enhance_track(
 ) -> tuple[Frames, RobustnessReport, list[int]]:
     """`enhance` where the face is in sight: frames, report, and the numbers of the frames that it speaks of.
 
-    Raises InputError as that does, and for frames that are not the track's.
+    Raises InputError as that does, for frames that are not the track's, and where no frame shows a mouth.
     """
     check_shape(frames, track.size, len(track))
     detected = in_sight(track).nonzero().flatten().tolist()
+    if not detected:
+        raise InputError(
+            f"none of {len(frames)} frames shows a mouth that can be read: hidden or turned away; use other "
+            "footage, or give frames that are faces, without a face_track."
+        )
     if len(detected) == len(frames):
         enhanced, report = enhance(model, frames, track, mask, **settings)
         return enhanced, report, detected

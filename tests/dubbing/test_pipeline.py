@@ -1,5 +1,6 @@
 """A film and a sound to a film that says it: order, lengths, rates, what is touched, passes, memory, progress."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -205,6 +206,15 @@ def test_frames_without_the_face_are_left_as_they_are_and_counted(frames, landma
     assert model.painters[0].painted == np.flatnonzero(~np.array(same)).tolist()
     request = DubRequest(CountedFilm(many), sound(1.6), detector=Seer(landmarks, valid))
     assert dub_to_file(ToyMouths(), request, tmp_path / "out.mp4").left_alone == sum(same)
+
+
+def test_mouths_that_cannot_be_read_are_left_as_they_are(frames, landmarks):
+    track = replace(tracked(landmarks), readable=torch.arange(10) >= 8)
+    out, order = dubbed(frames, track, sound(0.8)), frame_order(10, 20, "bounce")
+    assert [np.array_equal(new, frames[k]) for new, k in zip(out, order, strict=True)] == [k < 8 for k in order]
+    hidden, model = replace(track, readable=torch.tensor(False)), ToyMouths()
+    assert np.array_equal(dubbed(frames, hidden, sound(0.8), model), frames[order])
+    assert model.painters[0].painted == []
 
 
 def test_a_model_keeps_nothing_of_a_film(frames, landmarks):

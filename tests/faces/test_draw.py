@@ -38,3 +38,11 @@ def test_dots_and_square(face, place, kind):
     middle_left = transform(crop.inverse(), torch.tensor([[[0.0, 48.0]]]).expand(2, 1, 2))[0, 0]
     assert near(pixels[0], middle_left, CROP)
     assert draw_track(given, track) is not given
+
+
+def test_lips_that_cannot_be_read_look_like_held_ones(face, place):
+    points = place(face, 120, 10, (100, 90))
+    track = FaceTrack(points[None], torch.ones(1), (180, 200), 25, readable=torch.zeros(1))
+    picture = draw_track(torch.zeros(1, 180, 200, 3, dtype=torch.uint8), track)[0]
+    assert near(picture, points[36], DETECTED)
+    assert near(picture, points[51], INTERPOLATED)

@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -222,6 +223,8 @@ def test_frames_without_the_face_stay(model: SOVQAE) -> None:
     for wrong in (frames[:3], frames[:, :64]):
         with pytest.raises(InputError, match="the face was tracked in 8 of 96x80"):
             enhance_track(model, wrong, whole)
+    with pytest.raises(InputError, match="none of 8 frames shows a mouth that can be read"):
+        enhance_track(model, frames, replace(whole, readable=torch.tensor(False)))
 
 
 def test_out_of_memory_halves_the_window(model: SOVQAE, faces: Tensor, monkeypatch, caplog) -> None:
