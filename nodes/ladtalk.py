@@ -6,6 +6,8 @@ Source: LaDTalk (Yang et al. 2024). The work is done in talkface_core/ladtalk; h
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +75,11 @@ class Wav2Lip(io.ComfyNode):
                 ),
                 io.Float.Output(display_name="fps", tooltip="The frame rate, for Create Video."),
                 io.Audio.Output(display_name="audio", tooltip="The sound that was given, as it is, for Create Video."),
+                io.Mask.Output(
+                    display_name="mask",
+                    tooltip="White where a mouth was painted, black where pixels are the footage's, moved or not: for "
+                    "the mask of SOVQAE Enhance, which then leaves the footage's texture alone.",
+                ),
             ],
             search_aliases=["lip sync", "dubbing", "talking head", "new speech for a video"],
         )
@@ -94,16 +101,16 @@ class Wav2Lip(io.ComfyNode):
         dubbing = Dubbing(mouths, DubRequest(film, source, track, length=length))
         order = dubbing.order.tolist()
         (height, width), size = track.size, even_size(track.size)
-        host.check_room(len(order), *size, STREAM)
+        host.check_room(len(order), *size, STREAM, channels=4)
         progress = host.Progress(len(order))
         if size != track.size:
             log.warning(
                 "frames of %dx%d px grow to %dx%d by their last row and column: Save Video encodes no odd sides",
                 *(width, height, size[1], size[0]),
             )
-        chunks = (grow_even(torch.from_numpy(chunk)) for chunk in dubbing.frames())
-        output = host.gather(progress.follow(chunks), len(order))
-        return io.NodeOutput(output, on_frames(track, size).at(order), float(track.fps), audio)
+        mask = host.room(len(order), *size)
+        output = host.gather(progress.follow(_even_frames(dubbing, mask)), len(order))
+        return io.NodeOutput(output, on_frames(track, size).at(order), float(track.fps), audio, mask)
 
 
 class SOVQAEEnhance(io.ComfyNode):
@@ -167,7 +174,7 @@ class SOVQAEEnhance(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip="Holds the change to where it is white, in the frames: one for all or one a frame. "
-                    "Elsewhere every pixel stays.",
+                    "Elsewhere every pixel stays. Behind Wav2Lip connect its mask.",
                 ),
                 io.Boolean.Input(
                     "match_texture",
@@ -202,7 +209,7 @@ class SOVQAEEnhance(io.ComfyNode):
         match_texture: bool = False,  # as it was before there was a choice, for prompts of that time
     ) -> io.NodeOutput:
         component, frames = require_component(sovqae, "sovqae", "SOVQAE"), images[..., :3]
-        host.check_room(len(frames), *frames.shape[1:3], "give fewer frames at a time")
+        host.check_room(len(frames), frames.shape[1], frames.shape[2], "give fewer frames at a time")
         memory, model = enhance_memory(component.network, window, look_at), component.network
         reader = landmarks_by(detector_of("bundled", beside=[component], memory=memory))
         progress = host.Progress(len(frames) + report_steps(min(look_at, len(frames))))
@@ -230,6 +237,16 @@ class SOVQAEEnhance(io.ComfyNode):
         left = len(frames) - len(detected)
         lines = [f"{left} of {len(frames)} frames do not show the face and stay as they are."] if left else []
         return io.NodeOutput(output, "\n".join([*lines, *report.lines(), *notes]))
+
+
+def _even_frames(dubbing: Dubbing, mask: Tensor) -> Iterator[Tensor]:
+    """Chunks of the dubbed frames [n,H,W,3], sides even; fills `mask` [T,H,W] with where they are paint."""
+    done = 0
+    with closing(dubbing.frames_and_paint()) as chunks:
+        for frames, paint in chunks:
+            mask[done : done + len(frames)] = grow_even(torch.from_numpy(paint)[..., None])[..., 0]
+            done += len(frames)
+            yield grow_even(torch.from_numpy(frames))
 
 
 @dataclass(frozen=True)

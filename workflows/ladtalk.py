@@ -18,7 +18,7 @@ def ladtalk_dub(info: Info) -> Graph:
     dubbed = _say(graph, (950, 150), model, **says)
     landmarks(graph, (930, 500), track)
     graph.group("4. Texture · 纹理", (1260, 70), (290, 500))
-    sharp = _enhance(graph, (1280, 150), model, dubbed["images"], dubbed["face_track"])
+    sharp = _enhance(graph, (1280, 150), model, dubbed["images"], face_track=dubbed["face_track"], mask=dubbed["mask"])
     save(graph, (1590, 70), sharp["images"], parts["fps"], sound["audio"], number=5)
     graph.notes((340, 910), (775, 220))
     return graph
@@ -48,7 +48,7 @@ def sovqae_enhance_any_video(info: Info) -> Graph:
     soft = graph.add("ImageBlur", (620, 150), (220, 82), image=parts["images"], blur_radius=3, sigma=0.3)
     track = find(graph, (920, 150), parts, soft["IMAGE"])
     graph.group("3. Restore texture · 恢复纹理", (1240, 70), (290, 500))
-    sharp = _enhance(graph, (1260, 150), model, soft["IMAGE"], track["face_track"], region="face")
+    sharp = _enhance(graph, (1260, 150), model, soft["IMAGE"], face_track=track["face_track"], region="face")
     landmarks(graph, (1240, 610), track)
     save(graph, (1580, 0), sharp["images"], parts["fps"], parts["audio"], number=4)
     graph.group("Report · 报告", (1580, 770), (290, 250))
@@ -75,7 +75,8 @@ def ladtalk_two_people(info: Info) -> Graph:
         says = {"images": images, "face_track": track["face_track"], "audio": sound["audio"], "length": "once"}
         dubbed = _say(graph, (960, top + 80), model, height=160, **says)
         graph.add("PreviewImage", (960, top + 290), (250, 170), images=track["preview"])
-        sharp = _enhance(graph, (1280, top + 80), model, dubbed["images"], dubbed["face_track"], height=380)
+        painted = {"face_track": dubbed["face_track"], "mask": dubbed["mask"]}
+        sharp = _enhance(graph, (1280, top + 80), model, dubbed["images"], height=380, **painted)
         images = sharp["images"]
     both = {"audio1": sounds[0]["audio"], "audio2": sounds[1]["audio"], "merge_method": "add"}
     graph.group("5. Both sounds · 合并声音", (340, 900), (240, 206))
@@ -97,9 +98,7 @@ def _say(graph: Graph, at: tuple[int, int], model: Node, height: int = 300, **sa
     return graph.add("TalkFaceWav2Lip", at, (250, height), wav2lip=model["wav2lip"], **says)
 
 
-def _enhance(
-    graph: Graph, at: tuple[int, int], model: Node, images: Out, track: Out, height: int = 400, **settings: object
-) -> Node:
+def _enhance(graph: Graph, at: tuple[int, int], model: Node, images: Out, height: int = 400, **given: object) -> Node:
     """Its texture restored."""
-    given = {"sovqae": model["sovqae"], "images": images, "face_track": track, **settings}
+    given = {"sovqae": model["sovqae"], "images": images, **given}
     return graph.add("TalkFaceSOVQAEEnhance", at, (250, height), **given)

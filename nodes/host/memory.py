@@ -26,7 +26,7 @@ def gather(chunks: Iterator[Tensor], total: int) -> Tensor:
     with closing(chunks):
         for chunk in chunks:
             if images is None:
-                images = _room(total, tuple(chunk.shape[1:]))
+                images = room(total, *chunk.shape[1:])
             images[done : done + len(chunk)] = chunk
             done += len(chunk)
     if images is None or done != total:
@@ -37,12 +37,12 @@ def gather(chunks: Iterator[Tensor], total: int) -> Tensor:
 STREAM = "use the node Talking Video, which writes frames to disk as they come, or a shorter duration"
 
 
-def check_room(frames: int, height: int, width: int, instead: str = STREAM) -> None:
+def check_room(frames: int, height: int, width: int, instead: str = STREAM, *, channels: int = 3) -> None:
     """Raises InputError, naming the numbers, if an IMAGE of so many frames would not fit into free memory.
 
-    `instead` says what to change.
+    `instead` says what to change; a MASK beside it is one more of the `channels`.
     """
-    device, need = mm.intermediate_device(), 4.0 * frames * height * width * 3
+    device, need = mm.intermediate_device(), 4.0 * frames * height * width * channels
     free = mm.get_free_memory(device)
     if need > 0.9 * free:
         raise InputError(
@@ -79,5 +79,6 @@ def _dtype() -> torch.dtype:
     return getattr(mm, "intermediate_dtype", lambda: torch.float32)()
 
 
-def _room(frames: int, shape: tuple[int, ...]) -> Tensor:
+def room(frames: int, *shape: int) -> Tensor:
+    """Room for so many frames or masks [frames, ...], not filled, where and of the type that nodes hand them on."""
     return torch.empty((frames, *shape), dtype=_dtype(), device=mm.intermediate_device())

@@ -73,6 +73,7 @@ class MouthPainter(ABC):
     def paint(self, faces: Tensor, frames: Tensor) -> Tensor:
         """Aligned faces [n,3,S,S] in 0..1, float32 on `device` -> the faces that say the sound [n,3,S',S'] in 0..1.
 
+        A fourth channel, where there is one, tells how far each pixel is paint (1) and how far the footage's (0).
         `frames` [n] (int64 on the CPU) are those of the dubbed film, k / fps seconds after its beginning; its frame k
         shows the footage's frame `context.order[k]`. They rise from call to call; where the face is out of sight some
         are left out. S is the model's crop size, S' any.

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..faces.align import FaceCrop, align, crop_face
 from ..faces.choose import FaceChoice
 from ..faces.face import Detector
-from ..faces.paste import paste_into
+from ..faces.paste import frame_mask, mouth_mask, paste_into
 from ..faces.solve_pose import warn_of_yaw
 from ..faces.track import FaceTrack, in_sight
 from ..faces.tracking import SMOOTHING, track_faces
@@ -128,6 +128,25 @@ class Dubbing:
         Frames that do not show the face, and every pixel away from the mouth, are the film's. What a film shows after
         the sound has ended says nothing.
         """
+        with closing(self._made()) as made:
+            for chunk, painted in made:
+                with self.timer.part(PASTING):
+                    pasted = chunk.pasted(painted)
+                yield pasted
+
+    def frames_and_paint(self) -> Generator[tuple[NDArray[np.generic], NDArray[np.float32]], None, None]:
+        """The same frames, each chunk with how far its pixels are paint: [n,H,W] in 0..1.
+
+        0 is the footage's pixel, at its place or moved there. A model that does not tell has painted the whole mouth.
+        """
+        with closing(self._made()) as made:
+            for chunk, painted in made:
+                with self.timer.part(PASTING):
+                    pasted, paint = chunk.pasted(painted), chunk.paint(painted)
+                yield pasted, paint
+
+    def _made(self) -> Generator[tuple[_Chunk, Tensor | None], None, None]:
+        """Chunks of frames as they are, with what their faces become, see `_painted`."""
         request, timer = self.request, self.timer
         with timer.part(LIPS):
             painter = self.model.begin(self._context)
@@ -142,10 +161,7 @@ class Dubbing:
                 done += len(frames)
             with timer.part(LIPS):
                 painted = _painted(paint, chunks, painter.device)
-            for chunk, faces in zip(chunks, painted, strict=True):
-                with timer.part(PASTING):
-                    pasted = chunk.pasted(faces)
-                yield pasted
+            yield from zip(chunks, painted, strict=True)
 
     def _chunk(self, first: int, frames: NDArray[np.generic]) -> _Chunk:
         now = self.order[first : first + len(frames)]
@@ -168,29 +184,40 @@ class _Chunk:
         size, matrices = self.place.size, self.place.matrices.numpy()
         return np.stack([crop_face(self.frames[row], one, size) for row, one in zip(self.rows, matrices, strict=True)])
 
-    def pasted(self, faces: Tensor | None) -> NDArray[np.generic]:
-        """The frames, which now have new faces [k,S,S,3]; None where no frame shows one."""
-        if faces is not None:
+    def pasted(self, painted: Tensor | None) -> NDArray[np.generic]:
+        """The frames, which now have new faces [k,3 or 4,S,S]; None where no frame shows one."""
+        if painted is not None:
+            faces = rearrange(painted[:, :3], "k c h w -> k h w c").contiguous()
             paste_into([self.frames[row] for row in self.rows], faces, self.place)
         return self.frames
 
+    def paint(self, painted: Tensor | None) -> NDArray[np.float32]:
+        """How far the pixels of the frames are paint [n,H,W], where such faces are pasted."""
+        paint = np.zeros(self.frames.shape[:3], np.float32)
+        if painted is not None:
+            place = self.place.resized(painted.shape[-1])
+            area = mouth_mask(place)
+            paint[self.rows] = frame_mask(place, area * painted[:, 3] if painted.shape[1] > 3 else area)
+        return paint
+
 
 def _painted(paint: AdaptiveBatch, chunks: list[_Chunk], device: torch.device) -> list[Tensor | None]:
-    """The new faces of each chunk, float32 [k,S,S,3] in main memory; None where it shows none."""
+    """What the painter made of each chunk, float32 [k,3 or 4,S,S] in main memory; None where it shows no face."""
     showing = [chunk for chunk in chunks if len(chunk.rows)]
     if not showing:
         return [None] * len(chunks)
     cut = torch.from_numpy(np.concatenate([chunk.faces for chunk in showing])).to(device)
     numbers = torch.from_numpy(np.concatenate([chunk.numbers for chunk in showing]))
     faces = paint(to_unit(rearrange(cut, "n h w c -> n c h w")), numbers)
-    parts = iter(rearrange(faces.float(), "n c h w -> n h w c").cpu().split([len(chunk.rows) for chunk in showing]))
+    parts = iter(faces.float().cpu().split([len(chunk.rows) for chunk in showing]))
     return [next(parts) if len(chunk.rows) else None for chunk in chunks]
 
 
 def _in_ordinary_light(painter: MouthPainter) -> Callable[[Tensor, Tensor], Tensor]:
     def paint(faces: Tensor, frames: Tensor) -> Tensor:
         light = Light.of(faces)
-        return light.given_back(painter.paint(light.evened(faces), frames))
+        painted = painter.paint(light.evened(faces), frames)
+        return torch.cat([light.given_back(painted[:, :3]), painted[:, 3:]], 1)
 
     return paint
 

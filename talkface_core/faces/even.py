@@ -30,7 +30,7 @@ def even_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def grow_even(frames: Tensor) -> Tensor:
-    """Frames [T,H,W,3] with their last row or column once more where their number is odd; even ones as they are."""
+    """Frames [T,H,W,C] with their last row or column once more where their number is odd; even ones as they are."""
     height, width = even_size(size_of(frames))
     down, right = height - frames.shape[1], width - frames.shape[2]
     if not down + right:

@@ -27,12 +27,12 @@ from ..speech.mel_windows import WINDOW as STEPS
 from ..speech.mel_windows import WindowStream
 from ..speech.vad import warn_of_no_speech
 from ..stage_timer import StageTimer
-from .enhance import enhance_memory, restored, restored_paint
+from .enhance import PAINTED, enhance_memory, restored, restored_paint
 from .matching import matching_strength
 from .model import LaDTalk, Wav2LipModel
 from .references import ReferenceMouths, choose_references
 from .sovqae import SOVQAE
-from .wav2lip import picture_size, repaint_faces, repaint_memory
+from .wav2lip import picture_size, repaint_faces, repaint_memory, resized
 
 TEXTURE = "texture"
 """The stage of the SOVQAE, for a timer."""
@@ -161,14 +161,17 @@ class LaDTalkPainter(MouthPainter):
         self._order, self._timer = torch.from_numpy(context.order), context.timer
 
     def paint(self, faces: Tensor, frames: Tensor) -> Tensor:
-        """See `MouthPainter.paint`."""
+        """See `MouthPainter.paint`; what `restored_paint` restores wholly counts wholly as paint."""
         windows = self._windows.at(frames.tolist())
         references = self._references.composite(faces, self._order[frames].tolist())
         output = repaint_faces(self._model.lips.wav2lip, faces, windows, references)
-        if self._model.sovqae is None or not self._strength:
-            return output.frames
-        with self._timer.part(TEXTURE):
-            if not self._model.lips.wav2lip.config.flow:
-                return restored(self._model.sovqae, output.frames, self._strength)[1]
-            # What was carried over from the footage has its own texture; only paint lacks it.
-            return restored_paint(self._model.sovqae, output.frames, output.mask, self._strength)
+        mouths = output.frames
+        if self._model.sovqae is not None and self._strength:
+            with self._timer.part(TEXTURE):
+                if self._model.lips.wav2lip.config.flow:
+                    # What was carried over from the footage has its own texture; only paint lacks it.
+                    mouths = restored_paint(self._model.sovqae, mouths, output.mask, self._strength)
+                else:
+                    mouths = restored(self._model.sovqae, mouths, self._strength)[1]
+        share = resized((output.mask / PAINTED).clamp(0, 1), mouths.shape[-1])
+        return torch.cat([mouths, share.to(mouths)], 1)

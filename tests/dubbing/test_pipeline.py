@@ -217,6 +217,26 @@ def test_mouths_that_cannot_be_read_are_left_as_they_are(frames, landmarks):
     assert model.painters[0].painted == []
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_where_frames_are_paint(frames, landmarks, told):
+    """Beside the very same frames; nowhere where the face is out of sight, the whole mouth where a model is silent."""
+    track = tracked(landmarks, valid=[True] * 2 + [False] * 7 + [True])
+    share = torch.zeros(32, 32)
+    share[22:26] = 0.5
+    model = ToyMouths(share=share if told else None)
+    dubbing = Dubbing(model, DubRequest(CountedFilm(frames), sound(0.4), track, window=3))
+    made, paint = (np.concatenate(part) for part in zip(*dubbing.frames_and_paint(), strict=True))
+    assert np.array_equal(made, dubbed(frames, track, sound(0.4)))
+    assert paint.dtype == np.float32
+    seen = in_sight(track).numpy()
+    assert not seen.all()
+    assert not paint[~seen].any()
+    crop = align(track, 32).at(np.flatnonzero(seen).tolist())
+    wanted = frame_mask(crop, mouth_mask(crop) * (share if told else 1.0)).numpy()
+    np.testing.assert_allclose(paint[seen], wanted, rtol=0, atol=1e-5)
+    assert 0.4 < wanted.max() <= (0.5 if told else 1.0)
+
+
 def test_a_model_keeps_nothing_of_a_film(frames, landmarks):
     model, track = ToyMouths(wanted=(1,)), tracked(landmarks)
     one, other = (dubbed(frames, track, sound(seconds), model) for seconds in (0.4, 0.2))

@@ -100,12 +100,18 @@ def drawn(frames: Tensor) -> Tensor:
 
 class ToyMouths(MouthModel):
     """Faces that tell their frame. `wanted` frames are asked for in `begin`; more than `most` faces at a
-    time are too much for the memory. Remembers every painter."""
+    time are too much for the memory; `share` [32,32], if there is one, is said to be paint. Remembers every painter."""
 
     crop_size = 24
 
-    def __init__(self, wanted: tuple[int, ...] = (), most: int | None = None, window: int | None = None) -> None:
-        self.wanted, self.most, self.window = wanted, most, window
+    def __init__(
+        self,
+        wanted: tuple[int, ...] = (),
+        most: int | None = None,
+        window: int | None = None,
+        share: Tensor | None = None,
+    ) -> None:
+        self.wanted, self.most, self.window, self.share = wanted, most, window, share
         self.painters: list[ToyPainter] = []
 
     def begin(self, context: DubContext) -> ToyPainter:
@@ -131,7 +137,9 @@ class ToyPainter(MouthPainter):
         if self.model.most is not None and len(faces) > self.model.most:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         self.faces.append(faces)
-        return drawn(frames)
+        if self.model.share is None:
+            return drawn(frames)
+        return torch.cat([drawn(frames), self.model.share.expand(len(frames), 1, 32, 32)], 1)
 
     @property
     def painted(self) -> list[int]:

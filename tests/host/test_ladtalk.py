@@ -138,6 +138,24 @@ def test_pixels_away_from_the_mouth_stay_as_they_are(server: Server, tmp_path: P
         assert columns.max() < face[:17, 0].max() + 6
 
 
+def test_only_what_was_painted_is_restored(server: Server, tmp_path: Path) -> None:
+    """Wav2Lip tells it in a mask, which holds SOVQAE Enhance: pixels that were carried over stay as they are."""
+    prompt, _ = _pictures(server, tmp_path)
+    prompt["mask"] = _node("MaskToImage", mask=["lips", 4])
+    lips, mask = _saved(server, prompt, ["lips", 0]), _saved(server, prompt, ["mask", 0])
+    assert mask.shape == lips.shape
+    assert 0.001 < (mask > 0).mean() < 0.2
+    settings = {"strength": 1.0, "region": "mouth", "window": 8, "look_at": 0, "match_texture": False}
+    given = {"sovqae": ["model", 1], "images": ["lips", 0], "face_track": ["lips", 1]}
+    prompt["whole"], prompt["sharp"] = _node(ENHANCE, **given, **settings), _node(ENHANCE, **given, **settings)
+    prompt["sharp"]["inputs"]["mask"] = ["lips", 4]
+    whole, sharp = (_saved(server, prompt, [node, 0]).astype(int) for node in ("whole", "sharp"))
+    assert (sharp != lips).any()
+    # Of less than half a level of the mask nothing is left but another rounding.
+    assert np.abs(sharp - lips)[mask == 0].max() <= 1
+    assert np.abs(sharp - lips).sum() < 0.8 * np.abs(whole - lips).sum()
+
+
 def test_two_people_say_two_things(server: Server) -> None:
     """Each follows the own sound, which is known to the frame, and not the other's."""
     film = _film(server, changed(workflow(API / "ladtalk_two_people.json"), **{LADTALK: {"dtype": DTYPE}}))

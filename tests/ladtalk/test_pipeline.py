@@ -113,6 +113,23 @@ def test_only_paint_is_restored(frames, landmarks):
         assert np.array_equal(one, other) == (paint < 0)
 
 
+@pytest.mark.parametrize("texture", [False, True])
+@pytest.mark.parametrize(("paint", "share"), [(-50.0, 0.0), (-2.2, 0.0998 / 0.3), (50.0, 1.0)])
+def test_it_tells_what_is_paint_as_far_as_that_is_restored(frames, landmarks, texture, paint, share):
+    model, track = LaDTalkMouths(moving_lips(paint), sovqae() if texture else None, 1.0), tracked(landmarks)
+    dubbing = Dubbing(model, DubRequest(CountedFilm(frames), sound(0.4), track))
+    told = np.concatenate([paint for _, paint in dubbing.frames_and_paint()])
+    crop = align(track, 32 if texture else 256)
+    wanted = frame_mask(crop, share * mouth_mask(crop)).numpy()
+    np.testing.assert_allclose(told, wanted, rtol=0, atol=0.01)
+
+
+def test_lips_without_a_flow_are_paint_as_a_whole(frames, landmarks):
+    dubbing = Dubbing(LaDTalkMouths(small_lips()), DubRequest(CountedFilm(frames), sound(0.4), tracked(landmarks)))
+    told = np.concatenate([paint for _, paint in dubbing.frames_and_paint()])
+    assert (told.max((1, 2)) > 0.9).all()
+
+
 def test_moved_mouths_keep_the_films_detail(frames, landmarks):
     """The flow is the same whatever is cut out; the crops are larger than what the net looks at."""
     model = LaDTalkMouths(moving_lips(-50.0))
