@@ -31,6 +31,10 @@ RECIPES = {
         *("dae_talker.recipe_speech2latent", "Speech2LatentRecipe"),
         "DAE-Talker, stage 2: speech to the latents of a trained autoencoder, and the silence gate",
     ),
+    "gate": Entry(
+        *("dae_talker.recipe_gate", "GateRecipe"),
+        "the voice activity gate alone: speech against music, crowds, animals, machines",
+    ),
     "landmark-probe": Entry(
         *("evaluation.recipe_probe", "ProbeRecipe"),
         "the measuring instrument: landmarks, mouth, eyes and pose off a frame",

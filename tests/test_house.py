@@ -111,7 +111,7 @@ def state():
 before = state()
 import talkface_core
 for module in pkgutil.walk_packages(talkface_core.__path__, "talkface_core."):
-    if not re.search(r"__main__|recipe|training|augment|datasets|speech_data|speech_batches", module.name):
+    if not re.search(r"__main__|recipe|training|augment|datasets|speech_data|_batches", module.name):
         importlib.import_module(module.name)
 assert state() == before, (before, state())
 """

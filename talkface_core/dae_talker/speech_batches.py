@@ -18,8 +18,9 @@ from ..datasets.labels import IGNORE, VISEMES
 from ..media.timebase import FPS
 from ..sequences import sample_at
 from ..speech.features import LogMel
-from ..speech.mel_augment import DB_PER_UNIT, MelAugment, noise_mels, smooth_curve
+from ..speech.mel_augment import MelAugment, noise_mels
 from ..speech.vad import GateConfig, open_around
+from .gate_batches import GateBatches, GateTraining
 from .pose import pose_units
 from .speech2latent import Speech2Latent
 from .speech_data import SpeechClip
@@ -38,7 +39,7 @@ class Speech2LatentTraining:
     share of clips whose mel is faded outside speech as the gate will do, `silence` the share with a silence cut in,
     `speed` the largest change of tempo,
     `closure` the extra weight of frames of speech with shut lips (p, b, m: few, short, and seen at once when missed),
-    `noises` the number of noises that are made beforehand."""
+    `noises` the number of noises that are made beforehand; `gate` is what the gate's own batches are made of."""
 
     own: int = 8
     voices: int = 8
@@ -48,11 +49,7 @@ class Speech2LatentTraining:
     closure: float = 2.0
     speed: float = 0.15
     augment: MelAugment = field(default_factory=MelAugment)
-    gate_clips: int = 8
-    gate_augment: MelAugment = field(
-        default_factory=lambda: MelAugment(level=(-45.0, 5.0), snr=(-3.0, 40.0), noise_probability=0.75, masks=1)
-    )
-    gate_noise_only: float = 0.2
+    gate: GateTraining = field(default_factory=lambda: GateTraining(clips=8))
     weights: Speech2LatentLossWeights = field(default_factory=Speech2LatentLossWeights)
     noises: int = 48
     seed: int = 0
@@ -72,7 +69,7 @@ class SpeechBatches:
     ):
         """`model` gives the normaliser of the latents, `readout` that of the mouth; `gate` None: no gate is trained."""
         self.settings = settings
-        self.labelled = [clip for clip in (*clips, *voices) if clip.speech is not None] if gate else []
+        self.gate_batches = GateBatches((*clips, *voices), settings.gate) if gate else None
         self.gate, self.readout = gate or GateConfig(), readout
         self.clips = [self._normal(clip, model) for clip in clips]
         self.voices = [self._normal(clip, model) for clip in voices]
@@ -101,7 +98,7 @@ class SpeechBatches:
         faded = torch.from_numpy(rng.random(len(items)) < self.settings.gated)[:, None, None]
         gain = batch.pop("gain")[..., None]
         batch["mel"] = torch.where(faded, _SILENCE + gain * (mel - _SILENCE), mel)
-        return {**batch, **(self._gate_batch(rng) if self.labelled else {})}
+        return {**batch, **(self.gate_batches.draw(rng) if self.gate_batches else {})}
 
     def _weight(self, clip: SpeechClip) -> Tensor | None:
         """Weight of each frame's mouth [T]; None where the mouth is not known."""
@@ -176,32 +173,6 @@ class SpeechBatches:
                 for key in ("has_latents", "has_mouth", "has_pose"):
                     item[key][near] = 0.0
                 item["visemes"][near] = IGNORE
-
-    def _gate_batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Clips under heavier noise, long silences between, and noise alone at any level."""
-        steps, count = self.steps, self.settings.gate_clips
-        mels, labels = torch.full((count, steps, LogMel.dim), _SILENCE), torch.zeros(count, steps, dtype=torch.bool)
-        for row, index in enumerate(rng.integers(0, len(self.labelled), count)):
-            clip = self.labelled[index]
-            sound = clip.mels[0][:steps].float()
-            at = (torch.arange(len(sound)) * FRAMES_PER_BLOCK // STEPS_PER_BLOCK).clamp_max(clip.frames - 1)
-            mels[row, : len(sound)], labels[row, : len(sound)] = sound, clip.speech[at]
-            if rng.random() < 0.5:
-                length = int(rng.integers(min(80, steps // 2), steps))
-                first = int(rng.integers(0, steps - length + 1))
-                mels[row, first : first + length], labels[row, first : first + length] = _SILENCE, False
-        augmented = self.settings.gate_augment(mels, rng, self.noises)
-        alone = torch.from_numpy(rng.random(count) < self.settings.gate_noise_only)
-        starts = rng.integers(0, self.noises.shape[1] - steps + 1, count)
-        picked = rng.integers(0, len(self.noises), count)
-        noises = torch.stack([self.noises[n, s : s + steps] for n, s in zip(picked, starts, strict=True)])
-        levels = torch.from_numpy(rng.uniform(-50.0, 25.0, (count, 1, 1))).float()
-        tilt = smooth_curve(rng, count, LogMel.dim, 5, 6.0)[:, None]
-        noises = (noises + (levels + tilt) / DB_PER_UNIT).clamp(_SILENCE, -_SILENCE)
-        return {
-            "gate_mel": torch.where(alone[:, None, None], noises, augmented),
-            "gate_speech": labels & ~alone[:, None],
-        }
 
 
 def _draw(rng: np.random.Generator, count: int, wanted: int) -> NDArray[np.int64]:

@@ -3,7 +3,8 @@
 Source: ours. A regression from speech to latents was trained on clean pauses; the hiss, hum and room tone of real
 recordings are none, and the mouth would tremble on them. A small net therefore tells speech from everything else on
 the log-mel, step by step, and the mel fades to digital silence (-4) where nobody speaks. A talking head then hears the
-silence it knows. The net is trained on the `speech` flags of the truth, with noise, rooms, levels and telephone bands.
+silence it knows. The net is trained on the `speech` flags of the truth, with noise, rooms, levels and telephone bands,
+and on music, crowds, animals, machines and whatever else is loud and says nothing.
 
 Everything is local in time: a stack of dilated convolutions, then maximum and mean filters. So the gate streams with
 a bounded look-ahead and a stream gives the very result of the whole.
@@ -40,9 +41,9 @@ class GateConfig(Config):
     """
 
     dim: int = 80
-    width: int = 32
+    width: int = 48
     kernel: int = 5
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     memory: int = 120
     shut: float = 0.3
     open: float = 0.6
@@ -115,11 +116,7 @@ class VoiceActivityGate(nn.Module):
 
     def gain(self, mel: Tensor) -> Tensor:
         """Gain of the gate [B, S] in 0..1 for mel [B, S, dim]: 1 lets the sound through, 0 is silence."""
-        c = self.config
-        x = ((self(mel).sigmoid() - c.shut) / (c.open - c.shut)).clamp(0.0, 1.0)[..., None]
-        x = -_maximum(-x, 0, c.shortest - 1)
-        x = _maximum(x, c.shortest - 1, 0)
-        return open_around(x[..., 0], c)
+        return gain_of(self(mel).sigmoid(), self.config)
 
     def fade(self, mel: Tensor) -> Tensor:
         """The mel with everything but speech faded to digital silence, [B, S, dim]."""
@@ -159,6 +156,14 @@ def warn_of_no_speech(source: AudioSource, gate: VoiceActivityGate | None, devic
         source.warn("holds nothing that sounds like speech: the mouth stays shut")
 
 
+def gain_of(chance: Tensor, config: GateConfig) -> Tensor:
+    """Gain [B, S] in 0..1 for chances of speech [B, S] in 0..1: bursts are left out, the rest is opened around."""
+    x = ((chance - config.shut) / (config.open - config.shut)).clamp(0.0, 1.0)[..., None]
+    x = -_maximum(-x, 0, config.shortest - 1)
+    x = _maximum(x, config.shortest - 1, 0)
+    return open_around(x[..., 0], config)
+
+
 def open_around(speech: Tensor, config: GateConfig) -> Tensor:
     """Gain [B, S] in 0..1 round speech [B, S] in 0..1: opened by `lead`, held by `hang`, with ramps of `fade`."""
     half = config.fade // 2
@@ -168,8 +173,12 @@ def open_around(speech: Tensor, config: GateConfig) -> Tensor:
 
 def _maximum(x: Tensor, before: int, after: int) -> Tensor:
     """Maximum over steps t-before ... t+after of x [B, S, C]; the ends repeat."""
-    padded = F.pad(x.transpose(1, 2), (before, after), mode="replicate")
-    return F.max_pool1d(padded, before + after + 1, 1).transpose(1, 2)
+    steps, length = x.shape[1], before + after + 1
+    x = F.pad(x.transpose(1, 2), (before, after), mode="replicate").transpose(1, 2)
+    reach = 1
+    while 2 * reach <= length:  # the maximum over `reach` steps gives that over twice as many
+        x, reach = torch.maximum(x[:, :-reach], x[:, reach:]), 2 * reach
+    return torch.maximum(x[:, :steps], x[:, length - reach :])
 
 
 def _mean(x: Tensor, length: int) -> Tensor:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from talkface_core.checkpoints import read_checkpoint
+from talkface_core.dae_talker.gate_batches import GateTraining
 from talkface_core.dae_talker.recipe_speech2latent import Speech2LatentRecipe, well_inside_silence
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.dae_talker.speech_batches import Speech2LatentTraining
@@ -52,8 +53,9 @@ def recipe(**changes) -> Speech2LatentRecipe:
     torch.manual_seed(0)
     sizes = {"width": 16, "ff": 16, "front_width": 8, "encoder_blocks": 1, "decoder_blocks": 1, "dropout": 0.0}
     config = Speech2LatentConfig.preset("tiny", latent_dim=LATENT, **sizes)
-    sizes = {"own": 3, "voices": 2, "frames": 50, "gate_clips": 2, "noises": 6, "speed": 0.0}
-    training = Speech2LatentTraining(augment=PLAIN, **{**sizes, **changes})
+    sizes = {"own": 3, "voices": 2, "frames": 50, "noises": 6, "speed": 0.0}
+    gate = GateTraining(clips=2, seconds=2, sounds=4)
+    training = Speech2LatentTraining(augment=PLAIN, gate=gate, **{**sizes, **changes})
     clips, voices = [clip(i) for i in range(4)], [clip(9, 35, latents=False), clip(10, latents=False)]
     return Speech2LatentRecipe(clips, config, voices, training, GateConfig(width=8, dilations=(1, 2)), data="planted")
 

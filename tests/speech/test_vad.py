@@ -7,7 +7,14 @@ import torch
 
 from talkface_core.checkpoints import read_checkpoint, save_checkpoint
 from talkface_core.media.audio import audio_source
-from talkface_core.speech.vad import GateConfig, VoiceActivityGate, gate_loss, open_around, warn_of_no_speech
+from talkface_core.speech.vad import (
+    GateConfig,
+    VoiceActivityGate,
+    _maximum,
+    gate_loss,
+    open_around,
+    warn_of_no_speech,
+)
 
 
 @pytest.fixture
@@ -80,6 +87,14 @@ def test_clicks_shorter_than_any_sound_do_not_open_it(gate):
     gain = gate.gain(torch.zeros(1, 300, 80))[0]
     assert gain[60:160].max() == 0.0
     assert gain[200:210].min() == 1.0
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (3, 0), (0, 4), (7, 8), (120, 120)])
+def test_maxima_are_those_of_each_window(before, after):
+    x = walk(60)[None]
+    padded = torch.cat([x[:, :1].expand(-1, before, -1), x, x[:, -1:].expand(-1, after, -1)], 1)
+    wanted = padded.unfold(1, before + after + 1, 1).amax(-1)
+    assert torch.equal(_maximum(x, before, after), wanted)
 
 
 def test_steady_noise_of_any_level_looks_the_same():
