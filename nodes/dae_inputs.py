@@ -62,8 +62,8 @@ def speaking_inputs(*after_model: io.Input, sound: str) -> list[io.Input]:
         *after_model,
         io.Audio.Input(
             "audio",
-            tooltip=f"The speech: any length, rate and number of channels. {sound} Music and other voices count as "
-            "speech.",
+            tooltip=f"The speech: any length, rate and number of channels. {sound} Other voices count as speech, "
+            "and some music is taken for it.",
         ),
         io.Float.Input(
             "fps",

@@ -47,7 +47,7 @@ class DubVideo(io.ComfyNode):
                 io.Audio.Input(
                     "audio",
                     tooltip="The new speech: any length, rate and number of channels. It goes into the video as it "
-                    "is. Music and other voices count as speech.",
+                    "is. Other voices count as speech, and some music is taken for it.",
                 ),
                 *choice_inputs(),
                 length_input("Sound that goes on after a video that is not repeated is cut off."),

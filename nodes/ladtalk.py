@@ -59,7 +59,7 @@ class Wav2Lip(io.ComfyNode):
                 io.Audio.Input(
                     "audio",
                     tooltip="What is to be said: any length, rate and number of channels. It is only listened to; give "
-                    "the same sound to Create Video. Music and other voices count as speech.",
+                    "the same sound to Create Video. Other voices count as speech, and some music is taken for it.",
                 ),
                 length_input(),
             ],
