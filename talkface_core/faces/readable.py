@@ -17,10 +17,10 @@ from .track import FaceTrack
 
 log = logging.getLogger(__name__)
 
-KNOWN = 0.15
+KNOWN = 0.23
 """Certainty that 99 of 100 faces of a known kind reach: below it the lips may lie elsewhere."""
 
-HOPELESS = 0.11
+HOPELESS = 0.2
 """Certainty below which mouths are left as they are: what is painted there would smear."""
 
 TURNED = 45.0
