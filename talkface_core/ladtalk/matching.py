@@ -10,7 +10,7 @@ from __future__ import annotations
 from einops import rearrange
 from torch import Tensor
 
-from .bands import sharpest
+from ..bands import sharpest
 
 _UPPER, _MOUTH = (0.0, 1 / 2, 1 / 6, 5 / 6), (0.6, 0.85, 0.3, 0.7)
 """Top, bottom, left and right of what is compared, by the sides of an aligned crop."""

@@ -32,14 +32,13 @@ from ..pixels import signed_to_unit, to_bytes
 from ..training.arguments import add_batch_size, add_compile, add_preset, share
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
+from ..training.texture_loss import Perceptual, TextureLoss
 from .decoder_init import init_decoder_lstsq, to_pixels
 from .degrade import Degradation, degrade
 from .discriminators import PatchDiscriminator, PatchDiscriminatorConfig
 from .lpips import LPIPS, find_vgg
 from .sovqae import COMPONENT, SOVQAE, SOVQAEConfig
 from .sovqae_losses import (
-    Perceptual,
-    TextureLoss,
     adaptive_weight,
     codebook_repulsion,
     discriminator_hinge,

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..bands import low_band
 from ..components import Component
 from ..config import LARGEST, Config
 from ..device import Operations
 from ..diffusion.blocks import SelfAttention2d, group_norm, zero_init
 from ..errors import InputError
 from ..quantisation.quantiser import CodebookConfig, Quantised, Quantiser
-from .bands import low_band
 
 COMPONENT = "sovqae"
 

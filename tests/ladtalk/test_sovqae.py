@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from talkface_core.bands import low_band
 from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
 from talkface_core.components import build
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.bands import low_band
 from talkface_core.ladtalk.sovqae import COMPONENT, SOVQAE, TEXTURE, SOVQAEConfig
 from tests.ladtalk.small_sovqae import PLAIN, SMALL, frames, sovqae
 

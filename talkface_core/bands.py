@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import without_autocast
+from .device import without_autocast
 
 
 def low_band(frames: Tensor, share: float) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from talkface_core.ladtalk.bands import low_band, sharpest
+from talkface_core.bands import low_band, sharpest
 from tests.ladtalk.small_sovqae import SMALL, frames, sovqae
 
 
