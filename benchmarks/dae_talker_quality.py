@@ -1,11 +1,13 @@
 """Quality of a DAE-Talker checkpoint on the validation clips of its data set: the table of the model card.
 
-    python -m benchmarks.dae_talker_quality --data DATASET --out DIR [--model NAME|FILE] [--silence FILE …]
+    python -m benchmarks.dae_talker_quality --data DATASET --out DIR [--model NAME|FILE] [--real-voices DIR]
+        [--silence FILE …] [--clips N]
 
 DATASET holds `train` (for the still background), `val` and, if it has them, `val_other_voices`, each with the truth
-beside the clips. Everything runs as `speak` runs it by default: predicted pose with idle motion, the model's own
-sampler and steps. Besides the table (`quality.md`, `quality.json`), DIR gets contact sheets of frames beside the truth
-and plots of the mouth's opening over the waveform.
+beside the clips; `--real-voices` is a folder of clips that say what real people said. Everything runs as `speak` runs
+it by default: predicted pose with idle motion, the model's own sampler, steps and size. Besides the table
+(`quality.md`, `quality.json`), DIR gets contact sheets of frames beside the truth and plots of the mouth's opening over
+the waveform.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.pictures import contact_sheet, timing_plot
-from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
+from talkface_core.dae_talker.decode import decode, encode, fit_square, noise_from_seed
 from talkface_core.dae_talker.model import BUNDLED, DAETalker, load_dae_talker
 from talkface_core.dae_talker.pipeline import Control, idle_motion, speak_to_file
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import StillMask
 from talkface_core.evaluation.probe import load_probe
-from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, Evaluation, Truth
+from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, REAL_VOICES, Evaluation, Truth
 from talkface_core.media.audio import AudioSource, audio_source, open_audio
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.parallel import pick_workers
@@ -43,21 +45,26 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
     parser.add_argument("--silence", type=Path, nargs="*", default=[], metavar="FILE", help="recordings without speech")
+    parser.add_argument("--real-voices", type=Path, metavar="DIR", help="clips of the face with real voices")
+    parser.add_argument("--clips", type=int, metavar="N", help="of each split, for a quick look (default: all)")
+    parser.add_argument("--size", type=int, metavar="PX", help="side of the frames (default: the model's largest)")
     parser.add_argument("--sampler")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     talker, probe = load_dae_talker(args.model, args.device), load_probe()
-    run = Run(talker, args.sampler, args.steps)
-    evaluation = Evaluation(probe, still_mask(args.data / "train", talker.image_size, args.out / "cache"))
+    run = Run(talker, args.sampler, args.steps, args.size)
+    evaluation = Evaluation(probe, still_mask(args.data / "train", run.size, args.out / "cache"))
 
-    for split, group in (("val", OWN_VOICE), ("val_other_voices", OTHER_VOICES)):
-        if not (args.data / split).is_dir():
+    splits = [(args.data / "val", OWN_VOICE), (args.data / "val_other_voices", OTHER_VOICES)]
+    splits += [(args.real_voices, REAL_VOICES)] if args.real_voices else []
+    for folder, group in splits:
+        if not folder.is_dir():
             continue
-        clips = ClipSet.open(args.data / split)
-        frames = clips.frame_cache(talker.image_size, args.out / "cache")
-        for index, clip in enumerate(tqdm(clips.clips, desc=split)):
+        clips = ClipSet.open(folder)
+        frames = clips.frame_cache(run.size, args.out / "cache")
+        for index, clip in enumerate(tqdm(clips.clips[: args.clips], desc=group)):
             real = np.asarray(frames[clips.starts[index] : clips.starts[index + 1]])
             truth = Truth.of(clip.truth(), clip.width, clip.height)
             if group == OWN_VOICE:
@@ -86,18 +93,18 @@ def main() -> None:
 class Run:
     """One model and one way of sampling."""
 
-    def __init__(self, talker: DAETalker, sampler: str | None, steps: int | None) -> None:
+    def __init__(self, talker: DAETalker, sampler: str | None, steps: int | None, size: int | None = None) -> None:
         own = talker.autoencoder.config.sampling
         self.talker, self.sampler, self.steps = talker, sampler or own.sampler, steps or own.steps
-        self.noise = noise_from_seed(talker.autoencoder, 0)
+        self.noise, self.size = noise_from_seed(talker.autoencoder, 0), talker.autoencoder.frame_size(size)
 
     def autoencode(self, real: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Real frames [T, H, W, 3] through latents and back, with the shared x_T."""
         model, workers = self.talker.autoencoder, pick_workers(self.talker.device)
-        z = torch.cat(list(encode(model, torch.tensor(real).split(16))))
-        return torch.cat(
-            [chunk.cpu() for chunk in decode(model, z, self.noise, self.sampler, self.steps, workers=workers)]
-        ).numpy()
+        small = (fit_square(part, self.talker.image_size) for part in torch.tensor(real).split(16))
+        z = torch.cat(list(encode(model, small)))
+        chunks = decode(model, z, self.noise, self.sampler, self.steps, workers=workers, size=self.size)
+        return torch.cat([chunk.cpu() for chunk in chunks]).numpy()
 
     def speak(self, source: AudioSource, control: Control | None = None) -> NDArray[np.uint8]:
         """Frames [T, H, W, 3] of the sound, read back from the video that the command line would write."""
@@ -105,7 +112,8 @@ class Run:
         settings = (control, self.noise, self.sampler, self.steps)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "spoken.mp4"
-            speak_to_file(self.talker, source, path, None, *settings, workers=pick_workers(self.talker.device))
+            workers = pick_workers(self.talker.device)
+            speak_to_file(self.talker, source, path, None, *settings, workers=workers, size=self.size)
             return np.concatenate(list(VideoReader(path).chunks(64)))
 
     def about(self, data: Path) -> dict[str, str]:
@@ -113,6 +121,7 @@ class Run:
         return {
             "model": self.talker.name,
             "data": data.name,
+            "frames": f"{self.size} px",
             "sampling": f"{self.sampler}, {self.steps} network evaluations, one shared x_T (seed 0)",
             "speech, silence, pose": "measured on the frames of the mp4 that is written",
             "precision": f"decoder {self.talker.dtype} on {self.talker.device}".replace("torch.", ""),

@@ -74,7 +74,9 @@ class LoadDAETalker(io.ComfyNode):
         space = dae_talker.latent_space(whole)
         hearing = host.managed(dae_talker.build_speech(whole))
         speech = host.Component(hearing, whole.path.stem, space, whole.provenance)
-        return io.NodeOutput(speech, _managed(whole, dae_talker.AUTOENCODER, dtype, "draws", space=space))
+        return io.NodeOutput(
+            speech, _managed(whole, dae_talker.AUTOENCODER, dtype, "draws", dae_talker.build_drawing, space)
+        )
 
 
 class LoadLaDTalk(io.ComfyNode):

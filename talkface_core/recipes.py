@@ -35,6 +35,10 @@ RECIPES = {
         *("dae_talker.recipe_gate", "GateRecipe"),
         "the voice activity gate alone: speech against music, crowds, animals, machines",
     ),
+    "dae-talker-upsampler": Entry(
+        *("dae_talker.recipe_upsampler", "UpsamplerRecipe"),
+        "DAE-Talker, stage 3: the upsampler, which enlarges the autoencoder's frames and sharpens them",
+    ),
     "landmark-probe": Entry(
         *("evaluation.recipe_probe", "ProbeRecipe"),
         "the measuring instrument: landmarks, mouth, eyes and pose off a frame",

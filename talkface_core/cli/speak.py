@@ -32,6 +32,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise, blinks and sway (default: 0)")
     parser.add_argument("--fps", metavar="F", help="frames a second, such as 25 or 30000/1001 (default: the model's)")
     parser.add_argument("--reference", metavar="IMAGE", help="picture to take the noise x_T from, by inversion")
+    parser.add_argument("--size", type=int, metavar="PX", help="side of the frames (default: the model's largest)")
     parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where in the sound to begin")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
     add_common(parser)
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     talker = load_dae_talker(args.model or BUNDLED, args.device)
     rate = pipeline.output_rate(talker.speech, args.fps)
     sampling(talker.autoencoder.config, args.sampler, args.steps)
+    size = talker.autoencoder.frame_size(args.size)
     frames = frame_count(source.num_samples(), source.sample_rate, rate)
     pose = None if args.pose is None else read_pose(args.pose, talker.fps).at(frames, rate)
     control = Control(pose, args.pose_strength, expression=args.expression).checked(frames)
@@ -79,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
             steps=args.steps,
             workers=pick_workers(talker.device),
             progress=bar.update,
+            size=size,
         )
     result = {
         "output": str(output),

@@ -21,6 +21,7 @@ from ..diffusion.sampling import Denoise, denoiser, get_sampler
 from ..diffusion.schedules import Schedule, timesteps
 from ..diffusion.unet import EncoderConfig, ImageEncoder, UNet, UNetConfig
 from ..errors import InputError
+from .upsampler import Upsampler
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,17 @@ class AutoencoderConfig(Config):
 
 
 class DiffusionAutoencoder(nn.Module):
-    """Frames [B, 3, H, W] in -1..1 <-> latents z [B, D] and noise x_T [B, 3, H, W]."""
+    """Frames [B, 3, H, W] in -1..1 <-> latents z [B, D] and noise x_T [B, 3, H, W].
+
+    `upsampler` enlarges what is decoded; None, as it is built, where a checkpoint has none.
+    """
 
     def __init__(self, config: AutoencoderConfig, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config
         self.encoder = ImageEncoder(config.encoder, operations)
         self.unet = UNet(config.unet, operations)
+        self.upsampler: Upsampler | None = None
         self._place: tuple[torch.device, torch.dtype] | None = None
 
     def compute_on(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -141,6 +146,19 @@ class DiffusionAutoencoder(nn.Module):
     def compute_dtype(self) -> torch.dtype:
         """What the U-Net computes in: its weights' type, unless `compute_on` says otherwise."""
         return next(self.unet.parameters()).dtype if self._place is None else self._place[1]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides in pixels that frames can be decoded at, the smallest first: its own, and the upsampler's."""
+        own = self.config.image_size
+        return (own,) if self.upsampler is None else (own, self.upsampler.config.output_size)
+
+    def frame_size(self, size: int | None = None) -> int:
+        """`size` where frames can be decoded at it; the largest for None. Raises InputError."""
+        if size is not None and size not in self.sizes:
+            known = " or ".join(map(str, self.sizes))
+            raise InputError(f"frames of {size} px: this model draws {known}; resize the video for other sizes")
+        return self.sizes[-1] if size is None else size
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames [B, 3, H, W] in -1..1 -> semantic latents [B, D]."""

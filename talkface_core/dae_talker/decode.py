@@ -75,7 +75,8 @@ def kept_decibels(model: DiffusionAutoencoder, frame: Tensor, latent: Tensor) ->
     Enough to tell a face that the model knows from others: the bundled model's own come back with 35 dB and more,
     other people, paintings and animals with 8 to 13.
     """
-    (back,) = next(decode(model, latent[None], noise_from_seed(model, 0), steps=1, dtype=torch.float32)).cpu()
+    noise = noise_from_seed(model, 0)
+    (back,) = next(decode(model, latent[None], noise, steps=1, dtype=torch.float32, size=model.config.image_size)).cpu()
     error = (back - to_unit(frame.cpu())).square().mean().clamp(min=1e-10)
     return float(-10 * error.log10())
 
@@ -90,14 +91,16 @@ def decode(
     callback: Callback | None = None,
     dtype: torch.dtype = torch.uint8,
     workers: int = 1,
+    size: int | None = None,
 ) -> Iterator[Tensor]:
     """Frames of the latents [T, D], or of chunks [t, D] as they come, all from the one x_T `noise` [C, H, W].
 
     Yields [n, H, W, 3] on the model's device, uint8 or, by `dtype`, float 0..1; n is `window` but for the last chunk.
     `sampler` and `steps` are the model's own where None, `window` what suits its size. Frames do not depend on the
     window; when memory runs out, it is computed in parts, and the log says so. `workers` windows are computed at once
-    (see parallel.py). `callback(step, steps, x_0)` is called within each window, by its worker.
-    Raises InputError for an unknown sampler, steps outside 1..T, latents or noise of another shape.
+    (see parallel.py). `callback(step, steps, x_0)` is called within each window, by its worker. `size` is one of the
+    model's `sizes` (None: the largest).
+    Raises InputError for an unknown sampler, steps outside 1..T, latents or noise of another shape, another size.
     """
     config = model.config
     run, ts = sampling(config, sampler, steps)
@@ -106,13 +109,14 @@ def decode(
         raise InputError(f"window of {window} frames: decode at least one frame at a time")
     if noise.shape != _noise_shape(model):
         raise InputError(f"x_T of shape {list(noise.shape)}: this model needs {list(_noise_shape(model))}")
-    device = model.compute_device
+    upsampler = None if model.frame_size(size) == config.image_size else model.upsampler
+    device, compute = model.compute_device, model.compute_dtype
     x_T = noise.to(device, torch.float32)
 
     def frames(z: Tensor) -> Tensor:
         shared = x_T.expand(len(z), *x_T.shape).contiguous()
         x_0 = run(model.denoiser(z.to(device)), shared, config.schedule, ts, callback=callback)
-        return to_frames(x_0, dtype)
+        return to_frames(x_0 if upsampler is None else upsampler(x_0.to(compute)).float(), dtype)
 
     return ordered_map(AdaptiveBatch(frames), _windows(_checked(latents, config.latent_dim), window), workers)
 
@@ -124,12 +128,15 @@ def default_window(model: DiffusionAutoencoder) -> int:
     return max(1, min(_LARGEST_WINDOW, _VALUES[device.type == "cuda"] // values))
 
 
-def decode_memory(model: DiffusionAutoencoder, window: int | None = None) -> float:
+def decode_memory(model: DiffusionAutoencoder, window: int | None = None, size: int | None = None) -> float:
     """Bytes of activations that a window of `decode` needs at its peak, for a host that makes room beforehand."""
     config = model.config.unet
-    values = config.channels[0] * (config.image_size // config.patch) ** 2
+    values = _LIVE_MAPS * config.channels[0] * (config.image_size // config.patch) ** 2
+    if (side := model.frame_size(size)) > config.image_size and model.upsampler is not None:
+        larger = model.upsampler.config
+        values = max(values, 4 * larger.fine * (larger.image_size // 2) ** 2 + 4 * 3 * side**2)
     frames = default_window(model) if window is None else window
-    return float(_LIVE_MAPS * values * frames * model.compute_dtype.itemsize)
+    return float(values * frames * model.compute_dtype.itemsize)
 
 
 def sampling(

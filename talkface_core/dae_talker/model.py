@@ -18,12 +18,13 @@ from torch import nn
 
 from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
 from ..components import Component, build, build_optional, table
-from ..device import pick_device, pick_dtype, pick_layers
+from ..device import Operations, pick_device, pick_dtype, pick_layers
 from ..media.timebase import as_rate
 from ..speech.vad import GATE, VoiceActivityGate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .latents import LatentSpace
 from .speech2latent import Speech2Latent, Speech2LatentConfig
+from .upsampler import UPSAMPLER, UpsamplerConfig
 
 SYSTEM = "dae_talker"
 BUNDLED = "dae_talker_tiny"
@@ -33,7 +34,7 @@ AUTOENCODER = Component(
     "autoencoder", AutoencoderConfig, DiffusionAutoencoder, half=True, exact=("encoder",), streams=True
 )
 SPEECH2LATENT = Component("speech2latent", Speech2LatentConfig, Speech2Latent)
-COMPONENTS = table(AUTOENCODER, SPEECH2LATENT, GATE)
+COMPONENTS = table(AUTOENCODER, SPEECH2LATENT, GATE, UPSAMPLER)
 
 
 class SpeechModel(nn.Module):
@@ -70,8 +71,13 @@ class DAETalker:
 
     @property
     def image_size(self) -> int:
-        """Height and width of its frames in pixels."""
+        """Height and width in pixels of the frames that the autoencoder encodes and draws."""
         return self.autoencoder.config.image_size
+
+    @property
+    def output_size(self) -> int:
+        """Height and width of the video in pixels, unless another is asked for: the upsampler's, where there is one."""
+        return self.autoencoder.frame_size()
 
     @property
     def device(self) -> torch.device:
@@ -94,7 +100,9 @@ def load_dae_talker(
     device = pick_device(device) if isinstance(device, str) else device
     checkpoint = read_whole(name_or_path)
     speech = build_speech(checkpoint).to(device)
-    return DAETalker(checkpoint.path.stem, _placed(checkpoint, device, dtype), speech, checkpoint.provenance)
+    dtype = pick_dtype(device) if dtype is None else dtype
+    drawing = build_drawing(checkpoint, pick_layers(device, dtype), dtype, device)
+    return DAETalker(checkpoint.path.stem, drawing, speech, checkpoint.provenance)
 
 
 def load_autoencoder(
@@ -102,7 +110,9 @@ def load_autoencoder(
 ) -> DiffusionAutoencoder:
     """The autoencoder alone, of a whole DAE-Talker or of its first stage; arguments as in `load_dae_talker`."""
     device = pick_device(device) if isinstance(device, str) else device
-    return _placed(read_checkpoint(find_checkpoint(name_or_path), SYSTEM), device, dtype)
+    dtype = pick_dtype(device) if dtype is None else dtype
+    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
+    return build(checkpoint, AUTOENCODER, pick_layers(device, dtype), dtype, device)
 
 
 def read_whole(name_or_path: str | Path) -> Checkpoint:
@@ -128,6 +138,26 @@ def build_speech(checkpoint: Checkpoint) -> SpeechModel:
     return SpeechModel(build(checkpoint, SPEECH2LATENT), build_optional(checkpoint, GATE)).eval()
 
 
+def build_drawing(
+    checkpoint: Checkpoint,
+    operations: Operations = nn,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> DiffusionAutoencoder:
+    """The autoencoder with its upsampler, where the checkpoint has one. Raises CheckpointError, also where one is not
+    made for the other."""
+    autoencoder: DiffusionAutoencoder = build(checkpoint, AUTOENCODER, operations, dtype, device)
+    if UPSAMPLER.name in checkpoint.configs:
+        size = checkpoint.config(UPSAMPLER.name, UpsamplerConfig).image_size
+        if size != autoencoder.config.image_size:
+            raise CheckpointError(
+                f"{checkpoint.path}: found an upsampler of frames of {size} px beside an autoencoder that draws "
+                f"{autoencoder.config.image_size} px; put both of one training into the file."
+            )
+        autoencoder.upsampler = build(checkpoint, UPSAMPLER, operations, dtype, device)
+    return autoencoder
+
+
 def latent_space(checkpoint: Checkpoint) -> LatentSpace:
     """What tells this autoencoder's latents from others': a fingerprint of the encoder that defines them.
 
@@ -140,8 +170,3 @@ def latent_space(checkpoint: Checkpoint) -> LatentSpace:
         digest.update(state[key].half().contiguous().numpy().tobytes())
     dim = checkpoint.config("autoencoder", AutoencoderConfig).latent_dim
     return LatentSpace(checkpoint.path.stem, digest.hexdigest()[:12], dim)
-
-
-def _placed(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype | None) -> DiffusionAutoencoder:
-    dtype = pick_dtype(device) if dtype is None else dtype
-    return build(checkpoint, AUTOENCODER, pick_layers(device, dtype), dtype, device)

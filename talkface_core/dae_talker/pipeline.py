@@ -86,19 +86,20 @@ def speak(
     timer: StageTimer | None = None,
     encoded: EncodedAudio | None = None,
     callback: Callback | None = None,
+    size: int | None = None,
 ) -> Iterator[Tensor]:
     """Frames uint8 [n, H, W, 3] on the CPU, chunk by chunk: exactly ceil(seconds * fps) in all.
 
     `noise` is the x_T [C, H, W] that all frames share (None: seed 0). `fps`, `sampler` and `steps` are the model's own
-    where None; `window`, `workers` and `callback` as in `decode`, `encoded` as in `speech_latents`. `timer` counts the
-    networks' time apart.
+    where None; `window`, `workers`, `callback` and `size` as in `decode`, `encoded` as in `speech_latents`. `timer`
+    counts the networks' time apart.
     Raises InputError, at the latest with the first chunk, for impossible settings and for sound that cannot be read.
     """
     timer = timer or StageTimer()
     noise = noise_from_seed(talker.autoencoder, 0) if noise is None else noise
     chunks = speech_latents(talker.speech, source, fps, control, timer, encoded)
     latents = (chunk.latents for chunk in chunks)
-    frames = decode(talker.autoencoder, latents, noise, sampler, steps, window, callback, workers=workers)
+    frames = decode(talker.autoencoder, latents, noise, sampler, steps, window, callback, workers=workers, size=size)
     return timer.stream(NETWORK, (chunk.cpu() for chunk in frames))
 
 
@@ -125,15 +126,16 @@ def speak_to_file(
     window: int | None = None,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
+    size: int | None = None,
 ) -> Spoken:
     """Write the speaking face with its sound as a video, whole or not at all; arguments as in `speak`.
 
     `progress(frames)` is called with the number of frames of each chunk.
     """
     timer, rate = StageTimer(), output_rate(talker.speech, fps)
-    frames = speak(talker, source, rate, control, noise, sampler, steps, window, workers, timer)
-    size = talker.image_size
-    with VideoWriter(path, size, size, rate, source) as writer:
+    side = talker.autoencoder.frame_size(size)
+    frames = speak(talker, source, rate, control, noise, sampler, steps, window, workers, timer, size=side)
+    with VideoWriter(path, side, side, rate, source) as writer:
         for chunk in frames:
             writer.write(chunk)
             if progress is not None:

@@ -20,19 +20,24 @@ from . import metrics
 from .probe import LandmarkProbe, Reading
 from .table import Report, Row
 
-OWN_VOICE, OTHER_VOICES = "voice of the set", "other voices"
+OWN_VOICE, OTHER_VOICES, REAL_VOICES = "voice of the set", "other voices", "real voices"
+_FOLLOWED = {OWN_VOICE: 0.88, OTHER_VOICES: 0.85, REAL_VOICES: 0.85}
+"""The least correlation of the mouth's opening that is asked for."""
 
 PAUSE = 5
 """Frames from any speech at which a pause begins: the mouth closes after the last sound and opens before the first."""
 
 CROPS = {"mouth": (MOUTH, 0.28), "eyes": (EYES, 0.36)}
 """Where sharpness is compared: landmarks in the middle, side of the square as a share of the frame."""
+SHARPNESS = {"mouth": 0.8, "eyes": 0.7}
+"""The least sharpness that is asked for."""
 
 PROTOCOL = {
     "PSNR, SSIM": "RGB, data range 1, SSIM with an 11 px Gaussian window of sigma 1.5; mean over frames, then clips.",
     "sharpness": "variance of the luma's Laplacian in a square around the mouth or eyes, by that of the real frame.",
     "mouth opening correlation": "Pearson, the probe's reading against the truth, frame by frame; mean over clips.",
     "mouth lag": "the shift within 10 frames at which that correlation peaks; above zero the mouth is late.",
+    "spread of the opening": "deviation over time of the probe's reading by that of the truth; mean over clips.",
     "mouth landmarks error": "mean distance of points 48-67 from the truth by the eye distance, both in the head's "
     "frame: the turn is undone (with the pose that the probe reads off the picture; the true pose for the truth), "
     "then a similarity transform aligns nose and eye corners.",
@@ -86,8 +91,8 @@ def pauses(speech: ArrayLike, margin: int = PAUSE) -> NDArray[np.bool_]:
 def mouth_measures(reading: Reading, truth: Truth, face: ArrayLike) -> dict[str, float]:
     """What the probe read off T frames against the truth of the clip whose speech they say.
 
-    `face` [68,3]: the training set's mean face (`LandmarkProbe.face`). Keys: correlation, lag (frames), error and
-    baseline (eye distances; the latter is the mean mouth's), open_pauses (share; NaN without a pause).
+    `face` [68,3]: the training set's mean face (`LandmarkProbe.face`). Keys: correlation, lag (frames), spread, error
+    and baseline (eye distances; the latter is the mean mouth's), open_pauses (share; NaN without a pause).
     Raises InputError for another number of frames.
     """
     if len(reading) != len(truth):
@@ -99,6 +104,7 @@ def mouth_measures(reading: Reading, truth: Truth, face: ArrayLike) -> dict[str,
     return {
         "correlation": metrics.pearson(reading.mouth_open, truth.mouth_open),
         "lag": float(metrics.mouth_lag(reading.mouth_open, truth.mouth_open)[0]),
+        "spread": _spread(reading.mouth_open, truth.mouth_open),
         "error": float(landmark_distance(predicted, true).mean()),
         "baseline": float(landmark_distance(mean_mouth, true).mean()),
         "open_pauses": metrics.open_share(reading.mouth_open, pauses(truth.speech)),
@@ -142,7 +148,8 @@ class Evaluation:
     def add_speech(
         self, group: str, clip: str, generated: ArrayLike | Tensor, real: ArrayLike | Tensor, truth: Truth
     ) -> None:
-        """Frames made from a clip's sound. `group`: OWN_VOICE or OTHER_VOICES; another name has no targets."""
+        """Frames made from a clip's sound. `group`: OWN_VOICE, OTHER_VOICES or REAL_VOICES; another name has no
+        targets."""
         beside = self.probe.read(real)
         self._put(group, clip, **mouth_measures(self.probe.read(generated), truth, self._face))
         self._put(f"{group}/real", clip, **mouth_measures(beside, truth, self._face))
@@ -183,17 +190,21 @@ class Evaluation:
         return [
             self._row(section, "PSNR", "psnr", unit="dB", at_least=28.0),
             self._row(section, "SSIM", "ssim", real=1.0, at_least=0.90),
-            *(self._row(section, f"sharpness, {part}", f"sharpness {part}", real=1.0) for part in CROPS),
+            *(
+                self._row(section, f"sharpness, {part}", f"sharpness {part}", real=1.0, at_least=least)
+                for part, least in SHARPNESS.items()
+            ),
             *self._flicker_rows(section),
         ]
 
     def _speech_rows(self, group: str) -> list[Row]:
-        wanted = {OWN_VOICE: 0.80, OTHER_VOICES: 0.60}.get(group)
+        wanted = _FOLLOWED.get(group)
         baseline = _mean(self._values[group, "baseline"].values())
         error, real = (_mean(self._values[name, "error"].values()) for name in (group, f"{group}/real"))
-        half = 0.5 if group == OWN_VOICE else None
+        half, low, high = (0.5, 0.85, 1.1) if group in _FOLLOWED else (None, None, None)
         return [
             self._row(group, "mouth opening correlation", "correlation", at_least=wanted),
+            self._row(group, "spread of the opening", "spread", at_least=low, at_most=high),
             self._row(group, "mouth lag", "lag", unit="frames"),
             self._row(group, "mouth landmarks error", "error", unit="eye distances"),
             Row(group, "of the mean mouth's error", error / baseline, real / baseline, at_most=half),
@@ -224,6 +235,11 @@ class Evaluation:
         read, true = np.concatenate([np.empty((2, 0), np.float32), *self._yaws], 1)
         turned = np.abs(true) >= yaw - reach
         return float(np.abs(read - true)[turned].mean()) if turned.any() else None
+
+
+def _spread(read: NDArray[np.float32], true: NDArray[np.float32]) -> float:
+    """Deviation of one track by that of another; NaN where the other stands still."""
+    return float(read.std() / true.std()) if true.std() > 0 else float("nan")
 
 
 def _mean(values: Iterable[float]) -> float:

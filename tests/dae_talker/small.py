@@ -8,11 +8,13 @@ from torch import nn
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder, SamplingConfig
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
+from talkface_core.dae_talker.upsampler import Upsampler, UpsamplerConfig
 from talkface_core.diffusion.schedules import Schedule
 from talkface_core.diffusion.unet import EncoderConfig, UNetConfig
 from talkface_core.speech.vad import GateConfig, VoiceActivityGate
 
 SIZE, LATENT = 16, 8
+LARGE = 2 * SIZE
 
 
 def small_autoencoder() -> DiffusionAutoencoder:
@@ -26,6 +28,14 @@ def small_autoencoder() -> DiffusionAutoencoder:
         if isinstance(module, nn.Conv2d) and not module.weight.any():
             nn.init.normal_(module.weight, std=0.1)
     return model.eval().requires_grad_(False)
+
+
+def small_upsampler(size: int = SIZE) -> Upsampler:
+    """Twice the size, random weights also where training begins with zeros."""
+    torch.manual_seed(0)
+    net = Upsampler(UpsamplerConfig(image_size=size, wide=8, deep=1, fine=8, shallow=1))
+    nn.init.normal_(net.out.weight, std=0.1)
+    return net.eval().requires_grad_(False)
 
 
 def small_speech2latent(**changes: object) -> Speech2Latent:

@@ -22,6 +22,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 STEPS = 2
 NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
     "dae-talker": lambda folder: ("--autoencoder", save_small_talker(folder / "talker.safetensors")),
+    "dae-talker-upsampler": lambda folder: ("--talker", save_small_talker(folder / "talker.safetensors")),
 }
 """What a recipe's command line needs besides the data, made in a folder."""
 
