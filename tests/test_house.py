@@ -22,10 +22,14 @@ ROOMS = {
     "faces": {"media", "training"},
     "dubbing": {"media", "faces"},
     "datasets": {"media", "speech", "training", "faces"},
+    "acoustic": {"media", "sequences", "speech", "training", "datasets"},
     "sync": {"media", "speech", "training", "faces", "datasets"},
     "preparation": {"media", "speech", "faces", "sync"},
-    "dae_talker": {"media", "sequences", "speech", "diffusion", "training", "faces", "datasets"},
-    "ladtalk": {"media", "speech", "dubbing", "diffusion", "quantisation", "training", "faces", "sync", "datasets"},
+    "dae_talker": {"media", "sequences", "speech", "diffusion", "training", "faces", "datasets", "acoustic"},
+    "ladtalk": {
+        *("media", "speech", "dubbing", "diffusion", "quantisation", "training", "faces", "sync", "datasets"),
+        "acoustic",
+    },
     "evaluation": {"media", "speech", "training", "faces", "sync", "datasets"},
 }
 """Each room of the core, a folder or a file, and the rooms below it. Nothing but `cli` stands on `evaluation`."""

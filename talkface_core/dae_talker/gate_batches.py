@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..datasets.labelled_sounds import SpeechClip
 from ..datasets.made_sounds import KINDS, made_sound
 from ..media.timebase import FPS, SAMPLE_RATE
 from ..speech.features import LogMel
 from ..speech.mel_augment import DB_PER_UNIT, MelAugment, energy_mel, mel_energy, reverberate_energy, smooth_curve
 from ..speech.wave_augment import NOISES, noise
-from .speech_data import SpeechClip
 
 SOUNDS = (*KINDS, *NOISES, *NOISES, *("crowd",) * 4)
 """What is no speech, by its share."""

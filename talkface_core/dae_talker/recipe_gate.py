@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
 from ..datasets.clips import open_splits
+from ..datasets.labelled_sounds import SpeechClip, read_voices
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
 from ..speech.vad import GATE, GateConfig, VoiceActivityGate, gate_loss
@@ -29,7 +30,6 @@ from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from .gate_batches import GateBatches, GateTraining
 from .model import SYSTEM
-from .speech_data import SpeechClip, read_voices
 
 TRAINING = TrainConfig(
     lr=4e-3, schedule="cosine", warmup=50, final_lr=0.02, beta2=0.98, weight_decay=0.02, ema_decay=0.995

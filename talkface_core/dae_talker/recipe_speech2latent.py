@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..acoustic.training_batches import well_inside_silence
 from ..checkpoints import save_checkpoint
 from ..datasets.clips import ClipSet, open_splits
+from ..datasets.labelled_sounds import SpeechClip, read_voices
 from ..datasets.labels import VISEMES
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
@@ -36,7 +38,7 @@ from .model import SYSTEM, load_autoencoder
 from .pose import pose_units
 from .speech2latent import Speech2Latent, Speech2LatentConfig
 from .speech_batches import Speech2LatentTraining, SpeechBatches
-from .speech_data import SpeechClip, read_clips, read_voices
+from .speech_data import read_clips
 from .speech_loss import (
     MouthReadout,
     Speech2LatentLossWeights,
@@ -230,14 +232,6 @@ def latents_of(
     starts = tqdm(range(0, len(frames), _ENCODED_AT_ONCE), desc="latents", disable=quiet)
     chunks = (torch.from_numpy(frames[start : start + _ENCODED_AT_ONCE].copy()) for start in starts)
     return torch.cat(list(encode(autoencoder, chunks))).numpy()
-
-
-def well_inside_silence(clip: SpeechClip, margin: int = 10) -> Tensor:
-    """Bool [T]: frames at least `margin` frames away from speech; none where the truth does not tell."""
-    if clip.speech is None:
-        return torch.zeros(clip.frames, dtype=torch.bool)
-    speech = clip.speech.float()[None, None]
-    return torch.nn.functional.max_pool1d(speech, 2 * margin + 1, 1, margin)[0, 0] == 0
 
 
 def _plot(curves: Sequence[Tensor], width: int = 800, height: int = 120) -> NDArray[np.uint8]:

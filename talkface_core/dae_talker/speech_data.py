@@ -1,71 +1,19 @@
-"""Training data of speech2latent: log-mels, latents, and what the truth says of mouth, pose, eyes and sounds.
+"""Training data of speech2latent: labelled clips of the speaker with the latents of their frames.
 
-Own clips have latents: frames of the speaker, run through the frozen encoder. Voices are sound with labels but no
-latents: other people, or the same words in other voices. They teach the speech encoder what all voices share.
+Own clips have latents: frames of the speaker, run through the frozen encoder. Voices (datasets/labelled_sounds.py) have
+none. They teach the speech encoder what all voices share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ..datasets.clips import Clip, ClipSet
-from ..datasets.labels import eye_track, mouth_targets, viseme_track
-from ..datasets.sounds import augmented_mels, read_sounds
+from ..datasets.clips import ClipSet
+from ..datasets.labelled_sounds import SpeechClip, labelled_clip
+from ..datasets.sounds import read_sounds
 from ..errors import InputError
-from ..media.audio import analysis_audio, load_audio
-from ..media.timebase import FPS, SAMPLE_RATE, frame_count
-
-_SOUNDS = (".flac", ".wav")
-
-
-@dataclass(frozen=True)
-class SpeechClip:
-    """One clip of T frames at 25 fps; what is not known is None.
-
-    mels [V, S, 80] float16, the clean log-mel first, then V-1 augmented ones; latents [T, Z]; mouth [T, M], its last
-    column the opening; pose [T, 3] in degrees; eyes [T], 1 open, 0 shut; visemes int64 [T]; speech bool [T].
-    """
-
-    name: str
-    frames: int
-    mels: Tensor
-    latents: Tensor | None = None
-    mouth: Tensor | None = None
-    pose: Tensor | None = None
-    eyes: Tensor | None = None
-    visemes: Tensor | None = None
-    speech: Tensor | None = None
-
-
-def labelled_clip(
-    name: str, frames: int, mels: Tensor, truth: Mapping[str, Any], latents: Tensor | None = None
-) -> SpeechClip:
-    """A clip from its sound and truth. Tracks of another length than its number of frames are left out."""
-
-    def track(*keys: str) -> NDArray[Any] | None:
-        return next((truth[k] for k in keys if k in truth and len(truth[k]) == frames), None)
-
-    mouth, pose, eyes, speech = mouth_targets(truth), track("pose"), track("eye_open"), track("voice_speech", "speech")
-    return SpeechClip(
-        name=name,
-        frames=frames,
-        mels=mels,
-        latents=latents,
-        mouth=torch.from_numpy(mouth) if mouth is not None and len(mouth) == frames else None,
-        pose=None if pose is None else torch.from_numpy(np.asarray(pose, np.float32)),
-        eyes=None if eyes is None else eye_track(eyes),
-        visemes=viseme_track(truth["phonemes"], frames) if "phonemes" in truth else None,
-        speech=None if speech is None else torch.from_numpy(np.asarray(speech, bool)),
-    )
 
 
 def read_clips(clips: ClipSet, latents: NDArray[np.floating], versions: int = 1, seed: int = 0) -> list[SpeechClip]:
@@ -80,20 +28,3 @@ def read_clips(clips: ClipSet, latents: NDArray[np.floating], versions: int = 1,
         labelled_clip(clip.name, len(part), mels, clip.truth() if clip.truth_file else {}, torch.tensor(part))
         for clip, mels, part in zip(clips.clips, read_sounds(clips, versions, seed), parts, strict=True)
     ]
-
-
-def read_voices(folder: str | Path, versions: int = 1, seed: int = 0) -> list[SpeechClip]:
-    """Sounds with truth beside them (`<clip>.flac` or `.wav` and `<clip>.npz`), as voices without latents.
-
-    Raises InputError for a folder without any.
-    """
-    folder = Path(folder)
-    paths = [p for p in sorted(folder.glob("*")) if p.suffix in _SOUNDS and p.with_suffix(".npz").is_file()]
-    if not paths:
-        raise InputError(f"{folder}: no <clip>.flac or .wav with <clip>.npz beside it; give labelled voices.")
-    waves = [analysis_audio(load_audio(path)).numpy() for path in paths]
-    clips = []
-    for path, wave, mels in zip(paths, waves, augmented_mels(waves, versions, seed), strict=True):
-        truth = Clip(path.stem, path, path, path.with_suffix(".npz"), 0, 0, 0, Fraction(FPS)).truth()
-        clips.append(labelled_clip(path.stem, frame_count(len(wave), SAMPLE_RATE, FPS), mels, truth))
-    return clips

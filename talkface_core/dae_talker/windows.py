@@ -18,8 +18,9 @@ from ..errors import InputError
 from ..media.timebase import Rate, as_rate, frame_count
 from ..sequences import StreamBuffer, retime, windowed
 from ..speech.features import LogMel
+from ..speech.frame_front import frame_positions
 from .pose import pose_degrees, pose_units
-from .speech2latent import Speech2Latent, Speech2LatentOutput, frame_positions
+from .speech2latent import Speech2Latent, Speech2LatentOutput
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from talkface_core.checkpoints import CheckpointError, save_checkpoint
 from talkface_core.dae_talker.decode import noise_from_seed
 from talkface_core.dae_talker.model import SYSTEM, DAETalker, load_dae_talker
 from talkface_core.dae_talker.pipeline import idle_motion, speak, speak_to_file, speech_latents
-from talkface_core.dae_talker.speech2latent import FrontEndConfig
 from talkface_core.dae_talker.windows import Control
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource, audio_source
 from talkface_core.media.timebase import frame_count
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.speech.features import EncodedAudio
+from talkface_core.speech.frame_front import FrontEndConfig
 from tests.dae_talker.small import SIZE, save_small_talker, small_speech2latent
 
 

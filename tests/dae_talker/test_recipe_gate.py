@@ -9,7 +9,7 @@ import torch
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.dae_talker.gate_batches import SOUNDS, GateBatches, GateTraining
 from talkface_core.dae_talker.recipe_gate import TRAINING, GateRecipe
-from talkface_core.dae_talker.speech_data import SpeechClip
+from talkface_core.datasets.labelled_sounds import SpeechClip
 from talkface_core.datasets.made_sounds import made_sound
 from talkface_core.errors import InputError
 from talkface_core.speech.features import LogMel

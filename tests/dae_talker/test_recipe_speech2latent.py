@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.acoustic.training_batches import well_inside_silence
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.dae_talker.gate_batches import GateTraining
-from talkface_core.dae_talker.recipe_speech2latent import Speech2LatentRecipe, well_inside_silence
+from talkface_core.dae_talker.recipe_speech2latent import Speech2LatentRecipe
 from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.dae_talker.speech_batches import Speech2LatentTraining
-from talkface_core.dae_talker.speech_data import SpeechClip
+from talkface_core.datasets.labelled_sounds import SpeechClip
 from talkface_core.datasets.labels import VISEMES
 from talkface_core.errors import InputError
 from talkface_core.speech.mel_augment import MelAugment

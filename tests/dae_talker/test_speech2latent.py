@@ -7,16 +7,9 @@ import pytest
 import torch
 
 from talkface_core.checkpoints import read_checkpoint, save_checkpoint
-from talkface_core.dae_talker.speech2latent import (
-    MEL,
-    WAV2VEC2,
-    FrameFront,
-    FrontEndConfig,
-    Speech2Latent,
-    Speech2LatentConfig,
-    frame_positions,
-)
+from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
 from talkface_core.errors import InputError
+from talkface_core.speech.frame_front import MEL, WAV2VEC2, FrameFront, FrontEndConfig, frame_positions
 
 
 def small(**changes) -> Speech2Latent:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.dae_talker.speech_data import read_clips, read_voices
+from talkface_core.dae_talker.speech_data import read_clips
 from talkface_core.datasets.clips import ClipSet
+from talkface_core.datasets.labelled_sounds import read_voices
 from talkface_core.datasets.labels import IGNORE, VISEMES
 from talkface_core.errors import InputError
 from talkface_core.speech.features import LogMel

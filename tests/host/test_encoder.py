@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talkface_core.dae_talker.speech2latent import MEL, WAV2VEC2
+from talkface_core.speech.frame_front import MEL, WAV2VEC2
 from tests.dae_talker.small import save_small_talker, small_speech2latent
 
 from .client import ERROR, SUCCESS, Client, Prompt

@@ -1,0 +1,180 @@
+"""The recipe `acoustic`: trains the acoustic model on sounds with labels.
+
+    python -m talkface_core train acoustic --data SET/train --voices MORE --out RUN
+
+Cross-entropy of the visemes, mean squared error of the mouth's blendshapes, in which the opening counts as much as all
+together, and of its change from frame to frame. No picture is read, so real voices on rendered people serve as well as
+any.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checkpoints import save_checkpoint
+from ..datasets.labelled_sounds import SpeechClip, read_voices
+from ..datasets.labels import IGNORE, VISEMES
+from ..datasets.sounds import SOUND_VERSIONS
+from ..errors import InputError
+from ..speech.vad import GateConfig
+from ..training.arguments import add_batch_size, add_preset
+from ..training.config import TrainConfig
+from ..training.recipe import Batch, Plan, Recipe
+from .model import COMPONENT, SYSTEM, AcousticConfig, AcousticModel
+from .training_batches import LabelledSpeechBatches, MouthScale, SpeechWindows, draw_clips
+
+TRAINING = {
+    "tiny": TrainConfig(
+        lr=1e-3,
+        schedule="cosine",
+        warmup=100,
+        final_lr=0.02,
+        beta2=0.98,
+        weight_decay=0.03,
+        ema_decay=0.998,
+        precision="bf16",
+    ),
+    "base": TrainConfig(lr=3e-4, schedule="cosine", warmup=1000, weight_decay=0.03, precision="bf16"),
+}
+STEPS = {"tiny": 3000, "base": 100_000}
+
+
+@dataclass(frozen=True)
+class AcousticTraining:
+    """clips: windows in a batch; windows: how they are drawn; visemes, mouth, opening, velocity: weights of the
+    losses."""
+
+    clips: int = 12
+    windows: SpeechWindows = field(default_factory=lambda: SpeechWindows(frames=100, gated=0.4, silence=0.2))
+    visemes: float = 0.3
+    mouth: float = 1.0
+    opening: float = 1.0
+    velocity: float = 0.5
+
+
+class AcousticRecipe(Recipe):
+    """Train an `AcousticModel` on labelled sounds; `val`, other voices, is measured when a checkpoint is saved."""
+
+    name = "acoustic"
+
+    def __init__(
+        self,
+        clips: Sequence[SpeechClip],
+        config: AcousticConfig | None = None,
+        val: Sequence[SpeechClip] = (),
+        training: AcousticTraining | None = None,
+        data: str = "voices",
+    ) -> None:
+        """Raises InputError for clips of which none has a mouth."""
+        self.settings, self.data, self._val = training or AcousticTraining(), data, list(val)
+        if not any(clip.mouth is not None for clip in clips):
+            raise InputError(f"{data}: no clip's truth has blendshapes or landmarks; the acoustic model needs mouths.")
+        scale = MouthScale.of(clips)
+        self.net = AcousticModel(replace(config or AcousticConfig(), visemes=len(VISEMES), mouths=len(scale.mean)))
+        self.net.mouth_mean.copy_(scale.mean)
+        self.net.mouth_std.copy_(scale.std)
+        self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
+        self._clips = [replace(clip, mouth=_mouth(clip, scale)) for clip in clips]
+        self._batches = LabelledSpeechBatches(self.settings.windows, scale, GateConfig())
+        self.config: Mapping[str, Any] = {
+            "acoustic": self.net.config.to_dict(),
+            "training": asdict(self.settings),
+            "clips": len(self._clips),
+        }
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_preset(parser)
+        add_batch_size(parser)
+        parser.add_argument("--voices", metavar="DIR", action="append", help="more sounds with truth; repeatable")
+        parser.add_argument("--val", metavar="DIR", help="sounds with truth that are measured at the end")
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        folders = [Path(folder).absolute() for folder in (args.data, *(args.voices or ()))]
+        clips = [c for n, folder in enumerate(folders) for c in read_voices(folder, SOUND_VERSIONS, args.seed + n)]
+        settings = AcousticTraining()
+        settings = replace(
+            settings,
+            clips=args.batch_size or settings.clips,
+            windows=replace(settings.windows, seed=args.seed),
+        )
+        val = read_voices(args.val) if args.val else ()
+        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
+        return Plan(
+            cls(clips, AcousticConfig.preset(args.preset), val, settings, names),
+            TRAINING[args.preset],
+            STEPS[args.preset],
+        )
+
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        chosen = draw_clips(rng, len(self._clips), self.settings.clips)
+        return self._batches.windows([self._clips[i] for i in chosen], rng)
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The terms and their weighted sum."""
+        settings = self.settings
+        output = self.net(batch["mel"], batch["mouth"].shape[1])
+        weight, wanted = batch["has_mouth"], batch["mouth"]
+        error = output.mouth.float() - wanted
+        both = weight[:, 1:] * weight[:, :-1]
+        terms = {
+            "visemes": F.cross_entropy(
+                output.visemes.float().flatten(0, 1), batch["visemes"].flatten(), ignore_index=IGNORE
+            ),
+            "mouth": _mean(error.square().mean(-1), weight),
+            "opening": _mean(error[..., -1].square(), weight),
+            "velocity": _mean(error.diff(dim=1).square().mean(-1), both),
+        }
+        total = sum(getattr(settings, name) * value for name, value in terms.items())
+        return {"loss": total, **terms}
+
+    def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
+        net = ema_modules[COMPONENT]
+        measured = {"measured": acoustic_errors(net, self._val)} if self._val else {}
+        configs = {COMPONENT: net.config.to_dict()}
+        save_checkpoint(path, SYSTEM, {COMPONENT: net}, configs, {**provenance, **measured}, torch.float16)
+
+
+def _mouth(clip: SpeechClip, scale: MouthScale) -> Tensor | None:
+    if clip.mouth is None or clip.mouth.shape[1] != len(scale.mean):
+        return None
+    return scale.normalise(clip.mouth)
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """The weighted mean of values [B,T]; 0 where no weight is above zero."""
+    return (values * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+@torch.no_grad()
+def acoustic_errors(net: AcousticModel, clips: Sequence[SpeechClip]) -> dict[str, float]:
+    """How well clean sounds are heard, means over clips.
+
+    opening: correlation of the opening with the truth; spread: its deviation by the truth's; error: mean absolute error
+    of all mouth values by that of their mean in training; visemes: share of frames whose sound is right.
+    """
+    found: dict[str, list[float]] = {"opening": [], "spread": [], "error": [], "visemes": []}
+    for clip in clips:
+        output = net(clip.mels[0][None].to(net.viseme.weight), clip.frames)
+        if clip.mouth is not None and clip.mouth.shape[1] == len(net.mouth_mean):
+            mouth = output.mouth[0].float().cpu() * net.mouth_std.cpu() + net.mouth_mean.cpu()
+            heard, truth = mouth[:, -1], clip.mouth[:, -1]
+            if truth.std() > 0 and heard.std() > 0:
+                found["opening"].append(float(torch.corrcoef(torch.stack([heard, truth]))[0, 1]))
+                found["spread"].append(float(heard.std() / truth.std()))
+            usual = (clip.mouth - net.mouth_mean.cpu()).abs().mean()
+            found["error"].append(float((mouth - clip.mouth).abs().mean() / usual))
+        if clip.visemes is not None and (known := clip.visemes != IGNORE).any():
+            right = output.visemes[0].argmax(-1).cpu() == clip.visemes
+            found["visemes"].append(float(right[known].float().mean()))
+    return {name: round(float(np.mean(values)), 4) for name, values in found.items() if values}
