@@ -27,8 +27,8 @@ from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import crop_faces
 from talkface_core.ladtalk.enhance import matching_strength, restore
 from talkface_core.ladtalk.model import BUNDLED, load_ladtalk
-from talkface_core.ladtalk.pipeline import MATCHED_ON, speech_windows
-from talkface_core.ladtalk.wav2lip import repaint
+from talkface_core.ladtalk.pipeline import MATCHED_ON, listen
+from talkface_core.ladtalk.repaint import repaint
 from talkface_core.media.audio import audio_source
 from talkface_core.pixels import as_byte_array, to_unit
 
@@ -49,9 +49,9 @@ def main() -> None:
     scores: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     sheet: dict[str, list[NDArray[np.uint8]]] = {"Wav2Lip": [], "restored": [], "real": []}
     for clip in tqdm(clips.clips[: args.clips], desc=clips.name):
-        dubbed = Dubbing(model.lips.wav2lip, clip)
-        windows = speech_windows(model.lips, audio_source(clip.audio()), 25).at(range(len(dubbed.crops)))
-        mouths = repaint(model.lips.wav2lip, dubbed.crops, windows, dubbed.elsewhere())
+        dubbed = Dubbing(model.lips, clip)
+        speech = listen(model.lips, audio_source(clip.audio()), 25).at(range(len(dubbed.crops)))
+        mouths = repaint(model.lips.wav2lip, dubbed.crops, speech, dubbed.elsewhere())
         pairs = [restore(model.sovqae, mouths[k : k + AT_ONCE]) for k in range(0, len(mouths), AT_ONCE)]
         inputs, sharp = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         real = crop_faces(dubbed.frames, dubbed.crop.resized(inputs.shape[1]))

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
-from talkface_core.components import build
 from talkface_core.datasets.aligned_faces import clip_crop
 from talkface_core.datasets.clips import Clip, ClipSet
 from talkface_core.evaluation.metrics import mouth_lag, open_share, pearson, psnr
@@ -35,13 +34,15 @@ from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.geometry import transform
 from talkface_core.faces.landmarks import MOUTH, landmark_distance, mouth_opening
 from talkface_core.faces.paste import paste_faces
+from talkface_core.ladtalk.hearing import hear
+from talkface_core.ladtalk.model import Wav2LipModel, build_wav2lip_model
 from talkface_core.ladtalk.references import ReferenceMouths, choose_references
+from talkface_core.ladtalk.repaint import repaint
 from talkface_core.ladtalk.training_repainted import elsewhere
-from talkface_core.ladtalk.wav2lip import SYSTEM, WAV2LIP, Wav2Lip, picture_size, repaint
+from talkface_core.ladtalk.wav2lip import SYSTEM, picture_size
 from talkface_core.media.audio import analysis_audio
 from talkface_core.pixels import to_bytes, to_unit
 from talkface_core.speech.features import LogMel
-from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.score import sync_score
 from talkface_core.sync.syncnet import load_syncnet
 
@@ -59,7 +60,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(find_checkpoint(args.model), SYSTEM)
-    net = build(checkpoint, WAV2LIP, dtype=torch.bfloat16)
+    lips = build_wav2lip_model(checkpoint, dtype=torch.bfloat16)
     expert, reader = load_syncnet(args.expert), load_bundled()
     clips = ClipSet.open(args.data)
     chosen = clips.clips[: args.clips]
@@ -67,7 +68,7 @@ def main() -> None:
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for index, clip in enumerate(tqdm(chosen, desc=clips.name)):
         other = (index + len(chosen) // 2) % len(chosen)
-        dubbed = Dubbing(net, clip)
+        dubbed = Dubbing(lips, clip)
         truth = dubbed.truth
         generated = dubbed.speak(sounds[index], dubbed.elsewhere())
         theirs = dubbed.speak(sounds[other], dubbed.hushed())
@@ -112,10 +113,10 @@ def main() -> None:
 class Dubbing:
     """One clip, its face cut out, ready to be given other words."""
 
-    def __init__(self, net: Wav2Lip, clip: Clip) -> None:
-        self.net, self.truth = net, clip.truth()
+    def __init__(self, lips: Wav2LipModel, clip: Clip) -> None:
+        self.lips, self.net, self.truth = lips, lips.wav2lip, clip.truth()
         self.frames = np.stack(list(clip.decode()))
-        self.crop: FaceCrop = clip_crop(clip, picture_size(net.config))
+        self.crop: FaceCrop = clip_crop(clip, picture_size(self.net.config))
         self.crops = crop_faces(self.frames, self.crop)
 
     def elsewhere(self) -> NDArray[np.uint8]:
@@ -134,8 +135,8 @@ class Dubbing:
 
     def speak(self, mel: torch.Tensor, references: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Whole frames that say a log-mel."""
-        windows = mel_windows(mel, range(len(self.crops)), 25, self.net.config.mel_shift)
-        return paste_faces(self.frames, repaint(self.net, self.crops, windows, references), self.crop)
+        speech = hear(self.lips, [mel], 25).at(range(len(self.crops)))
+        return paste_faces(self.frames, repaint(self.net, self.crops, speech, references), self.crop)
 
     def closed(self) -> NDArray[np.float32]:
         """The landmarks [T,68,2] in pixels of somebody who never opens the mouth: the baseline."""

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checkpoints import Checkpoint, find_checkpoint, read_checkpoint
+from ..acoustic.model import ACOUSTIC, AcousticModel
+from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_device, pick_dtype, pick_layers
 from ..speech.vad import GATE, VoiceActivityGate
@@ -22,17 +23,20 @@ from .sovqae import SOVQAE, TEXTURE
 from .wav2lip import SYSTEM, WAV2LIP, Wav2Lip
 
 BUNDLED = "ladtalk_tiny"
-COMPONENTS = table(WAV2LIP, TEXTURE, GATE)
+COMPONENTS = table(WAV2LIP, TEXTURE, GATE, ACOUSTIC)
 
 __all__ = ["BUNDLED", "COMPONENTS", "SYSTEM", "LaDTalk", "Wav2LipModel", "build_wav2lip_model", "load_ladtalk"]
 
 
 class Wav2LipModel(nn.Module):
-    """The speech side: Wav2Lip, and the voice activity gate it hears through (None where a checkpoint has none)."""
+    """The speech side: Wav2Lip, the voice activity gate it hears through (None where a checkpoint has none), and the
+    acoustic model that listens for it (None: it hears the log-mel itself, as published)."""
 
-    def __init__(self, wav2lip: Wav2Lip, gate: VoiceActivityGate | None) -> None:
+    def __init__(
+        self, wav2lip: Wav2Lip, gate: VoiceActivityGate | None = None, acoustic: AcousticModel | None = None
+    ) -> None:
         super().__init__()
-        self.wav2lip, self.gate = wav2lip, gate
+        self.wav2lip, self.gate, self.acoustic = wav2lip, gate, acoustic
 
 
 @dataclass(frozen=True)
@@ -82,5 +86,15 @@ def load_ladtalk(
 def build_wav2lip_model(
     checkpoint: Checkpoint, operations: Operations = nn, dtype: torch.dtype = torch.float32
 ) -> Wav2LipModel:
-    """The speech side with its weights, on the CPU. Raises CheckpointError."""
-    return Wav2LipModel(build(checkpoint, WAV2LIP, operations, dtype), build_optional(checkpoint, GATE)).eval()
+    """The speech side with its weights, on the CPU. Raises CheckpointError, also for a Wav2Lip whose acoustic model is
+    missing or another's."""
+    net = build(checkpoint, WAV2LIP, operations, dtype)
+    acoustic = build_optional(checkpoint, ACOUSTIC) if net.config.acoustic else None
+    given = 0 if acoustic is None else acoustic.config.width
+    if net.config.acoustic != given:
+        found = f"one of {given} values a frame" if given else "none"
+        raise CheckpointError(
+            f"{checkpoint.path}: its Wav2Lip hears an acoustic model of {net.config.acoustic} values a frame, found "
+            f"{found}; put both of one training run into the file."
+        )
+    return Wav2LipModel(net, build_optional(checkpoint, GATE), acoustic).eval()

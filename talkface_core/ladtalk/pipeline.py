@@ -15,6 +15,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..acoustic.stream import FeatureStream
 from ..dubbing.model import DubContext, MouthModel, MouthPainter
 from ..errors import InputError
 from ..faces.landmarks import mouth_opening
@@ -23,16 +24,17 @@ from ..media.timebase import Rate
 from ..memory import AdaptiveBatch
 from ..pixels import to_unit
 from ..speech.features import LogMel
-from ..speech.mel_windows import WINDOW as STEPS
 from ..speech.mel_windows import WindowStream
 from ..speech.vad import warn_of_no_speech
 from ..stage_timer import StageTimer
 from .enhance import PAINTED, enhance_memory, restored, restored_paint
+from .hearing import hear, hear_silence
 from .matching import matching_strength
 from .model import LaDTalk, Wav2LipModel
 from .references import ReferenceMouths, choose_references
+from .repaint import repaint_faces, repaint_memory
 from .sovqae import SOVQAE
-from .wav2lip import picture_size, repaint_faces, repaint_memory, resized
+from .wav2lip import picture_size, resized
 
 TEXTURE = "texture"
 """The stage of the SOVQAE, for a timer."""
@@ -45,14 +47,14 @@ ORDINARY = 0.05
 """Opening of a mouth that is neither shut nor wide open, by the face's height."""
 
 
-def speech_windows(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream:
-    """What each frame hears of a sound: windows of the log-mel, in which all but speech is faded to silence."""
+def listen(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream | FeatureStream:
+    """What each frame hears of a sound, in which all but speech is faded to silence."""
     place = lips.wav2lip.pixels.weight.device if lips.gate is None else next(lips.gate.parameters()).device
     warn_of_no_speech(source, lips.gate, place)
     features: Iterable[Tensor] = LogMel().stream(analysis_blocks(source))
     if lips.gate is not None:
         features = (block.cpu() for block in lips.gate.stream(block.to(place) for block in features))
-    return WindowStream(features, fps, lips.wav2lip.config.mel_shift)
+    return hear(lips, features, fps)
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ class LaDTalkMouths(MouthModel):
         if self.sovqae is not None and len(matched):
             faces, goal = (np.stack(list(crops.values())) for crops in (small, real))
             strength = self._matching_strength(self.sovqae, faces, goal, context.timer)
-        windows = speech_windows(self.lips, context.source, context.film.fps)
-        return LaDTalkPainter(self, context, strength, windows, ReferenceMouths(crop, chosen, cut))
+        speech = listen(self.lips, context.source, context.film.fps)
+        return LaDTalkPainter(self, context, strength, speech, ReferenceMouths(crop, chosen, cut))
 
     def rank(self, landmarks: Tensor, frames: Tensor) -> Tensor:
         """The first frames, for the strength; then shut and wide open mouths, which references are taken from."""
@@ -130,10 +132,10 @@ class LaDTalkMouths(MouthModel):
         """
         device = self.lips.wav2lip.pixels.weight.device
         faces = to_unit(rearrange(torch.from_numpy(small).to(device), "n h w c -> n c h w"))
-        silence = torch.full((len(faces), 1, LogMel.dim, STEPS), LogMel.SILENCE)
+        silence = hear_silence(self.lips, len(faces))
 
-        def pair(faces: Tensor, windows: Tensor) -> Tensor:
-            mouths = repaint_faces(self.lips.wav2lip, faces, windows, faces).frames
+        def pair(faces: Tensor, speech: Tensor) -> Tensor:
+            mouths = repaint_faces(self.lips.wav2lip, faces, speech, faces).frames
             with timer.part(TEXTURE):
                 return torch.stack(restored(sovqae, mouths), 1).cpu()
 
@@ -152,19 +154,19 @@ class LaDTalkPainter(MouthPainter):
         model: LaDTalkMouths,
         context: DubContext,
         strength: float | None,
-        windows: WindowStream,
+        speech: WindowStream | FeatureStream,
         references: ReferenceMouths,
     ) -> None:
         self.device = model.lips.wav2lip.pixels.weight.device
         self.settings = {TEXTURE: strength}
-        self._model, self._strength, self._windows, self._references = model, strength, windows, references
+        self._model, self._strength, self._speech, self._references = model, strength, speech, references
         self._order, self._timer = torch.from_numpy(context.order), context.timer
 
     def paint(self, faces: Tensor, frames: Tensor) -> Tensor:
         """See `MouthPainter.paint`; what `restored_paint` restores wholly counts wholly as paint."""
-        windows = self._windows.at(frames.tolist())
+        speech = self._speech.at(frames.tolist())
         references = self._references.composite(faces, self._order[frames].tolist())
-        output = repaint_faces(self._model.lips.wav2lip, faces, windows, references)
+        output = repaint_faces(self._model.lips.wav2lip, faces, speech, references)
         mouths = output.frames
         if self._model.sovqae is not None and self._strength:
             with self._timer.part(TEXTURE):

@@ -27,10 +27,12 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ..checkpoints import save_checkpoint
 from ..datasets.sounds import SOUND_VERSIONS
 from ..datasets.talking_faces import TalkingFaces, open_talking_faces
 from ..device import channels_last
+from ..errors import InputError
 from ..faces.bundled import load_bundled
 from ..faces.net import LandmarkNet
 from ..pixels import to_bytes, to_unit
@@ -63,6 +65,8 @@ WEIGHTS = {
     ),
     "base": Weights(gan=0.07),
 }
+ACOUSTIC_BUNDLED = "ladtalk_tiny"
+"""The checkpoint whose acoustic model a run hears by, unless it is told otherwise."""
 READ = 16
 """Single frames of a batch in which the lips are read."""
 TRAINING = {
@@ -116,7 +120,9 @@ class Wav2LipRecipe(Recipe):
         compile: bool = False,
         seed: int = 0,
         reader: LandmarkNet | None = None,
+        acoustic: AcousticModel | None = None,
     ) -> None:
+        self.acoustic = acoustic
         self.settings, self.weights = batches or Wav2LipBatches(), weights or WEIGHTS["tiny"]
         self.reader = reader.eval().requires_grad_(False) if reader is not None else None
         self.net = channels_last(Wav2Lip(config))
@@ -127,6 +133,7 @@ class Wav2LipRecipe(Recipe):
         self.config: Mapping[str, Any] = {
             "wav2lip": config.to_dict(),
             "expert": expert.config.to_dict() if expert is not None else None,
+            "acoustic": acoustic.config.to_dict() if acoustic is not None else None,
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "eval_every": eval_every,
@@ -140,16 +147,21 @@ class Wav2LipRecipe(Recipe):
             self.modules[quality.COMPONENT] = self.discriminator
         if self.weights.heard:
             self.modules["readout"] = nn.Linear(config.speech[-1], 3)
-        self.sampler = Wav2LipSampler(data, self.settings, config.mel_shift, shift, seed)
+        if config.acoustic != (acoustic.config.width if acoustic is not None else 0):
+            raise InputError(
+                f"a Wav2Lip of {config.acoustic} acoustic features needs an acoustic model that gives them."
+            )
+        self.sampler = Wav2LipSampler(data, self.settings, config.mel_shift, shift, seed, acoustic)
         held_out = replace(
             Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, 0, augment=False),
             references=config.references,
             same=0.0,
         )
-        self._held_out = Wav2LipSampler(val or data, held_out, config.mel_shift, shift).batch(np.random.default_rng(0))
+        held = Wav2LipSampler(val or data, held_out, config.mel_shift, shift, acoustic=acoustic)
+        self._held_out = held.batch(np.random.default_rng(0))
         # Batches are drawn where the device is not asked: the reader's mean face is taken before it moves.
         self._face = None if reader is None else reader.face.clone()
-        self._predict, self._encode_speech = self.net.predict, self.net.speech_encoder
+        self._predict, self._encode_speech = self.net.predict, self.net.encode_speech
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -157,6 +169,9 @@ class Wav2LipRecipe(Recipe):
         add_batch_size(parser)
         add_compile(parser)
         parser.add_argument("--expert", metavar="NAME|FILE", default="sync_tiny", help="default: sync_tiny")
+        parser.add_argument(
+            "--acoustic", metavar="NAME|FILE", default=ACOUSTIC_BUNDLED, help=f"default: {ACOUSTIC_BUNDLED}"
+        )
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
@@ -171,7 +186,10 @@ class Wav2LipRecipe(Recipe):
             batches = replace(batches, alone=0)  # its speech encoder is trained already
         weights, every = WEIGHTS[preset], EVAL_EVERY[preset]
         reader = load_bundled(dtype=torch.float32).reader if weights.lips or weights.spread else None
-        recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed, reader)
+        acoustic = load_acoustic(args.acoustic) if config.acoustic else None
+        if acoustic is not None:
+            config = replace(config, acoustic=acoustic.config.width)
+        recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed, reader, acoustic)
         return Plan(recipe, TRAINING[preset], STEPS[preset])
 
     def prepare(self, device: torch.device) -> None:
@@ -184,7 +202,7 @@ class Wav2LipRecipe(Recipe):
         self._sync_counts = None
         if self._compile:
             self._predict = torch.compile(self.net.predict, dynamic=False)
-            self._encode_speech = torch.compile(self.net.speech_encoder, dynamic=False)
+            self._encode_speech = torch.compile(self.net.encode_speech, dynamic=False)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         settings = self.settings
@@ -296,8 +314,11 @@ class Wav2LipRecipe(Recipe):
         schedule = ema_modules["schedule"]
         loss = float(schedule.measured)  # NaN until it is measured
         measured = {"measured": {"sync_loss": round(loss, 4)}} if math.isfinite(loss) else {}
-        configs = {COMPONENT: net.config.to_dict()}
-        save_checkpoint(path, SYSTEM, {COMPONENT: net}, configs, {**provenance, **measured}, torch.float16)
+        parts: dict[str, nn.Module] = {COMPONENT: net}
+        if self.acoustic is not None:
+            parts[ACOUSTIC.name] = self.acoustic
+        configs = {name: part.config.to_dict() for name, part in parts.items()}
+        save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
 
 
 def _pixels(frames: Tensor) -> Tensor:

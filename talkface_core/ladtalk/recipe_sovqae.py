@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
-from ..components import build
 from ..datasets.aligned_faces import face_crops
 from ..datasets.clips import open_splits
 from ..datasets.talking_faces import open_talking_faces
@@ -37,6 +36,7 @@ from .decoder_init import init_decoder_lstsq, to_pixels
 from .degrade import Degradation, degrade
 from .discriminators import PatchDiscriminator, PatchDiscriminatorConfig
 from .lpips import LPIPS, find_vgg
+from .model import build_wav2lip_model
 from .sovqae import COMPONENT, SOVQAE, SOVQAEConfig
 from .sovqae_losses import (
     adaptive_weight,
@@ -48,7 +48,7 @@ from .sovqae_losses import (
 )
 from .training_patches import PatchSampler, SOVQAETraining
 from .training_repainted import Repainted, repaint_set
-from .wav2lip import SYSTEM, WAV2LIP
+from .wav2lip import SYSTEM
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,10 @@ class SOVQAERecipe(Recipe):
         repainted = None
         if args.wav2lip:
             source = read_checkpoint(find_checkpoint(args.wav2lip), SYSTEM)
-            net = build(source, WAV2LIP, dtype=pick_dtype(torch.device("cpu")))
-            data, _ = open_talking_faces(args.data, net.config.size, args.cache, seed=args.seed, quiet=args.quiet)
-            repainted = repaint_set(net, data, quiet=args.quiet)
+            lips = build_wav2lip_model(source, dtype=pick_dtype(torch.device("cpu")))
+            size = lips.wav2lip.config.size
+            data, _ = open_talking_faces(args.data, size, args.cache, seed=args.seed, quiet=args.quiet)
+            repainted = repaint_set(lips, data, quiet=args.quiet)
         recipe = cls(
             face_crops(clips, config.image_size, args.cache, quiet=args.quiet).frames,
             clips.name,

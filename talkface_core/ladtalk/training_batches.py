@@ -14,6 +14,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..acoustic.model import AcousticModel
 from ..datasets.talking_faces import TalkingFaces, lip_shapes
 from ..errors import InputError
 from ..faces.landmarks import MOUTH, NOSE_BASE, POSE, inner_lip_gap
@@ -25,6 +26,7 @@ from ..speech.mel_windows import FRAMES, WINDOW, window_starts
 from ..training.picture_augment import PictureAugment
 from .lip_augment import disturb_mouths, paint_lips
 from .references import SHUT, WIDE, moved_mouth
+from .training_features import VARIANTS, heard_features
 
 _BEFORE, _STEPS = 40, 96  # mel steps that are augmented together: before the window, for echoes, and in all
 _NOISES = 24
@@ -76,6 +78,7 @@ class _Sample:
     landmarks: NDArray[np.float32]
     mel: Tensor
     starts: NDArray[np.int64]
+    features: Tensor | None
 
 
 class Wav2LipSampler:
@@ -88,8 +91,12 @@ class Wav2LipSampler:
         mel_shift: float = 0.0,
         sync_shift: float = 0.0,
         seed: int = 0,
+        acoustic: AcousticModel | None = None,
     ) -> None:
+        """`acoustic` None: the generator hears windows of the log-mel."""
         self.data, self.settings = data, settings
+        variants = VARIANTS if settings.augment else 1
+        self.features = None if acoustic is None else heard_features(acoustic, data, variants, seed)
         self.mel_shift, self.sync_shift = mel_shift, sync_shift
         self.sound = replace(MelAugment(), reverb=(0.1, 0.5))
         self.noises = noise_mels(_NOISES, _LONG, seed) if settings.augment else None
@@ -107,8 +114,8 @@ class Wav2LipSampler:
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Of N = 5 windows + singles frames, those of the windows first: faces uint8 [N,S,S,3], references [N,R,S,S,3];
-        landmarks [N,68,2] in pixels of the crop; windows float32 [N,1,80,16]; sync [windows,1,80,16], what five frames
-        say."""
+        landmarks [N,68,2] in pixels of the crop; windows float32 [N,1,80,16], or the acoustic model's features [N,W];
+        sync [windows,1,80,16], what five frames say."""
         settings = self.settings
         lengths = [FRAMES] * settings.windows + [1] * settings.singles
         clips = rng.choice(self._usable, len(lengths), replace=len(self._usable) < len(lengths))
@@ -121,7 +128,9 @@ class Wav2LipSampler:
             for mel, sample in zip(mels, samples, strict=True)
         ]
         windows = torch.cat([c[:-1] for c in cut]).transpose(1, 2)[:, None]
-        sync = torch.stack([c[-1] for c in cut[: settings.windows]]) if settings.windows else windows[:0, 0].mT
+        if self.features is not None:
+            windows = torch.cat([sample.features for sample in samples if sample.features is not None])
+        sync = torch.stack([c[-1] for c in cut[: settings.windows]]) if settings.windows else cut[0][:0]
         batch = {
             "faces": torch.from_numpy(np.concatenate([s.faces for s in samples])),
             "references": torch.from_numpy(np.concatenate([s.references for s in samples])),
@@ -132,25 +141,31 @@ class Wav2LipSampler:
         return {**batch, **self.listen(rng, settings.listen)} if self._lips is not None else batch
 
     def listen(self, rng: np.random.Generator, clips: int) -> dict[str, Tensor]:
-        """heard [n,1,80,16] and lips [n,3]: sounds of frames and the lips' shapes in them (`lip_shapes`)."""
-        data, stretches, firsts, rows = self.data, [], [], []
+        """heard [n,1,80,16], or features [n,W], and lips [n,3]: sounds of frames and the lips' shapes in them
+        (`lip_shapes`)."""
+        data, stretches, firsts, rows, features = self.data, [], [], [], []
         for clip in rng.choice(self._usable, clips, replace=len(self._usable) < clips):
             length = int(data.lengths[clip])
             begin = int(rng.integers(0, max(length - _SPREAD, 0) + 1))
             frames = rng.integers(begin, min(begin + _SPREAD, length), _LISTEN)
+            rows.append(data.starts[clip] + frames)
+            if self.features is not None:
+                features.append(self.features.of(int(clip), frames, rng))
+                continue
             origin = window_starts([begin], FPS, self.mel_shift)[0] - _BEFORE
             versions = data.mels[clip]
             mel = versions[int(rng.integers(len(versions))) if self.settings.augment else 0]
             stretches.append(_stretch(mel, origin, _LONG))
             firsts.append(np.array(window_starts(frames.tolist(), FPS, self.mel_shift)) - origin)
-            rows.append(data.starts[clip] + frames)
+        lips = torch.from_numpy(self._lips[np.concatenate(rows)])
+        if features:
+            return {"heard": torch.cat(features), "lips": lips}
         mels = torch.stack(stretches)
         mels = mels if self.noises is None else self._augmented(mels, rng)
         cut = [
             mel[torch.from_numpy(first)[:, None] + torch.arange(WINDOW)]
             for mel, first in zip(mels, firsts, strict=True)
         ]
-        lips = torch.from_numpy(self._lips[np.concatenate(rows)])
         return {"heard": torch.cat(cut).mT[:, None].contiguous(), "lips": lips}
 
     def _augmented(self, mels: Tensor, rng: np.random.Generator) -> Tensor:
@@ -175,9 +190,10 @@ class Wav2LipSampler:
         if settings.augment and rng.random() < settings.disturbed:
             pictures[count:] = disturb_mouths(pictures[count:], landmarks[count:], rng)
         pictures = look(pictures)
-        mel, starts = self._mel_excerpt(clip, frames, rng)
+        mel, starts, silent = self._mel_excerpt(clip, frames, rng)
+        features = None if self.features is None else self.features.of(clip, frames, rng, silent)
         references = rearrange(pictures[count:], "(r t) h w c -> t r h w c", t=count)
-        return _Sample(pictures[:count], references, landmarks[:count], mel, starts)
+        return _Sample(pictures[:count], references, landmarks[:count], mel, starts, features)
 
     def _shown(self, clip: int, begin: int, count: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """The frames of a sample and of its references, one reference after the other [(1 + R) count,...], with their
@@ -258,8 +274,9 @@ class Wav2LipSampler:
             candidates = alike[np.argsort(-other)[: max(len(alike) // 4, 1)]]
         return int(rng.choice(candidates)) + np.arange(count)
 
-    def _mel_excerpt(self, clip: int, frames: NDArray, rng: np.random.Generator) -> tuple[Tensor, NDArray]:
-        """The log-mel around the frames [96,80] and where in it the windows begin: one per frame, then the expert's."""
+    def _mel_excerpt(self, clip: int, frames: NDArray, rng: np.random.Generator) -> tuple[Tensor, NDArray, bool]:
+        """The log-mel around the frames [96,80], where in it the windows begin (one per frame, then the expert's), and
+        whether it is made silent."""
         data, settings = self.data, self.settings
         versions = data.mels[clip]
         mel = versions[int(rng.integers(len(versions))) if settings.augment else 0]
@@ -268,9 +285,10 @@ class Wav2LipSampler:
         origin = min(starts) - _BEFORE
         excerpt = _stretch(mel, origin, _STEPS)
         pause = data.speech is not None and not data.speech[data.starts[clip] + frames].any()
-        if pause and self._shut[data.starts[clip] + frames].all() and rng.random() < settings.hushed:
+        silent = pause and self._shut[data.starts[clip] + frames].all() and rng.random() < settings.hushed
+        if silent:
             excerpt = torch.full_like(excerpt, LogMel.SILENCE)
-        return excerpt, np.array(starts) - origin
+        return excerpt, np.array(starts) - origin, bool(silent)
 
 
 def _stretch(mel: Tensor, first: int, count: int) -> Tensor:

@@ -16,9 +16,10 @@ from tqdm import tqdm
 from ..datasets.talking_faces import TalkingFaces
 from ..faces.landmarks import POSE, inner_lip_gap
 from ..media.timebase import FPS
-from ..speech.mel_windows import mel_windows
+from .hearing import hear
+from .model import Wav2LipModel
 from .references import WIDE
-from .wav2lip import Wav2Lip, repaint
+from .repaint import repaint
 
 AWAY = 25  # frames between a face and its reference: its mouth must not tell the answer
 _AT_ONCE = 32
@@ -32,17 +33,17 @@ class Repainted:
     index: NDArray[np.int64]
 
 
-def repaint_set(net: Wav2Lip, data: TalkingFaces, every: int = 7, quiet: bool = False) -> Repainted:
+def repaint_set(lips: Wav2LipModel, data: TalkingFaces, every: int = 7, quiet: bool = False) -> Repainted:
     """Each `every`-th face of a set, repainted with its own words, the reference being one of like pose elsewhere."""
-    repainted, index = [], []
+    net, repainted, index = lips.wav2lip, [], []
     for clip in tqdm(range(len(data.lengths)), desc="repainting", disable=quiet):
         first, length = int(data.starts[clip]), int(data.lengths[clip])
         own = np.arange(clip % every, length, every)
         references = elsewhere(data.landmarks[first : first + length], net.config.references)[own]
-        windows = mel_windows(data.mels[clip][0].float(), own.tolist(), FPS, net.config.mel_shift)
+        speech = hear(lips, [data.mels[clip][0].float()], FPS).at(own.tolist())
         faces, others = data.inner(first + own), data.inner(first + references.ravel())
         others = others.reshape(*references.shape, *others.shape[1:])
-        repainted.append(repaint(net, np.ascontiguousarray(faces), windows, np.ascontiguousarray(others), _AT_ONCE))
+        repainted.append(repaint(net, np.ascontiguousarray(faces), speech, np.ascontiguousarray(others), _AT_ONCE))
         index.append(first + own)
     return Repainted(np.concatenate(repainted), np.concatenate(index))
 

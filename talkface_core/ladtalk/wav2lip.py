@@ -8,7 +8,8 @@ output is blended with what it was shown (`config.blend`), so skin and backgroun
 they were, in faces unlike any it was trained on too. And it moves what it was shown (`config.flow`): a dense flow warps
 each of several references, a soft choice among them takes lips, beard and teeth from where they are shown (as the
 warping networks of face animation do, Siarohin et al. 2019), and only what no reference shows is painted. Flow, choice
-and mask are smooth, so pictures of more pixels than the net looks at keep all their detail.
+and mask are smooth, so pictures of more pixels than the net looks at keep all their detail. And it can hear by an
+acoustic model, which knows what a mouth does in seconds of speech (`config.acoustic`).
 
 Pixels: aligned crops, 0..1, RGB, or BGR inside where weights were published so (`config.colour`).
 BatchNorm is for training; `inference_copy` folds it away, so that only layers remain that a host can cast.
@@ -19,18 +20,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..components import Component
 from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
-from ..pixels import to_bytes, to_unit
 from ..sync.blocks import ConvBNReLU, SpeechEncoder, check_speech, fold_batchnorm, sequential
 
 SYSTEM = "ladtalk"
@@ -38,8 +36,6 @@ COMPONENT = "wav2lip"
 
 DETAIL = 256
 """Side of the crops whose pixels are moved: that of the SOVQAE's, and about that of a face in most footage."""
-
-_LIVE_MAPS = 4  # of the size of the widest one, at the peak: 3.1 and 3.3 were measured on the presets
 
 
 @dataclass(frozen=True)
@@ -69,6 +65,7 @@ class Wav2LipConfig(Config):
     references: int = 1
     flow: float = 0.0
     choice: float = 1.0
+    acoustic: int = 0
     colour: str = "rgb"
     mel_shift: float = 0.0
 
@@ -77,6 +74,7 @@ class Wav2LipConfig(Config):
             raise InputError(f"colour {self.colour!r} of a Wav2Lip is unknown; choose rgb or bgr.")
         self.check_range(1, LARGEST, "size", "patch", "face", "speech", "decoder", "out")
         self.check_range(-1, 1, "mel_shift")
+        self.check_range(0, LARGEST, "acoustic")
         self.check_range(1, 16, "references")
         self.check_range(0, 1, "flow")
         self.check_range(0, 100, "choice")
@@ -110,7 +108,7 @@ class Wav2LipConfig(Config):
             out=32,
             blend=False,
         )
-        return {"tiny": cls(references=2, flow=0.25, choice=6.0), "base": base}
+        return {"tiny": cls(references=2, flow=0.25, choice=6.0, acoustic=160), "base": base}
 
     @property
     def shown(self) -> int:
@@ -142,7 +140,12 @@ class Wav2Lip(nn.Module):
             stages.append(sequential([down, *(residual(face[i], face[i]) for _ in range(config.face_blocks[i]))]))
         last = (unit(face[-2], face[-1], 3, 1, 0), unit(face[-1], face[-1], 1, 1, 0))
         self.face_encoder = nn.ModuleList([*stages, sequential(last)])
-        self.speech_encoder = SpeechEncoder(config.speech, config.speech_blocks, norm=norm, operations=operations)
+        vector = config.speech[-1]
+        if config.acoustic:
+            heard = (unit(config.acoustic, vector, 1, 1, 0), unit(vector, vector, 1, 1, 0))
+            self.speech_encoder = sequential(heard)
+        else:
+            self.speech_encoder = SpeechEncoder(config.speech, config.speech_blocks, norm=norm, operations=operations)
         skips = face[::-1]
         stages = [sequential([unit(config.speech[-1], decoder[0], 1, 1, 0)])]
         for i in range(1, len(decoder)):
@@ -158,29 +161,33 @@ class Wav2Lip(nn.Module):
             nn.init.zeros_(self.pixels.weight[4 * squeezed :])
             nn.init.zeros_(self.pixels.bias[4 * squeezed :])
 
-    def forward(self, faces: Tensor, references: Tensor, windows: Tensor) -> Tensor:
-        """faces [B,3,S,S] RGB 0..1; references [B,R,3,S,S], or one for all R [B,3,S,S]; windows [B,1,80,16] -> RGB 0..1
-        [B,3,S,S].
+    def forward(self, faces: Tensor, references: Tensor, speech: Tensor) -> Tensor:
+        """faces [B,3,S,S] RGB 0..1; references [B,R,3,S,S], or one for all R [B,3,S,S]; speech as `encode_speech` has
+        it -> RGB 0..1 [B,3,S,S].
 
         The lower half of `faces` is blackened here, so it cannot be peeped at. The net computes in the dtype of
-        `windows`; the pixels may be float32 all the same.
+        `speech`; the pixels may be float32 all the same.
         """
-        return self.composite(self.predict(faces, references, windows), faces, references).frames
+        return self.composite(self.predict(faces, references, speech), faces, references).frames
 
-    def predict(self, faces: Tensor, references: Tensor, windows: Tensor) -> Tensor:
+    def predict(self, faces: Tensor, references: Tensor, speech: Tensor) -> Tensor:
         """What `forward` composes its picture of: logits and flows [B,`config.outputs`,S,S], see `composite`."""
         if self.config.colour == "bgr":
             faces, references = faces.flip(1), references.flip(-3)
         shown = [blackened(faces), *self._each(references)]
-        x = F.pixel_unshuffle(torch.cat(shown, 1), self.config.patch).to(windows.dtype)
+        x = F.pixel_unshuffle(torch.cat(shown, 1), self.config.patch).to(speech.dtype)
         skips = []
         for stage in self.face_encoder:
             x = stage(x)
             skips.append(x)
-        x = self.speech_encoder(windows)
+        x = self.encode_speech(speech)
         for stage in self.face_decoder:
             x = torch.cat([stage(x), skips.pop()], 1)
         return F.pixel_shuffle(self.pixels(self.out(x)), self.config.patch)
+
+    def encode_speech(self, speech: Tensor) -> Tensor:
+        """Windows [B,1,80,16], or acoustic features [B,`config.acoustic`] -> vectors [B,`config.speech[-1]`,1,1]."""
+        return self.speech_encoder(speech[..., None, None] if self.config.acoustic else speech)
 
     def composite(self, predicted: Tensor, faces: Tensor, references: Tensor) -> Wav2LipOutput:
         """The picture that `predict`'s output means, of faces [B,3,H,H] and references of the net's size or any other.
@@ -275,70 +282,3 @@ WAV2LIP = Component(
     half=True,
     for_inference=inference_copy,
 )
-
-
-@torch.no_grad()
-def repaint_faces(net: Wav2Lip, faces: Tensor, windows: Tensor, references: Tensor | None = None) -> Wav2LipOutput:
-    """Aligned faces [T,3,H,H] in 0..1 that say the windows [T,1,80,16], float32 in 0..1 on the net's device.
-
-    References [T,R,3,H,H], or one for all R [T,3,H,H], show what the mouth looks like; None: the faces themselves, as
-    published. The net looks at `config.size` pixels; one with a flow moves the pixels of larger pictures, others give
-    pictures of its own size. It computes in its own dtype, every frame by itself. Raises InputError for faces of
-    another size or count.
-    """
-    config, weight = net.config, net.pixels.weight
-    references = faces if references is None else references
-    side = faces.shape[-1]
-    expected = {(len(windows), 3, side, side), (len(windows), config.references, 3, side, side)}
-    if faces.ndim != 4 or tuple(faces.shape) not in expected or tuple(references.shape) not in expected:
-        raise InputError(
-            f"{len(windows)} windows of sound need square faces {[len(windows), 3, side, side]} and references as "
-            f"large, {config.references} or one for each, not {[*faces.shape]} and {[*references.shape]}."
-        )
-    if side < config.size or (side > config.size and not config.flow):
-        faces, references = _looked_at(faces, config.size), _looked_at(references, config.size)
-    faces, references = (p.to(weight.device, torch.float32) for p in (faces, references))
-    small, shown = (_looked_at(p, config.size) for p in (faces, references))
-    predicted = net.predict(small, shown, windows.to(weight))
-    output = net.composite(predicted, faces, references)
-    return Wav2LipOutput(output.frames.clamp(0, 1), output.carried, output.mask)
-
-
-def _looked_at(pictures: Tensor, size: int) -> Tensor:
-    """Pictures [...,3,H,H] at the side that the net looks at."""
-    if pictures.shape[-1] == size:
-        return pictures
-    flat = pictures.reshape(-1, *pictures.shape[-3:])
-    small = F.interpolate(flat, (size, size), mode="bilinear", align_corners=False, antialias=True)
-    return small.reshape(*pictures.shape[:-2], size, size)
-
-
-def repaint(
-    net: Wav2Lip,
-    faces: NDArray[np.uint8],
-    windows: Tensor,
-    references: NDArray[np.uint8] | None = None,
-    batch: int = 16,
-) -> NDArray[np.uint8]:
-    """`repaint_faces` of bytes [T,H,H,3], references [T,H,H,3] or [T,R,H,H,3], `batch` at a time: what data sets and
-    measurements are made of."""
-    references = faces if references is None else references
-    repainted = [np.empty((0, *faces.shape[1:]), np.uint8)]
-    for start in range(0, max(len(faces), len(windows)), batch):
-        part = slice(start, start + batch)
-        x, y = (
-            rearrange(to_unit(torch.from_numpy(p[part]).to(net.pixels.weight.device)), "... h w c -> ... c h w")
-            for p in (faces, references)
-        )
-        frames = repaint_faces(net, x, windows[part], y).frames
-        repainted.append(rearrange(to_bytes(frames), "t c h w -> t h w c").cpu().numpy())
-    return np.concatenate(repainted)
-
-
-def repaint_memory(net: Wav2Lip, frames: int) -> float:
-    """Bytes of activations that `repaint` needs for so many frames at once, for a host that makes room beforehand."""
-    config = net.config
-    values = (config.size // config.patch) ** 2 * (config.decoder[-1] + config.face[0])
-    # Float32: what is shown and what becomes of it, flows, choices and grids.
-    moved = 4 * picture_size(config) ** 2 * (3 * config.shown + config.outputs) * bool(config.flow)
-    return float(frames * (_LIVE_MAPS * values * net.pixels.weight.element_size() + moved))

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from talkface_core.acoustic.model import AcousticConfig, AcousticModel
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.ladtalk.model import Wav2LipModel
 from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, Wav2LipConfig, inference_copy
@@ -25,6 +26,13 @@ SMALL = Wav2LipConfig(
 
 
 MOVING = replace(SMALL, references=2, flow=0.25)
+LISTENING = replace(SMALL, acoustic=16)
+
+
+def small_acoustic(**changes: int) -> AcousticModel:
+    torch.manual_seed(0)
+    sizes = {"front_width": 8, "width": 16, "heads": 2, "ff": 16, "blocks": 1, "context": 3, "kernel": 5}
+    return AcousticModel(AcousticConfig(**{**sizes, **changes})).eval()
 
 
 def small_wav2lip(seed: int = 0, config: Wav2LipConfig = SMALL) -> Wav2Lip:
@@ -46,7 +54,8 @@ def small_gate() -> VoiceActivityGate:
 
 def small_lips(gate: VoiceActivityGate | None = None, config: Wav2LipConfig = SMALL) -> Wav2LipModel:
     """The speech side, in float32, without a gate unless one is given."""
-    return Wav2LipModel(inference_copy(small_wav2lip(config=config)), gate).eval()
+    acoustic = small_acoustic() if config.acoustic else None
+    return Wav2LipModel(inference_copy(small_wav2lip(config=config)), gate, acoustic).eval()
 
 
 def save_small_ladtalk(path: Path, *without: str) -> Path:

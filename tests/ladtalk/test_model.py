@@ -7,7 +7,7 @@ from torch import nn
 from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
 from talkface_core.errors import InputError
 from talkface_core.ladtalk.model import build_wav2lip_model, load_ladtalk
-from tests.ladtalk.small_ladtalk import SMALL, save_small_ladtalk, small_gate, small_wav2lip
+from tests.ladtalk.small_ladtalk import LISTENING, SMALL, save_small_ladtalk, small_acoustic, small_gate, small_wav2lip
 
 
 def test_a_whole_checkpoint(tmp_path):
@@ -84,3 +84,23 @@ def test_settings_of_the_gate_that_make_no_sense(tmp_path):
     )
     with pytest.raises(CheckpointError, match="unreadable settings of 'gate'"):
         build_wav2lip_model(read_checkpoint(tmp_path / "gate.safetensors"))
+
+
+def test_a_wav2lip_that_listens_needs_its_acoustic_model(tmp_path):
+    net, acoustic = small_wav2lip(config=LISTENING), small_acoustic()
+    parts = {"wav2lip": net, "acoustic": acoustic}
+    for name, held in (
+        ("whole", parts),
+        ("deaf", {"wav2lip": net}),
+        ("other", {**parts, "acoustic": small_acoustic(width=32)}),
+    ):
+        configs = {key: part.config.to_dict() for key, part in held.items()}
+        save_checkpoint(tmp_path / f"{name}.safetensors", "ladtalk", held, configs, {})
+    assert (
+        load_ladtalk(tmp_path / "whole.safetensors", "cpu", torch.bfloat16).lips.acoustic.viseme.weight.dtype
+        == torch.float32
+    )
+    with pytest.raises(CheckpointError, match="16 values a frame, found none"):
+        load_ladtalk(tmp_path / "deaf.safetensors", "cpu")
+    with pytest.raises(CheckpointError, match="found one of 32 values"):
+        load_ladtalk(tmp_path / "other.safetensors", "cpu")

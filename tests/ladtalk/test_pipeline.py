@@ -9,7 +9,7 @@ from talkface_core.dubbing.pipeline import Dubbing, DubRequest, dub
 from talkface_core.errors import InputError
 from talkface_core.faces.align import align
 from talkface_core.faces.paste import frame_mask, mouth_mask
-from talkface_core.ladtalk.pipeline import MATCHED_OVER, LaDTalkMouths, speech_windows
+from talkface_core.ladtalk.pipeline import MATCHED_OVER, LaDTalkMouths, listen
 from talkface_core.ladtalk.sovqae import SOVQAE
 from talkface_core.ladtalk.wav2lip import Wav2Lip
 from talkface_core.media.audio import AudioSource, audio_source
@@ -170,9 +170,9 @@ def test_frames_out_of_sight_do_not_shift_the_sound(frames, landmarks):
 def test_windows_are_those_of_the_whole_sound():
     source = sound(1.5)
     mel = LogMel()(torch.cat(list(source.blocks()), 1)[0])
-    plain = speech_windows(small_lips(), source, 12).at(range(18))
+    plain = listen(small_lips(), source, 12).at(range(18))
     torch.testing.assert_close(plain, mel_windows(mel, range(18), 12), rtol=0, atol=1e-4)
-    gated = speech_windows(small_lips(small_gate()), source, 12).at(range(18))
+    gated = listen(small_lips(small_gate()), source, 12).at(range(18))
     wanted = mel_windows(small_gate().fade(mel[None])[0], range(18), 12)
     torch.testing.assert_close(gated, wanted, rtol=0, atol=1e-3)
 

@@ -6,19 +6,24 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.acoustic.stream import acoustic_features
 from talkface_core.checkpoints import read_checkpoint
+from talkface_core.errors import InputError
 from talkface_core.faces.landmarks import inner_lip_gap
 from talkface_core.faces.net import FaceNetConfig, LandmarkNet
 from talkface_core.ladtalk.losses import Weights
+from talkface_core.ladtalk.model import build_wav2lip_model
 from talkface_core.ladtalk.recipe import BATCHES, TRAINING, WEIGHTS, Wav2LipRecipe
 from talkface_core.ladtalk.references import WIDE
 from talkface_core.ladtalk.training_batches import Wav2LipBatches, Wav2LipSampler
+from talkface_core.ladtalk.training_features import heard_features
 from talkface_core.ladtalk.wav2lip import Wav2Lip, Wav2LipConfig
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
 from talkface_core.training.engine import train
 from talkface_core.training.setup import load_init
+from tests.ladtalk.small_ladtalk import small_acoustic
 from tests.sync.talkers import talkers
 
 FEW = Wav2LipBatches(windows=1, singles=3, listen=2, alone=0)
@@ -248,3 +253,31 @@ def test_half_precision(data):
             half = recipe.loss(batch, 1)
     assert float(half["l1"]) == pytest.approx(float(full["l1"]), rel=0.05)
     assert half["sync_weight"] == 0
+
+
+def test_it_hears_by_an_acoustic_model(data, expert, tmp_path):
+    """Features of each frame in place of windows; the expert's windows stay; both networks are saved."""
+    acoustic = small_acoustic()
+    plain = Wav2LipSampler(data, replace(FEW, augment=False), acoustic=acoustic)
+    batch = plain.batch(rng(3))
+    assert batch["windows"].shape == (8, 16)
+    assert batch["heard"].shape == (32, 16)
+    assert torch.equal(batch["sync"], Wav2LipSampler(data, replace(FEW, augment=False)).batch(rng(3))["sync"])
+    for k in range(8):
+        mels = [(data.mels[i // 60][0].float(), i % 60) for i in place(data, batch["faces"][k])]
+        expected = [acoustic_features(acoustic, mel)[frame] for mel, frame in mels]
+        near = [(batch["windows"][k] - features).abs().max() < 1e-2 for features in [*expected, plain.features.silence]]
+        assert any(near)
+    recipe = Wav2LipRecipe(data, expert, replace(SMALL, acoustic=16), data, FEW, acoustic=acoustic)
+    result = train(recipe, tmp_path / "run", 3, TRAINING["tiny"], log_every=0, device="cpu", quiet=True)
+    lips = build_wav2lip_model(read_checkpoint(result.checkpoint))
+    assert lips.acoustic.config.width == 16
+    with pytest.raises(InputError, match="needs an acoustic model"):
+        Wav2LipRecipe(data, expert, replace(SMALL, acoustic=8), data, FEW, acoustic=acoustic)
+
+
+def test_variants_of_a_sound_are_gated_or_noisy(data):
+    heard = heard_features(small_acoustic(), data, 4)
+    assert [tuple(f.shape) for f in heard.clips] == [(4, 60, 16)] * 5
+    assert not torch.equal(heard.clips[0][0], heard.clips[0][1])
+    assert torch.equal(heard.of(0, np.array([3, 4]), rng(), silent=True), heard.silence.expand(2, -1))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from talkface_core.faces.landmarks import inner_lip_gap
+from talkface_core.ladtalk.model import Wav2LipModel
 from talkface_core.ladtalk.references import WIDE
 from talkface_core.ladtalk.training_patches import PatchSampler, SOVQAETraining
 from talkface_core.ladtalk.training_repainted import AWAY, Repainted, elsewhere, repaint_set
@@ -39,7 +40,7 @@ def test_they_are_the_frames_that_are_named(data):
     net = inference_copy(Wav2Lip(replace(SMALL, blend=True)))
     with torch.no_grad():
         net.pixels.bias[12:16] = -30.0  # all of it as it was shown
-    repainted = repaint_set(net, data, every=6, quiet=True)
+    repainted = repaint_set(Wav2LipModel(net), data, every=6, quiet=True)
     assert repainted.frames.shape == (len(repainted.index), 96, 96, 3)
     assert len(np.unique(repainted.index)) == len(repainted.index) == len(data.frames) // 6
     upper = slice(0, 48)

@@ -11,16 +11,8 @@ import torch.nn.functional as F
 from talkface_core.checkpoints import read_checkpoint, save_checkpoint
 from talkface_core.components import build
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.wav2lip import (
-    WAV2LIP,
-    Wav2Lip,
-    Wav2LipConfig,
-    blackened,
-    inference_copy,
-    picture_size,
-    repaint,
-    repaint_faces,
-)
+from talkface_core.ladtalk.repaint import repaint, repaint_faces
+from talkface_core.ladtalk.wav2lip import WAV2LIP, Wav2Lip, Wav2LipConfig, blackened, inference_copy, picture_size
 from talkface_core.training.setup import load_init
 
 

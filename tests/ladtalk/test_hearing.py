@@ -1,0 +1,36 @@
+"""What Wav2Lip hears: windows or acoustic features, at the rate of the film, with silence behind the sound."""
+
+import torch
+
+from talkface_core.acoustic.stream import acoustic_features
+from talkface_core.ladtalk.hearing import AFTER, hear, hear_silence
+from talkface_core.speech.features import LogMel
+from talkface_core.speech.mel_windows import mel_windows
+from tests.ladtalk.small_ladtalk import LISTENING, small_lips
+
+MEL = torch.randn(160, 80, generator=torch.Generator().manual_seed(1))
+
+
+def test_without_an_acoustic_model_windows_are_heard():
+    lips = small_lips()
+    assert torch.equal(hear(lips, MEL.split(30), 25).at(range(50)), mel_windows(MEL, range(50), 25))
+    assert (hear_silence(lips, 3) == LogMel.SILENCE).all()
+    assert hear_silence(lips, 3).shape == (3, 1, 80, 16)
+
+
+def test_features_come_at_the_rate_of_the_film():
+    lips = small_lips(config=LISTENING)
+    silence = torch.full((AFTER, 80), LogMel.SILENCE)
+    whole = acoustic_features(lips.acoustic, torch.cat([MEL, silence]))
+    torch.testing.assert_close(hear(lips, MEL.split(30), 25).at(range(50)), whole[:50], rtol=0, atol=1e-5)
+    slow = hear(lips, MEL.split(30), 12.5).at(range(25))
+    torch.testing.assert_close(slow, (whole[0:50:2] + whole[1:50:2]) / 2, rtol=0, atol=1e-5)
+
+
+def test_after_the_sound_there_is_silence():
+    lips = small_lips(config=LISTENING)
+    long_after = hear(lips, [MEL], 25).at([400, 401])
+    still = hear_silence(lips, 2)
+    assert still.shape == (2, 16)
+    torch.testing.assert_close(long_after, still, rtol=0, atol=1e-4)
+    assert (hear(lips, [MEL], 25).at([10]) - still[:1]).abs().max() > 0.3
