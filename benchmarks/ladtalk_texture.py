@@ -25,7 +25,8 @@ from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import fine_power_ratio, flicker, psnr, ssim
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import crop_faces
-from talkface_core.ladtalk.enhance import matching_strength, restore
+from talkface_core.ladtalk.enhance import restore
+from talkface_core.ladtalk.matching import matching_strength
 from talkface_core.ladtalk.model import BUNDLED, load_ladtalk
 from talkface_core.ladtalk.pipeline import MATCHED_ON, listen
 from talkface_core.ladtalk.repaint import repaint

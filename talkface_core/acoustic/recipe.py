@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
@@ -28,6 +29,7 @@ from ..errors import InputError
 from ..speech.vad import GateConfig
 from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
+from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
 from .model import COMPONENT, SYSTEM, AcousticConfig, AcousticModel
 from .training_batches import LabelledSpeechBatches, MouthScale, SpeechWindows, draw_clips
@@ -75,7 +77,7 @@ class AcousticRecipe(Recipe):
         data: str = "voices",
     ) -> None:
         """Raises InputError for clips of which none has a mouth."""
-        self.settings, self.data, self._val = training or AcousticTraining(), data, list(val)
+        self.settings, self.data = training or AcousticTraining(), data
         if not any(clip.mouth is not None for clip in clips):
             raise InputError(f"{data}: no clip's truth has blendshapes or landmarks; the acoustic model needs mouths.")
         scale = MouthScale.of(clips)
@@ -83,7 +85,7 @@ class AcousticRecipe(Recipe):
         self.net.mouth_mean.copy_(scale.mean)
         self.net.mouth_std.copy_(scale.std)
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
-        self._clips = [replace(clip, mouth=_mouth(clip, scale)) for clip in clips]
+        self._clips, self._val = ([replace(clip, mouth=_mouth(clip, scale)) for clip in some] for some in (clips, val))
         self._batches = LabelledSpeechBatches(self.settings.windows, scale, GateConfig())
         self.config: Mapping[str, Any] = {
             "acoustic": self.net.config.to_dict(),
@@ -96,11 +98,12 @@ class AcousticRecipe(Recipe):
         add_preset(parser)
         add_batch_size(parser)
         parser.add_argument("--voices", metavar="DIR", action="append", help="more sounds with truth; repeatable")
-        parser.add_argument("--val", metavar="DIR", help="sounds with truth that are measured at the end")
+        parser.add_argument("--val", metavar="DIR", help="sounds with truth to measure at the end (default: DIR/val)")
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
-        folders = [Path(folder).absolute() for folder in (args.data, *(args.voices or ()))]
+        data = Path(args.data).absolute()
+        folders = [_split(data, "train") or data, *(Path(folder).absolute() for folder in args.voices or ())]
         clips = [c for n, folder in enumerate(folders) for c in read_voices(folder, SOUND_VERSIONS, args.seed + n)]
         settings = AcousticTraining()
         settings = replace(
@@ -108,7 +111,8 @@ class AcousticRecipe(Recipe):
             clips=args.batch_size or settings.clips,
             windows=replace(settings.windows, seed=args.seed),
         )
-        val = read_voices(args.val) if args.val else ()
+        held_out = args.val or _split(data, "val")
+        val = read_voices(held_out) if held_out else ()
         names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
         return Plan(
             cls(clips, AcousticConfig.preset(args.preset), val, settings, names),
@@ -127,10 +131,11 @@ class AcousticRecipe(Recipe):
         weight, wanted = batch["has_mouth"], batch["mouth"]
         error = output.mouth.float() - wanted
         both = weight[:, 1:] * weight[:, :-1]
+        logits, sounds = output.visemes.float().flatten(0, 1), batch["visemes"].flatten()
+        # A batch may hold no labelled sound at all.
+        wrong = F.cross_entropy(logits, sounds, ignore_index=IGNORE, reduction="sum")
         terms = {
-            "visemes": F.cross_entropy(
-                output.visemes.float().flatten(0, 1), batch["visemes"].flatten(), ignore_index=IGNORE
-            ),
+            "visemes": wrong / (sounds != IGNORE).sum().clamp_min(1),
             "mouth": _mean(error.square().mean(-1), weight),
             "opening": _mean(error[..., -1].square(), weight),
             "velocity": _mean(error.diff(dim=1).square().mean(-1), both),
@@ -138,11 +143,27 @@ class AcousticRecipe(Recipe):
         total = sum(getattr(settings, name) * value for name, value in terms.items())
         return {"loss": total, **terms}
 
+    @torch.no_grad()
+    def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
+        """The opening over time in four clips, held out where there are such: the truth in grey, what is heard in
+        black."""
+        net, rows = modules[COMPONENT], []
+        known = [clip for clip in (*self._val, *self._clips) if clip.mouth is not None]
+        for clip in (known * 4)[:4]:
+            heard = net(clip.mels[0][None].float().to(net.viseme.weight.device), clip.frames).mouth[0, :, -1]
+            rows.append(plot_curves([clip.mouth[:, -1], heard.float().cpu()]))
+        return np.concatenate(rows)
+
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         net = ema_modules[COMPONENT]
         measured = {"measured": acoustic_errors(net, self._val)} if self._val else {}
         configs = {COMPONENT: net.config.to_dict()}
         save_checkpoint(path, SYSTEM, {COMPONENT: net}, configs, {**provenance, **measured}, torch.float16)
+
+
+def _split(folder: Path, name: str) -> Path | None:
+    """A split of a set, where the folder has such."""
+    return folder / name if (folder / name).is_dir() else None
 
 
 def _mouth(clip: SpeechClip, scale: MouthScale) -> Tensor | None:
@@ -158,7 +179,7 @@ def _mean(values: Tensor, weight: Tensor) -> Tensor:
 
 @torch.no_grad()
 def acoustic_errors(net: AcousticModel, clips: Sequence[SpeechClip]) -> dict[str, float]:
-    """How well clean sounds are heard, means over clips.
+    """How well clean sounds are heard, means over clips, whose mouths are normalised as those of training.
 
     opening: correlation of the opening with the truth; spread: its deviation by the truth's; error: mean absolute error
     of all mouth values by that of their mean in training; visemes: share of frames whose sound is right.
@@ -166,14 +187,13 @@ def acoustic_errors(net: AcousticModel, clips: Sequence[SpeechClip]) -> dict[str
     found: dict[str, list[float]] = {"opening": [], "spread": [], "error": [], "visemes": []}
     for clip in clips:
         output = net(clip.mels[0][None].to(net.viseme.weight), clip.frames)
-        if clip.mouth is not None and clip.mouth.shape[1] == len(net.mouth_mean):
-            mouth = output.mouth[0].float().cpu() * net.mouth_std.cpu() + net.mouth_mean.cpu()
+        if clip.mouth is not None:
+            mouth = output.mouth[0].float().cpu()
             heard, truth = mouth[:, -1], clip.mouth[:, -1]
             if truth.std() > 0 and heard.std() > 0:
                 found["opening"].append(float(torch.corrcoef(torch.stack([heard, truth]))[0, 1]))
                 found["spread"].append(float(heard.std() / truth.std()))
-            usual = (clip.mouth - net.mouth_mean.cpu()).abs().mean()
-            found["error"].append(float((mouth - clip.mouth).abs().mean() / usual))
+            found["error"].append(float((mouth - clip.mouth).abs().mean() / clip.mouth.abs().mean()))
         if clip.visemes is not None and (known := clip.visemes != IGNORE).any():
             right = output.visemes[0].argmax(-1).cpu() == clip.visemes
             found["visemes"].append(float(right[known].float().mean()))

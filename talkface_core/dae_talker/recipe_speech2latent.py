@@ -14,7 +14,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,6 +30,7 @@ from ..errors import InputError
 from ..speech.vad import GateConfig, VoiceActivityGate, gate_loss
 from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
+from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
 from .autoencoder import DiffusionAutoencoder
 from .decode import encode
@@ -214,7 +214,7 @@ class Speech2LatentRecipe(Recipe):
         for clip in clips:
             output = model(clip.mels[0][None].float().to(device), clip.frames)
             predicted = self.readout.opening(output.latents[0].float().cpu())
-            rows.append(_plot([clip.mouth[:, -1], predicted]))
+            rows.append(plot_curves([clip.mouth[:, -1], predicted]))
         return np.concatenate(rows)
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
@@ -232,15 +232,3 @@ def latents_of(
     starts = tqdm(range(0, len(frames), _ENCODED_AT_ONCE), desc="latents", disable=quiet)
     chunks = (torch.from_numpy(frames[start : start + _ENCODED_AT_ONCE].copy()) for start in starts)
     return torch.cat(list(encode(autoencoder, chunks))).numpy()
-
-
-def _plot(curves: Sequence[Tensor], width: int = 800, height: int = 120) -> NDArray[np.uint8]:
-    """Curves [T] on one scale, from light grey to black, RGB uint8 [height, width, 3]."""
-    picture = np.full((height, width, 3), 255, np.uint8)
-    low, high = min(float(c.min()) for c in curves), max(float(c.max()) for c in curves)
-    for index, curve in enumerate(curves):
-        x = np.linspace(4, width - 5, len(curve))
-        y = height - 8 - (curve.numpy() - low) / max(high - low, 1e-6) * (height - 16)
-        shade = int(170 * (1 - index / max(len(curves) - 1, 1)))
-        cv2.polylines(picture, [np.stack([x, y], 1).round().astype(np.int32)], False, (shade,) * 3, 1, cv2.LINE_AA)
-    return picture

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ..datasets.aligned_faces import face_crops
 from ..datasets.clips import open_splits
-from ..datasets.talking_faces import open_talking_faces
+from ..datasets.stills import still_crops
+from ..datasets.talking_faces import talking_faces
 from ..device import channels_last, pick_dtype
 from ..errors import InputError
 from ..pixels import signed_to_unit, to_bytes
@@ -48,7 +49,7 @@ from .sovqae_losses import (
 )
 from .training_patches import PatchSampler, SOVQAETraining
 from .training_repainted import Repainted, repaint_set
-from .wav2lip import SYSTEM
+from .wav2lip import SYSTEM, picture_size
 
 
 @dataclass(frozen=True)
@@ -122,16 +123,18 @@ class SOVQAERecipe(Recipe):
         repainted: Repainted | None = None,
         compile: bool = False,
         fit: bool = True,
+        stills: NDArray[np.uint8] | None = None,
     ) -> None:
         """`data` names the set. `perceptual` takes the place of `TextureLoss`. `repainted` are some of the crops as
         Wav2Lip paints them. `compile` fuses the networks with torch.compile. `fit` begins with the decoder's linear
-        layer at its best for these crops: in vain where weights are loaded afterwards.
+        layer at its best for these crops: in vain where weights are loaded afterwards. `stills` are further crops, one
+        person each.
         """
         self.data, self.settings = data, config
         self.weights, self.training = loss or SOVQAELoss(), training or SOVQAETraining()
         self.crops, self._compile = crops, compile
         self.side = self.training.patch or config.image_size
-        self.patches = PatchSampler(crops, self.side, self.training, repainted)
+        self.patches = PatchSampler(crops, self.side, self.training, repainted, stills)
         self.perceptual = perceptual or TextureLoss()
         self._check()
         self.config: Mapping[str, Any] = {
@@ -141,6 +144,7 @@ class SOVQAERecipe(Recipe):
             "training": asdict(self.training),
             "perceptual": {type(self.perceptual).__name__: settings_of(self.perceptual)},
             "repainted": len(repainted.index) if repainted else 0,
+            "stills": 0 if stills is None else len(stills),
         }
         self.sovqae = channels_last(SOVQAE(config))
         self.discriminator = channels_last(PatchDiscriminator(discriminator))
@@ -157,6 +161,7 @@ class SOVQAERecipe(Recipe):
         add_batch_size(parser)
         add_compile(parser)
         parser.add_argument("--wav2lip", metavar="NAME|FILE", help="half of the inputs are painted by this Wav2Lip")
+        parser.add_argument("--stills", metavar="DIR", action="append", help="portraits with landmarks too; repeatable")
         parser.add_argument("--soft", type=share, metavar="SHARE", help="share of inputs made soft, 0 to 1")
 
     @classmethod
@@ -171,12 +176,16 @@ class SOVQAERecipe(Recipe):
         if args.wav2lip:
             source = read_checkpoint(find_checkpoint(args.wav2lip), SYSTEM)
             lips = build_wav2lip_model(source, dtype=pick_dtype(torch.device("cpu")))
-            size = lips.wav2lip.config.size
-            data, _ = open_talking_faces(args.data, size, args.cache, seed=args.seed, quiet=args.quiet)
+            # At the size at which it moves pixels: what it carries over is sharp, and only paint is to be restored.
+            side = picture_size(lips.wav2lip.config)
+            data = talking_faces(clips, side, args.cache, pad=0, seed=args.seed, quiet=args.quiet)
             repainted = repaint_set(lips, data, quiet=args.quiet)
+        crops, names = face_crops(clips, config.image_size, args.cache, quiet=args.quiet).frames, [clips.name]
+        stills = [still_crops(folder, config.image_size) for folder in args.stills or ()]
+        names += [f"{Path(folder).absolute().parent.name}/{Path(folder).name}" for folder in args.stills or ()]
         recipe = cls(
-            face_crops(clips, config.image_size, args.cache, quiet=args.quiet).frames,
-            clips.name,
+            crops,
+            ", ".join(names),
             config,
             PatchDiscriminatorConfig.preset(preset),
             own(loss) if args.init else loss,
@@ -185,6 +194,7 @@ class SOVQAERecipe(Recipe):
             repainted,
             args.compile,
             fit=not args.init,
+            stills=np.concatenate(stills) if stills else None,
         )
         return Plan(recipe, TRAINING[preset], (OWN_STEPS if args.init else STEPS)[preset])
 

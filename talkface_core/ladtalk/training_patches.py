@@ -18,9 +18,10 @@ from .training_repainted import Repainted
 class SOVQAETraining:
     """What a batch is: `batch_size` patches of `patch` px (0: whole crops) cut `scales` times as large, resized.
 
-    `repainted` is the share of inputs that a Wav2Lip painted, where there are such; of the others `soft` is the share
-    that went through as few lines as it paints. What they should become is sharp always. `flip` mirrors half of them;
-    `colour` changes brightness, contrast and white by up to that share.
+    `repainted` is the share of inputs that a Wav2Lip painted, where there are such; of the others `stills` is the share
+    of further crops, where there are such, and `soft` the share that went through as few lines as it paints. What they
+    should become is sharp always. `flip` mirrors half of them; `colour` changes brightness, contrast and white by up to
+    that share.
     """
 
     batch_size: int = 8
@@ -28,6 +29,7 @@ class SOVQAETraining:
     scales: tuple[float, float] = (1.0, 1.0)
     soft: float = 0.0
     repainted: float = 0.5
+    stills: float = 0.3
     flip: bool = True
     colour: float = 0.0
 
@@ -35,13 +37,18 @@ class SOVQAETraining:
 class PatchSampler:
     """Draws batches of patches, `side` px square, from crops uint8 [N,S,S,3]; the same for the same generator.
 
-    `repainted` are some of the crops as a Wav2Lip paints them.
+    `repainted` are some of the crops as a Wav2Lip paints them, `stills` further crops.
     """
 
     def __init__(
-        self, crops: NDArray[np.uint8], side: int, training: SOVQAETraining, repainted: Repainted | None = None
+        self,
+        crops: NDArray[np.uint8],
+        side: int,
+        training: SOVQAETraining,
+        repainted: Repainted | None = None,
+        stills: NDArray[np.uint8] | None = None,
     ) -> None:
-        self.crops, self.side, self.training, self.repainted = crops, side, training, repainted
+        self.crops, self.side, self.training, self.repainted, self.stills = crops, side, training, repainted, stills
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """`real` and `degraded`, uint8 [B, S, S, 3]: the sharp patches and what the encoder is shown of them; whose
@@ -62,7 +69,10 @@ class PatchSampler:
             painted = cv2.resize(self.repainted.frames[n], crop.shape[1::-1], interpolation=cv2.INTER_CUBIC)
             seed = int(rng.integers(2**62))
             return tuple(self._patch(picture, np.random.default_rng(seed)) for picture in (crop, painted))
-        real = self._patch(self.crops[chosen], rng)
+        crop = self.crops[chosen]
+        if self.stills is not None and rng.random() < self.training.stills:
+            crop = self.stills[int(rng.integers(len(self.stills)))]
+        real = self._patch(crop, rng)
         return real, degrade(real, Degradation.draw(rng)) if rng.random() < self.training.soft else real
 
     def _patch(self, crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

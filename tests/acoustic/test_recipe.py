@@ -9,6 +9,7 @@ import torch
 from talkface_core.acoustic.model import AcousticConfig, load_acoustic
 from talkface_core.acoustic.recipe import AcousticRecipe, AcousticTraining, acoustic_errors
 from talkface_core.acoustic.training_batches import MouthScale, SpeechWindows
+from talkface_core.checkpoints import read_checkpoint
 from talkface_core.datasets.labelled_sounds import SpeechClip
 from talkface_core.datasets.labels import VISEMES
 from talkface_core.errors import InputError
@@ -49,11 +50,15 @@ def recipe(clips=None, val=(), **changes) -> AcousticRecipe:
 def test_it_learns_to_hear(tmp_path):
     val = [clip(11), clip(12)]
     made = recipe(val=val)
-    before = acoustic_errors(made.net.eval(), val)
+    before = acoustic_errors(made.net.eval(), made._val)
     config = TrainConfig(lr=3e-3, warmup=10, schedule="cosine", ema_decay=0.9)
     result = train(made, tmp_path / "run", 150, config, log_every=0, device="cpu", quiet=True)
     net = load_acoustic(result.checkpoint)
-    after = acoustic_errors(net, val)
+    after = acoustic_errors(net, made._val)
+    assert read_checkpoint(result.checkpoint).provenance["measured"]["opening"] == pytest.approx(
+        after["opening"], abs=0.02
+    )
+    assert made.sample({"acoustic": net}).shape == (480, 800, 3)
     assert after["opening"] > 0.9 > before["opening"]
     assert after["error"] < 0.5
     assert after["visemes"] > 0.8

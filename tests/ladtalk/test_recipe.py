@@ -171,7 +171,7 @@ def test_the_sync_loss_waits_for_the_expert(data, expert):
     assert before["sync_weight"] == 0
     torch.testing.assert_close(before["loss"], before["l1"] + 0.03 * before["heard"])
     after = lenient.loss(batch, 0)
-    assert after["sync_weight"] == pytest.approx(0.01)
+    assert after["sync_weight"] == pytest.approx(WEIGHTS["tiny"].sync)
     expected = 0.99 * after["l1"] + 0.01 * after["sync"] + 0.03 * after["heard"]
     torch.testing.assert_close(after["loss"], expected)
     # It was measured on what the net makes for people held out.
@@ -230,7 +230,7 @@ def test_a_run_learns_resumes_and_saves(data, expert, tmp_path):
     rows = [line.split(",") for line in (tmp_path / "run" / "log.csv").read_text().splitlines()]
     l1 = [float(row[rows[0].index("l1")]) for row in rows[1:]]
     assert np.mean(l1[-4:]) < 0.9 * np.mean(l1[:4])
-    assert float(rows[-1][rows[0].index("sync_weight")]) == pytest.approx(0.01)
+    assert float(rows[-1][rows[0].index("sync_weight")]) == pytest.approx(WEIGHTS["tiny"].sync)
     checkpoint = read_checkpoint(result.checkpoint, "ladtalk")
     assert set(checkpoint.configs) == {"wav2lip"}
     net = Wav2Lip(Wav2LipConfig.from_dict(checkpoint.configs["wav2lip"]))

@@ -1,0 +1,43 @@
+"""Still pictures of faces with landmarks, cut out as the frames of films are: for networks of texture."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..arrays import check_landmarks, read_npz
+from ..errors import InputError
+from ..faces.align import align, warp
+from ..faces.track import FaceTrack
+from ..media.picture import read_picture
+
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_ANY_RATE = Fraction(25)
+
+
+def still_crops(folder: str | Path, size: int) -> NDArray[np.uint8]:
+    """The aligned faces [N,size,size,3] RGB of the pictures in a folder.
+
+    Each is `<name>.jpg` or `.png` with `<name>.npz` beside it, whose `landmarks` [1,68,2] are in pixels of the picture.
+    Raises InputError for a folder without any, and for landmarks that are none.
+    """
+    folder = Path(folder).absolute()
+    paths = [p for p in sorted(folder.glob("*")) if p.suffix in _SUFFIXES and p.with_suffix(".npz").is_file()]
+    if not paths:
+        raise InputError(f"{folder}: no picture with an .npz of its landmarks beside it; give a folder that has such.")
+    return np.stack([_crop(path, size) for path in paths])
+
+
+def _crop(path: Path, size: int) -> NDArray[np.uint8]:
+    labels, picture = path.with_suffix(".npz"), np.ascontiguousarray(read_picture(path)[..., :3])
+    points = read_npz(labels, "landmarks").get("landmarks")
+    if points is None or len(points) != 1:
+        raise InputError(f"{labels}: landmarks {None if points is None else list(points.shape)}; a still has [1,68,2].")
+    check_landmarks(labels, points)
+    height, width = picture.shape[:2]
+    track = FaceTrack(torch.from_numpy(points).float(), torch.ones(1, dtype=torch.bool), (height, width), _ANY_RATE)
+    return warp(picture, align(track, size).matrices.numpy()[0], size)
