@@ -57,13 +57,14 @@ def main() -> None:
     parser.add_argument("--model", default="ladtalk_tiny", metavar="NAME|FILE")
     parser.add_argument("--expert", default="sync_tiny", metavar="NAME|FILE")
     parser.add_argument("--clips", type=int, metavar="N", help="the first N clips (default: all)")
+    parser.add_argument("--every", type=int, default=1, metavar="K", help="each K-th clip (default: 1)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(find_checkpoint(args.model), SYSTEM)
     lips = build_wav2lip_model(checkpoint, dtype=torch.bfloat16)
     expert, reader = load_syncnet(args.expert), load_bundled()
     clips = ClipSet.open(args.data)
-    chosen = clips.clips[: args.clips]
+    chosen = clips.clips[:: args.every][: args.clips]
     sounds = [LogMel()(analysis_audio(clip.audio())) for clip in chosen]
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for index, clip in enumerate(tqdm(chosen, desc=clips.name)):
