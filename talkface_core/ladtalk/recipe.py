@@ -53,14 +53,14 @@ BATCHES = {
 }
 WEIGHTS = {
     "tiny": Weights(
-        sync=0.03,
+        sync=0.01,
         mouth=6.0,
         detail=0.4,
         upper=0.1,
         heard=0.03,
         carried=0.5,
-        paint=0.03,
-        lips=0.03,
+        paint=0.1,
+        lips=0.02,
         spread=0.02,
     ),
     "base": Weights(gan=0.07),
