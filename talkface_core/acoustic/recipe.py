@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -147,15 +147,15 @@ class AcousticRecipe(Recipe):
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
         """The opening over time in four clips, held out where there are such: the truth in grey, what is heard in
         black."""
-        net, rows = modules[COMPONENT], []
-        known = [clip for clip in (*self._val, *self._clips) if clip.mouth is not None]
-        for clip in (known * 4)[:4]:
-            heard = net(clip.mels[0][None].float().to(net.viseme.weight.device), clip.frames).mouth[0, :, -1]
-            rows.append(plot_curves([clip.mouth[:, -1], heard.float().cpu()]))
+        net, rows = cast(AcousticModel, modules[COMPONENT]), []
+        known = [(clip, clip.mouth) for clip in (*self._val, *self._clips) if clip.mouth is not None]
+        for clip, mouth in (known * 4)[:4]:
+            heard = net(clip.mels[0][None].to(net.viseme.weight), clip.frames).mouth[0, :, -1]
+            rows.append(plot_curves([mouth[:, -1], heard.float().cpu()]))
         return np.concatenate(rows)
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
-        net = ema_modules[COMPONENT]
+        net = cast(AcousticModel, ema_modules[COMPONENT])
         measured = {"measured": acoustic_errors(net, self._val)} if self._val else {}
         configs = {COMPONENT: net.config.to_dict()}
         save_checkpoint(path, SYSTEM, {COMPONENT: net}, configs, {**provenance, **measured}, torch.float16)

@@ -11,11 +11,12 @@ from torch import Tensor
 from ..media.timebase import Rate, as_rate, frame_count
 from ..sequences import StreamBuffer, sample_at
 from ..speech.features import LogMel
-from ..speech.frame_front import frame_positions
 from .model import AcousticModel
 
 BLOCK = 128
 """Frames that are computed together, at least."""
+
+_WHOLE = 2**40  # frames: more than any sound has
 
 
 @torch.no_grad()
@@ -30,32 +31,28 @@ def stream_features(model: AcousticModel, mel: Iterable[Tensor]) -> Iterator[Ten
 
     Each block is computed with the frames on both sides that it depends on.
     """
-    weight, rate = model.viseme.weight, LogMel.rate
-    reach = model.config.reach if model.config.context else None
-    buffer, total = StreamBuffer(_counted(mel, count := [0])), None
-    done = 0
-    while total is None or done < total:
-        # More than is read is never known of: the sound ends where the stream does.
-        stop = None if reach is None else done + BLOCK
-        first = 0 if reach is None else max(done - reach, 0)
-        last = None if stop is None else stop + reach
-        below = _steps(model, first, first + 1)[0] - model.front.reach
-        above = 2**62 if last is None else _steps(model, last - 1, last)[1] + model.front.reach
-        block, step = buffer.read(below, above)
+    count = [0]
+    buffer = StreamBuffer(_counted(mel, count))
+    reach = model.config.reach if model.config.context else _WHOLE
+    done, total = 0, _WHOLE
+    while done < total:
+        first, stop = max(done - reach, 0), done + (BLOCK if model.config.context else _WHOLE)
+        last = stop + reach
+        wanted = _step(model, last) + model.front.reach
+        block, step = buffer.read(_step(model, first) - model.front.reach, wanted)
         if block is None:
             return
-        if last is None or step + len(block) < above:
-            total = frame_count(count[0], rate, model.config.fps)
-            last, stop = min(last or total, total), min(stop or total, total)
-        output = model(block[None].to(weight), last - first, first_frame=first, first_step=step)
+        if step + len(block) < wanted:
+            total = frame_count(count[0], int(LogMel.rate), model.config.fps)
+            last, stop = min(last, total), min(stop, total)
+        output = model(block[None].to(model.viseme.weight), last - first, first_frame=first, first_step=step)
         yield output.features[0, done - first : stop - first].float().cpu()
         done = stop
 
 
-def _steps(model: AcousticModel, first: int, stop: int) -> tuple[int, int]:
-    """The mel steps that lie at the centres of frames `first` and `stop` - 1."""
-    below, _ = frame_positions(stop - first, Fraction(LogMel.rate), model.config.fps, first_frame=first)
-    return int(below[0]), int(below[-1]) + 2
+def _step(model: AcousticModel, frame: int) -> int:
+    """The mel step below the centre of a frame."""
+    return int((Fraction(2 * frame + 1, 2 * model.config.fps)) * LogMel.rate)
 
 
 def _counted(blocks: Iterable[Tensor], count: list[int]) -> Iterator[Tensor]:

@@ -40,4 +40,4 @@ def _crop(path: Path, size: int) -> NDArray[np.uint8]:
     check_landmarks(labels, points)
     height, width = picture.shape[:2]
     track = FaceTrack(torch.from_numpy(points).float(), torch.ones(1, dtype=torch.bool), (height, width), _ANY_RATE)
-    return warp(picture, align(track, size).matrices.numpy()[0], size)
+    return np.asarray(warp(picture, align(track, size).matrices.numpy()[0], size), np.uint8)

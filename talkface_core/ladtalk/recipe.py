@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -310,11 +310,11 @@ class Wav2LipRecipe(Recipe):
         return rearrange(torch.stack(rows).cpu(), "r n h w c -> (r h) (n w) c").numpy()
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
-        net = ema_modules[COMPONENT]
-        schedule = ema_modules["schedule"]
+        net = cast(Wav2Lip, ema_modules[COMPONENT])
+        schedule = cast(SyncLossSwitch, ema_modules["schedule"])
         loss = float(schedule.measured)  # NaN until it is measured
         measured = {"measured": {"sync_loss": round(loss, 4)}} if math.isfinite(loss) else {}
-        parts: dict[str, nn.Module] = {COMPONENT: net}
+        parts: dict[str, Wav2Lip | AcousticModel] = {COMPONENT: net}
         if self.acoustic is not None:
             parts[ACOUSTIC.name] = self.acoustic
         configs = {name: part.config.to_dict() for name, part in parts.items()}
