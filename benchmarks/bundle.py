@@ -45,7 +45,9 @@ def main() -> None:
         file, _, component = source.rpartition(":")
         other = read_checkpoint(find_checkpoint(file))
         states[component], configs[component] = other.states[component], other.configs[component]
-        provenance.setdefault("added", {})[component] = other.provenance
+        # What a bundle says of this component, or else of itself, not of all that it was once bundled with.
+        alone = {key: value for key, value in other.provenance.items() if key != "added"}
+        provenance.setdefault("added", {})[component] = other.provenance.get("added", {}).get(component, alone)
     target = PRETRAINED / f"{args.name}.safetensors"
     components = {name: Stored(state) for name, state in states.items()}
     save_checkpoint(target, checkpoint.system, components, configs, provenance, torch.float16)
