@@ -193,6 +193,8 @@ def test_the_guard_is_heard(server: Server, tmp_path: Path) -> None:
         name = server.client.upload(talk(tmp_path / "guard.wav", 0.8))
         prompt = dubbing(**{AUDIO: {"audio": name}})
         (enhance,) = nodes_of(prompt, ENHANCE)
+        # All of the mouth, whether Wav2Lip painted it or not.
+        prompt[enhance]["inputs"].pop("mask")
         prompt["white"] = _node(LADTALK, checkpoint=path.name, dtype="float32")
         prompt["told"] = _node("PreviewAny", source=[enhance, 1])
         whole = {"sovqae": ["white", 1], "strength": 1.0, "match_texture": False}
