@@ -59,14 +59,12 @@ WEIGHTS = {
         upper=0.1,
         heard=0.03,
         carried=0.5,
-        paint=0.1,
+        paint=0.03,
         lips=0.02,
         spread=0.02,
     ),
     "base": Weights(gan=0.07),
 }
-ACOUSTIC_BUNDLED = "ladtalk_tiny"
-"""The checkpoint whose acoustic model a run hears by, unless it is told otherwise."""
 READ = 16
 """Single frames of a batch in which the lips are read."""
 TRAINING = {
@@ -170,7 +168,7 @@ class Wav2LipRecipe(Recipe):
         add_compile(parser)
         parser.add_argument("--expert", metavar="NAME|FILE", default="sync_tiny", help="default: sync_tiny")
         parser.add_argument(
-            "--acoustic", metavar="NAME|FILE", default=ACOUSTIC_BUNDLED, help=f"default: {ACOUSTIC_BUNDLED}"
+            "--acoustic", metavar="NAME|FILE", help="hear by this acoustic model (default: the log-mel)"
         )
 
     @classmethod
@@ -186,7 +184,7 @@ class Wav2LipRecipe(Recipe):
             batches = replace(batches, alone=0)  # its speech encoder is trained already
         weights, every = WEIGHTS[preset], EVAL_EVERY[preset]
         reader = load_bundled(dtype=torch.float32).reader if weights.lips or weights.spread else None
-        acoustic = load_acoustic(args.acoustic) if config.acoustic else None
+        acoustic = load_acoustic(args.acoustic) if args.acoustic else None
         if acoustic is not None:
             config = replace(config, acoustic=acoustic.config.width)
         recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed, reader, acoustic)

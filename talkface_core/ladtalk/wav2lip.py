@@ -108,7 +108,7 @@ class Wav2LipConfig(Config):
             out=32,
             blend=False,
         )
-        return {"tiny": cls(references=2, flow=0.25, choice=6.0, acoustic=160), "base": base}
+        return {"tiny": cls(references=2, flow=0.25, choice=6.0), "base": base}
 
     @property
     def shown(self) -> int:

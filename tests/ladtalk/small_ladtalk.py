@@ -35,12 +35,6 @@ def small_acoustic(**changes: int) -> AcousticModel:
     return AcousticModel(AcousticConfig(**{**sizes, **changes})).eval()
 
 
-def save_small_acoustic(path: Path) -> Path:
-    net = small_acoustic()
-    save_checkpoint(path, "acoustic", {"acoustic": net}, {"acoustic": net.config.to_dict()}, {})
-    return path
-
-
 def small_wav2lip(seed: int = 0, config: Wav2LipConfig = SMALL) -> Wav2Lip:
     """Paints something else for each sound, as it stands in a checkpoint."""
     torch.manual_seed(seed)

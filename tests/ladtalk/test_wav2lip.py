@@ -37,13 +37,18 @@ def test_published_size():
 @pytest.mark.parametrize("preset", ["tiny", "base"])
 def test_pictures_come_out(preset):
     net = Wav2Lip(Wav2LipConfig.preset(preset)).eval()
-    faces, references, speech = given()
-    if net.config.acoustic:
-        speech = torch.randn(2, net.config.acoustic)
     with torch.no_grad():
-        output = net(faces, references, speech)
+        output = net(*given())
     assert output.shape == (2, 3, 96, 96)
     assert 0 <= output.min() < output.max() <= 1
+
+
+def test_acoustic_features_are_heard_in_place_of_windows():
+    net = Wav2Lip(Wav2LipConfig.preset("tiny", acoustic=24)).eval()
+    faces, references, _ = given()
+    one, other = torch.randn(2, 2, 24)
+    with torch.no_grad():
+        assert not torch.equal(net(faces, references, one), net(faces, references, other))
 
 
 def test_the_mouth_to_repaint_is_never_seen():

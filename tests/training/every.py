@@ -17,14 +17,12 @@ from talkface_core.recipes import RECIPES, make_plan
 from talkface_core.training.engine import TrainResult, train
 from talkface_core.training.recipe import Plan
 from tests.dae_talker.small import save_small_talker
-from tests.ladtalk.small_ladtalk import save_small_acoustic
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 STEPS = 2
 NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
     "dae-talker": lambda folder: ("--autoencoder", save_small_talker(folder / "talker.safetensors")),
     "dae-talker-upsampler": lambda folder: ("--talker", save_small_talker(folder / "talker.safetensors")),
-    "wav2lip": lambda folder: ("--acoustic", save_small_acoustic(folder / "acoustic.safetensors")),
 }
 """What a recipe's command line needs besides the data, made in a folder."""
 
