@@ -188,8 +188,8 @@ class DAEDecode(io.ComfyNode):
         component = is_a(host.Component, dae, "dae")
         values = is_a(Latents, latents, "latents").within(component.space)
         own_sampler, own_steps = sampling_of(component, sampler, steps)
-        size = component.network.config.image_size
-        host.check_room(len(values), size, size)
+        size, side = component.network.config.image_size, component.network.frame_size()
+        host.check_room(len(values), side, side)
         model = host.load(component, decode_memory(component.network, window or None))
         progress = host.Progress(len(values))
         if noise_image is None:
@@ -279,7 +279,7 @@ class TalkingVideo(io.ComfyNode):
             callback=progress.callback,
         )
         path = host.temp_file(".mp4")
-        with VideoWriter(path, talker.image_size, talker.image_size, spoken.rate, source) as writer:
+        with VideoWriter(path, talker.output_size, talker.output_size, spoken.rate, source) as writer:
             for chunk in progress.follow(frames):
                 writer.write(chunk)
         return io.NodeOutput(marked(InputImpl.VideoFromFile(str(path))))

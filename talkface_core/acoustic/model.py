@@ -29,7 +29,7 @@ COMPONENT = "acoustic"
 
 @dataclass(frozen=True)
 class AcousticConfig(Config):
-    """Sizes of an `AcousticModel`; `preset` gives `tiny` (bundled) and `base`.
+    """Sizes of an `AcousticModel`; `preset` gives `tiny` and `base`.
 
     width: of a frame's vector; context: frames to either side that attention sees, 0: all of them, which then cannot be
     streamed; visemes, mouths: how many classes of sounds and values of a mouth it tells.
@@ -53,7 +53,7 @@ class AcousticConfig(Config):
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "front_width", "width", "ff", "visemes", "mouths", "max_distance")
         self.check_range(1, 1000, "heads", "blocks", "taps", "kernel", "front_kernel")
-        self.check_range(0, LARGEST, "context")
+        self.check_range(0, 200, "context")  # more would make the blocks of a stream as long as the sound
         self.check_range(1, 240, "fps")
         self.check_range(0, 1, "dropout")
         if self.width % (2 * self.heads):
@@ -63,7 +63,7 @@ class AcousticConfig(Config):
 
     @classmethod
     def presets(cls) -> dict[str, AcousticConfig]:
-        """ "tiny" (bundled) and "base"."""
+        """ "tiny" and "base"."""
         return {"tiny": cls(), "base": cls(front_width=256, width=512, heads=8, ff=1024, blocks=8)}
 
     @property

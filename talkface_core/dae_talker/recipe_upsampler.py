@@ -32,8 +32,9 @@ from ..training.config import TrainConfig
 from ..training.frame_cache import CacheKey, cached_frames, stats
 from ..training.recipe import Batch, Plan, Recipe
 from ..training.texture_loss import TextureLoss
+from .autoencoder import AutoencoderConfig
 from .decode import decode, encode, noise_from_seed
-from .model import COMPONENTS, SYSTEM, load_autoencoder
+from .model import AUTOENCODER, COMPONENTS, SYSTEM, load_autoencoder
 from .upsampler import UPSAMPLER, Upsampler, UpsamplerConfig
 
 
@@ -105,9 +106,10 @@ class UpsamplerRecipe(Recipe):
         (clips, _), training = open_splits(args.data), UpsamplerTraining()
         training = replace(training, batch_size=args.batch_size or training.batch_size)
         talker = read_checkpoint(find_checkpoint(args.talker), SYSTEM)
+        size = talker.config(AUTOENCODER.name, AutoencoderConfig).image_size
         kept = {name: build(talker, COMPONENTS[name]) for name in talker.configs if name != UPSAMPLER.name}
         kept_configs = {name: talker.configs[name] for name in kept}
-        config = replace(UpsamplerConfig.preset(args.preset), image_size=kept["autoencoder"].config.image_size)
+        config = replace(UpsamplerConfig.preset(args.preset), image_size=size)
         training = replace(training, side=min(training.side, config.image_size))
         frames = frames_of(clips, config.output_size, training.every, args.cache, args.quiet)
         decoded = decoded_frames(frames, args.talker, clips, training.every, args.device, args.cache, args.quiet)

@@ -44,7 +44,7 @@ class UpsamplerConfig(Config):
 
     @classmethod
     def presets(cls) -> dict[str, UpsamplerConfig]:
-        """ "tiny" (bundled) and "base"."""
+        """ "tiny" and "base"."""
         return {"tiny": cls(), "base": cls(image_size=256, wide=256, deep=8, fine=128, shallow=2)}
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..arrays import check_landmarks, read_npz
+from ..arrays import check_landmarks, check_numbers, read_npz
 from ..errors import InputError
 from ..faces.align import align, warp
 from ..faces.track import FaceTrack
@@ -35,8 +35,9 @@ def still_crops(folder: str | Path, size: int) -> NDArray[np.uint8]:
 def _crop(path: Path, size: int) -> NDArray[np.uint8]:
     labels, picture = path.with_suffix(".npz"), np.ascontiguousarray(read_picture(path)[..., :3])
     points = read_npz(labels, "landmarks").get("landmarks")
-    if points is None or len(points) != 1:
+    if points is None or points.shape[:1] != (1,):
         raise InputError(f"{labels}: landmarks {None if points is None else list(points.shape)}; a still has [1,68,2].")
+    check_numbers(labels, "landmarks", points)
     check_landmarks(labels, points)
     height, width = picture.shape[:2]
     track = FaceTrack(torch.from_numpy(points).float(), torch.ones(1, dtype=torch.bool), (height, width), _ANY_RATE)

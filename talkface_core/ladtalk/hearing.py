@@ -18,7 +18,7 @@ AFTER = 320
 """Steps of silence behind every sound, in which the mouth shuts: four seconds, of which the first two are heard. The
 others are context: where a sound ends, the acoustic model has not learnt what a mouth does."""
 
-_HELD = AFTER * FPS // (2 * int(LogMel.rate))  # frames
+_HELD = AFTER / (2 * LogMel.rate)  # seconds
 
 
 def hear(lips: Wav2LipModel, mel: Iterable[Tensor], fps: Rate) -> WindowStream | FeatureStream:
@@ -28,13 +28,14 @@ def hear(lips: Wav2LipModel, mel: Iterable[Tensor], fps: Rate) -> WindowStream |
     """
     if lips.acoustic is None:
         return WindowStream(mel, fps, lips.wav2lip.config.mel_shift)
-    features = _without_end(stream_features(lips.acoustic, chain(mel, [_silence()])), _HELD)
-    return FeatureStream(features, lips.acoustic.config.fps, fps)
+    rate = lips.acoustic.config.fps
+    features = _without_end(stream_features(lips.acoustic, chain(mel, [_silence()])), int(_HELD * rate))
+    return FeatureStream(features, rate, fps)
 
 
 def hear_silence(lips: Wav2LipModel, frames: int) -> Tensor:
     """The speech of so many frames in which nobody speaks."""
-    one = hear(lips, [_silence()], FPS).at([2 * _HELD])
+    one = hear(lips, [_silence()], FPS).at([int(2 * _HELD * FPS)])
     return one.expand(frames, *one.shape[1:])
 
 

@@ -48,8 +48,9 @@ class Wav2LipConfig(Config):
     the last convolution but one; blend: the net predicts a mask as well, and where that is 0 the pixels are those
     shown: the face's upper half, the reference's lower half (False: as published); references: how many are shown;
     flow: how far the net may move what they show, as a share of the crop's side (0: it moves nothing); choice: factor
-    of the references' logits before their softmax, above 1 they are mixed less; colour: "rgb" or "bgr"; mel_shift:
-    seconds by which a frame's window of sound lies later than speech/mel_windows.py has it.
+    of the references' logits before their softmax, above 1 they are mixed less; acoustic: width of the acoustic model's
+    features (0: the net hears the log-mel, as published); colour: "rgb" or "bgr"; mel_shift: seconds by which a frame's
+    window of sound lies later than speech/mel_windows.py has it.
     """
 
     size: int = 96

@@ -77,7 +77,7 @@ def test_one_can_be_loaded_from_any_system(tmp_path):
     torch.testing.assert_close(acoustic_features(loaded, mel), acoustic_features(net, mel))
 
 
-@pytest.mark.parametrize("wrong", [{"heads": 3}, {"kernel": 4}, {"blocks": 0}, {"dropout": 2.0}])
+@pytest.mark.parametrize("wrong", [{"heads": 3}, {"kernel": 4}, {"blocks": 0}, {"dropout": 2.0}, {"context": 2000}])
 def test_sizes_that_do_not_fit_are_refused(wrong):
     with pytest.raises(InputError):
         AcousticConfig(**wrong)

@@ -32,3 +32,9 @@ def test_what_is_no_still_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", landmarks=np.zeros((2, 68, 2), np.float32))
     with pytest.raises(InputError, match=r"a still has \[1,68,2\]"):
         still_crops(tmp_path, 64)
+    np.savez(tmp_path / "a.npz", landmarks=np.float32(1))
+    with pytest.raises(InputError, match=r"a still has \[1,68,2\]"):
+        still_crops(tmp_path, 64)
+    np.savez(tmp_path / "a.npz", landmarks=np.full((1, 68, 2), "x"))
+    with pytest.raises(InputError, match="holds no numbers"):
+        still_crops(tmp_path, 64)

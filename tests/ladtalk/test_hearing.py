@@ -1,12 +1,13 @@
 """What Wav2Lip hears: windows or acoustic features, at the rate of the film, with silence behind the sound."""
 
+import pytest
 import torch
 
 from talkface_core.acoustic.stream import acoustic_features
 from talkface_core.ladtalk.hearing import AFTER, hear, hear_silence
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
-from tests.ladtalk.small_ladtalk import LISTENING, small_lips
+from tests.ladtalk.small_ladtalk import LISTENING, small_acoustic, small_lips
 
 MEL = torch.randn(160, 80, generator=torch.Generator().manual_seed(1))
 
@@ -34,3 +35,12 @@ def test_after_the_sound_there_is_silence():
     assert still.shape == (2, 16)
     torch.testing.assert_close(long_after, still, rtol=0, atol=1e-4)
     assert (hear(lips, [MEL], 25).at([10]) - still[:1]).abs().max() > 0.3
+
+
+@pytest.mark.parametrize("fps", [1, 10, 100])
+def test_the_silence_behind_a_sound_is_as_long_for_acoustic_models_of_any_rate(fps):
+    lips = small_lips(config=LISTENING)
+    lips.acoustic = small_acoustic(fps=fps)
+    whole = acoustic_features(lips.acoustic, torch.cat([MEL[:1], torch.full((AFTER, 80), LogMel.SILENCE)]))
+    assert torch.equal(hear(lips, [MEL[:1]], fps).at([10_000])[0], whole[len(whole) - 2 * fps - 1])
+    assert hear(lips, [], fps).at([0]).shape == hear_silence(lips, 1).shape == (1, 16)
