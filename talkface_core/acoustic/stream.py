@@ -22,7 +22,7 @@ _WHOLE = 2**40  # frames: more than any sound has
 @torch.no_grad()
 def acoustic_features(model: AcousticModel, mel: Tensor) -> Tensor:
     """Features [T,width] of a log-mel [S,80], for all frames at the model's rate; float32 on the CPU."""
-    return torch.cat(list(stream_features(model, [mel])))
+    return torch.cat([torch.zeros(0, model.config.width), *stream_features(model, [mel])])
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ class HeardFeatures:
 
 @torch.no_grad()
 def heard_features(acoustic: AcousticModel, data: TalkingFaces, variants: int = 1, seed: int = 0) -> HeardFeatures:
-    """The features of all clips, `variants` times each; the first is of the clean sound."""
+    """The features of all clips, `variants` times each; the first is of the sound as recorded."""
     rng = np.random.default_rng(seed)
     augment = replace(MelAugment(), reverb=(0.1, 0.5))
     longest = max((mel.shape[1] for mel in data.mels), default=1)

@@ -56,6 +56,7 @@ def test_a_stream_holds_little_of_a_long_sound():
 
 def test_no_sound_gives_no_features():
     assert list(stream_features(small(), [])) == []
+    assert acoustic_features(small(), torch.zeros(0, 80)).shape == (0, 16)
 
 
 def test_frames_of_a_film_lie_between_those_of_the_model():
