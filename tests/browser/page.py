@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +104,14 @@ class Page:
     def settle(self, seconds: float = 1.0) -> None:
         """Let the page draw what it has to draw."""
         self.inner.wait_for_timeout(1000 * seconds)
+
+    def soon(self, look: Callable[[], Any], seconds: float = 15.0) -> Any:
+        """What `look` gives once it gives something, or its last answer: a busy machine draws late."""
+        for _ in range(int(2 * seconds)):
+            if found := look():
+                return found
+            self.settle(0.5)
+        return look()
 
     def setting(self, name: str, value: Any) -> None:
         """Change one of the page's settings; one that it does not know changes nothing."""

@@ -9,7 +9,7 @@ def test_wrong_keyframes_are_told_before_anything_runs(page: Page) -> None:
     page.template("dae_talker_pose")
     page.set("TalkFaceHeadPose", keyframes="0: 1, 2")
     assert page.run().ended == "rejected"
-    assert page.alerts()
+    assert page.soon(page.alerts)
     assert "keyframes, line 1: '0: 1, 2' is not" in page.shown_text()
 
 

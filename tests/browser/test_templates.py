@@ -86,7 +86,12 @@ def test_it_opens_runs_and_shows_a_video(page: Page, drawn: str, template: str) 
     tag, samples = ("audio", _given(nodes, "TalkFaceLoadAudio", "audio"))
     if not samples:
         tag, samples = ("video", _given(nodes, "TalkFaceLoadVideo", "file"))
-    players = [player["seconds"] for player in page.media(tag) if "%5Bsample%5D" in player["src"]]
+
+    def heard() -> list[float]:
+        found = [player["seconds"] for player in page.media(tag) if "%5Bsample%5D" in player["src"]]
+        return found if len(found) == len(samples) and all(found) else []
+
+    players = page.soon(heard) if samples else []
     assert sorted(players) == pytest.approx(sorted(_seconds(sample) for sample in samples), abs=0.1)
     width, seconds = _expected(nodes)
     page.set("TalkFaceLoadAudio", start=0.4, duration=QUICK)
