@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -31,6 +30,7 @@ from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
 from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
+from .losses import masked_mean, viseme_loss
 from .model import COMPONENT, SYSTEM, AcousticConfig, AcousticModel
 from .training_batches import LabelledSpeechBatches, MouthScale, SpeechWindows, draw_clips
 
@@ -131,14 +131,11 @@ class AcousticRecipe(Recipe):
         weight, wanted = batch["has_mouth"], batch["mouth"]
         error = output.mouth.float() - wanted
         both = weight[:, 1:] * weight[:, :-1]
-        logits, sounds = output.visemes.float().flatten(0, 1), batch["visemes"].flatten()
-        # A batch may hold no labelled sound at all.
-        wrong = F.cross_entropy(logits, sounds, ignore_index=IGNORE, reduction="sum")
         terms = {
-            "visemes": wrong / (sounds != IGNORE).sum().clamp_min(1),
-            "mouth": _mean(error.square().mean(-1), weight),
-            "opening": _mean(error[..., -1].square(), weight),
-            "velocity": _mean(error.diff(dim=1).square().mean(-1), both),
+            "visemes": viseme_loss(output.visemes, batch["visemes"]),
+            "mouth": masked_mean(error.square(), weight),
+            "opening": masked_mean(error[..., -1].square(), weight),
+            "velocity": masked_mean(error.diff(dim=1).square(), both),
         }
         total = sum(getattr(settings, name) * value for name, value in terms.items())
         return {"loss": total, **terms}
@@ -170,11 +167,6 @@ def _mouth(clip: SpeechClip, scale: MouthScale) -> Tensor | None:
     if clip.mouth is None or clip.mouth.shape[1] != len(scale.mean):
         return None
     return scale.normalise(clip.mouth)
-
-
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """The weighted mean of values [B,T]; 0 where no weight is above zero."""
-    return (values * weight).sum() / weight.sum().clamp_min(1.0)
 
 
 @torch.no_grad()

@@ -20,14 +20,11 @@ from ..acoustic.training_batches import (
     draw_clips,
 )
 from ..datasets.labelled_sounds import SpeechClip
-from ..speech.features import LogMel
 from ..speech.vad import GateConfig
 from .gate_batches import GateBatches, GateTraining
 from .pose import pose_units
 from .speech2latent import Speech2Latent
 from .speech_loss import MouthReadout, Speech2LatentLossWeights
-
-_SILENCE = LogMel.SILENCE
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..datasets.labels import IGNORE
+from ..acoustic.losses import masked_mean, viseme_loss
 from .speech2latent import Speech2LatentOutput
 
 
@@ -104,12 +103,6 @@ class SpeechHeads(nn.Module):
         self.mouth = nn.Linear(width, mouth_dim)
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of values [B, T, ...] over the frames where mask [B, T] (0..1) is on; 0 where it is on nowhere."""
-    per_frame = values.flatten(2).mean(2) if values.ndim > 2 else values
-    return (per_frame * mask).sum() / mask.sum().clamp_min(1.0)
-
-
 def speech2latent_loss(
     output: Speech2LatentOutput,
     batch: dict[str, Tensor],
@@ -138,10 +131,7 @@ def speech2latent_loss(
     terms["pose"] = masked_mean(((motion - batch["motion"]) / motion_std) ** 2, batch["has_pose"])
     if heads is not None:
         hidden = output.hidden
-        logits = heads.viseme(hidden).float().flatten(0, 1)
-        known = (batch["visemes"] != IGNORE).sum().clamp_min(1)
-        total = F.cross_entropy(logits, batch["visemes"].flatten(), ignore_index=IGNORE, reduction="sum")
-        terms["viseme"] = total / known
+        terms["viseme"] = viseme_loss(heads.viseme(hidden), batch["visemes"])
         terms["mouth"] = masked_mean((heads.mouth(hidden).float() - batch["mouth"]) ** 2, batch["has_mouth"])
     terms["loss"] = sum(getattr(weights, name) * value for name, value in terms.items())
     return terms

@@ -8,7 +8,6 @@ from talkface_core.dae_talker.speech_loss import (
     MouthReadout,
     Speech2LatentLossWeights,
     SpeechHeads,
-    masked_mean,
     speech2latent_loss,
 )
 
@@ -40,12 +39,6 @@ def test_closing_moves_the_mouth_alone(planted):
     reading = torch.linalg.lstsq(torch.cat([latents, ones], 1), pose).solution
     torch.testing.assert_close(torch.cat([closed, ones], 1) @ reading, pose, rtol=0, atol=5e-2)
     torch.testing.assert_close(readout.close(latents, readout.normalise(mouth)), closed, rtol=0, atol=2e-2)
-
-
-def test_masked_mean():
-    values = torch.arange(12.0).reshape(1, 3, 4)
-    assert masked_mean(values, torch.tensor([[1.0, 0.0, 0.0]])) == 1.5
-    assert masked_mean(values, torch.zeros(1, 3)) == 0.0
 
 
 def batch_and_output(planted):
