@@ -26,6 +26,8 @@ from tqdm import tqdm
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.datasets.aligned_faces import clip_crop
 from talkface_core.datasets.clips import Clip, ClipSet
+from talkface_core.dubbing.reference_mouths import ReferenceMouths
+from talkface_core.dubbing.references import choose_references
 from talkface_core.evaluation.metrics import mouth_lag, open_share, pearson, psnr
 from talkface_core.evaluation.mouths import MouthScores, compare_mouths
 from talkface_core.evaluation.table import Report, Row
@@ -36,7 +38,6 @@ from talkface_core.faces.landmarks import MOUTH, landmark_distance, mouth_openin
 from talkface_core.faces.paste import paste_faces
 from talkface_core.ladtalk.hearing import hear
 from talkface_core.ladtalk.model import Wav2LipModel, build_wav2lip_model
-from talkface_core.ladtalk.references import ReferenceMouths, choose_references
 from talkface_core.ladtalk.repaint import repaint
 from talkface_core.ladtalk.training_repainted import elsewhere
 from talkface_core.ladtalk.wav2lip import SYSTEM, picture_size

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from ..acoustic.stream import FeatureStream
 from ..dubbing.model import DubContext, MouthModel, MouthPainter
+from ..dubbing.reference_mouths import ReferenceMouths
+from ..dubbing.references import choose_references
 from ..errors import InputError
 from ..faces.landmarks import mouth_opening
 from ..media.audio import AudioSource, analysis_blocks
@@ -31,7 +33,6 @@ from .enhance import PAINTED, enhance_memory, restored, restored_paint
 from .hearing import hear, hear_silence
 from .matching import matching_strength
 from .model import LaDTalk, Wav2LipModel
-from .references import ReferenceMouths, choose_references
 from .repaint import repaint_faces, repaint_memory
 from .sovqae import SOVQAE
 from .wav2lip import picture_size, resized

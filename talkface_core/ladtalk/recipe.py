@@ -7,8 +7,8 @@ frozen expert finds the outputs for other people in step well enough, then 0.03;
 `tiny` adds what few data and little time need (losses.py, training_batches.py): L1 counts the repainted half and
 the mouth more, and contrasts as well as colours; what is moved has to do without paint as far as it can; most samples
 are single frames; the lips' shape is read off the vectors of many further sounds, at the beginning of them alone, and
-off the pictures by a frozen landmark net (lip_reading.py). It does without the discriminator, since SOVQAE restores the
-texture afterwards.
+off the pictures by a frozen landmark net (faces/lip_reading.py). It does without the discriminator, since SOVQAE
+restores the texture afterwards.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from ..datasets.talking_faces import TalkingFaces, open_talking_faces
 from ..device import channels_last
 from ..errors import InputError
 from ..faces.bundled import load_bundled
+from ..faces.lip_reading import lip_losses, reader_crops
 from ..faces.net import LandmarkNet
+from ..faces.picture_loss import reconstruction, region_weights
 from ..pixels import to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
 from ..sync.syncnet import SyncNet, load_syncnet, lower_half, sync_loss
@@ -42,8 +44,7 @@ from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from . import discriminators as quality
-from .lip_reading import lip_losses, reader_crops
-from .losses import Weights, adversarial, combined, discriminator_loss, reconstruction, region_weights
+from .losses import Weights, adversarial, combined, discriminator_loss
 from .training_batches import Wav2LipBatches, Wav2LipSampler
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
 

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ..acoustic.model import AcousticModel
 from ..datasets.talking_faces import TalkingFaces, lip_shapes
+from ..dubbing.reference_mouths import moved_mouth
+from ..dubbing.references import SHUT, WIDE
 from ..errors import InputError
 from ..faces.landmarks import MOUTH, NOSE_BASE, POSE, inner_lip_gap
 from ..faces.placement import Placement
@@ -25,7 +27,6 @@ from ..speech.mel_augment import MelAugment, noise_mels
 from ..speech.mel_windows import FRAMES, WINDOW, window_starts
 from ..training.picture_augment import PictureAugment
 from .lip_augment import disturb_mouths, paint_lips
-from .references import SHUT, WIDE, moved_mouth
 from .training_features import VARIANTS, heard_features
 
 _BEFORE, _STEPS = 40, 96  # mel steps that are augmented together: before the window, for echoes, and in all

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..datasets.talking_faces import TalkingFaces
+from ..dubbing.references import WIDE
 from ..faces.landmarks import POSE, inner_lip_gap
 from ..media.timebase import FPS
 from .hearing import hear
 from .model import Wav2LipModel
-from .references import WIDE
 from .repaint import repaint
 
 AWAY = 25  # frames between a face and its reference: its mouth must not tell the answer

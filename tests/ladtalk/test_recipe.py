@@ -8,13 +8,13 @@ import torch
 
 from talkface_core.acoustic.stream import acoustic_features
 from talkface_core.checkpoints import read_checkpoint
+from talkface_core.dubbing.references import WIDE
 from talkface_core.errors import InputError
 from talkface_core.faces.landmarks import inner_lip_gap
 from talkface_core.faces.net import FaceNetConfig, LandmarkNet
 from talkface_core.ladtalk.losses import Weights
 from talkface_core.ladtalk.model import build_wav2lip_model
 from talkface_core.ladtalk.recipe import BATCHES, TRAINING, WEIGHTS, Wav2LipRecipe
-from talkface_core.ladtalk.references import WIDE
 from talkface_core.ladtalk.training_batches import Wav2LipBatches, Wav2LipSampler
 from talkface_core.ladtalk.training_features import heard_features
 from talkface_core.ladtalk.wav2lip import Wav2Lip, Wav2LipConfig

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.dubbing.references import WIDE
 from talkface_core.faces.landmarks import inner_lip_gap
 from talkface_core.ladtalk.model import Wav2LipModel
-from talkface_core.ladtalk.references import WIDE
 from talkface_core.ladtalk.training_patches import PatchSampler, SOVQAETraining
 from talkface_core.ladtalk.training_repainted import AWAY, Repainted, elsewhere, repaint_set
 from talkface_core.ladtalk.wav2lip import inference_copy

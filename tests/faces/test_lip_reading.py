@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from talkface_core.faces.bundled import load_bundled
-from talkface_core.ladtalk.lip_reading import lip_losses, read_landmarks, reader_crops
+from talkface_core.faces.lip_reading import lip_losses, read_landmarks, reader_crops
 from tests.sync.talkers import talkers
 
 

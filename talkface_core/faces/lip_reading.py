@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces.geometry import fit_similarity
-from ..faces.landmarks import INNER_LIP_PAIRS, MOUTH
-from ..faces.net import LandmarkNet
+from .geometry import fit_similarity
+from .landmarks import INNER_LIP_PAIRS, MOUTH
+from .net import LandmarkNet
 
 
 def reader_crops(face: Tensor, landmarks: Tensor, size: int) -> Tensor:
