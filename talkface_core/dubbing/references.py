@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..faces.align import FaceCrop
-from ..faces.landmarks import UPPER_FACE, inner_lip_gap
+from ..faces.landmarks import UPPER_FACE, inner_lip_gap, mouth_opening
 
 SHUT = 0.08
 """Share of a scene's frames that count as its shut mouths."""
@@ -27,6 +29,9 @@ each, but one at least: they are kept while it is dubbed."""
 
 FAR = 0.08
 """Mean distance of the `UPPER_FACE` points, by the crop's side, from which on a reference does not fit any more."""
+
+ORDINARY = 0.05
+"""Opening of a mouth that is neither shut nor wide open, by the face's height."""
 
 
 def choose_references(
@@ -66,3 +71,10 @@ def farthest_point_sampling(points: NDArray[np.floating], most: int) -> NDArray[
         chosen.append(int(far.argmax()))
         far = np.minimum(far, np.square(points - points[chosen[-1]]).sum(1))
     return np.array(chosen)
+
+
+def likely_references(landmarks: Tensor, count: int = 1) -> Tensor:
+    """How likely `choose_references` takes these frames [n], by their landmarks [n,68,2] in any unit: the higher, the
+    more. For `MouthModel.rank`."""
+    opening = torch.from_numpy(mouth_opening(landmarks.numpy())).double()
+    return -opening if count == 1 else (opening - ORDINARY).abs()

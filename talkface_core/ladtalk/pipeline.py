@@ -18,9 +18,8 @@ from torch import Tensor
 from ..acoustic.stream import FeatureStream
 from ..dubbing.model import DubContext, MouthModel, MouthPainter
 from ..dubbing.reference_mouths import ReferenceMouths
-from ..dubbing.references import choose_references
+from ..dubbing.references import choose_references, likely_references
 from ..errors import InputError
-from ..faces.landmarks import mouth_opening
 from ..media.audio import AudioSource, analysis_blocks
 from ..media.timebase import Rate
 from ..memory import AdaptiveBatch
@@ -44,10 +43,6 @@ MATCHED_ON, MATCHED_OVER = 8, 40
 """The matched strength is taken from so many frames, spread over so many that show the face, from the first on."""
 
 
-ORDINARY = 0.05
-"""Opening of a mouth that is neither shut nor wide open, by the face's height."""
-
-
 def listen(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream | FeatureStream:
     """What each frame hears of a sound, in which all but speech is faded to silence."""
     place = lips.wav2lip.pixels.weight.device if lips.gate is None else next(lips.gate.parameters()).device
@@ -56,6 +51,20 @@ def listen(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream |
     if lips.gate is not None:
         features = (block.cpu() for block in lips.gate.stream(block.to(place) for block in features))
     return hear(lips, features, fps)
+
+
+def check_strength(strength: float | None) -> None:
+    """Raises InputError for a strength that is none."""
+    if strength is not None and not 0 <= strength <= 1:
+        raise InputError(f"strength {strength}; it lies between 0 (nothing is restored) and 1, or is left out.")
+
+
+def matched_on(context: DubContext) -> NDArray[np.int64]:
+    """Frames near the beginning of what is shown that a strength is matched on, whatever comes in which chunk."""
+    candidates = np.flatnonzero(context.visible[: len(context.order)])[:MATCHED_OVER]
+    if not len(candidates):
+        return candidates
+    return candidates[np.unique(np.linspace(0, len(candidates) - 1, MATCHED_ON).round().astype(int))]
 
 
 @dataclass(frozen=True)
@@ -73,10 +82,7 @@ class LaDTalkMouths(MouthModel):
     away: int = 0
 
     def __post_init__(self) -> None:
-        if self.strength is not None and not 0 <= self.strength <= 1:
-            raise InputError(
-                f"strength {self.strength}; it lies between 0 (nothing is restored) and 1, or is left out."
-            )
+        check_strength(self.strength)
 
     @classmethod
     def of(cls, model: LaDTalk, strength: float | None = None) -> LaDTalkMouths:
@@ -94,7 +100,8 @@ class LaDTalkMouths(MouthModel):
         chosen = choose_references(
             crop, (track.valid & track.readable).numpy(), track.scenes, config.references, self.away
         )
-        matched = self._matched_on(context)
+        unmatched = self.sovqae is None or self.strength is not None
+        matched = np.zeros(0, np.int64) if unmatched else matched_on(context)
         wanted = np.unique(chosen[chosen != np.arange(len(chosen))[:, None]])
         real_size = self.crop_size if self.sovqae is None else self.sovqae.config.image_size
         cut, small, real = context.crops((wanted, crop.size), (matched, config.size), (matched, real_size))
@@ -107,8 +114,7 @@ class LaDTalkMouths(MouthModel):
 
     def rank(self, landmarks: Tensor, frames: Tensor) -> Tensor:
         """The first frames, for the strength; then shut and wide open mouths, which references are taken from."""
-        opening = torch.from_numpy(mouth_opening(landmarks.numpy())).double()
-        useful = -opening if self.lips.wav2lip.config.references == 1 else (opening - ORDINARY).abs()
+        useful = likely_references(landmarks, self.lips.wav2lip.config.references)
         first = frames < MATCHED_OVER if self.sovqae is not None and self.strength is None else frames < 0
         return torch.where(first, torch.inf, useful)
 
@@ -116,13 +122,6 @@ class LaDTalkMouths(MouthModel):
         """Bytes of activations that so many frames at once need, for a host that makes room beforehand."""
         restoring = 0.0 if self.sovqae is None else enhance_memory(self.sovqae, frames)
         return max(repaint_memory(self.lips.wav2lip, frames), restoring)
-
-    def _matched_on(self, context: DubContext) -> NDArray[np.int64]:
-        """Frames near the beginning of what is shown, whatever comes in which chunk; none where nothing is matched."""
-        candidates = np.flatnonzero(context.visible[: len(context.order)])[:MATCHED_OVER]
-        if self.sovqae is None or self.strength is not None or not len(candidates):
-            return candidates[:0]
-        return candidates[np.unique(np.linspace(0, len(candidates) - 1, MATCHED_ON).round().astype(int))]
 
     def _matching_strength(
         self, sovqae: SOVQAE, small: NDArray[np.generic], real: NDArray[np.generic], timer: StageTimer
