@@ -1,6 +1,6 @@
 """How fast `dub` is and how much memory it takes, for short and for long sound, each in a process of its own.
 
-    python -m benchmarks.dub [--model NAME|FILE] [--video FILE] [--seconds 10 300] [--json OUT.json]
+    python -m benchmarks.dub [--model NAME|FILE] [--video FILE] [--seconds 10 300] [--json OUT.json] [--flags …]
 
 Unless a video is given, a clip of 640 x 360 is made of a bundled sample: 10 s of a face 360 px high. Longer sound plays
 it to and fro. Frames a second count from the moment that the networks are loaded, with everything: finding the face,
@@ -22,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.mouth_models import system_of
 from benchmarks.speak import ROOT, machine, repeated, table_of
 from talkface_core.dubbing.model import FACES, LIPS, PASTING, READING, WRITING
 from talkface_core.ladtalk.model import BUNDLED
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 300], metavar="S", help="default: 10 300")
     parser.add_argument("--threads", type=int, metavar="N", help="of the networks (default: torch's choice)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
+    parser.add_argument("--flags", default="", metavar="TEXT", help="more flags for dub, such as '--steps 8'")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the numbers")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -82,6 +84,7 @@ def measured(args: argparse.Namespace, video: Path, seconds: int, folder: Path) 
     sound, output = folder / f"{seconds}.wav", folder / "out.mp4"
     repeated(args.audio, seconds, sound)
     command = [sys.executable, "-m", "talkface_core", "dub", str(video), str(sound), "-o", str(output)]
+    command += [*args.flags.split(), "--system", system_of(args.model)]
     command += ["--model", args.model, "--device", args.device, "--detector", "bundled", "--json", "--quiet"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if args.threads is not None:

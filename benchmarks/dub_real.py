@@ -26,6 +26,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.mouth_models import load_mouths
+from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from talkface_core.evaluation.metrics import flicker, mouth_lag, pearson
 from talkface_core.faces.align import FaceCrop, align, crop_faces
@@ -33,8 +35,8 @@ from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import mouth_opening
 from talkface_core.faces.paste import mouth_mask
 from talkface_core.faces.track import in_sight
-from talkface_core.ladtalk.model import BUNDLED, LaDTalk, load_ladtalk
-from talkface_core.ladtalk.pipeline import TEXTURE, LaDTalkMouths
+from talkface_core.ladtalk.model import BUNDLED
+from talkface_core.ladtalk.pipeline import TEXTURE
 from talkface_core.media.audio import open_audio
 from talkface_core.media.playback import VideoFrameSource
 from talkface_core.media.video_reader import VideoReader
@@ -82,12 +84,13 @@ def main() -> None:
     parser.add_argument("--sounds", nargs="+", type=Path, required=True, metavar="FILE", help="files or folders")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for pictures and the table")
     parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
+    parser.add_argument("--sovqae", metavar="NAME|FILE", help="whose texture (default: the model's own, or none)")
     parser.add_argument("--each", type=int, default=2, metavar="N", help="sounds for each film (default: 2)")
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of a film at most (default: 8)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    model, reader = load_ladtalk(args.model, args.device), load_bundled()
+    model, reader = load_mouths(args.model, args.device, args.sovqae), load_bundled()
     films, sounds = find_videos(args.films), find_sounds(args.sounds)
     rows = []
     for n, film in enumerate(tqdm(films, desc="films")):
@@ -113,11 +116,11 @@ def find_sounds(paths: list[Path]) -> list[Path]:
 
 
 def dubbed(
-    model: LaDTalk, reader: BundledDetector, path: Path, sound: Path, seconds: float
+    model: MouthModel, reader: BundledDetector, path: Path, sound: Path, seconds: float
 ) -> tuple[Faces, float | None]:
     """A film's beginning with another sound, frame for frame, and the strength of its texture."""
     film, source = VideoFrameSource(VideoReader(path)), open_audio(sound, duration=seconds)
-    dubbing = Dubbing(LaDTalkMouths.of(model), DubRequest(film, source, detector=reader, length="stop", window=WINDOW))
+    dubbing = Dubbing(model, DubRequest(film, source, detector=reader, length="stop", window=WINDOW))
     track, crop = dubbing.track, align(dubbing.track, SIDE)
     parts: list[tuple[NDArray, ...]] = []
     done = 0
@@ -132,7 +135,7 @@ def dubbed(
         done = stop
     before, after, old, new = (np.concatenate(part) for part in zip(*parts, strict=True))
     visible = in_sight(track)[:done].numpy()
-    return Faces(before, after, crop.part(0, done), old, new, visible, float(film.fps)), dubbing.settings[TEXTURE]
+    return Faces(before, after, crop.part(0, done), old, new, visible, float(film.fps)), dubbing.settings.get(TEXTURE)
 
 
 def measured(film: str, sound: Path, faces: Faces, strength: float | None) -> Measured:

@@ -1,16 +1,16 @@
 """Films dubbed with their own sound: how near the repainted mouth comes to the film's own, which it never sees.
 
-    python -m benchmarks.self_dub FILM… --out DIR [--model NAME|FILE …] [--seconds 8]
+    python -m benchmarks.self_dub FILM… --out DIR [--model NAME|FILE …] [--sovqae NAME|FILE] [--seconds 8]
 
-Films are files or folders; each is dubbed as `dub` does it, but references are taken a second or more away. Beside each
-model stands what the plumbing alone leaves of the film: its own faces, cut out and pasted back. Measures: see
-`talkface_core.evaluation.mouths`. For each film a picture: the film above, each model below.
+Films are files or folders; each is dubbed as `dub` does it, with models of any system, but references are taken a
+second or more away. Beside each model stands what the plumbing alone leaves of the film: its own faces, cut out and
+pasted back. Measures: see `talkface_core.evaluation.mouths`. For each film a picture: the film above, each model below.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.mouth_models import kept_away, load_mouths
+from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from talkface_core.evaluation.mouths import MouthScores, compare_mouths
 from talkface_core.evaluation.table import Report, Row
@@ -27,8 +29,7 @@ from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.geometry import transform
 from talkface_core.faces.paste import paste_faces
 from talkface_core.faces.track import in_sight
-from talkface_core.ladtalk.model import BUNDLED, LaDTalk, load_ladtalk
-from talkface_core.ladtalk.pipeline import LaDTalkMouths
+from talkface_core.ladtalk.model import BUNDLED
 from talkface_core.media.audio import open_audio
 from talkface_core.media.playback import VideoFrameSource
 from talkface_core.media.video_reader import VideoReader
@@ -63,13 +64,14 @@ def main() -> None:
     parser.add_argument("films", nargs="+", metavar="FILM", help="video files, or folders of them")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for pictures and the table")
     parser.add_argument("--model", nargs="+", default=[BUNDLED], metavar="NAME|FILE")
+    parser.add_argument("--sovqae", metavar="NAME|FILE", help="whose texture (default: each model's own, or none)")
     parser.add_argument("--sound", metavar="SUFFIX", help="of the sound beside each film that has none, say .flac")
     parser.add_argument("--first", type=int, metavar="N", help="the first N films (default: all)")
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of a film at most (default: 8)")
     parser.add_argument("--away", type=float, default=1.0, metavar="S", help="of references (default: 1)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    models, reader = {Path(name).stem: load_ladtalk(name) for name in args.model}, load_bundled()
+    models, reader = {Path(name).stem: load_mouths(name, sovqae=args.sovqae) for name in args.model}, load_bundled()
     scores: dict[str, dict[str, MouthScores]] = {name: {} for name in (PLAIN, *models)}
     for film in tqdm(find_videos(args.films)[: args.first], desc="films"):
         sound = film.path.with_suffix(args.sound) if args.sound else film.path
@@ -88,12 +90,12 @@ def main() -> None:
 
 
 def dubbed(
-    model: LaDTalk, reader: BundledDetector, path: Path, sound: Path, seconds: float, away: float
+    model: MouthModel, reader: BundledDetector, path: Path, sound: Path, seconds: float, away: float
 ) -> tuple[Side, Side, Side]:
     """A film's beginning: itself, its faces cut out and pasted back, and dubbed with its own sound; frames that show
     the face."""
     film, source = VideoFrameSource(VideoReader(path)), open_audio(sound, duration=seconds)
-    mouths = replace(LaDTalkMouths.of(model), away=round(away * float(film.fps)))
+    mouths = kept_away(model, round(away * float(film.fps)))
     dubbing = Dubbing(mouths, DubRequest(film, source, detector=reader, length="stop", window=WINDOW))
     track, place = dubbing.track, align(dubbing.track, SIDE)
     visible, parts, done = in_sight(track).numpy(), ([], [], []), 0
