@@ -54,6 +54,10 @@ RECIPES = {
         *("ladtalk.recipe_sovqae", "SOVQAERecipe"),
         "SOVQAE, the VQ auto-encoder that restores texture: of many people, or with --init of one",
     ),
+    "landmark-completion": Entry(
+        *("landmark_diffusion.training.recipe_completion", "CompletionRecipe"),
+        "landmark diffusion: speech to the landmarks of jaw and lips",
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..acoustic.model import AcousticModel
+from ..acoustic.training_features import VARIANTS, heard_features
 from ..datasets.talking_faces import TalkingFaces, lip_shapes
 from ..dubbing.reference_mouths import moved_mouth
 from ..dubbing.references import SHUT, WIDE
@@ -27,7 +28,6 @@ from ..speech.mel_augment import MelAugment, noise_mels
 from ..speech.mel_windows import FRAMES, WINDOW, window_starts
 from ..training.picture_augment import PictureAugment
 from .lip_augment import disturb_mouths, paint_lips
-from .training_features import VARIANTS, heard_features
 
 _BEFORE, _STEPS = 40, 96  # mel steps that are augmented together: before the window, for echoes, and in all
 _NOISES = 24
@@ -97,7 +97,10 @@ class Wav2LipSampler:
         """`acoustic` None: the generator hears windows of the log-mel."""
         self.data, self.settings = data, settings
         variants = VARIANTS if settings.augment else 1
-        self.features = None if acoustic is None else heard_features(acoustic, data, variants, seed)
+        self.features = None
+        if acoustic is not None:
+            speech = None if data.speech is None else [data.speech[data.clip(c)] for c in range(len(data.mels))]
+            self.features = heard_features(acoustic, data.mels, data.lengths.tolist(), speech, variants, seed)
         self.mel_shift, self.sync_shift = mel_shift, sync_shift
         self.sound = replace(MelAugment(), reverb=(0.1, 0.5))
         self.noises = noise_mels(_NOISES, _LONG, seed) if settings.augment else None

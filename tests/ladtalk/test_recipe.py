@@ -16,7 +16,6 @@ from talkface_core.ladtalk.losses import Weights
 from talkface_core.ladtalk.model import build_wav2lip_model
 from talkface_core.ladtalk.recipe import BATCHES, TRAINING, WEIGHTS, Wav2LipRecipe
 from talkface_core.ladtalk.training_batches import Wav2LipBatches, Wav2LipSampler
-from talkface_core.ladtalk.training_features import heard_features
 from talkface_core.ladtalk.wav2lip import Wav2Lip, Wav2LipConfig
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
@@ -274,10 +273,3 @@ def test_it_hears_by_an_acoustic_model(data, expert, tmp_path):
     assert lips.acoustic.config.width == 16
     with pytest.raises(InputError, match="needs an acoustic model"):
         Wav2LipRecipe(data, expert, replace(SMALL, acoustic=8), data, FEW, acoustic=acoustic)
-
-
-def test_variants_of_a_sound_are_gated_or_noisy(data):
-    heard = heard_features(small_acoustic(), data, 4)
-    assert [tuple(f.shape) for f in heard.clips] == [(4, 60, 16)] * 5
-    assert not torch.equal(heard.clips[0][0], heard.clips[0][1])
-    assert torch.equal(heard.of(0, np.array([3, 4]), rng(), silent=True), heard.silence.expand(2, -1))

@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..acoustic.model import AcousticModel
-from ..acoustic.stream import acoustic_features
-from ..datasets.talking_faces import TalkingFaces
 from ..media.timebase import FPS
 from ..speech.features import LogMel
 from ..speech.mel_augment import MelAugment, noise_mels
 from ..speech.vad import GateConfig, open_around
+from .model import AcousticModel
+from .stream import acoustic_features
 
 VARIANTS = 6
 """Of each clip's sound: as recorded, then with other voices, rooms and noises."""
@@ -43,25 +42,35 @@ class HeardFeatures:
 
 
 @torch.no_grad()
-def heard_features(acoustic: AcousticModel, data: TalkingFaces, variants: int = 1, seed: int = 0) -> HeardFeatures:
-    """The features of all clips, `variants` times each; the first is of the sound as recorded."""
+def heard_features(
+    acoustic: AcousticModel,
+    mels: Sequence[Tensor],
+    frames: Sequence[int],
+    speech: Sequence[NDArray[np.bool_] | None] | None = None,
+    variants: int = 1,
+    seed: int = 0,
+) -> HeardFeatures:
+    """The features of clips, `variants` times each; the first is of the sound as recorded.
+
+    Of each clip: mels [V,S,80], the clean log-mel first; how many frames it has; in which of them somebody speaks,
+    where that is known.
+    """
     rng = np.random.default_rng(seed)
     augment = replace(MelAugment(), reverb=(0.1, 0.5))
-    longest = max((mel.shape[1] for mel in data.mels), default=1)
+    longest = max((mel.shape[1] for mel in mels), default=1)
     noises = noise_mels(_NOISES, longest, seed) if variants > 1 else None
     clips = []
-    for clip, mels in enumerate(data.mels):
-        heard = torch.stack([mels[n % len(mels)].float() for n in range(variants)])
+    for clip, known in enumerate(mels):
+        heard = torch.stack([known[n % len(known)].float() for n in range(variants)])
         if noises is not None:
             heard[1:] = augment(heard[1:], rng, noises)
-            if data.speech is not None:
-                gain = _gain(data.speech[data.clip(clip)], heard.shape[1])
+            if speech is not None and (spoken := speech[clip]) is not None:
+                gain = _gain(spoken, heard.shape[1])
                 gated = torch.from_numpy(rng.random(variants) < GATED)[:, None, None]
                 heard = torch.where(gated, LogMel.SILENCE + gain * (heard - LogMel.SILENCE), heard)
-        count = int(data.lengths[clip])
         features = torch.stack([acoustic_features(acoustic, mel) for mel in heard])
         # Sound may end a little before the pictures.
-        features = features[:, torch.arange(count).clamp_max(features.shape[1] - 1)]
+        features = features[:, torch.arange(int(frames[clip])).clamp_max(features.shape[1] - 1)]
         clips.append(features.half())
     silence = acoustic_features(acoustic, torch.full((_SILENCE, LogMel.dim), LogMel.SILENCE))
     return HeardFeatures(clips, silence[len(silence) // 2])

@@ -1,0 +1,160 @@
+"""Training windows of the landmark completion: pose landmarks, references and features of the sound, mouths as wanted.
+
+Source: IP_LAP (Zhong et al. 2023) trains on other frames of a clip as references. Ours: heads that hold still, stills
+as references, silences, trackers that tremble, faces of other places and sizes. No picture is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...acoustic.training_features import HeardFeatures
+from ...datasets.aligned_faces import clip_crop
+from ...datasets.clips import ClipSet
+from ...datasets.sounds import read_sounds
+from ...errors import InputError
+from ...faces.landmarks import mirror
+from ..landmarks import IBUG_68, LandmarkSet
+from ..reposing import repose, rest_mouths
+
+_SIDE = 256  # pixels of a crop that is never cut out
+
+
+@dataclass(frozen=True)
+class LandmarkClip:
+    """One clip of T frames at 25 fps.
+
+    points [T,68,2] float32, shares of the aligned crop; shut bool [T]: the mouth is; speech bool [T] or None: somebody
+    speaks; closures: frames at which p, b or m is said; mels [V,S,80] float16, the clean log-mel first.
+    """
+
+    name: str
+    points: Tensor
+    shut: Tensor
+    speech: NDArray[np.bool_] | None
+    closures: NDArray[np.int64]
+    mels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def silent(self) -> Tensor:
+        """Bool [T]: the mouth is shut and nobody speaks."""
+        if self.speech is None:
+            return self.shut
+        quiet = self.shut & ~torch.from_numpy(self.speech)
+        return quiet if quiet.any() else self.shut
+
+
+def read_landmark_clips(folder: str | Path, versions: int = 1, seed: int = 0) -> list[LandmarkClip]:
+    """The clips of a folder with landmarks in their truth, their sounds `versions` times. Raises InputError."""
+    clips = ClipSet.open(folder)
+    found = []
+    for clip, mels in zip(clips.clips, read_sounds(clips, versions, seed), strict=True):
+        truth = clip.truth()
+        crop = clip_crop(clip, _SIDE)
+        points = crop.landmarks.float() / _SIDE
+        opening = torch.from_numpy(truth["mouth_open"]) if "mouth_open" in truth else IBUG_68.opening(points) - 0.006
+        spoken = truth.get("speech")
+        spoken = None if spoken is None else np.asarray(spoken, bool)
+        said = np.asarray(truth.get("pp_frames", ()), np.int64)
+        said = said[(said >= 0) & (said < len(points))]
+        found.append(LandmarkClip(clip.name, points, opening <= 0, spoken, said, mels))
+    return found
+
+
+@dataclass(frozen=True)
+class CompletionBatches:
+    """How windows are drawn; probabilities of a window unless said otherwise.
+
+    windows: in a batch; silence: nothing is said, and the mouth is at rest; still: the head holds still; same: the
+    references are one frame, as for a still picture; mirror: left and right are swapped; tremble: deviation of noise on
+    the pose points, from frame to frame, at most; closure: extra weight of frames of speech with shut lips; size,
+    place: changes of all landmarks of a window, deviations.
+    """
+
+    windows: int = 24
+    frames: int = 50
+    references: int = 15
+    silence: float = 0.08
+    still: float = 0.2
+    same: float = 0.15
+    mirror: float = 0.5
+    tremble: float = 0.004
+    closure: float = 2.0
+    size: float = 0.03
+    place: float = 0.01
+
+
+class CompletionSampler:
+    """Draws windows of clips and the features of their sounds."""
+
+    def __init__(
+        self, clips: Sequence[LandmarkClip], heard: HeardFeatures, settings: CompletionBatches, known: LandmarkSet
+    ) -> None:
+        self.clips, self.heard, self.settings, self.known = clips, heard, settings, known
+        if not clips:
+            raise InputError("no clip to train the completion on; give a folder of clips with landmarks.")
+        self._silent = [clip.silent.nonzero()[:, 0].numpy() for clip in clips]
+
+    def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """audio [B,T,A]; landmarks [B,T,68,2], what the network is shown; references [B,N,68,2]; truth [B,T,C,2], jaw
+        and lips as they should be; weight [B,T]."""
+        count = self.settings.windows
+        chosen = rng.choice(len(self.clips), count, replace=count > len(self.clips))
+        items = [self._window(int(clip), rng) for clip in chosen]
+        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+    def _window(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        settings, clip, known = self.settings, self.clips[index], self.known
+        frames = int(rng.integers(0, max(len(clip) - settings.frames, 0) + 1)) + np.arange(settings.frames)
+        inside = torch.from_numpy(frames < len(clip)).float()  # what comes after a short clip is not judged
+        frames = frames.clip(max=len(clip) - 1)
+        points = clip.points[frames]
+        if rng.random() < settings.same:
+            chosen = np.full(settings.references, rng.integers(len(clip)))
+        else:
+            chosen = rng.choice(len(clip), settings.references, replace=len(clip) < settings.references)
+        references = clip.points[chosen]
+        stable, content = list(known.stable), list(known.content)
+        truth = points[:, content]
+        silent = rng.random() < settings.silence and len(self._silent[index]) > 0
+        if silent:
+            quiet = rng.choice(self._silent[index], 4)
+            truth = rest_mouths(points[None], clip.points[quiet][None], known)[0]
+        if rng.random() < settings.still:
+            held = points[rng.integers(len(points))].expand_as(points)
+            truth = repose(truth, points[:, stable], held[:, stable])
+            points = held
+        points = points.clone()
+        points[:, content] = truth
+        if rng.random() < settings.mirror:
+            points, references = mirror(points, 1.0), mirror(references, 1.0)
+        shift = torch.from_numpy(rng.normal(0, settings.place, 2).astype(np.float32))
+        scale = float(np.exp(rng.normal(0, settings.size)))
+        points, references = ((p - 0.5) * scale + 0.5 + shift for p in (points, references))
+        truth = points[:, content].clone()
+        amount = settings.tremble * rng.random() ** 2
+        shown = points + _noise(rng, points, amount)
+        references = references + _noise(rng, references, 0.5 * amount)
+        speech = torch.zeros(len(points)) if clip.speech is None else torch.from_numpy(clip.speech[frames]).float()
+        weight = 1 + settings.closure * clip.shut[frames].float() * speech * float(not silent)
+        return {
+            "audio": self.heard.of(index, frames, rng, silent),
+            "landmarks": shown,
+            "references": references,
+            "truth": truth,
+            "weight": inside * weight,
+        }
+
+
+def _noise(rng: np.random.Generator, like: Tensor, deviation: float) -> Tensor:
+    return deviation * torch.from_numpy(rng.standard_normal(like.shape, dtype=np.float32))

@@ -1,0 +1,141 @@
+"""The recipe `landmark-completion`: trains the landmarks of jaw and lips on clips with true landmarks.
+
+    python -m talkface_core train landmark-completion --data SET/train --voices MORE/train --acoustic FILE --out RUN
+
+Source: landmark diffusion (Zhong et al., arXiv 2408.05416), the stage before the end-to-end one. No picture is decoded.
+The acoustic model is frozen, and what it hears in several variants of each clip's sound is computed once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
+from ...acoustic.training_features import VARIANTS, HeardFeatures, heard_features
+from ...checkpoints import save_checkpoint
+from ...datasets.sounds import SOUND_VERSIONS
+from ...errors import InputError
+from ...faces.landmarks import mouth_opening
+from ...training.arguments import add_batch_size
+from ...training.config import TrainConfig
+from ...training.curves import plot_curves
+from ...training.recipe import Batch, Plan, Recipe
+from ..completion import COMPONENT, SYSTEM, CompletionConfig, LandmarkCompletion
+from .completion_batches import CompletionBatches, CompletionSampler, LandmarkClip, read_landmark_clips
+from .completion_losses import CompletionWeights, completion_losses
+from .completion_scores import LandmarkScores, completed, completion_scores
+
+TRAINING = TrainConfig(
+    lr=1e-3,
+    schedule="cosine",
+    warmup=100,
+    final_lr=0.02,
+    beta2=0.98,
+    weight_decay=0.03,
+    ema_decay=0.998,
+    precision="bf16",
+)
+STEPS = 5000
+
+
+class CompletionRecipe(Recipe):
+    """Train a `LandmarkCompletion` that hears a frozen acoustic model; `val`, other people, is measured at the end."""
+
+    name = "landmark-completion"
+
+    def __init__(
+        self,
+        clips: Sequence[LandmarkClip],
+        acoustic: AcousticModel,
+        config: CompletionConfig | None = None,
+        val: Sequence[LandmarkClip] = (),
+        batches: CompletionBatches | None = None,
+        weights: CompletionWeights | None = None,
+        variants: int = VARIANTS,
+        data: str = "clips",
+        seed: int = 0,
+    ) -> None:
+        """Raises InputError for a network that hears no acoustic model."""
+        config = config or CompletionConfig()
+        if config.published or config.front is not None or config.fps != acoustic.config.fps:
+            raise InputError("the completion is trained on features of an acoustic model at its own rate.")
+        self.settings, self.weights, self.data = batches or CompletionBatches(), weights or CompletionWeights(), data
+        self.acoustic = acoustic.eval().requires_grad_(False)
+        self.net = LandmarkCompletion(replace(config, audio=acoustic.config.width))
+        self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
+        self._val, self._heard = val, hear_clips(acoustic, val)
+        heard = hear_clips(acoustic, clips, variants, seed)
+        self.sampler = CompletionSampler(clips, heard, self.settings, self.net.landmarks)
+        self.config: Mapping[str, Any] = {
+            "completion": self.net.config.to_dict(),
+            "acoustic": acoustic.config.to_dict(),
+            "batches": asdict(self.settings),
+            "weights": asdict(self.weights),
+            "variants": variants,
+            "clips": len(clips),
+        }
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_batch_size(parser)
+        parser.add_argument("--acoustic", metavar="NAME|FILE", required=True, help="the acoustic model that is heard")
+        parser.add_argument("--voices", metavar="DIR", action="append", help="more folders of clips; repeatable")
+        parser.add_argument("--val", metavar="DIR", help="clips to measure at the end (default: DIR/val)")
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        data = Path(args.data).absolute()
+        folders = [data / "train" if (data / "train").is_dir() else data]
+        folders += [Path(folder).absolute() for folder in args.voices or ()]
+        clips = [c for n, f in enumerate(folders) for c in read_landmark_clips(f, SOUND_VERSIONS, args.seed + n)]
+        held_out = args.val or (data / "val" if (data / "val").is_dir() else None)
+        val = read_landmark_clips(held_out) if held_out else []
+        batches = CompletionBatches()
+        batches = replace(batches, windows=args.batch_size or batches.windows)
+        acoustic = load_acoustic(args.acoustic)
+        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
+        return Plan(cls(clips, acoustic, None, val, batches, data=names, seed=args.seed), TRAINING, STEPS)
+
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        return self.sampler.batch(rng)
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The terms and their weighted sum."""
+        motion, rest = self.net.motion(batch["audio"], batch["landmarks"], batch["references"])
+        return completion_losses(rest + motion, batch["truth"], batch["weight"], self.net.landmarks, self.weights)
+
+    @torch.no_grad()
+    def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
+        """The opening over time in four clips, held out where there are such: the truth in grey, the completed one in
+        black."""
+        net, rows = cast(LandmarkCompletion, modules[COMPONENT]), []
+        clips, heard = (self._val, self._heard) if self._val else (self.sampler.clips, self.sampler.heard)
+        for k in np.arange(4) % len(clips):
+            made = mouth_opening(completed(net, clips[k], heard, int(k)))
+            rows.append(plot_curves([torch.from_numpy(mouth_opening(clips[k].points.numpy())), torch.from_numpy(made)]))
+        return np.concatenate(rows)
+
+    def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
+        net = cast(LandmarkCompletion, ema_modules[COMPONENT])
+        scores = completion_scores(net, self._val, self._heard)
+        measured = {"measured": LandmarkScores.mean(scores)} if scores else {}
+        parts: dict[str, LandmarkCompletion | AcousticModel] = {COMPONENT: net, ACOUSTIC.name: self.acoustic}
+        configs = {name: part.config.to_dict() for name, part in parts.items()}
+        save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
+
+
+def hear_clips(
+    acoustic: AcousticModel, clips: Sequence[LandmarkClip], variants: int = 1, seed: int = 0
+) -> HeardFeatures:
+    """What an acoustic model hears in each clip."""
+    frames, speech = [len(clip) for clip in clips], [clip.speech for clip in clips]
+    return heard_features(acoustic, [clip.mels for clip in clips], frames, speech, variants, seed)

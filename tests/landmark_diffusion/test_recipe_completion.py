@@ -1,0 +1,108 @@
+"""Training of the completion on faces whose sound is their mouth: it learns to say it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.checkpoints import read_checkpoint
+from talkface_core.errors import InputError
+from talkface_core.landmark_diffusion.completion import CompletionConfig
+from talkface_core.landmark_diffusion.landmarks import IBUG_68
+from talkface_core.landmark_diffusion.training.completion_batches import CompletionBatches, CompletionSampler
+from talkface_core.landmark_diffusion.training.completion_losses import CompletionWeights, completion_losses
+from talkface_core.landmark_diffusion.training.completion_scores import LandmarkScores, clip_scores, completion_scores
+from talkface_core.landmark_diffusion.training.recipe_completion import CompletionRecipe, hear_clips
+from talkface_core.training.config import TrainConfig
+from talkface_core.training.engine import train
+from tests.ladtalk.small_ladtalk import small_acoustic
+from tests.landmark_diffusion.small_completion import SMALL, clip
+
+CONTENT = list(IBUG_68.content)
+
+
+def recipe(val=(), **changes) -> CompletionRecipe:
+    torch.manual_seed(0)
+    batches = CompletionBatches(windows=4, frames=20, references=5)
+    return CompletionRecipe(
+        [clip(k) for k in range(4)], small_acoustic(), SMALL, val, replace(batches, **changes), variants=2
+    )
+
+
+def test_it_learns_to_say_the_sound(tmp_path):
+    val = [clip(11), clip(12)]
+    made = recipe(val, silence=0.2)
+    config = TrainConfig(lr=3e-3, warmup=10, schedule="cosine", ema_decay=0.9)
+    result = train(made, tmp_path / "run", 120, config, log_every=0, device="cpu", quiet=True)
+    checkpoint = read_checkpoint(result.checkpoint, "landmark_diffusion")
+    assert set(checkpoint.configs) == {"completion", "acoustic"}
+    scores = LandmarkScores.mean(completion_scores(made.net.eval(), val, hear_clips(made.acoustic, val)))
+    assert checkpoint.provenance["measured"].keys() == scores.keys()
+    assert scores["opening"] > 0.8
+    assert scores["error"] < 0.8
+    assert made.sample(made.modules).shape[2] == 3
+
+
+def test_scores_of_the_truth_and_of_a_shut_mouth():
+    said = clip(3)
+    truth = said.points.numpy()
+    best = clip_scores(truth, truth, said)
+    assert (best.opening, best.spread, best.error, best.closed, best.jitter) == pytest.approx((1, 1, 0, 1, 1))
+    assert best.silence > 0.5
+    shut = np.repeat(truth[:1], len(truth), 0)
+    assert clip_scores(truth, shut, said).silence == 0
+
+
+def test_a_batch_depends_on_its_generator_alone():
+    sampler = recipe().sampler
+    one, other = (sampler.batch(np.random.default_rng(5)) for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert one["audio"].shape == (4, 20, 16)
+    assert one["references"].shape == (4, 5, 68, 2)
+
+
+def test_silence_is_a_mouth_at_rest_and_a_still_head_holds_still():
+    plain = {"mirror": 0.0, "tremble": 0.0, "size": 0.0, "place": 0.0, "same": 0.0}
+    clips = [clip(k) for k in range(3)]
+    heard = hear_clips(small_acoustic(), clips)
+    batch = CompletionSampler(
+        clips, heard, CompletionBatches(4, 20, 5, **plain, silence=1.0, still=0.0), IBUG_68
+    ).batch(np.random.default_rng(0))
+    full = batch["landmarks"].clone()
+    assert torch.equal(full[:, :, CONTENT], batch["truth"])
+    assert IBUG_68.opening(full).max() < 0.006
+    assert torch.equal(batch["audio"], heard.silence.expand(4, 20, -1))
+    batch = CompletionSampler(
+        clips, heard, CompletionBatches(4, 20, 5, **plain, silence=0.0, still=1.0), IBUG_68
+    ).batch(np.random.default_rng(0))
+    pose = batch["landmarks"][:, :, list(IBUG_68.pose)]
+    assert torch.equal(pose, pose[:, :1].expand_as(pose))
+    assert batch["truth"].diff(dim=1).abs().max() > 0.005
+
+
+def test_frames_after_a_short_clip_are_not_judged():
+    sampler = recipe(frames=100).sampler
+    weight = sampler.batch(np.random.default_rng(0))["weight"]
+    assert (weight[:, 60:] == 0).all()
+    assert (weight[:, :60] > 0).all()
+
+
+def test_losses_are_none_for_the_truth_and_each_sees_its_own():
+    truth = clip(1).points[None][:, :, CONTENT]
+    weight = torch.ones(truth.shape[:2])
+    terms = completion_losses(truth, truth, weight, IBUG_68, CompletionWeights())
+    assert all(float(value) == 0 for value in terms.values())
+    moved = completion_losses(truth + 0.01, truth, weight, IBUG_68, CompletionWeights())
+    assert float(moved["points"]) == pytest.approx(1.0)
+    assert float(moved["velocity"]) == pytest.approx(0, abs=1e-3)
+    assert float(moved["gap"]) == pytest.approx(0, abs=1e-4)
+    mean = completion_losses(truth.mean(1, keepdim=True).expand_as(truth), truth, weight, IBUG_68, CompletionWeights())
+    assert float(mean["spread"]) > 0.5
+
+
+def test_what_cannot_be_trained_is_refused():
+    with pytest.raises(InputError, match="acoustic model"):
+        CompletionRecipe([clip()], small_acoustic(), CompletionConfig.preset("base"))
+    with pytest.raises(InputError, match="no clip"):
+        CompletionRecipe([], small_acoustic(), SMALL)
