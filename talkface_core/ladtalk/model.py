@@ -25,7 +25,16 @@ from .wav2lip import SYSTEM, WAV2LIP, Wav2Lip
 BUNDLED = "ladtalk_tiny"
 COMPONENTS = table(WAV2LIP, TEXTURE, GATE, ACOUSTIC)
 
-__all__ = ["BUNDLED", "COMPONENTS", "SYSTEM", "LaDTalk", "Wav2LipModel", "build_wav2lip_model", "load_ladtalk"]
+__all__ = [
+    "BUNDLED",
+    "COMPONENTS",
+    "SYSTEM",
+    "LaDTalk",
+    "Wav2LipModel",
+    "build_wav2lip_model",
+    "load_ladtalk",
+    "load_sovqae",
+]
 
 
 class Wav2LipModel(nn.Module):
@@ -79,8 +88,18 @@ def load_ladtalk(
     if sovqae is None:
         texture = build_optional(checkpoint, TEXTURE, layers, dtype, device)
     else:
-        texture = build(read_checkpoint(find_checkpoint(sovqae), SYSTEM), TEXTURE, layers, dtype, device)
+        texture = load_sovqae(sovqae, device, dtype)
     return LaDTalk(checkpoint.path, lips, texture, checkpoint.provenance)
+
+
+def load_sovqae(
+    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+) -> SOVQAE:
+    """The SOVQAE of a checkpoint alone; arguments as in `load_ladtalk`. Raises CheckpointError for a file without."""
+    device = pick_device(device) if isinstance(device, str) else device
+    dtype = pick_dtype(device) if dtype is None else dtype
+    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
+    return build(checkpoint, TEXTURE, pick_layers(device, dtype), dtype, device)
 
 
 def build_wav2lip_model(
