@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -15,6 +16,10 @@ from .model import AcousticModel
 
 BLOCK = 128
 """Frames that are computed together, at least."""
+
+AFTER = 320
+"""Steps of silence behind every sound, in which the mouth shuts: four seconds, of which the first two are heard. The
+others are context: where a sound ends, the acoustic model has not learnt what a mouth does."""
 
 _WHOLE = 2**40  # frames: more than any sound has
 
@@ -48,6 +53,22 @@ def stream_features(model: AcousticModel, mel: Iterable[Tensor]) -> Iterator[Ten
         output = model(block[None].to(model.viseme.weight), last - first, first_frame=first, first_step=step)
         yield output.features[0, done - first : stop - first].float().cpu()
         done = stop
+
+
+def stream_into_silence(model: AcousticModel, mel: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same of a sound that silence follows, as far as the mouth has shut in it."""
+    without = int(AFTER / (2 * LogMel.rate) * model.config.fps)
+    held: Tensor | None = None
+    for block in stream_features(model, chain(mel, [silence()])):
+        held = block if held is None else torch.cat([held, block])
+        if len(held) > without:
+            yield held[:-without]
+            held = held[-without:]
+
+
+def silence() -> Tensor:
+    """The log-mel [AFTER, 80] of silence."""
+    return torch.full((AFTER, LogMel.dim), LogMel.SILENCE)
 
 
 def _step(model: AcousticModel, frame: int) -> int:

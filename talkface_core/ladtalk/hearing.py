@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable
 
-import torch
 from torch import Tensor
 
-from ..acoustic.stream import FeatureStream, stream_features
+from ..acoustic.stream import AFTER, FeatureStream, silence, stream_into_silence
 from ..media.timebase import FPS, Rate
 from ..speech.features import LogMel
 from ..speech.mel_windows import WindowStream
 from .model import Wav2LipModel
-
-AFTER = 320
-"""Steps of silence behind every sound, in which the mouth shuts: four seconds, of which the first two are heard. The
-others are context: where a sound ends, the acoustic model has not learnt what a mouth does."""
 
 _HELD = AFTER / (2 * LogMel.rate)  # seconds
 
@@ -29,25 +23,10 @@ def hear(lips: Wav2LipModel, mel: Iterable[Tensor], fps: Rate) -> WindowStream |
     if lips.acoustic is None:
         return WindowStream(mel, fps, lips.wav2lip.config.mel_shift)
     rate = lips.acoustic.config.fps
-    features = _without_end(stream_features(lips.acoustic, chain(mel, [_silence()])), int(_HELD * rate))
-    return FeatureStream(features, rate, fps)
+    return FeatureStream(stream_into_silence(lips.acoustic, mel), rate, fps)
 
 
 def hear_silence(lips: Wav2LipModel, frames: int) -> Tensor:
     """The speech of so many frames in which nobody speaks."""
-    one = hear(lips, [_silence()], FPS).at([int(2 * _HELD * FPS)])
+    one = hear(lips, [silence()], FPS).at([int(2 * _HELD * FPS)])
     return one.expand(frames, *one.shape[1:])
-
-
-def _without_end(blocks: Iterable[Tensor], count: int) -> Iterator[Tensor]:
-    """Blocks [n,...] without the last `count` rows."""
-    held: Tensor | None = None
-    for block in blocks:
-        held = block if held is None else torch.cat([held, block])
-        if len(held) > count:
-            yield held[:-count]
-            held = held[-count:]
-
-
-def _silence() -> Tensor:
-    return torch.full((AFTER, LogMel.dim), LogMel.SILENCE)

@@ -6,7 +6,6 @@ ours. What is done with a film besides (tracking, cutting out, pasting, writing)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +19,12 @@ from ..dubbing.model import DubContext, MouthModel, MouthPainter
 from ..dubbing.reference_mouths import ReferenceMouths
 from ..dubbing.references import choose_references, likely_references
 from ..errors import InputError
-from ..media.audio import AudioSource, analysis_blocks
+from ..media.audio import AudioSource
 from ..media.timebase import Rate
 from ..memory import AdaptiveBatch
 from ..pixels import to_unit
-from ..speech.features import LogMel
 from ..speech.mel_windows import WindowStream
-from ..speech.vad import warn_of_no_speech
+from ..speech.vad import gated_mel
 from ..stage_timer import StageTimer
 from .enhance import PAINTED, enhance_memory, restored, restored_paint
 from .hearing import hear, hear_silence
@@ -46,11 +44,7 @@ MATCHED_ON, MATCHED_OVER = 8, 40
 def listen(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream | FeatureStream:
     """What each frame hears of a sound, in which all but speech is faded to silence."""
     place = lips.wav2lip.pixels.weight.device if lips.gate is None else next(lips.gate.parameters()).device
-    warn_of_no_speech(source, lips.gate, place)
-    features: Iterable[Tensor] = LogMel().stream(analysis_blocks(source))
-    if lips.gate is not None:
-        features = (block.cpu() for block in lips.gate.stream(block.to(place) for block in features))
-    return hear(lips, features, fps)
+    return hear(lips, gated_mel(source, lips.gate, place), fps)
 
 
 def check_strength(strength: float | None) -> None:

@@ -156,6 +156,18 @@ def warn_of_no_speech(source: AudioSource, gate: VoiceActivityGate | None, devic
         source.warn("holds nothing that sounds like speech: the mouth stays shut")
 
 
+def gated_mel(source: AudioSource, gate: VoiceActivityGate | None, device: torch.device) -> Iterator[Tensor]:
+    """The log-mel of a sound in blocks [s,80] on the CPU, in which all but speech is faded to silence.
+
+    The gate (None: nothing is faded) runs on `device`. Warns of a sound without speech.
+    """
+    warn_of_no_speech(source, gate, device)
+    features = LogMel().stream(analysis_blocks(source))
+    if gate is None:
+        return iter(features)
+    return (block.cpu() for block in gate.stream(block.to(device) for block in features))
+
+
 def gain_of(chance: Tensor, config: GateConfig) -> Tensor:
     """Gain [B, S] in 0..1 for chances of speech [B, S] in 0..1: bursts are left out, the rest is opened around."""
     x = ((chance - config.shut) / (config.open - config.shut)).clamp(0.0, 1.0)[..., None]

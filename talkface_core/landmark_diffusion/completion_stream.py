@@ -1,0 +1,254 @@
+"""The completed landmarks of a dubbed film of any length and rate, in bounded memory.
+
+Source: ours. The network runs at its own rate, window by window, on a grid that begins with each scene, so what comes
+out does not depend on what is asked for at a time. Within a window of `tiny` every frame has all the neighbours that it
+depends on: windows give what the whole gives. The published layout hears five frames at a time; its windows overlap and
+fade. What is kept is how far the mouth is from rest: the rest itself moves with the film's own frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ..acoustic.model import AcousticModel
+from ..acoustic.stream import stream_into_silence
+from ..errors import InputError
+from ..media.source import AudioSource
+from ..media.timebase import Rate, as_rate
+from ..sequences import StreamBuffer, sample_at
+from ..speech.mel_windows import WindowStream
+from ..speech.vad import VoiceActivityGate, gated_mel
+from .completion import LandmarkCompletion
+
+WINDOW = 100
+"""Frames of the network's rate that are completed at once, and `OVERLAP` of them once more, to fade."""
+
+OVERLAP = 2
+
+LARGEST_STRENGTH = 2.0
+
+
+class CompletionModel(nn.Module):
+    """The completion, the acoustic model it hears (None: the published layout, which hears the log-mel), and the voice
+    activity gate it hears through (None: none). Raises InputError for an acoustic model that is not the completion's.
+    """
+
+    def __init__(
+        self,
+        completion: LandmarkCompletion,
+        acoustic: AcousticModel | None = None,
+        gate: VoiceActivityGate | None = None,
+    ) -> None:
+        super().__init__()
+        config = completion.config
+        if (acoustic is None) != config.published:
+            raise InputError("a completion needs the acoustic model it was trained with, the published layout none.")
+        if acoustic is not None and (acoustic.config.width, acoustic.config.fps) != (config.audio, config.fps):
+            raise InputError(
+                f"the completion hears {config.audio} values {config.fps} times a second, its acoustic model gives "
+                f"{acoustic.config.width} at {acoustic.config.fps}; put both of one training run together."
+            )
+        self.completion, self.acoustic, self.gate = completion, acoustic, gate
+
+    @property
+    def device(self) -> torch.device:
+        """Where the completion computes."""
+        return next(self.completion.parameters()).device
+
+    def listen(self, source: AudioSource) -> Iterator[Tensor]:
+        """What each frame at the completion's rate hears, in blocks [n,A] or [n,80,16]; all but speech is silent.
+
+        Silence follows the sound; where nothing more comes, the last frame holds.
+        """
+        place = self.device if self.gate is None else next(self.gate.parameters()).device
+        mel = gated_mel(source, self.gate, place)
+        if self.acoustic is not None:
+            return stream_into_silence(self.acoustic, mel)
+        return _mel_windows(mel, self.completion.config.fps)
+
+
+class CompletedLandmarks:
+    """The landmarks of a dubbed film's frames, jaw and lips as the sound has them."""
+
+    def __init__(
+        self,
+        model: CompletionModel,
+        source: AudioSource,
+        landmarks: Tensor,
+        cuts: Sequence[int],
+        references: Tensor,
+        fps: Rate,
+        strength: float = 1.0,
+    ) -> None:
+        """landmarks [F,P,2] of the film's frames in shares of the aligned crop; cuts: the first frames of its scenes
+        but the first; references [N,P,2]; strength: how far the mouth goes from rest, 1 as the sound has it.
+
+        Raises InputError for other shapes, cuts and strengths.
+        """
+        known = model.completion.landmarks
+        known.check(landmarks, 3)
+        known.check(references, 3, "references")
+        if not 0 <= strength <= LARGEST_STRENGTH:
+            raise InputError(f"strength {strength} of the mouth; it lies between 0 and {LARGEST_STRENGTH:g}.")
+        edges = [0, *cuts, len(landmarks)]
+        if not len(landmarks) or any(a >= b for a, b in pairwise(edges)):
+            raise InputError(f"cuts {list(cuts)[:8]} of {len(landmarks)} frames; they rise, and lie within the film.")
+        self.model, self.strength = model, float(strength)
+        self._landmarks, self._edges = landmarks.float().cpu(), edges
+        self._references = references.float().cpu()
+        self._ratio = Fraction(model.completion.config.fps) / as_rate(fps)
+        self._audio = AudioRows(model.listen(source))
+        self._scenes: dict[int, SceneMotion] = {}
+
+    def at(self, frames: Sequence[int]) -> Tensor:
+        """Landmarks [n,P,2] of rising frames, float32 on the CPU.
+
+        Frames may be left out. What was asked for last can be asked for again, whole or in parts; what lies before that
+        is gone. Raises InputError for frames that do not rise, that are gone, and that the film does not have.
+        """
+        frames = [int(k) for k in frames]
+        if any(a >= b for a, b in pairwise(frames)):
+            raise InputError("frames of completed landmarks are asked for as they rise.")
+        if not frames:
+            return self._landmarks[:0]
+        if frames[0] < 0 or frames[-1] >= len(self._landmarks):
+            raise InputError(f"frames {frames[0]} to {frames[-1]} of a film of {len(self._landmarks)}.")
+        parts, begun = [], self._scene_of(frames[0])
+        for scene in range(begun, self._scene_of(frames[-1]) + 1):
+            inside = [k for k in frames if self._edges[scene] <= k < self._edges[scene + 1]]
+            if inside:
+                parts.append(self._motion(scene).at([self._place(k) for k in inside]))
+        for gone in [scene for scene in self._scenes if scene < begun]:
+            del self._scenes[gone]
+        shown = self._landmarks[frames]
+        completion = self.model.completion
+        rest = completion.rest(shown[None], self._references[None])[0]
+        return completion.place(shown, rest + self.strength * torch.cat(parts))
+
+    def _place(self, frame: int) -> Fraction:
+        """Where a frame of the film lies among those of the network's rate."""
+        return Fraction(2 * frame + 1, 2) * self._ratio - Fraction(1, 2)
+
+    def _scene_of(self, frame: int) -> int:
+        return sum(edge <= frame for edge in self._edges[1:-1])
+
+    def _motion(self, scene: int) -> SceneMotion:
+        if scene not in self._scenes:
+            if scene < max(self._scenes, default=0):
+                raise InputError("frames of a scene that has gone by; ask for landmarks as the film goes.")
+            first, stop = self._edges[scene], self._edges[scene + 1]
+            low = max(math.floor(self._place(first)), 0)
+            high = max(math.floor(self._place(stop - 1)) + 2, low + 1)
+
+            def pose(rows: Tensor) -> Tensor:
+                """The scene's landmarks at rows of the network's rate; before and after it those of its ends hold."""
+                places = (rows.double() + 0.5) / float(self._ratio) - 0.5 - first
+                return sample_at(self._landmarks[first:stop], places)
+
+            self._scenes[scene] = SceneMotion(self.model, self._audio, pose, self._references, low, high)
+        return self._scenes[scene]
+
+
+class SceneMotion:
+    """How far jaw and lips are from rest in rows `first` to `stop` - 1 of the network's rate, which show one scene."""
+
+    def __init__(
+        self,
+        model: CompletionModel,
+        audio: AudioRows,
+        pose: Callable[[Tensor], Tensor],
+        references: Tensor,
+        first: int,
+        stop: int,
+    ) -> None:
+        """pose: the scene's landmarks [n,P,2] at rows [n]."""
+        config = model.completion.config
+        self._model, self._audio, self._pose, self._references = model, audio, pose, references
+        self._first, self._stop = first, stop
+        self._reach = 0 if config.published else config.reach
+        self._length = config.frames if config.published else WINDOW
+        self._rows = torch.zeros(0, len(model.completion.landmarks.content), 2)
+        self._begin = first  # the row that `_rows` begin with
+        self._faded = first  # up to here no window comes to change them
+
+    def at(self, places: Sequence[Fraction]) -> Tensor:
+        """The motion [n,C,2] at rising places among the rows, linear between them."""
+        low, high = max(math.floor(places[0]), self._first), min(math.floor(places[-1]) + 2, self._stop)
+        if low < self._begin:
+            raise InputError("frames that have gone by; ask for landmarks as the film goes.")
+        while self._faded < high:
+            self._advance()
+        gone = min(low, self._faded - 1) - self._begin
+        self._rows, self._begin = self._rows[gone:], self._begin + gone
+        return sample_at(self._rows, torch.tensor([float(p - self._begin) for p in places], dtype=torch.float64))
+
+    def _advance(self) -> None:
+        """One window more. Nothing is changed before it is there: memory may run out, and it is asked for again."""
+        done = self._begin + len(self._rows)
+        first = max(done - OVERLAP, self._first)
+        stop = min(first + self._length, self._stop)
+        first = max(min(first, stop - self._length), self._first)
+        window = self._window(first, stop)[max(self._faded - first, 0) :]
+        kept, tail = self._rows[: self._faded - self._begin], self._rows[self._faded - self._begin :]
+        if len(tail):
+            ramp = (torch.arange(len(tail)) + 0.5) / len(tail)
+            window = torch.cat([torch.lerp(tail, window[: len(tail)], ramp[:, None, None]), window[len(tail) :]])
+        self._rows = torch.cat([kept, window])
+        self._faded = stop if stop == self._stop else stop - OVERLAP
+
+    @torch.no_grad()
+    def _window(self, first: int, stop: int) -> Tensor:
+        low, high = max(first - self._reach, 0), stop + self._reach
+        heard = self._audio.read(low, high)
+        completion, device = self._model.completion, self._model.device
+        inputs = (heard, self._pose(torch.arange(low, high)), self._references)
+        motion, _ = completion.motion(*(part[None].to(device) for part in inputs))
+        return motion[0, first - low : stop - low].float().cpu()
+
+
+class AudioRows:
+    """What is heard at rows that rise, of blocks; the last one holds. A stream that broke stays broken."""
+
+    def __init__(self, blocks: Iterable[Tensor]) -> None:
+        self._broken: BaseException | None = None
+        self._stream = StreamBuffer(self._watched(blocks))
+
+    def read(self, first: int, stop: int) -> Tensor:
+        """Rows first to stop - 1."""
+        if self._broken is not None:
+            raise self._broken
+        rows, begin = self._stream.read(first, stop)
+        if rows is None:
+            raise InputError("there is no sound to say.")
+        return rows[(torch.arange(first, stop) - begin).clamp(0, len(rows) - 1)]
+
+    def _watched(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        try:
+            yield from blocks
+        except Exception as error:
+            self._broken = error
+            raise
+
+
+def _mel_windows(mel: Iterable[Tensor], fps: int) -> Iterator[Tensor]:
+    """The windows [n,80,16] of frames at `fps`, up to one that hears nothing but the silence behind the sound."""
+    count = [0]
+
+    def counted() -> Iterator[Tensor]:
+        for block in mel:
+            count[0] += len(block)
+            yield block
+
+    stream, first = WindowStream(counted(), fps), 0
+    while True:
+        rows = stream.at(range(first, first + fps))[:, 0]
+        yield rows
+        first += fps
+        if first * 80 > (count[0] + 80) * fps:
+            return
