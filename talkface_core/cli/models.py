@@ -1,4 +1,4 @@
-"""`models`: the checkpoints at hand and what they were made from; converts published DiffAE and Wav2Lip checkpoints."""
+"""`models`: the checkpoints at hand and what they were made from; converts published checkpoints."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--convert",
         metavar="FILE",
-        help="a public checkpoint to convert: DiffAE's autoencoder (last.ckpt), or Wav2Lip's generator or lip expert "
-        "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only",
+        help="a public checkpoint to convert: DiffAE's autoencoder (last.ckpt), Wav2Lip's generator or lip expert "
+        "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only, or IP_LAP's "
+        "landmark generator (landmarkgenerator_checkpoint.pth), for research only",
     )
     parser.add_argument("-o", "--output", metavar="OUT.safetensors", help="where the converted model goes")
     add_common(parser, device=False)
@@ -70,8 +71,11 @@ def _convert(args: argparse.Namespace) -> int:
     from ..checkpoints import read_header
     from ..dae_talker.convert import convert_diffae
     from ..ladtalk.convert import convert_wav2lip, recognises
+    from ..landmark_diffusion.convert import convert_completion
+    from ..landmark_diffusion.convert import recognises as is_completion
 
     convert = convert_wav2lip if recognises(args.convert) else convert_diffae
+    convert = convert_completion if is_completion(args.convert) else convert
     path = convert(args.convert, args.output)
     description = _described(read_header(path))
     licence = description["provenance"].get("licence", "unknown")

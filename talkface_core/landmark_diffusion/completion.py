@@ -41,7 +41,8 @@ class CompletionConfig(Config):
     landmarks: the set's name (landmarks.py). published: IP_LAP's layout, which hears windows of the log-mel `frames` at
     a time. audio: values of a frame's sound, for the other layout. context: frames to either side that each block sees.
     references: as many as it is shown at best. front: a speech encoder's features that `hear` takes in place of those
-    of the acoustic model.
+    of the acoustic model. boxed, mel_shift: whether the published layout takes coordinates within the box of a face's
+    landmarks, and by how many seconds its windows are late; for weights that were trained so.
     """
 
     landmarks: str = IBUG_68.name
@@ -57,6 +58,8 @@ class CompletionConfig(Config):
     references: int = 15
     dropout: float = 0.1
     front: FrontEndConfig | None = None
+    boxed: bool = False
+    mel_shift: float = 0.0
 
     def __post_init__(self) -> None:
         landmark_set(self.landmarks)
@@ -65,10 +68,13 @@ class CompletionConfig(Config):
         self.check_range(1, 200, "context")
         self.check_range(1, 240, "fps")
         self.check_range(0, 1, "dropout")
+        self.check_range(-1, 1, "mel_shift")
         if self.width % self.heads:
             raise InputError(f"a width of {self.width} is no multiple of the {self.heads} heads")
         if self.published and self.front is not None:
             raise InputError("the published layout hears the log-mel; leave the front end out")
+        if self.boxed and not self.published:
+            raise InputError("only the published layout takes landmarks within their box")
 
     @classmethod
     def presets(cls) -> dict[str, CompletionConfig]:
@@ -119,10 +125,21 @@ class LandmarkCompletion(nn.Module):
         known.check(references, 4, "references")
         rest = self.rest(landmarks, references)
         if isinstance(self.net, PublishedGenerator):
-            said = self.net(audio, pick(landmarks, known.pose), references).float() - rest
+            said = self._published(self.net, audio, landmarks, references, rest) - rest
         else:
             said = self.net(audio, landmarks, references, rest).float()
         return said, rest
+
+    def _published(
+        self, net: PublishedGenerator, audio: Tensor, landmarks: Tensor, references: Tensor, rest: Tensor
+    ) -> Tensor:
+        """Jaw and lips [B,T,C,2] as the published layout tells them."""
+        pose = pick(landmarks, self.landmarks.pose)
+        if not self.config.boxed:
+            return net(audio, pose, references).float()
+        low, side = box(torch.cat([pose, rest], -2))
+        there, extent = box(references)
+        return low + side * net(audio, (pose - low) / side, (references - there) / extent).float()
 
     def rest(self, landmarks: Tensor, references: Tensor) -> Tensor:
         """The references' mouth at rest in the pose of landmarks: [B,T,C,2]."""
@@ -186,6 +203,13 @@ class LocalCompletion(nn.Module):
             x = block(x, count)
         moved = self.head(self.norm(x[:, count:]))
         return MOTION * moved.unflatten(-1, (len(known.content), 2))
+
+
+def box(points: Tensor, margin: float = 0.025) -> tuple[Tensor, Tensor]:
+    """Corner and sides [..., 1, 2] of the box about points [..., P, 2], with some of the sides more all around."""
+    low, high = points.amin(-2, keepdim=True), points.amax(-2, keepdim=True)
+    side = (high - low).clamp_min(1e-6)
+    return low - margin * side, (1 + 2 * margin) * side
 
 
 COMPLETION = Component(COMPONENT, CompletionConfig, lambda config, layers: LandmarkCompletion(config, layers))

@@ -70,7 +70,7 @@ class CompletionModel(nn.Module):
         mel = gated_mel(source, self.gate, place)
         if self.acoustic is not None:
             return stream_into_silence(self.acoustic, mel)
-        return _mel_windows(mel, self.completion.config.fps)
+        return _mel_windows(mel, self.completion.config.fps, self.completion.config.mel_shift)
 
 
 class CompletedLandmarks:
@@ -236,7 +236,7 @@ class AudioRows:
             raise
 
 
-def _mel_windows(mel: Iterable[Tensor], fps: int) -> Iterator[Tensor]:
+def _mel_windows(mel: Iterable[Tensor], fps: int, shift: float) -> Iterator[Tensor]:
     """The windows [n,80,16] of frames at `fps`, up to one that hears nothing but the silence behind the sound."""
     count = [0]
 
@@ -245,7 +245,7 @@ def _mel_windows(mel: Iterable[Tensor], fps: int) -> Iterator[Tensor]:
             count[0] += len(block)
             yield block
 
-    stream, first = WindowStream(counted(), fps), 0
+    stream, first = WindowStream(counted(), fps, shift), 0
     while True:
         rows = stream.at(range(first, first + fps))[:, 0]
         yield rows

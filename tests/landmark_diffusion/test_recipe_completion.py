@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.acoustic.model import load_acoustic
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.errors import InputError
 from talkface_core.landmark_diffusion.completion import CompletionConfig
 from talkface_core.landmark_diffusion.landmarks import IBUG_68
 from talkface_core.landmark_diffusion.training.completion_batches import CompletionBatches, CompletionSampler
+from talkface_core.landmark_diffusion.training.completion_hearing import AROUND, WindowSounds
 from talkface_core.landmark_diffusion.training.completion_losses import CompletionWeights, completion_losses
 from talkface_core.landmark_diffusion.training.completion_scores import LandmarkScores, clip_scores, completion_scores
 from talkface_core.landmark_diffusion.training.recipe_completion import CompletionRecipe, hear_clips
+from talkface_core.speech.features import LogMel
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
+from talkface_core.training.setup import load_init
 from tests.ladtalk.small_ladtalk import small_acoustic
 from tests.landmark_diffusion.small_completion import SMALL, clip
 
@@ -91,14 +95,54 @@ def test_frames_after_a_short_clip_are_not_judged():
 def test_losses_are_none_for_the_truth_and_each_sees_its_own():
     truth = clip(1).points[None][:, :, CONTENT]
     weight = torch.ones(truth.shape[:2])
-    terms = completion_losses(truth, truth, weight, IBUG_68, CompletionWeights())
-    assert all(float(value) == 0 for value in terms.values())
-    moved = completion_losses(truth + 0.01, truth, weight, IBUG_68, CompletionWeights())
-    assert float(moved["points"]) == pytest.approx(1.0)
-    assert float(moved["velocity"]) == pytest.approx(0, abs=1e-3)
-    assert float(moved["gap"]) == pytest.approx(0, abs=1e-4)
-    mean = completion_losses(truth.mean(1, keepdim=True).expand_as(truth), truth, weight, IBUG_68, CompletionWeights())
-    assert float(mean["spread"]) > 0.5
+
+    def losses(points: torch.Tensor) -> dict[str, float]:
+        terms = completion_losses(points, truth, weight, IBUG_68, CompletionWeights())
+        return {name: float(value) for name, value in terms.items()}
+
+    assert not any(losses(truth).values())
+    moved = losses(truth + 0.01)
+    assert moved["points"] == pytest.approx(1.0)
+    assert moved["velocity"] == pytest.approx(0, abs=1e-3)
+    assert moved["gap"] == pytest.approx(0, abs=1e-4)
+    assert losses(truth.mean(1, keepdim=True).expand_as(truth))["spread"] > 0.5
+
+
+def test_the_acoustic_model_is_trained_along(tmp_path):
+    val = [clip(11)]
+    torch.manual_seed(0)
+    batches = CompletionBatches(windows=3, frames=20, references=5, silence=0.5)
+    acoustic = small_acoustic()
+    before = acoustic.front.join.weight.clone()
+    made = CompletionRecipe([clip(k) for k in range(3)], acoustic, SMALL, val, batches, joint=True)
+    batch = made.batch(0, np.random.default_rng(0))
+    assert batch["audio"].shape == (3, (20 + 2 * AROUND) * 16 // 5, 80)
+    assert torch.equal(batch["audio"], made.batch(0, np.random.default_rng(0))["audio"])
+    result = train(made, tmp_path / "run", 3, TrainConfig(ema_decay=0.5), log_every=0, device="cpu", quiet=True)
+    learnt = load_acoustic(result.checkpoint)
+    assert not torch.equal(learnt.front.join.weight, before)
+    again = CompletionRecipe([clip(k) for k in range(3)], small_acoustic(), SMALL, joint=True)
+    load_init(again, result.checkpoint)
+    assert torch.equal(again.acoustic.front.join.weight, learnt.front.join.weight)
+
+
+def test_windows_of_sound_lie_where_their_frames_do():
+    said = clip(5)
+    sounds = WindowSounds([said.mels], [None], 20)
+    rng = np.random.default_rng(0)
+    heard = sounds.of(0, np.arange(25, 45), rng)
+    start = (25 - AROUND) * 16 // 5
+    assert torch.equal(heard[:, :80], said.mels[0, start : start + len(heard)].float())
+    silent = sounds.of(0, np.arange(25, 45), rng, silent=True)
+    assert (silent[:, :80] == LogMel.SILENCE).all()
+    early = sounds.of(0, np.arange(0, 20), rng)
+    assert (early[: AROUND * 16 // 5, :80] == LogMel.SILENCE).all()
+    shut = WindowSounds([said.mels], [np.zeros(60, bool)], 20)
+    gains = torch.stack([shut.of(0, np.arange(25, 45), rng)[:, 80] for _ in range(20)])
+    assert set(gains.flatten().tolist()) == {0.0, 1.0}
+    assert (
+        shut.augmented(torch.cat([heard[:, :80], torch.zeros(len(heard), 1)], 1)[None], rng) == LogMel.SILENCE
+    ).all()
 
 
 def test_what_cannot_be_trained_is_refused():

@@ -18,11 +18,13 @@ from torch import Tensor
 from ...acoustic.training_features import HeardFeatures
 from ...datasets.aligned_faces import clip_crop
 from ...datasets.clips import ClipSet
+from ...datasets.labels import IGNORE, VISEMES, viseme_track
 from ...datasets.sounds import read_sounds
 from ...errors import InputError
 from ...faces.landmarks import mirror
 from ..landmarks import IBUG_68, LandmarkSet
 from ..reposing import repose, rest_mouths
+from .completion_hearing import WindowSounds
 
 _SIDE = 256  # pixels of a crop that is never cut out
 
@@ -32,7 +34,8 @@ class LandmarkClip:
     """One clip of T frames at 25 fps.
 
     points [T,68,2] float32, shares of the aligned crop; shut bool [T]: the mouth is; speech bool [T] or None: somebody
-    speaks; closures: frames at which p, b or m is said; mels [V,S,80] float16, the clean log-mel first.
+    speaks; closures: frames at which p, b or m is said; mels [V,S,80] float16, the clean log-mel first; visemes int64
+    [T] or None.
     """
 
     name: str
@@ -41,6 +44,7 @@ class LandmarkClip:
     speech: NDArray[np.bool_] | None
     closures: NDArray[np.int64]
     mels: Tensor
+    visemes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -67,7 +71,8 @@ def read_landmark_clips(folder: str | Path, versions: int = 1, seed: int = 0) ->
         spoken = None if spoken is None else np.asarray(spoken, bool)
         said = np.asarray(truth.get("pp_frames", ()), np.int64)
         said = said[(said >= 0) & (said < len(points))]
-        found.append(LandmarkClip(clip.name, points, opening <= 0, spoken, said, mels))
+        visemes = viseme_track(truth["phonemes"], len(points)) if "phonemes" in truth else None
+        found.append(LandmarkClip(clip.name, points, opening <= 0, spoken, said, mels, visemes))
     return found
 
 
@@ -89,7 +94,7 @@ class CompletionBatches:
     same: float = 0.15
     mirror: float = 0.5
     tremble: float = 0.004
-    closure: float = 2.0
+    closure: float = 4.0
     size: float = 0.03
     place: float = 0.01
 
@@ -98,16 +103,22 @@ class CompletionSampler:
     """Draws windows of clips and the features of their sounds."""
 
     def __init__(
-        self, clips: Sequence[LandmarkClip], heard: HeardFeatures, settings: CompletionBatches, known: LandmarkSet
+        self,
+        clips: Sequence[LandmarkClip],
+        heard: HeardFeatures | WindowSounds,
+        settings: CompletionBatches,
+        known: LandmarkSet,
     ) -> None:
+        """heard: what becomes `audio` in a batch. Raises InputError where there is no clip."""
+        self._every = heard.every if isinstance(heard, WindowSounds) else 1
         self.clips, self.heard, self.settings, self.known = clips, heard, settings, known
         if not clips:
             raise InputError("no clip to train the completion on; give a folder of clips with landmarks.")
         self._silent = [clip.silent.nonzero()[:, 0].numpy() for clip in clips]
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """audio [B,T,A]; landmarks [B,T,68,2], what the network is shown; references [B,N,68,2]; truth [B,T,C,2], jaw
-        and lips as they should be; weight [B,T]."""
+        """audio [B,T,A], or what a `WindowSounds` has; landmarks [B,T,68,2], what the network is shown; references
+        [B,N,68,2]; truth [B,T,C,2], jaw and lips as they should be; weight [B,T]; visemes int64 [B,T]."""
         count = self.settings.windows
         chosen = rng.choice(len(self.clips), count, replace=count > len(self.clips))
         items = [self._window(int(clip), rng) for clip in chosen]
@@ -115,7 +126,8 @@ class CompletionSampler:
 
     def _window(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         settings, clip, known = self.settings, self.clips[index], self.known
-        frames = int(rng.integers(0, max(len(clip) - settings.frames, 0) + 1)) + np.arange(settings.frames)
+        first = self._every * int(rng.integers(0, max(len(clip) - settings.frames, 0) // self._every + 1))
+        frames = first + np.arange(settings.frames)
         inside = torch.from_numpy(frames < len(clip)).float()  # what comes after a short clip is not judged
         frames = frames.clip(max=len(clip) - 1)
         points = clip.points[frames]
@@ -153,7 +165,14 @@ class CompletionSampler:
             "references": references,
             "truth": truth,
             "weight": inside * weight,
+            "visemes": torch.where(inside > 0, self._visemes(clip, frames, silent), IGNORE),
         }
+
+    @staticmethod
+    def _visemes(clip: LandmarkClip, frames: NDArray[np.integer], silent: bool) -> Tensor:
+        if silent:
+            return torch.full((len(frames),), VISEMES.index("sil"))
+        return torch.full((len(frames),), IGNORE) if clip.visemes is None else clip.visemes[frames]
 
 
 def _noise(rng: np.random.Generator, like: Tensor, deviation: float) -> Tensor:

@@ -21,19 +21,21 @@ PERCENT = 100.0
 
 @dataclass(frozen=True)
 class CompletionWeights:
-    """Weights of the terms of `completion_losses`; jaw: of the jaw's points, the lips' have 1."""
+    """Weights of the terms of `completion_losses`; jaw: of the jaw's points, the lips' have 1; visemes: of the
+    acoustic model's, where it is trained along."""
 
     points: float = 1.0
     jaw: float = 0.5
     velocity: float = 1.0
     gap: float = 1.0
     spread: float = 0.5
+    visemes: float = 0.3
 
 
 def completion_losses(
     predicted: Tensor, truth: Tensor, weight: Tensor, known: LandmarkSet, weights: CompletionWeights
 ) -> dict[str, Tensor]:
-    """The terms by name and their weighted sum, "loss", of jaw and lips [B,T,C,2]; weight [B,T] of the frames."""
+    """The terms by name, of jaw and lips [B,T,C,2]; weight [B,T] of the frames."""
     predicted, truth = PERCENT * predicted.float(), PERCENT * truth.float()
     each = torch.ones(len(known.content), device=predicted.device)
     each[: len(known.jaw)] = weights.jaw
@@ -43,13 +45,12 @@ def completion_losses(
     gaps = [content_gap(points, known) for points in (predicted, truth)]
     gap_error = (gaps[0] - gaps[1]).abs()
     opening = [gap[..., 1].mean(-1).flatten().sort().values for gap in gaps]
-    terms = {
+    return {
         "points": masked_mean(error.abs(), weight),
         "velocity": masked_mean(error.diff(dim=1).norm(dim=-1), both),
         "gap": masked_mean(gap_error, weight),
         "spread": (opening[0] - opening[1]).abs().mean(),
     }
-    return {"loss": sum_of(terms, weights), **terms}
 
 
 def sum_of(terms: dict[str, Tensor], weights: CompletionWeights) -> Tensor:

@@ -1,0 +1,66 @@
+"""Quality of a landmark completion on people and voices it never saw, set by set.
+
+    python -m benchmarks.landmark_completion SET/val [SET/val ...] --model NAME|FILE [--out DIR]
+
+Each clip's own sound, clean, over its own pose, with references of its own, and the same in silence. No picture is made
+or read. A mouth is open a quarter of the way from shut lips to speaking ones, in the true landmarks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from talkface_core.acoustic.model import ACOUSTIC
+from talkface_core.checkpoints import find_checkpoint, read_checkpoint
+from talkface_core.components import build
+from talkface_core.evaluation.table import Report, Row
+from talkface_core.landmark_diffusion.completion import COMPLETION
+from talkface_core.landmark_diffusion.training.completion_batches import read_landmark_clips
+from talkface_core.landmark_diffusion.training.completion_scores import LandmarkScores, completion_scores
+from talkface_core.landmark_diffusion.training.recipe_completion import hear_clips
+
+TARGETS = {
+    "opening": (0.85, None),
+    "spread": (0.85, 1.1),
+    "error": (None, 0.45),
+    "closed": (0.9, None),
+    "silence": (None, 0.02),
+    "jitter": (None, 1.1),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="+", metavar="SPLIT", help="folders of clips with truth")
+    parser.add_argument("--model", required=True, metavar="NAME|FILE")
+    parser.add_argument("--acoustic", metavar="NAME|FILE", help="default: the model's own")
+    parser.add_argument("--out", type=Path, metavar="DIR")
+    args = parser.parse_args()
+    checkpoint = read_checkpoint(find_checkpoint(args.model))
+    net = build(checkpoint, COMPLETION)
+    acoustic = build(read_checkpoint(find_checkpoint(args.acoustic)) if args.acoustic else checkpoint, ACOUSTIC)
+    rows = []
+    for folder in args.data:
+        clips = read_landmark_clips(folder)
+        with torch.inference_mode():
+            scores = completion_scores(net, clips, hear_clips(acoustic, clips))
+        mean = LandmarkScores.mean(scores)
+        for field in fields(LandmarkScores):
+            by_clip = {clip.name: getattr(score, field.name) for clip, score in zip(clips, scores, strict=True)}
+            name = f"{folder.parent.name}/{folder.name}"
+            value = mean.get(field.name, float("nan"))
+            rows.append(Row(name, field.name, value, None, "", *TARGETS[field.name], by_clip))
+    about = {"model": str(args.model), "provenance": checkpoint.provenance}
+    report = Report("Completed landmarks of unseen people", rows, about)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        report.save(args.out, "landmarks")
+    print(report.markdown())
+
+
+if __name__ == "__main__":
+    main()
