@@ -73,7 +73,7 @@ def completion_scores(
 ) -> list[LandmarkScores]:
     """Of each clip over its own pose, with references of its own and its clean sound; the whole at once."""
     return [
-        clip_scores(*(completed(net, clip, heard, k, silent) for silent in (False, True)), clip)
+        clip_scores(completed(net, clip, heard, k), completed(net, clip, heard, k, silent=True), clip)
         for k, clip in enumerate(clips)
     ]
 
