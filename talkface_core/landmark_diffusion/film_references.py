@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ ROOM = 2**28
 
 _AT_ONCE = 8  # references that are encoded together
 
-Encoded = TypeVar("Encoded")
+Encoded = Any
+"""A tree of tensors [K,...]: dataclasses and tuples, and how to take frames' own out of it (`at`)."""
 
 
 def some_reference(
@@ -70,7 +71,7 @@ class FilmReferences:
         # As bytes, whatever the film is: they are kept as long as it is dubbed.
         self._cut = {k: to_bytes(face) for k, face in cut.items()}
         self._held: list[int] = []
-        self._encoded: Encoded | None = None
+        self._encoded: Encoded = None
 
     def at(self, frames: Sequence[int]) -> tuple[Encoded, Tensor]:
         """Encoded references among which are those of these frames of the film, and the places of theirs [n,R]."""
@@ -108,7 +109,7 @@ def mapped(function: Callable[..., Tensor], *trees: Any) -> Any:
     first = trees[0]
     if isinstance(first, Tensor):
         return function(*trees)
-    if is_dataclass(first):
+    if is_dataclass(first) and not isinstance(first, type):
         parts = {f.name: mapped(function, *(getattr(tree, f.name) for tree in trees)) for f in fields(first)}
         return replace(first, **parts)
     return type(first)(mapped(function, *parts) for parts in zip(*trees, strict=True))
