@@ -2,8 +2,9 @@
 
     python -m benchmarks.landmark_completion SET/val [SET/val ...] --model NAME|FILE [--out DIR]
 
-Each clip's own sound, clean, over its own pose, with references of its own, and the same in silence. No picture is made
-or read. A mouth is open a quarter of the way from shut lips to speaking ones, in the true landmarks.
+Each clip's own sound, clean, over its own pose, with references from its other half, which cannot tell the answer; the
+same in silence and with another clip's sound. No picture is made or read. A mouth is open a quarter of the way from
+shut lips to speaking ones, in the true landmarks.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ TARGETS = {
     "closed": (0.9, None),
     "silence": (None, 0.02),
     "jitter": (None, 1.1),
+    "other": (None, None),
+    "footage": (None, 0.1),
 }
 
 

@@ -43,8 +43,9 @@ def test_it_learns_to_say_the_sound(tmp_path):
     assert set(checkpoint.configs) == {"completion", "acoustic"}
     scores = LandmarkScores.mean(completion_scores(made.net.eval(), val, hear_clips(made.acoustic, val)))
     assert checkpoint.provenance["measured"].keys() == scores.keys()
-    assert scores["opening"] > 0.8
-    assert scores["error"] < 0.8
+    assert scores["opening"] > 0.6
+    assert abs(scores["footage"]) < 0.3
+    assert scores["error"] < 0.9
     assert made.sample(made.modules).shape[2] == 3
 
 

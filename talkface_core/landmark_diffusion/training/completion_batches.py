@@ -1,7 +1,9 @@
 """Training windows of the landmark completion: pose landmarks, references and features of the sound, mouths as wanted.
 
-Source: IP_LAP (Zhong et al. 2023) trains on other frames of a clip as references. Ours: heads that hold still, stills
-as references, silences, trackers that tremble, faces of other places and sizes. No picture is read.
+Source: IP_LAP (Zhong et al. 2023) trains on other frames of a clip as references. Ours: references lie a second away
+and heads often move as at another moment, for a network that finds a frame's own pose among the references, or the
+nod that goes with a word, learns to say what the footage said; heads that hold still, stills as references, silences,
+trackers that tremble, faces of other places and sizes. No picture is read.
 """
 
 from __future__ import annotations
@@ -80,17 +82,20 @@ def read_landmark_clips(folder: str | Path, versions: int = 1, seed: int = 0) ->
 class CompletionBatches:
     """How windows are drawn; probabilities of a window unless said otherwise.
 
-    windows: in a batch; silence: nothing is said, and the mouth is at rest; still: the head holds still; same: the
-    references are one frame, as for a still picture; mirror: left and right are swapped; tremble: deviation of noise on
-    the pose points, from frame to frame, at most; closure: extra weight of frames of speech with shut lips; size,
-    place: changes of all landmarks of a window, deviations.
+    windows: in a batch; away: frames that lie at least between a window and its references, where the clip is that
+    long; other: the head moves as in another window of the clip; silence: nothing is said, and the mouth is at rest;
+    still: the head holds still; same: the references are one frame, as for a still picture; mirror: left and right are
+    swapped; tremble: deviation of noise on the pose points, from frame to frame, at most; closure: extra weight of
+    frames of speech with shut lips; size, place: changes of all landmarks of a window, deviations.
     """
 
     windows: int = 24
     frames: int = 50
     references: int = 15
+    away: int = 25
+    other: float = 0.5
     silence: float = 0.08
-    still: float = 0.2
+    still: float = 0.15
     same: float = 0.15
     mirror: float = 0.5
     tremble: float = 0.004
@@ -131,21 +136,22 @@ class CompletionSampler:
         inside = torch.from_numpy(frames < len(clip)).float()  # what comes after a short clip is not judged
         frames = frames.clip(max=len(clip) - 1)
         points = clip.points[frames]
-        if rng.random() < settings.same:
-            chosen = np.full(settings.references, rng.integers(len(clip)))
-        else:
-            chosen = rng.choice(len(clip), settings.references, replace=len(clip) < settings.references)
-        references = clip.points[chosen]
+        references = clip.points[self._references(len(clip), frames, rng)]
         stable, content = list(known.stable), list(known.content)
         truth = points[:, content]
         silent = rng.random() < settings.silence and len(self._silent[index]) > 0
         if silent:
             quiet = rng.choice(self._silent[index], 4)
             truth = rest_mouths(points[None], clip.points[quiet][None], known)[0]
-        if rng.random() < settings.still:
-            held = points[rng.integers(len(points))].expand_as(points)
-            truth = repose(truth, points[:, stable], held[:, stable])
-            points = held
+        kind = rng.random()
+        if kind < settings.still + settings.other:
+            if kind < settings.still:
+                there = clip.points[int(rng.integers(len(clip)))].expand_as(points)
+            else:
+                begin = int(rng.integers(0, max(len(clip) - settings.frames, 0) + 1))
+                there = clip.points[(begin + np.arange(settings.frames)).clip(max=len(clip) - 1)]
+            truth = repose(truth, points[:, stable], there[:, stable])
+            points = there
         points = points.clone()
         points[:, content] = truth
         if rng.random() < settings.mirror:
@@ -167,6 +173,18 @@ class CompletionSampler:
             "weight": inside * weight,
             "visemes": torch.where(inside > 0, self._visemes(clip, frames, silent), IGNORE),
         }
+
+    def _references(self, length: int, frames: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Frames [N] of a clip that are away from a window."""
+        settings = self.settings
+        every = np.arange(length)
+        apart = np.maximum(frames[0] - every, every - frames[-1])
+        away = every[apart >= settings.away]
+        if not len(away):  # a short clip has none so far away
+            away = every[np.argsort(-apart)[: max(length // 4, 1)]]
+        if rng.random() < settings.same:
+            return np.full(settings.references, rng.choice(away))
+        return rng.choice(away, settings.references, replace=len(away) < settings.references)
 
     @staticmethod
     def _visemes(clip: LandmarkClip, frames: NDArray[np.integer], silent: bool) -> Tensor:

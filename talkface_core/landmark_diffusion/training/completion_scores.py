@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from ..completion import LandmarkCompletion
 from ..landmarks import choose_references
 from .completion_batches import LandmarkClip
 
+APART = 12
+"""Frames between a half and the references of the other."""
+
 
 @dataclass(frozen=True)
 class LandmarkScores:
@@ -24,7 +27,8 @@ class LandmarkScores:
     opening: correlation of the inner lips' gap with the truth; spread: ratio of their deviations; error: mean distance
     of the lips' points from the truth's, by that of the clip's mean shut mouth; closed: share of p, b and m at which
     the mouth is shut, a frame early or late at most; silence: share of frames that are open where nothing is said;
-    jitter: change of the lips' speed from frame to frame, by the truth's.
+    jitter: change of the lips' speed from frame to frame, by the truth's; other, footage: where the clip is made to say
+    another one's sound, correlation of the opening with the other's truth and with the clip's own.
     """
 
     opening: float
@@ -33,6 +37,8 @@ class LandmarkScores:
     closed: float
     silence: float
     jitter: float
+    other: float = float("nan")
+    footage: float = float("nan")
 
     @classmethod
     def mean(cls, scores: Sequence[LandmarkScores]) -> dict[str, float]:
@@ -71,20 +77,38 @@ def clip_scores(made: NDArray[np.floating], hushed: NDArray[np.floating], clip: 
 def completion_scores(
     net: LandmarkCompletion, clips: Sequence[LandmarkClip], heard: HeardFeatures
 ) -> list[LandmarkScores]:
-    """Of each clip over its own pose, with references of its own and its clean sound; the whole at once."""
-    return [
-        clip_scores(completed(net, clip, heard, k), completed(net, clip, heard, k, silent=True), clip)
-        for k, clip in enumerate(clips)
-    ]
+    """Of each clip over its own pose, with its clean sound and the references of `completed`."""
+    scores = []
+    for k, clip in enumerate(clips):
+        other = (k + len(clips) // 2) % len(clips)
+        own = clip_scores(completed(net, clip, heard, k), completed(net, clip, heard, None), clip)
+        if other != k:
+            said = mouth_opening(completed(net, clip, heard, other))
+            count = min(len(said), len(clips[other]))
+            truths = (mouth_opening(c.points.numpy())[:count] for c in (clips[other], clip))
+            alike, footage = (pearson(said[:count], truth) for truth in truths)
+            own = replace(own, other=alike, footage=footage)
+        scores.append(own)
+    return scores
 
 
 @torch.no_grad()
 def completed(
-    net: LandmarkCompletion, clip: LandmarkClip, heard: HeardFeatures, index: int, silent: bool = False
+    net: LandmarkCompletion, clip: LandmarkClip, heard: HeardFeatures, index: int | None
 ) -> NDArray[np.float32]:
-    """Landmarks [T,68,2] of clip number `index` of `heard`, with its own sound or in silence."""
-    place = next(net.parameters()).device
-    features = heard.silence.expand(len(clip), -1) if silent else heard.clips[index][0].float()
-    chosen = choose_references(clip.points, net.landmarks, net.config.references)
-    inputs = (features, clip.points, clip.points[chosen])
-    return net(*(part[None].to(place) for part in inputs))[0].float().cpu().numpy()
+    """Landmarks [T,68,2] of a clip that says sound number `index` of `heard`, or none.
+
+    Each half has references of the other one, so that they cannot tell the answer.
+    """
+    place, length = next(net.parameters()).device, len(clip)
+    features = heard.silence[None] if index is None else heard.clips[index][0].float()
+    features = features[torch.arange(length).clamp_max(len(features) - 1)]
+    frames, middle = torch.arange(length), length // 2
+    halves = []
+    for inside in (slice(0, middle), slice(middle, length)):
+        apart = frames - (middle if inside.start == 0 else middle - 1)
+        usable = (apart if inside.start == 0 else -apart) >= min(APART, length // 4)
+        chosen = choose_references(clip.points, net.landmarks, net.config.references, usable)
+        inputs = (features, clip.points, clip.points[chosen])
+        halves.append(net(*(part[None].to(place) for part in inputs))[0, inside].float().cpu())
+    return torch.cat(halves).numpy()
