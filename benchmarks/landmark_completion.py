@@ -32,7 +32,7 @@ TARGETS = {
     "silence": (None, 0.02),
     "jitter": (None, 1.1),
     "other": (None, None),
-    "footage": (None, 0.1),
+    "footage": (None, 0.05),
 }
 
 

@@ -28,7 +28,8 @@ class LandmarkScores:
     of the lips' points from the truth's, by that of the clip's mean shut mouth; closed: share of p, b and m at which
     the mouth is shut, a frame early or late at most; silence: share of frames that are open where nothing is said;
     jitter: change of the lips' speed from frame to frame, by the truth's; other, footage: where the clip is made to say
-    another one's sound, correlation of the opening with the other's truth and with the clip's own.
+    another one's sound, correlation of the opening with the other's truth, and with the clip's own beyond that which
+    the other's truth has with it.
     """
 
     opening: float
@@ -85,9 +86,9 @@ def completion_scores(
         if other != k:
             said = mouth_opening(completed(net, clip, heard, other))
             count = min(len(said), len(clips[other]))
-            truths = (mouth_opening(c.points.numpy())[:count] for c in (clips[other], clip))
-            alike, footage = (pearson(said[:count], truth) for truth in truths)
-            own = replace(own, other=alike, footage=footage)
+            theirs, real = (mouth_opening(c.points.numpy())[:count] for c in (clips[other], clip))
+            beyond = pearson(said[:count], real) - pearson(theirs, real)
+            own = replace(own, other=pearson(said[:count], theirs), footage=beyond)
         scores.append(own)
     return scores
 
