@@ -57,6 +57,9 @@ RECIPES = {
     "landmark-completion": Entry(
         *("landmark_diffusion.training.recipe_completion", "CompletionRecipe"),
         "landmark diffusion: speech to the landmarks of jaw and lips",
+    "landmark-autoencoder": Entry(
+        *("landmark_diffusion.training.recipe_autoencoder", "AutoencoderRecipe"),
+        "landmark diffusion, stage 1: the latent space, and how references are carried over",
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,8 +20,23 @@ _SUFFIXES = (".jpg", ".jpeg", ".png")
 _ANY_RATE = Fraction(25)
 
 
+@dataclass(frozen=True)
+class StillFaces:
+    """The aligned faces of N still pictures: frames uint8 [N, size + 2 pad, size + 2 pad, 3] RGB; landmarks float32
+    [N,68,2] in their pixels; pad: the margin around the crop proper."""
+
+    frames: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+    pad: int = 0
+
+
 def still_crops(folder: str | Path, size: int) -> NDArray[np.uint8]:
-    """The aligned faces [N,size,size,3] RGB of the pictures in a folder.
+    """The aligned faces [N,size,size,3] RGB of the pictures in a folder: see `still_faces`."""
+    return still_faces(folder, size).frames
+
+
+def still_faces(folder: str | Path, size: int, pad: int = 0) -> StillFaces:
+    """The aligned faces of the pictures in a folder, `size` px square with a margin of `pad`.
 
     Each is `<name>.jpg` or `.png` with `<name>.npz` beside it, whose `landmarks` [1,68,2] are in pixels of the picture.
     Raises InputError for a folder without any, and for landmarks that are none.
@@ -29,10 +45,11 @@ def still_crops(folder: str | Path, size: int) -> NDArray[np.uint8]:
     paths = [p for p in sorted(folder.glob("*")) if p.suffix in _SUFFIXES and p.with_suffix(".npz").is_file()]
     if not paths:
         raise InputError(f"{folder}: no picture with an .npz of its landmarks beside it; give a folder that has such.")
-    return np.stack([_crop(path, size) for path in paths])
+    frames, landmarks = zip(*(_crop(path, size, pad) for path in paths), strict=True)
+    return StillFaces(np.stack(frames), np.stack(landmarks), pad)
 
 
-def _crop(path: Path, size: int) -> NDArray[np.uint8]:
+def _crop(path: Path, size: int, pad: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     labels, picture = path.with_suffix(".npz"), np.ascontiguousarray(read_picture(path)[..., :3])
     points = read_npz(labels, "landmarks").get("landmarks")
     if points is None or points.shape[:1] != (1,):
@@ -41,4 +58,7 @@ def _crop(path: Path, size: int) -> NDArray[np.uint8]:
     check_landmarks(labels, points)
     height, width = picture.shape[:2]
     track = FaceTrack(torch.from_numpy(points).float(), torch.ones(1, dtype=torch.bool), (height, width), _ANY_RATE)
-    return np.asarray(warp(picture, align(track, size).matrices.numpy()[0], size), np.uint8)
+    crop = align(track, size)
+    matrix = crop.matrices.numpy()[0].copy()
+    matrix[:, 2] += pad
+    return np.asarray(warp(picture, matrix, size + 2 * pad), np.uint8), crop.landmarks.numpy()[0] + np.float32(pad)

@@ -10,6 +10,7 @@ Layers come from ``operations`` (``torch.nn`` by default), so that a host's cast
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -98,7 +99,7 @@ class ResBlock(nn.Module):
         x: Tensor,
         time: Tensor | None = None,
         cond: Tensor | None = None,
-        context: Tensor | None = None,
+        context: Any = None,
         context_mask: Tensor | None = None,
     ) -> Tensor:
         """x [B, in, H, W]; time [B, time_dim]; cond [B, cond_dim]; context is ignored: all blocks are called alike."""

@@ -6,13 +6,16 @@ For a CPU, ``patch`` > 1 folds pixels into channels first (pixel-unshuffle), whi
 are busy and activations small; ``learned_position`` adds one learned map at that resolution, since a latent vector
 alone does not say where in the picture a feature belongs.
 Conditions come as a vector (``cond``), as tokens that every attention looks at (``context``; Rombach et al. 2022), and
-as a map of the picture's size that is concatenated to it (``spatial``; Saharia et al. 2022, "Palette").
+as a map of the picture's size that is concatenated to it (``spatial``; Saharia et al. 2022, "Palette"). What is looked
+at behind every self-attention may be a system's own module instead (``cross``), which is handed ``context`` as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +34,10 @@ from .blocks import (
 )
 
 LARGEST_SIDE = 4096  # pixels
+
+Cross = Callable[[int, int], nn.Module]
+"""Makes what stands behind a self-attention, of its channels and its level (0 is the finest): a module that is called
+(h [B,C,H,W], context, context_mask) and gives [B,C,H,W]."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +88,20 @@ def _check_levels(config: UNetConfig | EncoderConfig) -> None:
 class UNet(nn.Module):
     """x_t [B, C_in, H, W], t [B] integer steps and the conditions of the config -> [B, C_out, H, W]."""
 
-    def __init__(self, config: UNetConfig, operations: Operations = nn) -> None:
+    def __init__(self, config: UNetConfig, operations: Operations = nn, cross: Cross | None = None) -> None:
         super().__init__()
         self.config, ops = config, operations
+        self._own_context = cross is not None
+        cross = cross or (lambda channels, _: _cross(channels, config.heads, config.context_dim, ops))
         residual = partial(
             ResBlock, time_dim=config.time_dim, cond_dim=config.cond_dim, dropout=config.dropout, operations=ops
         )
 
-        def block(before: int, after: int, attention: bool) -> nn.Module:
+        def block(before: int, after: int, level: int) -> nn.Module:
             layers = residual(before, after)
-            return _attending(layers, after, config.heads, config.context_dim, ops) if attention else layers
+            if not config.attention[level]:
+                return layers
+            return _WithAttention(layers, SelfAttention2d(after, config.heads, ops), cross(after, level))
 
         self.time_embed = nn.Sequential(
             ops.Linear(config.time_frequencies, config.time_dim),
@@ -109,14 +120,14 @@ class UNet(nn.Module):
                 stage.append(residual(width, width, resample="down"))
                 skips.append([width])
             for _ in range(config.blocks_down):
-                stage.append(block(width, channels, config.attention[level]))
+                stage.append(block(width, channels, level))
                 skips[level].append(width := channels)
             self.down.append(stage)
 
         self.middle = nn.ModuleList(
             [residual(last, last), SelfAttention2d(last, config.heads, ops), residual(last, last)]
         )
-        self.middle_cross = _cross(last, config.heads, config.context_dim, ops)
+        self.middle_cross = cross(last, len(config.channels) - 1)
 
         self.up = nn.ModuleList()
         for level in reversed(range(len(config.channels))):
@@ -124,7 +135,7 @@ class UNet(nn.Module):
             for _ in range(config.blocks_up):
                 # A level may have more blocks on the way up than skips: the surplus blocks go without.
                 skip = skips[level].pop() if skips[level] else 0
-                stage.append(block(width + skip, channels, config.attention[level]))
+                stage.append(block(width + skip, channels, level))
                 width = channels
             if level > 0:
                 stage.append(residual(width, width, resample="up"))
@@ -138,12 +149,13 @@ class UNet(nn.Module):
         x: Tensor,
         t: Tensor,
         cond: Tensor | None = None,
-        context: Tensor | None = None,
+        context: Any = None,
         context_mask: Tensor | None = None,
         spatial: Tensor | None = None,
     ) -> Tensor:
-        """cond [B, cond_dim]; context [B, N, context_dim], context_mask bool [B, N], False where there is no token;
-        spatial [B, spatial_channels, H, W]. Without cond or context the blocks go without.
+        """cond [B, cond_dim]; context [B, N, context_dim], or what the net's own modules take; context_mask bool
+        [B, N], False where there is no token; spatial [B, spatial_channels, H, W]. Without cond or context the blocks
+        go without.
 
         Raises InputError for a context or a map that the config does not have, and for a map that is missing.
         """
@@ -170,9 +182,9 @@ class UNet(nn.Module):
         out = self.conv_out(F.silu(self.norm_out(h)))
         return F.pixel_shuffle(out, self.config.patch) if self.config.patch > 1 else out
 
-    def _check(self, context: Tensor | None, spatial: Tensor | None) -> None:
+    def _check(self, context: Any, spatial: Tensor | None) -> None:
         width, channels = self.config.context_dim, self.config.spatial_channels
-        if context is not None and context.shape[-1] != width:
+        if context is not None and not self._own_context and context.shape[-1] != width:
             raise InputError(f"context tokens of width {context.shape[-1]} for a U-Net with context_dim {width}")
         channels_given = 0 if spatial is None else spatial.shape[1]
         if channels_given != channels:
@@ -214,8 +226,10 @@ class ImageEncoder(nn.Module):
                 self.down.append(ResBlock(width, width, resample="down", operations=ops))
             for _ in range(config.blocks):
                 block = ResBlock(width, channels, operations=ops)
-                attention = config.attention[level]
-                self.down.append(_attending(block, channels, config.heads, None, ops) if attention else block)
+                if config.attention[level]:
+                    self.down.append(_WithAttention(block, SelfAttention2d(channels, config.heads, ops), None))
+                else:
+                    self.down.append(block)
                 width = channels
         self.middle = nn.ModuleList(
             [
@@ -261,7 +275,7 @@ def _position(channels: int, size: int) -> nn.Parameter:
 class _WithAttention(nn.Module):
     """A residual block followed by self-attention at the same resolution, and by cross-attention where there is any."""
 
-    def __init__(self, block: ResBlock, attention: SelfAttention2d, cross: CrossAttention2d | None) -> None:
+    def __init__(self, block: ResBlock, attention: SelfAttention2d, cross: nn.Module | None) -> None:
         super().__init__()
         self.block, self.attention, self.cross = block, attention, cross
 
@@ -270,16 +284,11 @@ class _WithAttention(nn.Module):
         x: Tensor,
         time: Tensor | None = None,
         cond: Tensor | None = None,
-        context: Tensor | None = None,
+        context: Any = None,
         context_mask: Tensor | None = None,
     ) -> Tensor:
         h = self.attention(self.block(x, time, cond))
         return h if self.cross is None else self.cross(h, context, context_mask)
-
-
-def _attending(block: ResBlock, channels: int, heads: int, context_dim: int | None, ops: Operations) -> _WithAttention:
-    cross = _cross(channels, heads, context_dim, ops)
-    return _WithAttention(block, SelfAttention2d(channels, heads, ops), cross)
 
 
 def _cross(channels: int, heads: int, context_dim: int | None, ops: Operations) -> CrossAttention2d | None:

@@ -1,0 +1,58 @@
+"""Warps that landmarks steer: where in a reference picture each pixel of the target lies.
+
+Source: ours, by the interpolation of scattered data of Shepard 1968 (inverse distance weights, here with a soft core as
+of Franke 1982). TalkFormer warps implicitly, by attention in the latent space; a beard does not survive a latent of a
+sixteenth of the pixels, so the decoder is shown the reference once more, moved to where the landmarks say. All of it is
+differentiable in the landmarks of the target.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import einsum, rearrange
+from torch import Tensor
+
+CORE = 0.02
+"""Softness of the weights, by the crop's side: within it a landmark's own move counts almost alone."""
+
+
+def pixel_centres(side: int, device: torch.device | None = None) -> Tensor:
+    """The centres of the pixels of a square picture [side,side,2], x and y in shares of it, float32."""
+    places = (torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side
+    return torch.stack(torch.meshgrid(places, places, indexing="xy"), -1)
+
+
+def landmark_flow(target: Tensor, reference: Tensor, side: int) -> Tensor:
+    """How far from each pixel of the target its place in the reference lies: [B,side,side,2], in shares of the crop.
+
+    target, reference [B,N,2]: the same points in both, shares of the crop. Where a landmark lies, its own move; between
+    them a mean, in which near ones count the more, by the fourth power of the distance.
+    """
+    target, reference = target.float(), reference.float()
+    at = rearrange(pixel_centres(side, target.device), "h w d -> (h w) d")
+    squared = (at[None, :, None] - target[:, None]).square().sum(-1)
+    weights = (squared + CORE**2).pow(-2)
+    weights = weights / weights.sum(-1, keepdim=True)
+    moves = einsum(weights, reference - target, "b p n, b n d -> b p d")
+    return rearrange(moves, "b (h w) d -> b h w d", h=side)
+
+
+def warp(maps: Tensor, flow: Tensor) -> Tensor:
+    """Maps [B,C,H,W] looked up where a flow [B,h,w,2] (shares of the crop) says: [B,C,h,w]. Edges repeat."""
+    side = flow.shape[1]
+    grid = 2 * (pixel_centres(side, flow.device) + flow.float()) - 1
+    return F.grid_sample(maps, grid.to(maps.dtype), "bilinear", "border", align_corners=False)
+
+
+def shrunk(flow: Tensor, side: int) -> Tensor:
+    """The same flow [B,h,w,2] on fewer pixels: [B,side,side,2]."""
+    if flow.shape[1] == side:
+        return flow
+    return rearrange(F.adaptive_avg_pool2d(rearrange(flow, "b h w d -> b d h w"), side), "b d h w -> b h w d")
+
+
+def enlarged(flow: Tensor, side: int) -> Tensor:
+    """The same flow [B,h,w,2] on more pixels, linear between them: [B,side,side,2]."""
+    grown = F.interpolate(rearrange(flow, "b h w d -> b d h w"), (side, side), mode="bilinear", align_corners=False)
+    return rearrange(grown, "b d h w -> b h w d")
