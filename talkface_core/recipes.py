@@ -54,12 +54,13 @@ RECIPES = {
         *("ladtalk.recipe_sovqae", "SOVQAERecipe"),
         "SOVQAE, the VQ auto-encoder that restores texture: of many people, or with --init of one",
     ),
-    "landmark-completion": Entry(
-        *("landmark_diffusion.training.recipe_completion", "CompletionRecipe"),
-        "landmark diffusion: speech to the landmarks of jaw and lips",
     "landmark-autoencoder": Entry(
         *("landmark_diffusion.training.recipe_autoencoder", "AutoencoderRecipe"),
         "landmark diffusion, stage 1: the latent space, and how references are carried over",
+    ),
+    "landmark-completion": Entry(
+        *("landmark_diffusion.training.recipe_completion", "CompletionRecipe"),
+        "landmark diffusion, stage 2: speech to the landmarks of jaw and lips",
     ),
 }
 
