@@ -62,6 +62,10 @@ RECIPES = {
         *("landmark_diffusion.training.recipe_completion", "CompletionRecipe"),
         "landmark diffusion, stage 2: speech to the landmarks of jaw and lips",
     ),
+    "landmark-diffusion": Entry(
+        *("landmark_diffusion.training.recipe_diffusion", "DiffusionRecipe"),
+        "landmark diffusion, stage 3: the denoiser with TalkFormer, under true landmarks",
+    ),
 }
 
 

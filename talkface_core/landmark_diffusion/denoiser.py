@@ -8,9 +8,11 @@ in sampling alike; they are encoded of pictures without their lower half, so tha
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from ..components import Component
@@ -22,6 +24,7 @@ from ..diffusion.unet import UNet, UNetConfig
 from ..errors import InputError
 from ..faces.landmarks import POINTS
 from .talkformer import Condition, LandmarkTokens, Motion, ReferenceEncoder, TalkFormer
+from .warping import landmark_flow, pixel_centres, shrunk
 
 COMPONENT = "talkformer"
 
@@ -36,11 +39,11 @@ class DenoiserConfig(Config):
 
     latent_size: int = 32
     latent_channels: int = 4
-    channels: tuple[int, ...] = (64, 96, 128)
+    channels: tuple[int, ...] = (48, 72, 96)
     attention: tuple[bool, ...] = (False, True, True)
     blocks_down: int = 1
-    blocks_up: int = 2
-    time_dim: int = 256
+    blocks_up: int = 1
+    time_dim: int = 192
     heads: int = 4
     token_dim: int = 96
     points: int = POINTS
@@ -95,13 +98,10 @@ class LandmarkDenoiser(nn.Module):
         self.config = config = config or DenoiserConfig()
         self.tokens = LandmarkTokens(config.points, config.token_dim, operations)
         self.references = ReferenceEncoder(config.latent_channels, config.channels, operations)
-        self._alignments: list[TalkFormer] = []
+        count = itertools.count()
 
         def cross(channels: int, level: int) -> TalkFormer:
-            index = len(self._alignments)
-            module = TalkFormer(index, channels, level, config.token_dim, config.heads, operations)
-            self._alignments.append(module)
-            return module
+            return TalkFormer(next(count), channels, level, config.token_dim, config.heads, operations)
 
         self.unet = UNet(config.unet(), operations, cross)
 
@@ -121,12 +121,20 @@ class LandmarkDenoiser(nn.Module):
         maps, motion = self.references(latents), self.motion(landmarks) if self.config.motion else None
         return tuple(module.keys_values(maps[module.level], motion) for module in self.alignments)
 
-    def condition(self, landmarks: Tensor, references: tuple[tuple[Tensor, Tensor], ...]) -> Condition:
-        """What is told of faces with these landmarks [B,N,2] and references [B,L,C]; without what the settings leave
-        out."""
+    def condition(self, landmarks: Tensor, references: tuple[tuple[Tensor, Tensor], ...], theirs: Tensor) -> Condition:
+        """What is told of faces with these landmarks [B,N,2], references [B,R L,C] and their landmarks [B,R,N,2];
+        without what the settings leave out."""
+        config, places = self.config, {}
+        if config.motion and config.reference:
+            count, sides = theirs.shape[1], [config.latent_size >> n for n, on in enumerate(config.attention) if on]
+            flow = landmark_flow(repeat(landmarks, "b n d -> (b r) n d", r=count), theirs.flatten(0, 1), max(sides))
+            for side in sides:
+                there = pixel_centres(side, flow.device) + shrunk(flow, side)
+                places[side] = rearrange(there, "(b r) h w d -> b r (h w) d", r=count)
         return Condition(
-            motion=self.motion(landmarks) if self.config.motion else None,
-            references=references if self.config.reference else None,
+            motion=self.motion(landmarks) if config.motion else None,
+            references=references if config.reference else None,
+            places=places,
         )
 
     def forward(self, x_t: Tensor, t: Tensor, known: Tensor, condition: Condition | None) -> Tensor:

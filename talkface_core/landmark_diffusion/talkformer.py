@@ -3,14 +3,16 @@
 Source: the paper's two alignments (Zhong et al. 2024, arXiv 2408.05416). Motion alignment is cross-attention from the
 picture's features to landmarks, differentiable in their coordinates, which a drawn sketch would not be. Reference
 alignment is cross-attention that warps reference features implicitly: motion-aligned features ask, reference features
-under their own landmarks answer. The paper gives no layout; the embedding of points, the pull towards near points and
-the sharing of motion alignment between target and reference are ours.
+under their own landmarks answer. The paper gives no layout; the embedding of points, the sharing of motion alignment
+between target and reference, and the pull towards near points and towards where landmarks say that a place lies in the
+reference are ours: with it attention looks near the right place from the first step on.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -48,11 +50,15 @@ class Motion:
 
 @dataclass(frozen=True)
 class Condition:
-    """What TalkFormer is told: the target's motion, and of the references the keys and values [B,L,C] of each of its
-    blocks; None leaves an alignment out."""
+    """What TalkFormer is told; None leaves an alignment out.
+
+    motion: the target's. references: keys and values [B,R L,C] of each of its blocks, one reference after the other.
+    places: by the side of a map, where in each reference the landmarks say that each of its pixels lies [B,R,L,2].
+    """
 
     motion: Motion | None
     references: tuple[tuple[Tensor, Tensor], ...] | None
+    places: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 class LandmarkTokens(nn.Module):
@@ -84,8 +90,7 @@ class MotionAlign(nn.Module):
         self.out = nn.Sequential(
             operations.Linear(2 * channels, channels), nn.SiLU(), zero_init(operations.Linear(channels, channels))
         )
-        # Per head, as a logarithm so that a point never repels; wide and narrow heads from the start.
-        self.pull = nn.Parameter(torch.linspace(-0.7, 1.4, heads) - 2 * math.log(_REACH))
+        self.pull = _pull(heads)
 
     def forward(self, h: Tensor, motion: Motion) -> Tensor:
         """h [B,C,H,W]; motion of the same faces."""
@@ -97,12 +102,23 @@ class MotionAlign(nn.Module):
             rearrange(part, "b l (n d) -> b n l d", n=self.heads)
             for part in (self.to_q(x), self.to_k(motion.tokens), self.to_v(motion.tokens))
         )
-        squared = (places[None, :, None] - motion.landmarks.float()[:, None]).square().sum(-1)
-        nearness = -self.pull.float().exp()[:, None, None] * squared[:, None] / 2
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=nearness.to(q.dtype))
+        near = nearness(self.pull, places[None], motion.landmarks)
+        found = F.scaled_dot_product_attention(q, k, v, attn_mask=near.to(q.dtype))
         found = rearrange(found, "b n l d -> b l (n d)")
         moved = self.out(torch.cat([found, x], -1))
         return h + rearrange(moved, "b (h w) c -> b c h w", h=height)
+
+
+def _pull(heads: int) -> nn.Parameter:
+    """Per head how strongly near places pull, as a logarithm so that none ever repels; wide and narrow heads at
+    first."""
+    return nn.Parameter(torch.linspace(-0.7, 1.4, heads) - 2 * math.log(_REACH))
+
+
+def nearness(pull: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
+    """What is added to the attention of queries [B,Q,2] to keys [B,K,2], both in shares of the crop: [B,heads,Q,K]."""
+    squared = (queries.float()[:, :, None] - keys.float()[:, None]).square().sum(-1)
+    return -pull.float().exp()[:, None, None] * squared[:, None] / 2
 
 
 class ReferenceAlign(nn.Module):
@@ -115,6 +131,7 @@ class ReferenceAlign(nn.Module):
         self.position = operations.Linear(FEATURES, channels)
         self.to_q, self.to_k, self.to_v = (operations.Linear(channels, channels, bias=False) for _ in range(3))
         self.to_out = zero_init(operations.Linear(channels, channels))
+        self.pull = _pull(heads)
 
     def _tokens(self, norm: nn.Module, maps: Tensor) -> Tensor:
         position = self.position(fourier(pixel_centres(maps.shape[2], maps.device).flatten(0, 1)).to(maps.dtype))
@@ -126,14 +143,20 @@ class ReferenceAlign(nn.Module):
         value = rearrange(self.norm_reference(maps), "b c h w -> b (h w) c")
         return self.to_k(self._tokens(self.norm_reference, aligned)), self.to_v(value)
 
-    def forward(self, h: Tensor, keys_values: tuple[Tensor, Tensor]) -> Tensor:
-        """h [B,C,H,W]; keys and values [B,L,C] of all its references, one after the other."""
-        height = h.shape[2]
+    def forward(self, h: Tensor, keys_values: tuple[Tensor, Tensor], places: Tensor | None = None) -> Tensor:
+        """h [B,C,H,W]; keys and values [B,R L,C]; places [B,R,HW,2] in each reference, see `Condition`."""
+        height, near = h.shape[2], None
+        if places is not None:
+            there = pixel_centres(height, h.device).flatten(0, 1)
+            near = rearrange(
+                nearness(self.pull, places.flatten(0, 1), there[None]), "(b r) n q k -> b n q (r k)", b=len(h)
+            )
+            near = near.to(h.dtype)
         q, k, v = (
             rearrange(part, "b l (n d) -> b n l d", n=self.heads)
             for part in (self.to_q(self._tokens(self.norm, h)), *(part.to(h.dtype) for part in keys_values))
         )
-        found = rearrange(F.scaled_dot_product_attention(q, k, v), "b n l d -> b l (n d)")
+        found = rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=near), "b n l d -> b l (n d)")
         return h + rearrange(self.to_out(found), "b (h w) c -> b c h w", h=height)
 
 
@@ -157,7 +180,9 @@ class TalkFormer(nn.Module):
         if condition is None:
             return h
         h = h if condition.motion is None else self.motion(h, condition.motion)
-        return h if condition.references is None else self.reference(h, condition.references[self.index])
+        if condition.references is None:
+            return h
+        return self.reference(h, condition.references[self.index], condition.places.get(h.shape[2]))
 
 
 class ReferenceEncoder(nn.Module):
@@ -182,12 +207,3 @@ class ReferenceEncoder(nn.Module):
             h = level(h)
             maps.append(h)
         return maps
-
-
-def without(condition: Condition, motion: bool = False, reference: bool = False) -> Condition:
-    """The condition without an alignment, for ablations."""
-    return replace(
-        condition,
-        motion=None if motion else condition.motion,
-        references=None if reference else condition.references,
-    )
