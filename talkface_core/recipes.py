@@ -66,6 +66,10 @@ RECIPES = {
         *("landmark_diffusion.training.recipe_diffusion", "DiffusionRecipe"),
         "landmark diffusion, stage 3: the denoiser with TalkFormer, under true landmarks",
     ),
+    "landmark-end-to-end": Entry(
+        *("landmark_diffusion.training.recipe_end_to_end", "EndToEndRecipe"),
+        "landmark diffusion, stage 4: completion and denoiser together, judged by the picture",
+    ),
 }
 
 

@@ -23,7 +23,6 @@ from ..diffusion.blocks import ResBlock, group_norm, zero_init
 from ..errors import InputError
 from .warping import enlarged, landmark_flow, shrunk, warp
 
-SYSTEM = "landmark_diffusion"
 COMPONENT = "autoencoder"
 FARTHEST = 0.08
 """How far the decoder itself may move a reference's pixels beyond what landmarks say, by the crop's side."""

@@ -24,7 +24,6 @@ from .local_attention import LocalBlock
 from .published import PublishedGenerator
 from .reposing import rest_mouths
 
-SYSTEM = "landmark_diffusion"
 COMPONENT = "completion"
 
 MOTION = 0.02

@@ -21,7 +21,8 @@ from torch import Tensor
 from ..checkpoints import save_checkpoint
 from ..errors import InputError
 from ..foreign import load_foreign, refuse, some, tensors_of
-from .completion import COMPONENT, SYSTEM, CompletionConfig, LandmarkCompletion
+from .completion import COMPONENT, CompletionConfig, LandmarkCompletion
+from .landmarks import SYSTEM
 
 LICENCE = "research only: trained on LRS2 (the code is Apache-2.0, github.com/Weizhi-Zhong/IP_LAP)"
 

@@ -19,6 +19,8 @@ from ..device import to_device
 from ..errors import InputError
 from ..faces import landmarks as ibug
 
+SYSTEM = "landmark_diffusion"
+
 
 @dataclass(frozen=True)
 class LandmarkSet:

@@ -18,12 +18,18 @@ from talkface_core.training.engine import TrainResult, train
 from talkface_core.training.recipe import Plan
 from tests.dae_talker.small import save_small_talker
 from tests.landmark_diffusion.small_completion import save_small_acoustic
+from tests.landmark_diffusion.small_painter import save_small_listener, save_small_painter
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 STEPS = 2
 NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
     "dae-talker": lambda folder: ("--autoencoder", save_small_talker(folder / "talker.safetensors")),
     "landmark-completion": lambda folder: ("--acoustic", save_small_acoustic(folder / "acoustic.safetensors")),
+    "landmark-diffusion": lambda folder: ("--autoencoder", save_small_painter(folder / "painter.safetensors")),
+    "landmark-end-to-end": lambda folder: (
+        *("--completion", save_small_listener(folder / "listener.safetensors")),
+        *("--painter", save_small_painter(folder / "painter.safetensors")),
+    ),
     "dae-talker-upsampler": lambda folder: ("--talker", save_small_talker(folder / "talker.safetensors")),
 }
 """What a recipe's command line needs besides the data, made in a folder."""

@@ -31,7 +31,8 @@ from ...training.arguments import add_batch_size, add_compile, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
 from ...training.texture_loss import TextureLoss
-from ..autoencoder import COMPONENT, SYSTEM, AutoencoderConfig, Decoded, ReferenceAutoencoder, known_part
+from ..autoencoder import COMPONENT, AutoencoderConfig, Decoded, ReferenceAutoencoder, known_part
+from ..landmarks import SYSTEM
 from .picture_batches import PictureBatches, PictureSampler
 
 TRAINING = {
@@ -51,6 +52,9 @@ BATCHES = {"tiny": PictureBatches(singles=12, stills=4), "base": PictureBatches(
 STEPS = {"tiny": 4000, "base": 500_000}
 PAD = 12
 """Margin of the cached crops that augmentation moves within, in pixels."""
+
+ENCODER = ("stem", "encoder_fine", "encoder_coarse", "to_latent")
+"""The parts of an autoencoder that make the latent space."""
 
 _MOMENTUM, _FOLLOWED = 0.1, 10  # of the latents' running statistics, and after how many steps they are taken
 
@@ -86,9 +90,13 @@ class AutoencoderRecipe(Recipe):
         batches: PictureBatches | None = None,
         weights: AutoencoderLoss | None = None,
         compile: bool = False,
+        decoder_only: bool = False,
     ) -> None:
-        """`compile` fuses the network with torch.compile: a fifth faster on a CPU after a minute of compiling."""
+        """`decoder_only` leaves the encoder as it is, and with it the latent space. `compile` fuses the network with torch.compile: a fifth faster on a CPU after a minute of compiling."""
         self.net = channels_last(ReferenceAutoencoder(config))
+        if decoder_only:
+            for name in ENCODER:
+                getattr(self.net, name).requires_grad_(False)
         self.settings, self.weights = batches or PictureBatches(), weights or AutoencoderLoss()
         self.settings = replace(self.settings, references=self.net.config.references)
         self.data = data.name
@@ -99,8 +107,9 @@ class AutoencoderRecipe(Recipe):
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "stills": 0 if stills is None else len(stills.frames),
+            "decoder_only": decoder_only,
         }
-        self._compile = compile
+        self._compile, self._decoder_only = compile, decoder_only
         self._texture = TextureLoss(structure=0.0)
         plain = replace(self.settings, windows=0, singles=8, stills=0, any=0.0, same=0.0, speaking=1.0, augment=False)
         self._held_out = PictureSampler(val or data, plain).batch(np.random.default_rng(0))
@@ -111,6 +120,9 @@ class AutoencoderRecipe(Recipe):
         add_batch_size(parser)
         add_compile(parser)
         add_stills(parser)
+        parser.add_argument(
+            "--decoder-only", action="store_true", help="with --init: keep its encoder and latent space"
+        )
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
@@ -118,7 +130,7 @@ class AutoencoderRecipe(Recipe):
         data, val = open_talking_faces(args.data, config.size, args.cache, seed=args.seed, quiet=args.quiet)
         if args.batch_size:
             batches = replace(batches, singles=args.batch_size, stills=args.batch_size // 4)
-        recipe = cls(data, config, val, read_stills(args, config.size), batches, compile=args.compile)
+        recipe = cls(data, config, val, read_stills(args, config.size), batches, None, args.compile, args.decoder_only)
         return Plan(recipe, TRAINING[args.preset], STEPS[args.preset])
 
     def prepare(self, device: torch.device) -> None:
@@ -137,7 +149,7 @@ class AutoencoderRecipe(Recipe):
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         noise = (batch["noise"][0], batch["level"] * batch["noise"][1])
         faces, references = signed(batch["faces"]), signed(batch["references"])
-        if self.net.training and step % _FOLLOWED == 0:
+        if self.net.training and not self._decoder_only and step % _FOLLOWED == 0:
             self._follow(faces)
         return self._terms(faces, references, batch["landmarks"], batch["reference_landmarks"], *noise)
 

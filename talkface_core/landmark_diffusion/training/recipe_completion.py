@@ -31,7 +31,8 @@ from ...training.arguments import add_batch_size
 from ...training.config import TrainConfig
 from ...training.curves import plot_curves
 from ...training.recipe import Batch, Plan, Recipe
-from ..completion import COMPONENT, SYSTEM, CompletionConfig, LandmarkCompletion
+from ..completion import COMPONENT, CompletionConfig, LandmarkCompletion
+from ..landmarks import SYSTEM
 from .completion_batches import CompletionBatches, CompletionSampler, LandmarkClip, read_landmark_clips
 from .completion_hearing import AROUND, WindowSounds
 from .completion_losses import CompletionWeights, completion_losses, sum_of

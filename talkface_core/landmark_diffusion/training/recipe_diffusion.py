@@ -33,8 +33,9 @@ from ...training.arguments import add_batch_size, add_compile, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
 from .. import autoencoder as latent
-from ..autoencoder import AUTOENCODER, SYSTEM, ReferenceAutoencoder, known_part
+from ..autoencoder import AUTOENCODER, ReferenceAutoencoder, known_part
 from ..denoiser import COMPONENT, DenoiserConfig, LandmarkDenoiser, inpainted
+from ..landmarks import SYSTEM
 from ..painter import Sampling, TalkFormerModel
 from .picture_batches import PictureBatches, PictureSampler
 from .recipe_autoencoder import add_stills, read_stills, rows, signed

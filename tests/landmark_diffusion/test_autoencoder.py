@@ -1,0 +1,72 @@
+"""The autoencoder with references: shapes, what is carried, what it refuses, its sizes."""
+
+import pytest
+import torch
+
+from talkface_core.errors import InputError
+from talkface_core.landmark_diffusion.autoencoder import AutoencoderConfig, ReferenceAutoencoder, known_part
+from tests.landmark_diffusion.small_painter import SPACE, small_painter
+
+
+def inputs(seed: int = 0) -> dict[str, torch.Tensor]:
+    drawn = torch.Generator().manual_seed(seed)
+    return {
+        "faces": torch.rand(2, 3, 32, 32, generator=drawn) * 2 - 1,
+        "references": torch.rand(2, 2, 3, 32, 32, generator=drawn) * 2 - 1,
+        "landmarks": torch.rand(2, 68, 2, generator=drawn),
+        "theirs": torch.rand(2, 2, 68, 2, generator=drawn),
+    }
+
+
+def test_shapes_of_latents_and_pictures() -> None:
+    net, given = small_painter().autoencoder, inputs()
+    latents = net.encode(given["faces"])
+    assert latents.shape == (2, 4, 8, 8)
+    maps = net.reference(given["references"], given["theirs"])
+    decoded = net.decode(latents, known_part(given["faces"]), given["landmarks"], maps)
+    assert decoded.pictures.shape == decoded.carried.shape == (2, 3, 32, 32)
+    assert decoded.paint.shape == (2, 1, 32, 32)
+    assert ((decoded.paint > 0) & (decoded.paint < 1)).all()
+
+
+def test_what_is_carried_is_made_of_the_references_alone() -> None:
+    net, given = small_painter().autoencoder, inputs()
+    grey = torch.full_like(given["references"], 0.25)
+    made = net.decode(
+        net.encode(given["faces"]), known_part(given["faces"]), given["landmarks"], net.reference(grey, given["theirs"])
+    )
+    torch.testing.assert_close(made.carried, torch.full_like(made.carried, 0.25))
+
+
+def test_the_picture_answers_to_landmarks_and_the_encoder_not_to_references() -> None:
+    net, given = small_painter(), inputs()
+    auto = net.autoencoder.requires_grad_(True)
+    where = given["landmarks"].requires_grad_()
+    maps = auto.reference(given["references"], given["theirs"])
+    auto.decode(torch.zeros(2, 4, 8, 8), known_part(given["faces"]), where, maps).pictures.square().sum().backward()
+    assert where.grad is not None
+    assert (where.grad.abs().sum(-1) > 0).all()
+    assert auto.stem.weight.grad is None
+    assert auto.keep_fine.weight.grad is not None
+
+
+def test_known_part_is_the_upper_half() -> None:
+    picture = torch.ones(1, 3, 8, 8)
+    assert known_part(picture)[..., :4, :].min() == 1
+    assert known_part(picture)[..., 4:, :].max() == 0
+
+
+def test_normalised_latents() -> None:
+    net = ReferenceAutoencoder(SPACE)
+    net.mean.fill_(2.0)
+    net.deviation.fill_(4.0)
+    torch.testing.assert_close(net.normalised(torch.full((1, 4, 2, 2), 6.0)), torch.ones(1, 4, 2, 2))
+
+
+def test_sizes() -> None:
+    net = ReferenceAutoencoder(AutoencoderConfig.preset("tiny"))
+    assert net.config.latent_size == 32
+    assert 0.6e6 < sum(p.numel() for p in net.parameters()) < 0.7e6
+    for odd in ({"size": 130}, {"channels": (8,)}, {"references": 0}):
+        with pytest.raises(InputError):
+            AutoencoderConfig.preset("tiny", **odd)

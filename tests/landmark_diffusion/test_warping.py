@@ -1,0 +1,51 @@
+"""Warps by landmarks: points find themselves, gradients reach the target, nothing moves where nothing moves."""
+
+import pytest
+import torch
+
+from talkface_core.landmark_diffusion.warping import enlarged, landmark_flow, pixel_centres, shrunk, warp
+
+
+def points(count: int = 12, seed: int = 0) -> torch.Tensor:
+    return 0.2 + 0.6 * torch.rand(1, count, 2, generator=torch.Generator().manual_seed(seed))
+
+
+def test_landmarks_that_stand_still_move_nothing() -> None:
+    here = points()
+    assert landmark_flow(here, here, 16).abs().max() == 0
+
+
+def test_a_face_that_moves_as_a_whole_is_found_where_it_was() -> None:
+    here = points()
+    flow = landmark_flow(here + torch.tensor([0.1, -0.05]), here, 16)
+    torch.testing.assert_close(flow, torch.tensor([-0.1, 0.05]).expand_as(flow))
+    picture = torch.rand(1, 3, 16, 16)
+    moved = warp(picture, torch.tensor([2 / 16, 0.0]).expand(1, 16, 16, 2))
+    torch.testing.assert_close(moved[..., :14], picture[..., 2:])
+
+
+def test_at_a_landmark_its_own_move_counts() -> None:
+    here = points()
+    there = here.clone()
+    there[0, 3] += torch.tensor([0.0, 0.06])
+    side = 64
+    flow = landmark_flow(here, there, side)[0]
+    x, y = (here[0, 3] * side).long().tolist()
+    assert flow[y, x, 1] == pytest.approx(0.06, abs=0.015)
+    far = (pixel_centres(side) - here[0, 3]).norm(dim=-1) > 0.4
+    assert flow[far].abs().max() < 0.02
+
+
+def test_the_gradient_reaches_every_landmark() -> None:
+    here = points().requires_grad_()
+    picture = torch.rand(1, 1, 32, 32)
+    warp(picture, landmark_flow(here, points(seed=1), 32)).square().sum().backward()
+    assert here.grad is not None
+    assert (here.grad.abs().sum(-1) > 0).all()
+
+
+def test_flows_of_other_sizes_say_the_same() -> None:
+    flow = landmark_flow(points(), points() + 0.01, 8)
+    assert shrunk(flow, 8) is flow
+    torch.testing.assert_close(shrunk(flow, 4).mean((1, 2)), flow.mean((1, 2)))
+    torch.testing.assert_close(enlarged(flow, 16).mean((1, 2)), flow.mean((1, 2)), atol=1e-3, rtol=0)
