@@ -92,7 +92,8 @@ class AutoencoderRecipe(Recipe):
         compile: bool = False,
         decoder_only: bool = False,
     ) -> None:
-        """`decoder_only` leaves the encoder as it is, and with it the latent space. `compile` fuses the network with torch.compile: a fifth faster on a CPU after a minute of compiling."""
+        """`decoder_only` leaves the encoder as it is, and with it the latent space. `compile` fuses the network with
+        torch.compile: a fifth faster on a CPU after a minute of compiling."""
         self.net = channels_last(ReferenceAutoencoder(config))
         if decoder_only:
             for name in ENCODER:
