@@ -41,6 +41,8 @@ from talkface_core.faces.head_pose import HeadPose
 from talkface_core.faces.recipe_data import FacePictures
 from talkface_core.ladtalk import convert as wav2lip
 from talkface_core.ladtalk import model as ladtalk
+from talkface_core.landmark_diffusion import model as landmark_diffusion
+from talkface_core.landmark_diffusion.painter import Sampling
 from talkface_core.media.audio import analysis_audio, analysis_blocks, audio_source, open_audio
 from talkface_core.media.picture import open_film, read_picture
 from talkface_core.media.playback import RULES, iterate_frames
@@ -53,7 +55,7 @@ REFUSED = (InputError, OSError)
 _FLAGS = [
     *("--steps", "--fps", "--seed", "--model", "--pose", "--json", "--quiet", "--start", "--duration", "--sampler"),
     *("--device", "--face", "--length", "--texture", "--size", "--val", "--workers", "--data", "--out", "--convert"),
-    *("--help", "--detector", "--sovqae", "--output", "-o"),
+    *("--help", "--detector", "--sovqae", "--output", "-o", "--system", "--guidance", "--strength"),
 ]
 _WORDS = [
     *("", " ", "a\nb", "9" * 500, "-", "--", "-1", "nan", "inf", "1e999", "²", "x:y", "../x", ".", "/dev/null"),
@@ -129,7 +131,7 @@ def _checkpoint(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
 
 def _use(path: Path) -> None:
     header = read_header(path)
-    tables = {"dae_talker": dae_talker.COMPONENTS, "ladtalk": ladtalk.COMPONENTS}
+    tables = {module.SYSTEM: module.COMPONENTS for module in (dae_talker, ladtalk, landmark_diffusion)}
     tables |= {bundled.SYSTEM: bundled.COMPONENTS, probe.SYSTEM: probe.COMPONENTS}
     table = tables.get(header.system, {})
     told, checkpoint = problem(header, table), read_checkpoint(path)
@@ -137,6 +139,9 @@ def _use(path: Path) -> None:
     if told:
         raise InputError(told)
     mel = torch.randn(1, 40, 80)
+    if header.system == landmark_diffusion.SYSTEM:
+        _paint(path)
+        return
     with torch.inference_mode():
         if "gate" in nets:
             nets["gate"].fade(mel)
@@ -155,6 +160,20 @@ def _use(path: Path) -> None:
         for name in ("reader", "probe"):
             if (net := nets.get(name)) is not None:
                 net(torch.zeros(1, 3, net.config.size, net.config.size))
+
+
+def _paint(path: Path) -> None:
+    checkpoint = landmark_diffusion.read_whole(path)
+    completion, painter = landmark_diffusion.build_completion(checkpoint), landmark_diffusion.build_painter(checkpoint)
+    known = completion.completion.landmarks
+    places = torch.rand(1, 20, known.count, 2)
+    if not completion.completion.config.published:
+        completion.completion(torch.randn(1, 20, completion.completion.config.audio), places, places[:, :3])
+    if painter.size <= 256:
+        faces = torch.rand(1, 3, painter.size, painter.size)
+        references = painter.encode_references(faces, places[0, :1])
+        index = torch.zeros(1, painter.references, dtype=torch.long)
+        painter.paint(faces, places[0, :1], references.at(index), Sampling(steps=1))
 
 
 def _convert(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
@@ -266,14 +285,15 @@ def _api(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
 
 
 def _argv(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
-    for source in (seeds.audio[0], seeds.face, seeds.picture[0], seeds.talker, seeds.ladtalk):
+    for source in (seeds.audio[0], seeds.face, seeds.picture[0], seeds.talker, seeds.ladtalk, seeds.landmarks):
         data = source.read_bytes()
         (folder / source.name).write_bytes(spoil(data, rng) if rng.random() < 0.15 else data)
     files = [path.name for path in folder.iterdir()]
     speak = f"speak sound.wav -o out.mp4 --model {seeds.talker.name} --steps 1 --device cpu".split()
     dub = f"dub {seeds.face.name} sound.wav -o out.mp4 --model {seeds.ladtalk.name} --device cpu --duration 0.2".split()
+    landmarks = [*dub, "--system", "landmark-diffusion", "--steps", "1", "--model", seeds.landmarks.name]
     train = ["train", rng.choice(["sync", "wav2lip", "sovqae", "x"]), "--data", rng.choice(files), "--out", "run"]
-    words = [*rng.choice([speak, speak, dub, ["prepare"], ["models"], train, []])]
+    words = [*rng.choice([speak, speak, dub, landmarks, ["prepare"], ["models"], train, []])]
     for _ in range(rng.randint(0, 3)):
         at = rng.randint(min(1, len(words)), len(words))
         words[at : at + rng.choice([0, 0, 1])] = [rng.choice(rng.choice([_FLAGS, _WORDS, files]))]

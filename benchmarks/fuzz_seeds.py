@@ -23,6 +23,7 @@ from talkface_core.media.video_reader import VideoReader
 from tests.dae_talker.diffae_golden import load as load_golden
 from tests.dae_talker.small import save_small_talker
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
+from tests.landmark_diffusion.small_landmark_diffusion import save_small_landmark_diffusion
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 ODD = (
@@ -66,7 +67,8 @@ class Seeds:
         self.talker = save_small_talker(folder / "talker.safetensors")
         self.ladtalk = save_small_ladtalk(folder / "ladtalk.safetensors")
         bundled = [PRETRAINED / f"{name}.safetensors" for name in ("face_tiny", "landmark_probe")]
-        self.checkpoint = [self.talker, self.ladtalk, *bundled]
+        self.landmarks = save_small_landmark_diffusion(folder / "landmarks.safetensors")
+        self.checkpoint = [self.talker, self.ladtalk, self.landmarks, *bundled]
         shapes = load_golden()["small"]["shapes"]
         state = {f"ema_model.{key}": torch.zeros(()).expand(shape) for key, shape in shapes.items()}
         settings = {"net_beatgans_attn_head": 2, "data_name": "toy", "beta_scheduler": "linear", "T": 1000}

@@ -36,8 +36,8 @@ def load_mouths(
 
         mouths = LaDTalkMouths.of(load_ladtalk(name_or_path, device, sovqae=sovqae))
         return mouths if texture else replace(mouths, sovqae=None)
-    from talkface_core.landmark_diffusion.denoiser import Sampling
     from talkface_core.landmark_diffusion.model import load_landmark_diffusion
+    from talkface_core.landmark_diffusion.painter import Sampling
     from talkface_core.landmark_diffusion.pipeline import LandmarkMouths
 
     painted = LandmarkMouths.of(load_landmark_diffusion(name_or_path, device), Sampling(**sampling))

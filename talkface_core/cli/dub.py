@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .common import add_common, peak_rss_mb, report
+from .dub_systems import add_own_flags, load_mouths
 
 if TYPE_CHECKING:
     from ..faces.choose import FaceChoice
     from ..media.playback import FrameSource
 
 log = logging.getLogger(__name__)
-
-SYSTEMS = ("ladtalk",)
 
 
 def add_command(commands: Any) -> None:
@@ -32,11 +31,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("audio", metavar="AUDIO", help="the new speech: a sound file, or a video with sound")
     parser.add_argument("-o", "--output", metavar="OUT.mp4", required=True, help="the video to write")
-    parser.add_argument("--system", choices=SYSTEMS, default=SYSTEMS[0], help="who does it (default: ladtalk)")
     parser.add_argument("--model", metavar="NAME|FILE", help="a bundled model or a checkpoint (default: bundled)")
-    parser.add_argument(
-        "--sovqae", metavar="NAME|FILE", help="take texture from this checkpoint: one person's own (default: --model's)"
-    )
     parser.add_argument(
         "--face",
         default="largest",
@@ -50,13 +45,11 @@ def add_command(commands: Any) -> None:
         help="bounce: as long as the sound, the video played to and fro; stop: until either ends; once: the whole "
         "video (default: bounce)",
     )
-    parser.add_argument(
-        "--texture", type=float, metavar="0..1", help="how far texture is restored (default: to the video's sharpness)"
-    )
     parser.add_argument("--smoothing", type=float, metavar="N", help="of the face's track, 0 none (default: 0.3)")
     parser.add_argument("--detector", default="auto", metavar="NAME", help="auto, bundled or face-alignment")
     parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where in the sound to begin")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
+    add_own_flags(parser)
     add_common(parser)
     parser.set_defaults(run=run)
 
@@ -69,8 +62,6 @@ def run(args: argparse.Namespace) -> int:
     from ..dubbing.pipeline import TRACKING, DubRequest, dub_to_file
     from ..faces.detect import find_detector
     from ..faces.tracking import SMOOTHING
-    from ..ladtalk.model import BUNDLED, load_ladtalk
-    from ..ladtalk.pipeline import TEXTURE, LaDTalkMouths
     from ..media.audio import open_audio
     from ..media.picture import open_film
     from ..media.video_writer import check_output
@@ -85,10 +76,7 @@ def run(args: argparse.Namespace) -> int:
     request = DubRequest(film, source, choice=choice, smoothing=smoothing, length=args.length)
     declared, needed = film.num_frames, request.needed
     looked = min((count for count in (declared, needed) if count is not None), default=None)
-    model = load_ladtalk(args.model or BUNDLED, args.device, sovqae=args.sovqae)
-    if args.texture is not None and model.sovqae is None:
-        raise InputError(f"--texture {args.texture}: {model.path.name} has no SOVQAE to restore it with; give --sovqae")
-    mouths = LaDTalkMouths.of(model, args.texture)
+    model = load_mouths(args)
     request = replace(request, detector=find_detector(args.detector, model.device))
     loaded = time.perf_counter() - began
     with ExitStack() as stack:
@@ -102,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
                 bars[step] = stack.enter_context(tqdm(total=total, unit="frame", desc=name, disable=args.quiet))
             bars[step].update(done - bars[step].n)
 
-        summary = dub_to_file(mouths, request, output, progress)
+        summary = dub_to_file(model.mouths, request, output, progress)
     if declared is not None and looked is not None and summary.tracked < looked:
         log.warning("%s says that it has %d frames, %d could be read", Path(args.video).name, declared, summary.tracked)
     result = {
@@ -115,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds_load": round(loaded, 3),
         **{f"seconds_{part}": round(seconds, 3) for part, seconds in summary.seconds.items()},
         "frames_left_alone": summary.left_alone,
-        "texture": summary.settings[TEXTURE],
+        "texture": summary.settings.get("texture"),
         "model": model.path.stem,
         "device": model.device.type,
         "dtype": str(model.dtype).removeprefix("torch."),

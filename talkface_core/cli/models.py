@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TABLES = {
     "dae_talker": "dae_talker.model",
     "ladtalk": "ladtalk.model",
+    "landmark_diffusion": "landmark_diffusion.model",
     "sync": "sync.syncnet",
     "faces": "faces.bundled",
     "landmark-probe": "evaluation.probe",

@@ -20,6 +20,7 @@ from talkface_core.media.picture import open_film
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.media.video_writer import VideoWriter
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
+from tests.landmark_diffusion.small_landmark_diffusion import save_small_landmark_diffusion
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
 FRAMES = 30
@@ -28,6 +29,11 @@ FRAMES = 30
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
     return save_small_ladtalk(tmp_path_factory.mktemp("weights") / "small.safetensors")
+
+
+@pytest.fixture(scope="module")
+def landmark_diffusion(tmp_path_factory) -> Path:
+    return save_small_landmark_diffusion(tmp_path_factory.mktemp("weights") / "landmarks.safetensors")
 
 
 @pytest.fixture
@@ -166,6 +172,44 @@ def test_texture_of_one_persons_own(dub, speech, tmp_path):
     assert json.loads(dub(CLIP, speech, *flags).out)["texture"] is not None
 
 
+def test_landmark_diffusion(dub, speech, landmark_diffusion, tmp_path):
+    def made(*flags):
+        model = ("--system", "landmark-diffusion", "--model", landmark_diffusion, "--duration", "0.2")
+        result = json.loads(dub(CLIP, speech, *model, *flags, "--json", "--quiet").out)
+        return result, frames_of(tmp_path / "out.mp4")
+
+    plain, frames = made()
+    of_ladtalk = json.loads(dub(CLIP, speech, "--duration", "0.2", "--json", "--quiet").out)
+    assert plain.keys() | {"seconds_texture"} == of_ladtalk.keys()
+    assert (plain["frames"], plain["texture"], plain["model"]) == (5, None, "landmarks")
+    assert np.array_equal(made()[1], frames)
+    for flags in (("--seed", "3"), ("--steps", "1"), ("--strength", "0"), ("--guidance", "2.5")):
+        assert (made(*flags)[1] != frames).any(), flags
+
+
+def test_landmark_diffusion_with_ladtalks_texture(dub, speech, small, landmark_diffusion):
+    flags = ("--system", "landmark-diffusion", "--model", landmark_diffusion, "--sovqae", small, "--duration", "0.2")
+    assert 0 <= json.loads(dub(CLIP, speech, *flags, "--json", "--quiet").out)["texture"] <= 1
+    result = json.loads(dub(CLIP, speech, *flags, "--texture", "0.4", "--json", "--quiet").out)
+    assert (result["texture"], result["frames"]) == (0.4, 5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--steps 0", "0 sampling steps"),
+        ("--guidance -1", "guidance -1.0; it lies between"),
+        ("--guidance nan", "guidance nan; it lies between"),
+        ("--strength 3", "strength 3.0; it lies between 0"),
+        ("--seed 99999999999999999999", "a seed is a whole number below 2**64"),
+        ("--sovqae nobody", "nobody: found no such file"),
+    ],
+)
+def test_wrong_settings_of_landmark_diffusion(dub, speech, landmark_diffusion, tmp_path, flags, message):
+    words = ("--system", "landmark-diffusion", "--model", landmark_diffusion, "--quiet", *flags.split())
+    refused(dub(CLIP, speech, *words), tmp_path, message)
+
+
 def test_the_sound_of_a_video_will_do(dub, tmp_path):
     sound = audio_source(load_audio(CLIP.with_suffix(".flac")))
     with VideoWriter(tmp_path / "talk.mp4", 128, 128, 25, sound) as writer:
@@ -215,6 +259,10 @@ def refused(ended, folder: Path, message: str) -> None:
         ("--model {clip}", "that is no safetensors file"),
         ("--model dae_talker_tiny", "found a checkpoint of the system 'dae_talker'; expected the system 'ladtalk'"),
         ("--system wave", "'wave'"),
+        ("--steps 4", "--steps 4: ladtalk has no use for it; leave it out, or give --system landmark-diffusion"),
+        ("--strength 0.5", "--strength 0.5: ladtalk has no use for it"),
+        ("--system landmark-diffusion --texture 0.5", "--texture 0.5: nothing restores it; give --sovqae"),
+        ("--system landmark-diffusion", "found a checkpoint of the system 'ladtalk'; expected the system 'landmark"),
         ("--face prettiest", "give largest, leftmost, a number from the left such as 0, or x,y in pixels"),
         ("--face -1", "give largest, leftmost"),
         ("--face 3", "face 3 from the left is asked for, but no frame shows more than 1"),

@@ -46,7 +46,12 @@ def test_what_would_not_load_is_said(talkface, tmp_path):
     for system, name, config, words in (
         ("sync", "syncnet", {"wings": 2}, "unreadable settings of 'syncnet' (wings is unknown"),
         ("sync", "ears", {}, "holds 'ears', which is none of syncnet"),
-        ("opera", "voice", {}, "the system 'opera' is none of dae_talker, ladtalk, sync, faces, landmark-probe"),
+        (
+            "opera",
+            "voice",
+            {},
+            "the system 'opera' is none of dae_talker, ladtalk, landmark_diffusion, sync, faces, landmark-probe",
+        ),
     ):
         checkpoints.save_checkpoint(path, system, {name: net}, {name: config}, {})
         assert words in json.loads(talkface("models", path).out)["problem"]

@@ -32,9 +32,9 @@ class ToyPainter(nn.Module):
 
     def __init__(self, most: int | None = None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-        self.config = SimpleNamespace(size=SIZE, references=2, channels=(8, 8))
-        self.autoencoder = SimpleNamespace(config=self.config)
+        self.size, self.references = SIZE, 2
+        self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.autoencoder = SimpleNamespace(config=SimpleNamespace(size=SIZE, references=2, channels=(8, 8)))
         self.most, self.encoded, self.asked = most, 0, []
         self.shown: list[ToyReferences] = []
 

@@ -1,0 +1,102 @@
+"""The systems that `dub` knows: which flags are each one's own, and how its mouths are loaded."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..dubbing.model import MouthModel
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Mouths, of which file they are, and where and in what their networks compute."""
+
+    mouths: MouthModel
+    path: Path
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class System:
+    """flags: those among `OWN_FLAGS` that it has a use for; load: its mouths, as the flags say."""
+
+    flags: tuple[str, ...]
+    load: Callable[[argparse.Namespace], Loaded]
+
+
+def _ladtalk(args: argparse.Namespace) -> Loaded:
+    from ..ladtalk.model import BUNDLED, load_ladtalk
+    from ..ladtalk.pipeline import LaDTalkMouths
+
+    model = load_ladtalk(args.model or BUNDLED, args.device, sovqae=args.sovqae)
+    if args.texture is not None and model.sovqae is None:
+        raise InputError(f"--texture {args.texture}: {model.path.name} has no SOVQAE to restore it with; give --sovqae")
+    return Loaded(LaDTalkMouths.of(model, args.texture), model.path, model.device, model.dtype)
+
+
+def _landmark_diffusion(args: argparse.Namespace) -> Loaded:
+    from ..landmark_diffusion.model import BUNDLED, load_landmark_diffusion
+    from ..landmark_diffusion.painter import Sampling
+    from ..landmark_diffusion.pipeline import LandmarkMouths
+
+    if args.texture is not None and args.sovqae is None:
+        raise InputError(f"--texture {args.texture}: nothing restores it; give --sovqae, say ladtalk_tiny")
+    asked = {name: getattr(args, name) for name in ("steps", "seed", "guidance") if getattr(args, name) is not None}
+    sampling, strength = Sampling(**asked), 1.0 if args.strength is None else args.strength
+    model = load_landmark_diffusion(args.model or BUNDLED, args.device)
+    mouths: MouthModel = LandmarkMouths.of(model, sampling, strength)
+    if args.sovqae is not None:
+        from ..ladtalk.model import load_sovqae
+        from ..ladtalk.restored import RestoredMouths
+
+        mouths = RestoredMouths(mouths, load_sovqae(args.sovqae, args.device), args.texture)
+    return Loaded(mouths, model.path, model.device, model.dtype)
+
+
+SYSTEMS = {
+    "ladtalk": System(("sovqae", "texture"), _ladtalk),
+    "landmark-diffusion": System(("sovqae", "texture", "steps", "seed", "guidance", "strength"), _landmark_diffusion),
+}
+DEFAULT = "ladtalk"
+OWN_FLAGS = tuple(dict.fromkeys(flag for system in SYSTEMS.values() for flag in system.flags))
+
+
+def add_own_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that not all systems have a use for; none has a default here."""
+    parser.add_argument("--system", choices=tuple(SYSTEMS), default=DEFAULT, help=f"who does it (default: {DEFAULT})")
+    parser.add_argument(
+        "--sovqae",
+        metavar="NAME|FILE",
+        help="take texture from this checkpoint: one person's own (default: --model's; landmark-diffusion: none)",
+    )
+    parser.add_argument(
+        "--texture", type=float, metavar="0..1", help="how far texture is restored (default: to the video's sharpness)"
+    )
+    group = parser.add_argument_group("of landmark-diffusion")
+    group.add_argument("--steps", type=int, metavar="N", help="of diffusion (default: 4)")
+    group.add_argument("--seed", type=int, metavar="N", help="of the noise that all frames share (default: 0)")
+    group.add_argument("--guidance", type=float, metavar="N", help="against the mouth at rest (default: the model's)")
+    group.add_argument("--strength", type=float, metavar="N", help="of the mouth's motion, 0 to 2 (default: 1)")
+
+
+def load_mouths(args: argparse.Namespace) -> Loaded:
+    """The mouths of the chosen system. Raises InputError, also for flags that it has no use for."""
+    system = SYSTEMS[args.system]
+    for flag in OWN_FLAGS:
+        if getattr(args, flag) is not None and flag not in system.flags:
+            others = " or ".join(name for name, other in SYSTEMS.items() if flag in other.flags)
+            raise InputError(
+                f"--{flag} {getattr(args, flag)}: {args.system} has no use for it; leave it out, or give --system "
+                f"{others}"
+            )
+    return system.load(args)

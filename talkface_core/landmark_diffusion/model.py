@@ -1,0 +1,124 @@
+"""Landmark diffusion's networks as a checkpoint holds them: how they are loaded and joined.
+
+Source: landmark diffusion (Zhong et al., arXiv 2408.05416): landmarks are completed by what the sound says, and
+TalkFormer paints the lower face that they ask for. The acoustic model and the voice activity gate are ours. A host that
+manages memory itself builds the two sides one by one with its own layers; `load_landmark_diffusion` is all that a
+program without one needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..acoustic.model import ACOUSTIC
+from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
+from ..components import build, build_optional, table
+from ..device import Operations, pick_device, pick_dtype, pick_layers
+from ..errors import InputError
+from ..speech.vad import GATE
+from .autoencoder import AUTOENCODER
+from .completion import COMPLETION
+from .completion_stream import CompletionModel
+from .denoiser import TALKFORMER
+from .landmarks import SYSTEM
+from .painter import TalkFormerModel
+
+BUNDLED = "landmark_tiny"
+COMPONENTS = table(AUTOENCODER, TALKFORMER, COMPLETION, GATE, ACOUSTIC)
+
+__all__ = [
+    "BUNDLED",
+    "COMPONENTS",
+    "SYSTEM",
+    "LandmarkDiffusion",
+    "build_completion",
+    "build_painter",
+    "load_landmark_diffusion",
+]
+
+
+@dataclass(frozen=True)
+class LandmarkDiffusion:
+    """The system's networks, ready to run: who says where lips and jaw lie, and who paints them. `provenance` says what
+    they were trained on."""
+
+    path: Path
+    completion: CompletionModel
+    painter: TalkFormerModel
+    provenance: dict[str, Any]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the painter computes in."""
+        return self.painter.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks compute."""
+        return self.painter.device
+
+
+def load_landmark_diffusion(
+    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+) -> LandmarkDiffusion:
+    """Load a bundled checkpoint by name, or a file. `dtype` is the painter's; None: what suits the device.
+
+    Raises CheckpointError for a file that is not whole, InputError for a device that is not there.
+    """
+    device = pick_device(device) if isinstance(device, str) else device
+    dtype = pick_dtype(device) if dtype is None else dtype
+    checkpoint = read_whole(name_or_path)
+    painter = build_painter(checkpoint, pick_layers(device, dtype), dtype, device)
+    return LandmarkDiffusion(checkpoint.path, build_completion(checkpoint).to(device), painter, checkpoint.provenance)
+
+
+def read_whole(name_or_path: str | Path) -> Checkpoint:
+    """The checkpoint of a whole system, unloaded. Raises CheckpointError where a stage of training is missing."""
+    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
+    missing = [part.name for part in (AUTOENCODER, TALKFORMER, COMPLETION) if part.name not in checkpoint.configs]
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
+            "too: put what each stage of training made into one file."
+        )
+    return checkpoint
+
+
+def build_completion(checkpoint: Checkpoint) -> CompletionModel:
+    """The speech side with its weights, float32, on the CPU. Raises CheckpointError, also for a completion whose
+    acoustic model is missing or another's."""
+    net = build(checkpoint, COMPLETION)
+    listens = not net.config.published
+    acoustic = build_optional(checkpoint, ACOUSTIC) if listens else None
+    if listens and acoustic is None:
+        raise CheckpointError(
+            f"{checkpoint.path}: its landmark completion hears an acoustic model of {net.config.audio} values a frame, "
+            "found none; put both of one training run into the file."
+        )
+    try:
+        return CompletionModel(net, acoustic, build_optional(checkpoint, GATE)).eval()
+    except CheckpointError:
+        raise
+    except InputError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
+def build_painter(
+    checkpoint: Checkpoint,
+    operations: Operations = nn,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> TalkFormerModel:
+    """The autoencoder and the denoiser with their weights. Raises CheckpointError, also where one is not made for the
+    other."""
+    autoencoder = build(checkpoint, AUTOENCODER, operations, dtype, device)
+    denoiser = build(checkpoint, TALKFORMER, operations, dtype, device)
+    try:
+        return TalkFormerModel(autoencoder, denoiser).eval()
+    except InputError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
