@@ -90,7 +90,7 @@ class MotionAlign(nn.Module):
         self.out = nn.Sequential(
             operations.Linear(2 * channels, channels), nn.SiLU(), zero_init(operations.Linear(channels, channels))
         )
-        self.pull = _pull(heads)
+        self.pull = nn.Parameter(_pulls(heads))
 
     def forward(self, h: Tensor, motion: Motion) -> Tensor:
         """h [B,C,H,W]; motion of the same faces."""
@@ -109,10 +109,9 @@ class MotionAlign(nn.Module):
         return h + rearrange(moved, "b (h w) c -> b c h w", h=height)
 
 
-def _pull(heads: int) -> nn.Parameter:
-    """Per head how strongly near places pull, as a logarithm so that none ever repels; wide and narrow heads at
-    first."""
-    return nn.Parameter(torch.linspace(-0.7, 1.4, heads) - 2 * math.log(_REACH))
+def _pulls(heads: int) -> Tensor:
+    """Per head how strongly near places pull, as a logarithm so that none ever repels; wide and narrow heads."""
+    return torch.linspace(-0.7, 1.4, heads) - 2 * math.log(_REACH)
 
 
 def nearness(pull: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
@@ -131,7 +130,8 @@ class ReferenceAlign(nn.Module):
         self.position = operations.Linear(FEATURES, channels)
         self.to_q, self.to_k, self.to_v = (operations.Linear(channels, channels, bias=False) for _ in range(3))
         self.to_out = zero_init(operations.Linear(channels, channels))
-        self.pull = _pull(heads)
+        # Not learnt: attention under a bias that wants a gradient is several times as slow on a CPU.
+        self._pull = _pulls(heads).tolist()
 
     def _tokens(self, norm: nn.Module, maps: Tensor) -> Tensor:
         position = self.position(fourier(pixel_centres(maps.shape[2], maps.device).flatten(0, 1)).to(maps.dtype))
@@ -148,10 +148,9 @@ class ReferenceAlign(nn.Module):
         height, near = h.shape[2], None
         if places is not None:
             there = pixel_centres(height, h.device).flatten(0, 1)
-            near = rearrange(
-                nearness(self.pull, places.flatten(0, 1), there[None]), "(b r) n q k -> b n q (r k)", b=len(h)
-            )
-            near = near.to(h.dtype)
+            pull = torch.tensor(self._pull, device=h.device)
+            near = nearness(pull, places.detach().flatten(0, 1), there[None])
+            near = rearrange(near, "(b r) n q k -> b n q (r k)", b=len(h)).to(h.dtype)
         q, k, v = (
             rearrange(part, "b l (n d) -> b n l d", n=self.heads)
             for part in (self.to_q(self._tokens(self.norm, h)), *(part.to(h.dtype) for part in keys_values))

@@ -39,10 +39,14 @@ def landmark_flow(target: Tensor, reference: Tensor, side: int) -> Tensor:
 
 
 def warp(maps: Tensor, flow: Tensor) -> Tensor:
-    """Maps [B,C,H,W] looked up where a flow [B,h,w,2] (shares of the crop) says: [B,C,h,w]. Edges repeat."""
+    """Maps [B,C,H,W] looked up where a flow [B,h,w,2] (shares of the crop) says: [B,C,h,w]. Edges repeat.
+
+    In float32: a bfloat16 grid is an eighth of a pixel coarse, and torch's CPU kernel makes NaN of half-precision maps
+    in channels-last order.
+    """
     side = flow.shape[1]
     grid = 2 * (pixel_centres(side, flow.device) + flow.float()) - 1
-    return F.grid_sample(maps, grid.to(maps.dtype), "bilinear", "border", align_corners=False)
+    return F.grid_sample(maps.float(), grid, "bilinear", "border", align_corners=False).to(maps.dtype)
 
 
 def shrunk(flow: Tensor, side: int) -> Tensor:

@@ -49,3 +49,10 @@ def test_flows_of_other_sizes_say_the_same() -> None:
     assert shrunk(flow, 8) is flow
     torch.testing.assert_close(shrunk(flow, 4).mean((1, 2)), flow.mean((1, 2)))
     torch.testing.assert_close(enlarged(flow, 16).mean((1, 2)), flow.mean((1, 2)), atol=1e-3, rtol=0)
+
+
+def test_half_precision_maps_in_any_order_stay_numbers() -> None:
+    maps = torch.rand(16, 24, 64, 64).bfloat16().to(memory_format=torch.channels_last)
+    moved = warp(maps, 0.02 * torch.randn(16, 64, 64, 2))
+    assert moved.dtype == torch.bfloat16
+    assert torch.isfinite(moved).all()

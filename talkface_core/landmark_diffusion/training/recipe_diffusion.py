@@ -26,7 +26,7 @@ from ...checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ...components import build
 from ...datasets.stills import StillFaces
 from ...datasets.talking_faces import TalkingFaces, open_talking_faces
-from ...device import channels_last
+from ...device import HALF_ON_CPU, channels_last
 from ...diffusion.parameterisation import diffuse, target
 from ...faces.picture_loss import region_weights
 from ...training.arguments import add_batch_size, add_compile, add_preset
@@ -88,7 +88,9 @@ class DiffusionRecipe(Recipe):
         config = replace(
             config or DenoiserConfig(), latent_size=space.latent_size, latent_channels=space.latent_channels
         )
-        self.net, self.autoencoder = channels_last(LandmarkDenoiser(config)), channels_last(autoencoder.eval())
+        # The norms of half-precision maps this small are slow on a CPU in any other layers.
+        self.net = channels_last(LandmarkDenoiser(config, HALF_ON_CPU))
+        self.autoencoder = channels_last(autoencoder.eval())
         self.autoencoder.requires_grad_(False)
         self.settings = replace(batches or PictureBatches(), references=space.references)
         self.weights, self._compile, self.data = weights or DiffusionLoss(), compile, data.name
