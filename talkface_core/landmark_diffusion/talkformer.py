@@ -90,7 +90,7 @@ class MotionAlign(nn.Module):
         self.out = nn.Sequential(
             operations.Linear(2 * channels, channels), nn.SiLU(), zero_init(operations.Linear(channels, channels))
         )
-        self.pull = nn.Parameter(_pulls(heads))
+        self.pull = nn.Parameter(torch.tensor(_pulls(heads)))
 
     def forward(self, h: Tensor, motion: Motion) -> Tensor:
         """h [B,C,H,W]; motion of the same faces."""
@@ -109,9 +109,9 @@ class MotionAlign(nn.Module):
         return h + rearrange(moved, "b (h w) c -> b c h w", h=height)
 
 
-def _pulls(heads: int) -> Tensor:
+def _pulls(heads: int) -> list[float]:
     """Per head how strongly near places pull, as a logarithm so that none ever repels; wide and narrow heads."""
-    return torch.linspace(-0.7, 1.4, heads) - 2 * math.log(_REACH)
+    return [-0.7 + 2.1 * n / max(heads - 1, 1) - 2 * math.log(_REACH) for n in range(heads)]
 
 
 def nearness(pull: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class ReferenceAlign(nn.Module):
         self.to_q, self.to_k, self.to_v = (operations.Linear(channels, channels, bias=False) for _ in range(3))
         self.to_out = zero_init(operations.Linear(channels, channels))
         # Not learnt: attention under a bias that wants a gradient is several times as slow on a CPU.
-        self._pull = _pulls(heads).tolist()
+        self._pull = _pulls(heads)
 
     def _tokens(self, norm: nn.Module, maps: Tensor) -> Tensor:
         position = self.position(fourier(pixel_centres(maps.shape[2], maps.device).flatten(0, 1)).to(maps.dtype))
