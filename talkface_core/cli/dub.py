@@ -17,6 +17,8 @@ from .common import add_common, peak_rss_mb, report
 from .dub_systems import add_own_flags, load_mouths
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from ..faces.choose import FaceChoice
     from ..media.playback import FrameSource
 

@@ -92,7 +92,10 @@ class UNet(nn.Module):
         super().__init__()
         self.config, ops = config, operations
         self._own_context = cross is not None
-        cross = cross or (lambda channels, _: _cross(channels, config.heads, config.context_dim, ops))
+
+        def own(channels: int, level: int) -> nn.Module | None:
+            return cross(channels, level) if cross else _cross(channels, config.heads, config.context_dim, ops)
+
         residual = partial(
             ResBlock, time_dim=config.time_dim, cond_dim=config.cond_dim, dropout=config.dropout, operations=ops
         )
@@ -101,7 +104,7 @@ class UNet(nn.Module):
             layers = residual(before, after)
             if not config.attention[level]:
                 return layers
-            return _WithAttention(layers, SelfAttention2d(after, config.heads, ops), cross(after, level))
+            return _WithAttention(layers, SelfAttention2d(after, config.heads, ops), own(after, level))
 
         self.time_embed = nn.Sequential(
             ops.Linear(config.time_frequencies, config.time_dim),
@@ -127,7 +130,7 @@ class UNet(nn.Module):
         self.middle = nn.ModuleList(
             [residual(last, last), SelfAttention2d(last, config.heads, ops), residual(last, last)]
         )
-        self.middle_cross = cross(last, len(config.channels) - 1)
+        self.middle_cross = own(last, len(config.channels) - 1)
 
         self.up = nn.ModuleList()
         for level in reversed(range(len(config.channels))):

@@ -134,7 +134,9 @@ class EndToEndRecipe(Recipe):
         self._heard = heard_features(acoustic, data.mels, lengths, speech, variants, seed)
         self._points = torch.from_numpy((data.landmarks - data.pad) / data.size)
         self.config: Mapping[str, Any] = {
-            **{name: module.config.to_dict() for name, module in self.modules.items()},
+            words.COMPONENT: completion.config.to_dict(),
+            denoiser.COMPONENT: self.talkformer.config.to_dict(),
+            latent.COMPONENT: space.to_dict(),
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
         }
