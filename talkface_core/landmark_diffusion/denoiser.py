@@ -105,6 +105,16 @@ class LandmarkDenoiser(nn.Module):
 
         self.unet = UNet(config.unet(), operations, cross)
 
+    def train_all(self) -> LandmarkDenoiser:
+        """Wants a gradient for every weight but those of an alignment that the settings leave out."""
+        self.requires_grad_(True)
+        for module in self.alignments:
+            module.motion.requires_grad_(self.config.motion)
+            module.reference.requires_grad_(self.config.reference)
+        self.tokens.requires_grad_(self.config.motion)
+        self.references.requires_grad_(self.config.reference)
+        return self
+
     @property
     def alignments(self) -> list[TalkFormer]:
         """The TalkFormers in the order of their numbers."""

@@ -89,7 +89,7 @@ class DiffusionRecipe(Recipe):
             config or DenoiserConfig(), latent_size=space.latent_size, latent_channels=space.latent_channels
         )
         # The norms of half-precision maps this small are slow on a CPU in any other layers.
-        self.net = channels_last(LandmarkDenoiser(config, HALF_ON_CPU))
+        self.net = channels_last(LandmarkDenoiser(config, HALF_ON_CPU).train_all())
         self.autoencoder = channels_last(autoencoder.eval())
         self.autoencoder.requires_grad_(False)
         self.settings = replace(batches or PictureBatches(), references=space.references)

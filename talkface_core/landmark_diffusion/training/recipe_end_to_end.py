@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...acoustic.model import ACOUSTIC, AcousticModel
-from ...acoustic.training_features import VARIANTS, heard_features
+from ...acoustic.training_features import heard_features
 from ...checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ...components import build
 from ...datasets.talking_faces import TalkingFaces, open_talking_faces
@@ -107,11 +107,11 @@ class EndToEndRecipe(Recipe):
         val: TalkingFaces | None = None,
         batches: PictureBatches | None = None,
         weights: EndToEndLoss | None = None,
-        variants: int = VARIANTS,
+        variants: int = 2,
         seed: int = 0,
     ) -> None:
         self.completion, self.acoustic = completion.requires_grad_(True), acoustic.eval().requires_grad_(False)
-        self.talkformer = channels_last(painter.talkformer.requires_grad_(True))
+        self.talkformer = channels_last(painter.talkformer.train_all())
         self.autoencoder = channels_last(painter.autoencoder.requires_grad_(True))
         for name in ENCODER:
             getattr(self.autoencoder, name).requires_grad_(False)
