@@ -1,4 +1,4 @@
-"""What each part of landmark diffusion is worth: the ablations that the paper's figure 4 names, on equal steps and data.
+"""What each part of landmark diffusion is worth: the ablations that the paper's figure 4 names, equal steps and data.
 
     python -m benchmarks.landmark_ablation --data SET/train --val SPLIT… --autoencoder FILE --completion FILE --out DIR
 
