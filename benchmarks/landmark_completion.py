@@ -3,8 +3,8 @@
     python -m benchmarks.landmark_completion SET/val [SET/val ...] --model NAME|FILE [--out DIR]
 
 Each clip's own sound, clean, over its own pose, with references from its other half, which cannot tell the answer; the
-same in silence and with another clip's sound. No picture is made or read. A mouth is open a quarter of the way from
-shut lips to speaking ones, in the true landmarks.
+same in silence and with another clip's sound, whose words nothing but the sound can tell. No picture is made or read. A
+mouth is open a quarter of the way from shut lips to speaking ones, in the true landmarks.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.landmark_diffusion.completion import COMPLETION
+from talkface_core.landmark_diffusion.completion_stream import CompletionModel
 from talkface_core.landmark_diffusion.training.completion_batches import read_landmark_clips
 from talkface_core.landmark_diffusion.training.completion_scores import LandmarkScores, completion_scores
 from talkface_core.landmark_diffusion.training.recipe_completion import hear_clips
@@ -29,9 +30,11 @@ TARGETS = {
     "spread": (0.85, 1.1),
     "error": (None, 0.45),
     "closed": (0.9, None),
+    "shut": (None, None),
     "silence": (None, 0.02),
     "jitter": (None, 1.1),
     "other": (None, None),
+    "other_closed": (None, None),
     "footage": (None, 0.05),
 }
 
@@ -50,7 +53,7 @@ def main() -> None:
     for folder in args.data:
         clips = read_landmark_clips(folder)
         with torch.inference_mode():
-            scores = completion_scores(net, clips, hear_clips(acoustic, clips))
+            scores = completion_scores(CompletionModel(net, acoustic).eval(), clips, hear_clips(acoustic, clips))
         mean = LandmarkScores.mean(scores)
         for field in fields(LandmarkScores):
             by_clip = {clip.name: getattr(score, field.name) for clip, score in zip(clips, scores, strict=True)}

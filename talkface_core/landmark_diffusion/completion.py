@@ -19,6 +19,7 @@ from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
 from ..speech.frame_front import FrameFront, FrontEndConfig
+from .closing import ClosingConfig, close_lips
 from .landmarks import IBUG_68, MESH_131, landmark_set, pick
 from .local_attention import LocalBlock
 from .published import PublishedGenerator
@@ -41,7 +42,8 @@ class CompletionConfig(Config):
     a time. audio: values of a frame's sound, for the other layout. context: frames to either side that each block sees.
     references: as many as it is shown at best. front: a speech encoder's features that `hear` takes in place of those
     of the acoustic model. boxed, mel_shift: whether the published layout takes coordinates within the box of a face's
-    landmarks, and by how many seconds its windows are late; for weights that were trained so.
+    landmarks, and by how many seconds its windows are late; for weights that were trained so. closing: how lips shut
+    at p, b and m (closing.py) where the acoustic model is asked; None: as the network has them.
     """
 
     landmarks: str = IBUG_68.name
@@ -59,6 +61,7 @@ class CompletionConfig(Config):
     front: FrontEndConfig | None = None
     boxed: bool = False
     mel_shift: float = 0.0
+    closing: ClosingConfig | None = None
 
     def __post_init__(self) -> None:
         landmark_set(self.landmarks)
@@ -74,6 +77,8 @@ class CompletionConfig(Config):
             raise InputError("the published layout hears the log-mel; leave the front end out")
         if self.boxed and not self.published:
             raise InputError("only the published layout takes landmarks within their box")
+        if self.closing is not None and (self.published or self.front is not None):
+            raise InputError("lips close by what an acoustic model tells, which this layout does not hear")
 
     @classmethod
     def presets(cls) -> dict[str, CompletionConfig]:
@@ -114,10 +119,13 @@ class LandmarkCompletion(nn.Module):
         motion, rest = self.motion(audio, landmarks, references)
         return self.place(landmarks, rest + motion)
 
-    def motion(self, audio: Tensor, landmarks: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+    def motion(
+        self, audio: Tensor, landmarks: Tensor, references: Tensor, pressed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """How far jaw and lips move from their rest, and the rest in each frame's pose: twice [B,T,C,2], float32.
 
-        In the order of `LandmarkSet.content`; inputs as those of `forward`.
+        In the order of `LandmarkSet.content`; inputs as those of `forward`. pressed [B,T]: how likely a p, b or m is
+        said, by which lips then close as the configuration has it; None: they do not.
         """
         known = self.landmarks
         known.check(landmarks, 4)
@@ -127,6 +135,8 @@ class LandmarkCompletion(nn.Module):
             said = self._published(self.net, audio, landmarks, references, rest) - rest
         else:
             said = self.net(audio, landmarks, references, rest).float()
+        if pressed is not None and self.config.closing is not None:
+            said = close_lips(rest + said, pressed, known, self.config.closing) - rest
         return said, rest
 
     def _published(

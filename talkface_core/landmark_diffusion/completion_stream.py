@@ -18,12 +18,14 @@ from torch import Tensor, nn
 
 from ..acoustic.model import AcousticModel
 from ..acoustic.stream import stream_into_silence
+from ..datasets.labels import VISEMES
 from ..errors import InputError
 from ..media.source import AudioSource
 from ..media.timebase import Rate, as_rate
 from ..sequences import StreamBuffer, sample_at
 from ..speech.mel_windows import WindowStream
 from ..speech.vad import VoiceActivityGate, gated_mel
+from .closing import PRESSED
 from .completion import LandmarkCompletion
 
 WINDOW = 100
@@ -54,12 +56,28 @@ class CompletionModel(nn.Module):
                 f"the completion hears {config.audio} values {config.fps} times a second, its acoustic model gives "
                 f"{acoustic.config.width} at {acoustic.config.fps}; put both of one training run together."
             )
+        if acoustic is not None and config.closing is not None and acoustic.config.visemes != len(VISEMES):
+            raise InputError(
+                f"lips close at p, b and m, but an acoustic model of {acoustic.config.visemes} classes tells others: "
+                f"{len(VISEMES)} are needed."
+            )
         self.completion, self.acoustic, self.gate = completion, acoustic, gate
 
     @property
     def device(self) -> torch.device:
         """Where the completion computes."""
         return next(self.completion.parameters()).device
+
+    def motion(self, audio: Tensor, landmarks: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+        """`LandmarkCompletion.motion`, with lips that close where the acoustic model hears p, b or m."""
+        return self.completion.motion(audio, landmarks, references, self.pressed(audio))
+
+    def pressed(self, audio: Tensor) -> Tensor | None:
+        """How likely a p, b or m is said in frames of the acoustic model's features [...,A]: [...]. None where lips do
+        not close by that."""
+        if self.acoustic is None or self.completion.config.closing is None:
+            return None
+        return self.acoustic.viseme(audio.to(self.acoustic.viseme.weight)).float().softmax(-1)[..., PRESSED]
 
     def listen(self, source: AudioSource) -> Iterator[Tensor]:
         """What each frame at the completion's rate hears, in blocks [n,A] or [n,80,16]; all but speech is silent.
@@ -206,9 +224,9 @@ class SceneMotion:
     def _window(self, first: int, stop: int) -> Tensor:
         low, high = max(first - self._reach, 0), stop + self._reach
         heard = self._audio.read(low, high)
-        completion, device = self._model.completion, self._model.device
+        device = self._model.device
         inputs = (heard, self._pose(torch.arange(low, high)), self._references)
-        motion, _ = completion.motion(*(part[None].to(device) for part in inputs))
+        motion, _ = self._model.motion(*(part[None].to(device) for part in inputs))
         return motion[0, first - low : stop - low].float().cpu()
 
 

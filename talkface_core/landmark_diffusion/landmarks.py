@@ -27,7 +27,8 @@ class LandmarkSet:
     """A numbering of `count` points: which tell the pose, which are the jaw's and the lips'.
 
     stable: those of the pose that no expression moves; gaps: pairs of the upper and the lower lip's inner edge that
-    face each other. All are places among the points.
+    face each other. All are places among the points. The first `outer` of the lips are their outer edge, the others
+    their inner one; each goes around from a corner over the upper lip to the other corner and back below.
     """
 
     name: str
@@ -37,6 +38,7 @@ class LandmarkSet:
     lips: tuple[int, ...]
     stable: tuple[int, ...]
     gaps: tuple[tuple[int, int], ...]
+    outer: int
 
     @property
     def content(self) -> tuple[int, ...]:
@@ -74,6 +76,7 @@ IBUG_68 = LandmarkSet(
     _LIPS,
     ibug.POSE,
     ibug.INNER_LIP_PAIRS,
+    outer=12,
 )
 """The ends of the jaw's line, upper cheeks rather than jaw, belong to the pose."""
 
@@ -106,6 +109,7 @@ MESH_131 = LandmarkSet(
     tuple(range(91, 131)),
     _places(*MESH_POINTS[:8], *MESH_POINTS[28:42], 33, 133, 362, 263),
     tuple(zip(_places(82, 13, 312), _places(87, 14, 317), strict=True)),
+    outer=20,
 )
 
 SETS = {known.name: known for known in (IBUG_68, MESH_131)}

@@ -10,6 +10,7 @@ from talkface_core.acoustic.model import load_acoustic
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.errors import InputError
 from talkface_core.landmark_diffusion.completion import CompletionConfig
+from talkface_core.landmark_diffusion.completion_stream import CompletionModel
 from talkface_core.landmark_diffusion.landmarks import IBUG_68
 from talkface_core.landmark_diffusion.training.completion_batches import CompletionBatches, CompletionSampler
 from talkface_core.landmark_diffusion.training.completion_hearing import AROUND, WindowSounds
@@ -41,7 +42,8 @@ def test_it_learns_to_say_the_sound(tmp_path):
     result = train(made, tmp_path / "run", 120, config, log_every=0, device="cpu", quiet=True)
     checkpoint = read_checkpoint(result.checkpoint, "landmark_diffusion")
     assert set(checkpoint.configs) == {"completion", "acoustic"}
-    scores = LandmarkScores.mean(completion_scores(made.net.eval(), val, hear_clips(made.acoustic, val)))
+    model = CompletionModel(made.net, made.acoustic).eval()
+    scores = LandmarkScores.mean(completion_scores(model, val, hear_clips(made.acoustic, val)))
     assert checkpoint.provenance["measured"].keys() == scores.keys()
     assert scores["opening"] > 0.6
     assert scores["error"] < 0.9
@@ -54,8 +56,10 @@ def test_scores_of_the_truth_and_of_a_shut_mouth():
     best = clip_scores(truth, truth, said)
     assert (best.opening, best.spread, best.error, best.closed, best.jitter) == pytest.approx((1, 1, 0, 1, 1))
     assert best.silence > 0.5
+    assert best.shut == 0
     shut = np.repeat(truth[:1], len(truth), 0)
     assert clip_scores(truth, shut, said).silence == 0
+    assert clip_scores(shut, shut, said).shut == 1
 
 
 def test_a_batch_depends_on_its_generator_alone():

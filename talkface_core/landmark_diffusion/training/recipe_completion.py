@@ -32,6 +32,7 @@ from ...training.config import TrainConfig
 from ...training.curves import plot_curves
 from ...training.recipe import Batch, Plan, Recipe
 from ..completion import COMPONENT, CompletionConfig, LandmarkCompletion
+from ..completion_stream import CompletionModel
 from ..landmarks import SYSTEM
 from .completion_batches import CompletionBatches, CompletionSampler, LandmarkClip, read_landmark_clips
 from .completion_hearing import AROUND, WindowSounds
@@ -146,22 +147,26 @@ class CompletionRecipe(Recipe):
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
         """The opening over time in four clips, held out where there are such: the truth in grey, the completed one in
         black."""
-        net, rows = cast(LandmarkCompletion, modules[COMPONENT]), []
+        model, rows = self._model(modules), []
         clips = (*self._val, *self.sampler.clips)[:4]
         heard = hear_clips(self._ear(modules), clips)
         for k in np.arange(4) % len(clips):
-            made = mouth_opening(completed(net, clips[k], heard, int(k)))
+            made = mouth_opening(completed(model, clips[k], heard, int(k)))
             rows.append(plot_curves([torch.from_numpy(mouth_opening(clips[k].points.numpy())), torch.from_numpy(made)]))
         return np.concatenate(rows)
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         net, acoustic = cast(LandmarkCompletion, ema_modules[COMPONENT]), self._ear(ema_modules)
         with torch.no_grad():
-            scores = completion_scores(net, self._val, hear_clips(acoustic, self._val))
+            scores = completion_scores(self._model(ema_modules), self._val, hear_clips(acoustic, self._val))
         measured = {"measured": LandmarkScores.mean(scores)} if scores else {}
         parts: dict[str, LandmarkCompletion | AcousticModel] = {COMPONENT: net, ACOUSTIC.name: acoustic}
         configs = {name: part.config.to_dict() for name, part in parts.items()}
         save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
+
+    def _model(self, modules: dict[str, nn.Module]) -> CompletionModel:
+        """What is run outside training."""
+        return CompletionModel(cast(LandmarkCompletion, modules[COMPONENT]), self._ear(modules))
 
     def _ear(self, modules: dict[str, nn.Module]) -> AcousticModel:
         """The acoustic model: the averaged one where it is trained."""
