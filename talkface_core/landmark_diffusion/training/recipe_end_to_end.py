@@ -40,6 +40,7 @@ from ...sync.syncnet import SyncNet, load_syncnet, lower_half
 from ...training.arguments import add_batch_size, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
+from ...training.texture_loss import TextureLoss
 from .. import autoencoder as latent
 from .. import completion as words
 from .. import denoiser
@@ -75,13 +76,14 @@ STEPS = {"tiny": 1000, "base": 50_000}
 
 @dataclass(frozen=True)
 class EndToEndLoss:
-    """Weights: latents, of the denoiser's own loss; picture, of the decoded estimate against the truth; sync, of the
-    lip expert; lips, of the landmarks that a frozen reader finds in it; spread, of how its openings are distributed;
+    """Weights: latents, of the denoiser's own loss; picture, of the decoded estimate against the truth; texture, of
+    contrasts as strong as the real ones; sync, of the lip expert; lips, of the landmarks that a frozen reader finds in it; spread, of how its openings are distributed;
     landmarks, of the completion's own losses. noise_bias, mouth, detail: as in the stages before."""
 
     latents: float = 0.3
     picture: float = 1.0
     sync: float = 0.02
+    texture: float = 0.02
     lips: float = 0.03
     spread: float = 0.03
     landmarks: float = 0.05
@@ -117,6 +119,7 @@ class EndToEndRecipe(Recipe):
             getattr(self.autoencoder, name).requires_grad_(False)
         self.expert = None if expert is None else expert.eval().requires_grad_(False)
         self.reader = None if reader is None else reader.eval().requires_grad_(False)
+        self._texture = TextureLoss(structure=0.0)
         # Batches are drawn where the device is not asked: the reader's mean face is taken before it moves.
         self._face = None if reader is None else reader.face.clone()
         space = self.autoencoder.config
@@ -238,7 +241,9 @@ class EndToEndRecipe(Recipe):
             losses["lips"] = losses["spread"] = made.new_zeros(())
             if self.reader is not None:
                 losses["lips"], losses["spread"] = lip_losses(self.reader, made, real, batch["reader_crops"])
-            names = ("latents", "picture", "sync", "lips", "spread", "landmarks")
+            lower = slice(size // 2, None)
+            losses["texture"] = self._texture(decoded.pictures[:, :, lower].float(), faces[:, :, lower])
+            names = ("latents", "picture", "texture", "sync", "lips", "spread", "landmarks")
             total = sum(getattr(weights, name) * losses[name] for name in names)
         return {"loss": total, **losses}
 
