@@ -23,7 +23,7 @@ from ..diffusion.schedules import Schedule
 from ..diffusion.unet import UNet, UNetConfig
 from ..errors import InputError
 from ..faces.landmarks import POINTS
-from .talkformer import Condition, LandmarkTokens, Motion, ReferenceEncoder, TalkFormer
+from .talkformer import Condition, LandmarkTokens, Motion, ReferenceEncoder, TalkFormer, reference_nearness
 from .warping import landmark_flow, pixel_centres, shrunk
 
 COMPONENT = "talkformer"
@@ -134,17 +134,18 @@ class LandmarkDenoiser(nn.Module):
     def condition(self, landmarks: Tensor, references: tuple[tuple[Tensor, Tensor], ...], theirs: Tensor) -> Condition:
         """What is told of faces with these landmarks [B,N,2], references [B,R L,C] and their landmarks [B,R,N,2];
         without what the settings leave out."""
-        config, places = self.config, {}
+        config, near = self.config, {}
         if config.motion and config.reference:
             count, sides = theirs.shape[1], [config.latent_size >> n for n, on in enumerate(config.attention) if on]
             flow = landmark_flow(repeat(landmarks, "b n d -> (b r) n d", r=count), theirs.flatten(0, 1), max(sides))
             for side in sides:
                 there = pixel_centres(side, flow.device) + shrunk(flow, side)
-                places[side] = rearrange(there, "(b r) h w d -> b r (h w) d", r=count)
+                places = rearrange(there, "(b r) h w d -> b r (h w) d", r=count)
+                near[side] = reference_nearness(places, side, config.heads)
         return Condition(
             motion=self.motion(landmarks) if config.motion else None,
             references=references if config.reference else None,
-            places=places,
+            near=near,
         )
 
     def forward(self, x_t: Tensor, t: Tensor, known: Tensor, condition: Condition | None) -> Tensor:

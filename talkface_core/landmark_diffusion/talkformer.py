@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..device import Operations
 from ..diffusion.blocks import ResBlock, group_norm, zero_init
-from .warping import pixel_centres
+from .warping import pixel_centres, squared_distances
 
 OCTAVES = 6
 """Frequencies of the Fourier features of a coordinate: half a cycle over the crop, and each twice the one before."""
@@ -53,12 +53,12 @@ class Condition:
     """What TalkFormer is told; None leaves an alignment out.
 
     motion: the target's. references: keys and values [B,R L,C] of each of its blocks, one reference after the other.
-    places: by the side of a map, where in each reference the landmarks say that each of its pixels lies [B,R,L,2].
+    near: by the side of a map, what is added to the attention of its pixels to those of the references [B,heads,L,R L].
     """
 
     motion: Motion | None
     references: tuple[tuple[Tensor, Tensor], ...] | None
-    places: Mapping[int, Tensor] = field(default_factory=dict)
+    near: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 class LandmarkTokens(nn.Module):
@@ -109,6 +109,18 @@ class MotionAlign(nn.Module):
         return h + rearrange(moved, "b (h w) c -> b c h w", h=height)
 
 
+def reference_nearness(places: Tensor, side: int, heads: int) -> Tensor:
+    """R-Align's pull of a map of `side` to where landmarks say that its pixels lie in each reference [B,R,L,2]:
+    [B,heads,L,R L].
+
+    Not learnt, and without a gradient: attention under a bias that wants one is several times as slow on a CPU.
+    """
+    there = pixel_centres(side, places.device).flatten(0, 1)
+    pull = torch.tensor(_pulls(heads), device=places.device)
+    near = nearness(pull, places.detach().flatten(0, 1), there[None])
+    return rearrange(near, "(b r) n q k -> b n q (r k)", b=len(places))
+
+
 def _pulls(heads: int) -> list[float]:
     """Per head how strongly near places pull, as a logarithm so that none ever repels; wide and narrow heads."""
     return [-0.7 + 2.1 * n / max(heads - 1, 1) - 2 * math.log(_REACH) for n in range(heads)]
@@ -116,8 +128,7 @@ def _pulls(heads: int) -> list[float]:
 
 def nearness(pull: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
     """What is added to the attention of queries [B,Q,2] to keys [B,K,2], both in shares of the crop: [B,heads,Q,K]."""
-    squared = (queries.float()[:, :, None] - keys.float()[:, None]).square().sum(-1)
-    return -pull.float().exp()[:, None, None] * squared[:, None] / 2
+    return -pull.float().exp()[:, None, None] * squared_distances(queries, keys)[:, None] / 2
 
 
 class ReferenceAlign(nn.Module):
@@ -130,8 +141,6 @@ class ReferenceAlign(nn.Module):
         self.position = operations.Linear(FEATURES, channels)
         self.to_q, self.to_k, self.to_v = (operations.Linear(channels, channels, bias=False) for _ in range(3))
         self.to_out = zero_init(operations.Linear(channels, channels))
-        # Not learnt: attention under a bias that wants a gradient is several times as slow on a CPU.
-        self._pull = _pulls(heads)
 
     def _tokens(self, norm: nn.Module, maps: Tensor) -> Tensor:
         position = self.position(fourier(pixel_centres(maps.shape[2], maps.device).flatten(0, 1)).to(maps.dtype))
@@ -143,14 +152,9 @@ class ReferenceAlign(nn.Module):
         value = rearrange(self.norm_reference(maps), "b c h w -> b (h w) c")
         return self.to_k(self._tokens(self.norm_reference, aligned)), self.to_v(value)
 
-    def forward(self, h: Tensor, keys_values: tuple[Tensor, Tensor], places: Tensor | None = None) -> Tensor:
-        """h [B,C,H,W]; keys and values [B,R L,C]; places [B,R,HW,2] in each reference, see `Condition`."""
-        height, near = h.shape[2], None
-        if places is not None:
-            there = pixel_centres(height, h.device).flatten(0, 1)
-            pull = torch.tensor(self._pull, device=h.device)
-            near = nearness(pull, places.detach().flatten(0, 1), there[None])
-            near = rearrange(near, "(b r) n q k -> b n q (r k)", b=len(h)).to(h.dtype)
+    def forward(self, h: Tensor, keys_values: tuple[Tensor, Tensor], near: Tensor | None = None) -> Tensor:
+        """h [B,C,H,W]; keys and values [B,R L,C]; near [B,heads,HW,R L], see `Condition`."""
+        height, near = h.shape[2], None if near is None else near.to(h.dtype)
         q, k, v = (
             rearrange(part, "b l (n d) -> b n l d", n=self.heads)
             for part in (self.to_q(self._tokens(self.norm, h)), *(part.to(h.dtype) for part in keys_values))
@@ -181,7 +185,7 @@ class TalkFormer(nn.Module):
         h = h if condition.motion is None else self.motion(h, condition.motion)
         if condition.references is None:
             return h
-        return self.reference(h, condition.references[self.index], condition.places.get(h.shape[2]))
+        return self.reference(h, condition.references[self.index], condition.near.get(h.shape[2]))
 
 
 class ReferenceEncoder(nn.Module):

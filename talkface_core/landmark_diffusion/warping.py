@@ -31,11 +31,16 @@ def landmark_flow(target: Tensor, reference: Tensor, side: int) -> Tensor:
     """
     target, reference = target.float(), reference.float()
     at = rearrange(pixel_centres(side, target.device), "h w d -> (h w) d")
-    squared = (at[None, :, None] - target[:, None]).square().sum(-1)
-    weights = (squared + CORE**2).pow(-2)
-    weights = weights / weights.sum(-1, keepdim=True)
-    moves = einsum(weights, reference - target, "b p n, b n d -> b p d")
+    weights = (squared_distances(at[None], target) + CORE**2).square().reciprocal()
+    moves = einsum(weights, reference - target, "b p n, b n d -> b p d") / weights.sum(-1, keepdim=True)
     return rearrange(moves, "b (h w) d -> b h w d", h=side)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Of each of a [B or 1,P,2] to each of b [B,Q,2], shares of the crop: [B,P,Q], float32."""
+    a, b = a.float() - 0.5, b.float() - 0.5  # about the middle, where products lose least
+    lengths = a.square().sum(-1)[..., None] + b.square().sum(-1)[:, None]
+    return (lengths - 2 * a @ b.mT).clamp(min=0)
 
 
 def warp(maps: Tensor, flow: Tensor) -> Tensor:

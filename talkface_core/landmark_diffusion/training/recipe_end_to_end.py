@@ -77,8 +77,9 @@ STEPS = {"tiny": 1000, "base": 50_000}
 @dataclass(frozen=True)
 class EndToEndLoss:
     """Weights: latents, of the denoiser's own loss; picture, of the decoded estimate against the truth; texture, of
-    contrasts as strong as the real ones; sync, of the lip expert; lips, of the landmarks that a frozen reader finds in it; spread, of how its openings are distributed;
-    landmarks, of the completion's own losses. noise_bias, mouth, detail: as in the stages before."""
+    contrasts as strong as the real ones; sync, of the lip expert; lips, of the landmarks that a frozen reader finds in
+    it; spread, of how its openings are distributed; landmarks, of the completion's own losses. noise_bias, mouth,
+    detail: as in the stages before."""
 
     latents: float = 0.3
     picture: float = 1.0
