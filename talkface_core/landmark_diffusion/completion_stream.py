@@ -9,7 +9,7 @@ fade. What is kept is how far the mouth is from rest: the rest itself moves with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
@@ -20,11 +20,13 @@ from ..acoustic.model import AcousticModel
 from ..acoustic.stream import stream_into_silence
 from ..datasets.labels import VISEMES
 from ..errors import InputError
+from ..media.audio import analysis_blocks
 from ..media.source import AudioSource
 from ..media.timebase import Rate, as_rate
-from ..sequences import StreamBuffer, sample_at
-from ..speech.mel_windows import WindowStream
-from ..speech.vad import VoiceActivityGate, gated_mel
+from ..sequences import sample_at
+from ..speech.features import FrontEnd
+from ..speech.vad import VoiceActivityGate, gated_mel, warn_of_no_speech
+from .audio_rows import AudioRows, mel_window_rows, stream_front
 from .closing import PRESSED
 from .completion import LandmarkCompletion
 
@@ -37,8 +39,9 @@ LARGEST_STRENGTH = 2.0
 
 
 class CompletionModel(nn.Module):
-    """The completion, the acoustic model it hears (None: the published layout, which hears the log-mel), and the voice
-    activity gate it hears through (None: none). Raises InputError for an acoustic model that is not the completion's.
+    """The completion, the acoustic model it hears (None: the published layout, which hears the log-mel, or one that
+    hears a speech encoder), and the voice activity gate it hears through (None: none). Raises InputError for an
+    acoustic model that is not the completion's.
     """
 
     def __init__(
@@ -49,8 +52,11 @@ class CompletionModel(nn.Module):
     ) -> None:
         super().__init__()
         config = completion.config
-        if (acoustic is None) != config.published:
-            raise InputError("a completion needs the acoustic model it was trained with, the published layout none.")
+        if (acoustic is None) != (config.published or config.front is not None):
+            raise InputError(
+                "a completion needs the acoustic model it was trained with; the published layout and those that hear a "
+                "speech encoder have none."
+            )
         if acoustic is not None and (acoustic.config.width, acoustic.config.fps) != (config.audio, config.fps):
             raise InputError(
                 f"the completion hears {config.audio} values {config.fps} times a second, its acoustic model gives "
@@ -79,16 +85,35 @@ class CompletionModel(nn.Module):
             return None
         return self.acoustic.viseme(audio.to(self.acoustic.viseme.weight)).float().softmax(-1)[..., PRESSED]
 
-    def listen(self, source: AudioSource) -> Iterator[Tensor]:
+    def listen(self, source: AudioSource, encoded: FrontEnd | None = None) -> Iterator[Tensor]:
         """What each frame at the completion's rate hears, in blocks [n,A] or [n,80,16]; all but speech is silent.
 
-        Silence follows the sound; where nothing more comes, the last frame holds.
+        Silence follows the sound; where nothing more comes, the last frame holds. encoded: a speech encoder's features
+        of the same sound, for a completion that was trained on them; no gate fades those. Raises InputError where it
+        hears them and there are none, and the other way round.
         """
         place = self.device if self.gate is None else next(self.gate.parameters()).device
+        if encoded is not None or self.completion.front is not None:
+            steps = self._encoded(source, encoded)
+            warn_of_no_speech(source, self.gate, place)
+            return stream_front(self.completion, steps)
         mel = gated_mel(source, self.gate, place)
         if self.acoustic is not None:
             return stream_into_silence(self.acoustic, mel)
-        return _mel_windows(mel, self.completion.config.fps, self.completion.config.mel_shift)
+        return mel_window_rows(mel, self.completion.config.fps, self.completion.config.mel_shift)
+
+    def _encoded(self, source: AudioSource, encoded: FrontEnd | None) -> Iterator[Tensor]:
+        """The encoder's features in blocks [s,dim], once they are those of the front end."""
+        front = self.completion.config.front
+        if front is None:
+            raise InputError("this completion hears no audio encoder; leave its output out.")
+        kind = f"{front.dim} values at {front.rate} steps a second"
+        if encoded is None:
+            raise InputError(f"this completion hears an audio encoder of {kind}: give its features of the sound.")
+        if (encoded.dim, encoded.rate) != (front.dim, front.exact_rate):
+            told = f"{encoded.dim} at {encoded.rate}"
+            raise InputError(f"this completion hears an audio encoder of {kind}, not of {told}; use the one it knows.")
+        return iter(encoded.stream(analysis_blocks(source)))
 
 
 class CompletedLandmarks:
@@ -103,9 +128,11 @@ class CompletedLandmarks:
         references: Tensor,
         fps: Rate,
         strength: float = 1.0,
+        encoded: FrontEnd | None = None,
     ) -> None:
         """landmarks [F,P,2] of the film's frames in shares of the aligned crop; cuts: the first frames of its scenes
-        but the first; references [N,P,2]; strength: how far the mouth goes from rest, 1 as the sound has it.
+        but the first; references [N,P,2]; strength: how far the mouth goes from rest, 1 as the sound has it; encoded:
+        an audio encoder's features of the sound, see `CompletionModel.listen`.
 
         Raises InputError for other shapes, cuts and strengths.
         """
@@ -121,7 +148,7 @@ class CompletedLandmarks:
         self._landmarks, self._edges = landmarks.float().cpu(), edges
         self._references = references.float().cpu()
         self._ratio = Fraction(model.completion.config.fps) / as_rate(fps)
-        self._audio = AudioRows(model.listen(source))
+        self._audio = AudioRows(model.listen(source, encoded))
         self._scenes: dict[int, SceneMotion] = {}
 
     def at(self, frames: Sequence[int]) -> Tensor:
@@ -228,45 +255,3 @@ class SceneMotion:
         inputs = (heard, self._pose(torch.arange(low, high)), self._references)
         motion, _ = self._model.motion(*(part[None].to(device) for part in inputs))
         return motion[0, first - low : stop - low].float().cpu()
-
-
-class AudioRows:
-    """What is heard at rows that rise, of blocks; the last one holds. A stream that broke stays broken."""
-
-    def __init__(self, blocks: Iterable[Tensor]) -> None:
-        self._broken: BaseException | None = None
-        self._stream = StreamBuffer(self._watched(blocks))
-
-    def read(self, first: int, stop: int) -> Tensor:
-        """Rows first to stop - 1."""
-        if self._broken is not None:
-            raise self._broken
-        rows, begin = self._stream.read(first, stop)
-        if rows is None:
-            raise InputError("there is no sound to say.")
-        return rows[(torch.arange(first, stop) - begin).clamp(0, len(rows) - 1)]
-
-    def _watched(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-        try:
-            yield from blocks
-        except Exception as error:
-            self._broken = error
-            raise
-
-
-def _mel_windows(mel: Iterable[Tensor], fps: int, shift: float) -> Iterator[Tensor]:
-    """The windows [n,80,16] of frames at `fps`, up to one that hears nothing but the silence behind the sound."""
-    count = [0]
-
-    def counted() -> Iterator[Tensor]:
-        for block in mel:
-            count[0] += len(block)
-            yield block
-
-    stream, first = WindowStream(counted(), fps, shift), 0
-    while True:
-        rows = stream.at(range(first, first + fps))[:, 0]
-        yield rows
-        first += fps
-        if first * 80 > (count[0] + 80) * fps:
-            return

@@ -93,7 +93,7 @@ def build_completion(checkpoint: Checkpoint) -> CompletionModel:
     """The speech side with its weights, float32, on the CPU. Raises CheckpointError, also for a completion whose
     acoustic model is missing or another's."""
     net = build(checkpoint, COMPLETION)
-    listens = not net.config.published
+    listens = not net.config.published and net.config.front is None
     acoustic = build_optional(checkpoint, ACOUSTIC) if listens else None
     if listens and acoustic is None:
         raise CheckpointError(

@@ -22,6 +22,7 @@ from ..dubbing.references import choose_references, likely_references
 from ..errors import InputError
 from ..faces.geometry import transform
 from ..faces.track import FaceTrack
+from ..speech.features import FrontEnd
 from . import landmarks as sets
 from .completion_stream import CompletedLandmarks, CompletionModel
 from .film_references import FilmReferences, some_reference
@@ -58,8 +59,9 @@ class LandmarkMouths(MouthModel):
 
     completion: who says where lips and jaw lie; goal: or else, frame by frame of the footage, the track whose lips and
     jaw are painted as they are. strength: of the mouth's motion, 1: as it is said, 0: none, up to 2. away: frames that
-    lie at least between a frame and its references, for measurements in which these must not tell the answer. Raises
-    InputError for another strength or seed, and where there is neither completion nor goal.
+    lie at least between a frame and its references, for measurements in which these must not tell the answer. encoded:
+    an audio encoder's features of the sound, for a completion that was trained on them. Raises InputError for another
+    strength or seed, and where there is neither completion nor goal.
     """
 
     painter: TalkFormerModel
@@ -68,6 +70,7 @@ class LandmarkMouths(MouthModel):
     strength: float = 1.0
     away: int = 0
     goal: FaceTrack | None = None
+    encoded: FrontEnd | None = None
 
     def __post_init__(self) -> None:
         seeded(self.sampling.seed)
@@ -129,6 +132,7 @@ class LandmarkMouths(MouthModel):
             self.rest_references(context),
             context.film.fps,
             self.strength,
+            self.encoded,
         )
 
     def rest_references(self, context: DubContext) -> Tensor:

@@ -1,5 +1,7 @@
 """Completed landmarks of whole films: windows, other rates, cuts, silence, strength, and what is asked for again."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,7 +11,8 @@ from talkface_core.landmark_diffusion.completion import CompletionConfig, Landma
 from talkface_core.landmark_diffusion.completion_stream import WINDOW, CompletedLandmarks, CompletionModel
 from talkface_core.landmark_diffusion.landmarks import IBUG_68
 from talkface_core.media.source import MemoryAudio
-from talkface_core.speech.features import LogMel
+from talkface_core.speech.features import EncodedAudio, LogMel
+from talkface_core.speech.frame_front import WAV2VEC2
 from talkface_core.speech.vad import GateConfig, VoiceActivityGate
 from tests.ladtalk.small_ladtalk import small_acoustic
 from tests.landmark_diffusion.small_completion import SMALL, face, small_completion
@@ -179,6 +182,46 @@ def test_the_published_layout_streams_too():
     parts = torch.cat([stream.at(range(k, k + 15)) for k in range(0, 60, 15)])
     assert torch.equal(whole, parts)
     assert torch.isfinite(whole).all()
+
+
+def encoded(seconds: float, dim: int = 768) -> EncodedAudio:
+    """What a host's audio encoder makes of `sound(seconds)`."""
+    samples = int(16000 * seconds)
+    features = torch.randn(1, (samples - 400) // 320 + 1, dim, generator=torch.Generator().manual_seed(1))
+    return EncodedAudio({"encoded_audio": features, "audio_samples": samples})
+
+
+def test_an_audio_encoder_is_heard_block_by_block_as_in_one():
+    torch.manual_seed(0)
+    model = CompletionModel(small_completion(config=replace(SMALL, front=WAV2VEC2))).eval()
+    features = encoded(SECONDS)
+    rows = torch.cat(list(model.listen(sound(), features)))
+    steps = torch.cat(list(features.stream([torch.zeros(16000 * SECONDS)])))
+    with torch.no_grad():
+        whole = model.completion.hear(steps[None], SECONDS * 25)[0]
+    torch.testing.assert_close(rows, whole, atol=1e-5, rtol=1e-4)
+    film = made(model, encoded=features).at(range(SECONDS * 25))
+    completed = model.completion(whole[None], pose(SECONDS * 25)[None], REFERENCES[None])[0]
+    reach = model.completion.config.reach  # after the sound its last frame holds
+    torch.testing.assert_close(film[:-reach], completed[:-reach], atol=1e-5, rtol=1e-4)
+    assert (film - made(model, encoded=encoded(SECONDS), points=film).at(range(300))).abs().max() < 1e-5
+    # A film goes on after its sound; short sounds are sounds.
+    assert torch.isfinite(made(model, source=sound(2), encoded=encoded(2)).at(range(300))).all()
+    assert len(torch.cat(list(model.listen(sound(0.1), encoded(0.1))))) == 3
+
+
+def test_features_and_completion_have_to_fit(model):
+    hears = CompletionModel(small_completion(config=replace(SMALL, front=WAV2VEC2)))
+    with pytest.raises(InputError, match="give its features"):
+        made(hears)
+    with pytest.raises(InputError, match="not of 512 at 50"):
+        made(hears, encoded=encoded(SECONDS, 512))
+    with pytest.raises(InputError, match="hears no audio encoder"):
+        made(model, encoded=encoded(SECONDS))
+    with pytest.raises(InputError, match="encode the same audio"):
+        made(hears, encoded=encoded(4)).at(range(20))
+    with pytest.raises(InputError, match="speech encoder have none"):
+        CompletionModel(small_completion(config=replace(SMALL, front=WAV2VEC2)), small_acoustic())
 
 
 def test_parts_that_do_not_belong_together_are_refused(model):
