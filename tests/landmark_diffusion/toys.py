@@ -65,7 +65,7 @@ class ToyLandmarks:
 
     made: ClassVar[list[ToyLandmarks]] = []
 
-    def __init__(self, model, source, landmarks, cuts, references, fps, strength) -> None:
+    def __init__(self, model, source, landmarks, cuts, references, fps, strength, encoded=None) -> None:
         self.landmarks, self.cuts, self.references, self.fps = landmarks, cuts, references, fps
         self.strength = strength
         self.asked: list[int] = []
