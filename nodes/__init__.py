@@ -5,7 +5,7 @@ import logging
 from comfy_api.latest import ComfyExtension, io
 
 from ..talkface_core.installed import opencv_warning
-from . import audio, dae_talker, dubbing, faces, host, ladtalk, loaders, pose, video
+from . import audio, dae_talker, dubbing, faces, host, ladtalk, landmark_diffusion, loaders, pose, video
 
 NODES = [
     *(audio.LoadAudio, video.LoadVideo, video.MarkSynthetic),
@@ -13,6 +13,8 @@ NODES = [
     *(loaders.LoadDAETalker, pose.HeadPose),
     *(dae_talker.Speech2Latent, dae_talker.DAEEncode, dae_talker.DAEDecode, dae_talker.TalkingVideo),
     *(loaders.LoadLaDTalk, ladtalk.Wav2Lip, ladtalk.SOVQAEEnhance, dubbing.DubVideo),
+    *(loaders.LoadLandmarkDiffusion, landmark_diffusion.LandmarkComplete, landmark_diffusion.TalkFormerSampler),
+    dubbing.DubVideoLandmarks,
 ]
 
 

@@ -6,35 +6,27 @@ Source: LaDTalk (Yang et al. 2024). The work is done in talkface_core/ladtalk; h
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..talkface_core.dubbing.model import DubContext, default_window
-from ..talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from ..talkface_core.errors import InputError
-from ..talkface_core.faces.align import check_shape
-from ..talkface_core.faces.even import even_size, grow_even, on_frames, size_of
+from ..talkface_core.faces.even import on_frames, size_of
 from ..talkface_core.faces.track import FaceTrack
 from ..talkface_core.ladtalk.enhance import WINDOW, enhance, enhance_memory, enhance_track, landmarks_by
-from ..talkface_core.ladtalk.pipeline import LaDTalkMouths, LaDTalkPainter
+from ..talkface_core.ladtalk.pipeline import LaDTalkMouths
 from ..talkface_core.ladtalk.robustness_report import report_steps
 from ..talkface_core.media.audio import audio_source
-from ..talkface_core.media.playback import RULES, TensorFrameSource
 from . import host
 from .face_inputs import detector_of
 from .faces import warn_of_odd_sides
+from .repaint import ManagedMouths, footage, length_input, repaint
 from .sockets import FACE_TRACK, SOVQAE, WAV2LIP, advanced, is_a, schema
 
 log = logging.getLogger(__name__)
 
 SYSTEM = "LaDTalk"
-STREAM = "use the node Dub Video, which writes frames to disk as they come, or a shorter sound"
 
 
 class Wav2Lip(io.ComfyNode):
@@ -94,23 +86,9 @@ class Wav2Lip(io.ComfyNode):
         length: str,
     ) -> io.NodeOutput:
         mouths = managed_mouths(wav2lip)
-        frames = images[..., :3]
-        track = on_frames(is_a(FaceTrack, face_track, "face_track"), size_of(frames))
-        check_shape(frames, track.size, len(track))
-        film, source = TensorFrameSource(frames, track.fps, exact=True), host.Interruptible(audio_source(audio))
-        dubbing = Dubbing(mouths, DubRequest(film, source, track, length=length))
-        order = dubbing.order.tolist()
-        (height, width), size = track.size, even_size(track.size)
-        host.check_room(len(order), *size, STREAM, channels=4)
-        progress = host.Progress(len(order))
-        if size != track.size:
-            log.warning(
-                "frames of %dx%d px grow to %dx%d by their last row and column: Save Video encodes no odd sides",
-                *(width, height, size[1], size[0]),
-            )
-        mask = host.room(len(order), *size)
-        output = host.gather(progress.follow(_even_frames(dubbing, mask)), len(order))
-        return io.NodeOutput(output, on_frames(track, size).at(order), float(track.fps), audio, mask)
+        frames, track = footage(images, face_track)
+        made = repaint(mouths, frames, track, host.Interruptible(audio_source(audio)), length)
+        return io.NodeOutput(made.images, made.track, float(track.fps), audio, made.mask)
 
 
 class SOVQAEEnhance(io.ComfyNode):
@@ -239,27 +217,6 @@ class SOVQAEEnhance(io.ComfyNode):
         return io.NodeOutput(output, "\n".join([*lines, *report.lines(), *notes]))
 
 
-def _even_frames(dubbing: Dubbing, mask: Tensor) -> Iterator[Tensor]:
-    """Chunks of the dubbed frames [n,H,W,3], sides even; fills `mask` [T,H,W] with where they are paint."""
-    done = 0
-    with closing(dubbing.frames_and_paint()) as chunks:
-        for frames, paint in chunks:
-            mask[done : done + len(frames)] = grow_even(torch.from_numpy(paint)[..., None])[..., 0]
-            done += len(frames)
-            yield grow_even(torch.from_numpy(frames))
-
-
-@dataclass(frozen=True)
-class ManagedMouths(LaDTalkMouths):
-    """LaDTalk for dubbing; the host loads its networks when they are to paint: before, the detector has the memory."""
-
-    components: tuple[host.Component, ...] = ()
-
-    def begin(self, context: DubContext) -> LaDTalkPainter:
-        host.load_all(self.components, self.memory(default_window(host.device(), context.film)))
-        return super().begin(context)
-
-
 def managed_mouths(
     wav2lip: host.Component | None, sovqae: host.Component | None = None, strength: float | None = None
 ) -> ManagedMouths:
@@ -268,18 +225,8 @@ def managed_mouths(
     restoring = None if sovqae is None else is_a(host.Component, sovqae, "sovqae")
     components = (speaking,) if restoring is None else (speaking, restoring)
     texture = None if restoring is None else restoring.network
-    return ManagedMouths(speaking.network, texture, strength, components=components)
-
-
-def length_input(more: str = "") -> io.Input:
-    """What happens where sound and footage are not of one length."""
-    return io.Combo.Input(
-        "length",
-        options=list(RULES),
-        default=RULES[0],
-        tooltip="Where sound and footage differ in length. bounce: as long as the sound, the footage played to "
-        f"and fro; stop: until either ends; once: the whole footage, silent lips after the sound. {more}".rstrip(),
-    )
+    mouths = LaDTalkMouths(speaking.network, texture, strength)
+    return ManagedMouths(mouths, components, mouths.memory)
 
 
 def require_component(component: host.Component | None, socket: str, what: str) -> host.Component:

@@ -13,8 +13,9 @@ from ..talkface_core.checkpoints import Checkpoint, CheckpointError, read_checkp
 from ..talkface_core.components import Component, build
 from ..talkface_core.dae_talker import model as dae_talker
 from ..talkface_core.ladtalk import model as ladtalk
+from ..talkface_core.landmark_diffusion import model as landmark_diffusion
 from . import host
-from .sockets import DAE, SOVQAE, SPEECH2LATENT, WAV2LIP, advanced, schema
+from .sockets import COMPLETION, DAE, SOVQAE, SPEECH2LATENT, TALKFORMER, WAV2LIP, advanced, schema
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +139,65 @@ class LoadLaDTalk(io.ComfyNode):
             )
         lips = _managed(whole, ladtalk.WAV2LIP, dtype, "repaints", ladtalk.build_wav2lip_model)
         return io.NodeOutput(lips, _managed(whole, ladtalk.TEXTURE, dtype, "restores"))
+
+
+class LoadLandmarkDiffusion(io.ComfyNode):
+    """A landmark diffusion checkpoint as its two sides: who says where lips and jaw lie, and who paints them."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "LoadLandmarkDiffusion",
+            "Load Landmark Diffusion",
+            "Landmark Diffusion",
+            "Loads the networks that give anybody other words by way of landmarks: one hears where lips and jaw lie, "
+            "TalkFormer paints the lower face there. Small ones, trained by the pack itself, are bundled; your own go "
+            "into models/talkface.",
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=host.checkpoint_names(landmark_diffusion.SYSTEM),
+                    tooltip="Bundled ones come first, then the .safetensors files of models/talkface. Train another "
+                    "with: python -m talkface_core train landmark-diffusion.",
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "dtype",
+                        options=["auto", *host.DTYPES],
+                        default="auto",
+                        tooltip="Number format of the painting network. auto: what ComfyUI chooses for a GPU, and "
+                        "bfloat16 on a CPU that is quicker with it (the log says which), at no visible cost; float32 "
+                        "is the exact one.",
+                    )
+                ),
+            ],
+            outputs=[
+                COMPLETION.Output(
+                    display_name="completion",
+                    tooltip="Hears speech and says where lips and jaw lie, for Landmark Complete or Dub Video "
+                    "(Landmark Diffusion).",
+                ),
+                TALKFORMER.Output(
+                    display_name="talkformer",
+                    tooltip="Paints lower faces by landmarks and references, for TalkFormer Sampler or Dub Video "
+                    "(Landmark Diffusion).",
+                ),
+            ],
+            search_aliases=["lip sync", "talkformer", "dubbing", "landmarks"],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
+        """A file that was trained anew is loaded anew."""
+        return host.fingerprint(host.checkpoint_path(checkpoint, landmark_diffusion.SYSTEM))
+
+    @classmethod
+    def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
+        whole = landmark_diffusion.read_whole(host.checkpoint_path(checkpoint, landmark_diffusion.SYSTEM))
+        hearing = host.managed(landmark_diffusion.build_completion(whole))
+        completion = host.Component(hearing, whole.path.stem, None, whole.provenance)
+        painter = _managed(whole, landmark_diffusion.TALKFORMER, dtype, "paints", landmark_diffusion.build_painter)
+        return io.NodeOutput(completion, painter)
 
 
 def _managed(

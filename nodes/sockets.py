@@ -1,9 +1,10 @@
 """The pack's own socket types, and the one way in which its nodes describe themselves.
 
-What travels: TALKFACE_DAE, TALKFACE_SPEECH2LATENT, TALKFACE_WAV2LIP and TALKFACE_SOVQAE a `host.Component`, the last
-two None where a checkpoint lacks them; TALKFACE_LATENTS a `talkface_core.dae_talker.latents.Latents`; HEAD_POSE a
-`talkface_core.faces.head_pose.HeadPose`; FACE_TRACK a `talkface_core.faces.track.FaceTrack`; FACE_CROP a
-`talkface_core.faces.align.FaceCrop`. FACE_LANDMARKS is newer ComfyUI's own.
+What travels: TALKFACE_DAE, TALKFACE_SPEECH2LATENT, TALKFACE_COMPLETION, TALKFACE_TALKFORMER, TALKFACE_WAV2LIP and
+TALKFACE_SOVQAE a `host.Component`, the last two None where a checkpoint lacks them; TALKFACE_LATENTS a
+`talkface_core.dae_talker.latents.Latents`; HEAD_POSE a `talkface_core.faces.head_pose.HeadPose`; FACE_TRACK a
+`talkface_core.faces.track.FaceTrack`; FACE_CROP a `talkface_core.faces.align.FaceCrop`. FACE_LANDMARKS is newer
+ComfyUI's own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ DAE = io.Custom("TALKFACE_DAE")
 SPEECH2LATENT = io.Custom("TALKFACE_SPEECH2LATENT")
 WAV2LIP = io.Custom("TALKFACE_WAV2LIP")
 SOVQAE = io.Custom("TALKFACE_SOVQAE")
+COMPLETION = io.Custom("TALKFACE_COMPLETION")
+TALKFORMER = io.Custom("TALKFACE_TALKFORMER")
 LATENTS = io.Custom("TALKFACE_LATENTS")
 HEAD_POSE = io.Custom("HEAD_POSE")
 FACE_TRACK = io.Custom("FACE_TRACK")

@@ -45,7 +45,16 @@ class Component:
     @property
     def network(self) -> Any:
         """The network where it lies, for its settings; `load` it to compute."""
-        return self.patcher.model
+        model = self.patcher.model
+        return model.network if isinstance(model, Held) else model
+
+
+class Held(nn.Module):
+    """Holds a network that tells its `device` itself: the host would write that word over, and cannot."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
 
 
 class WholePatcher(comfy.model_patcher.ModelPatcher):
@@ -110,6 +119,8 @@ def managed(network: nn.Module, streams: bool = False) -> comfy.model_patcher.Mo
     kind = getattr(comfy.model_patcher, "CoreModelPatcher", older)
     if kind is older and not streams:
         kind = WholePatcher
+    if isinstance(getattr(type(network), "device", None), property):
+        network = Held(network)
     return kind(network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
 
 

@@ -26,8 +26,9 @@ from ..speech.features import FrontEnd
 from . import landmarks as sets
 from .completion_stream import CompletedLandmarks, CompletionModel
 from .film_references import FilmReferences, some_reference
+from .given_references import GivenReferences
 from .model import LandmarkDiffusion
-from .painter import Sampling, TalkFormerModel, lower_half
+from .painter import Callback, Sampling, TalkFormerModel, lower_half
 from .reposing import rest_mouths
 
 _LIVE_MAPS = 3  # of all levels of the autoencoder, of each picture, at the peak: 2.3 were measured
@@ -57,11 +58,12 @@ class GivenLandmarks:
 class LandmarkMouths(MouthModel):
     """Landmark diffusion as dubbing asks for it.
 
-    completion: who says where lips and jaw lie; goal: or else, frame by frame of the footage, the track whose lips and
-    jaw are painted as they are. strength: of the mouth's motion, 1: as it is said, 0: none, up to 2. away: frames that
-    lie at least between a frame and its references, for measurements in which these must not tell the answer. encoded:
-    an audio encoder's features of the sound, for a completion that was trained on them. Raises InputError for another
-    strength or seed, and where there is neither completion nor goal.
+    completion: who says where lips and jaw lie; goal: or else, frame by frame of the footage or of the dubbed film, the
+    track whose lips and jaw are painted as they are. strength: of the mouth's motion, 1: as it is said, 0: none, up to
+    2. away: frames that lie at least between a frame and its references, for measurements in which these must not tell
+    the answer. encoded: an audio encoder's features of the sound, for a completion that was trained on them. shown:
+    references that are given, instead of the film's own. callback: is told of each step of sampling. Raises InputError
+    for another strength or seed, and where there is neither completion nor goal.
     """
 
     painter: TalkFormerModel
@@ -71,6 +73,8 @@ class LandmarkMouths(MouthModel):
     away: int = 0
     goal: FaceTrack | None = None
     encoded: FrontEnd | None = None
+    shown: GivenReferences | None = None
+    callback: Callback | None = None
 
     def __post_init__(self) -> None:
         seeded(self.sampling.seed)
@@ -90,16 +94,8 @@ class LandmarkMouths(MouthModel):
 
     def begin(self, context: DubContext) -> LandmarkPainter:
         """Cut out the references, and open the sound's stream."""
-        crop, track, away = context.crop, context.track, self.away
-        usable = (track.valid & track.readable).numpy()
-        chosen = choose_references(crop, usable, track.scenes, self.painter.references, away)
-        chosen = some_reference(chosen, usable, track.scenes, away)
-        # None is kept for scenes that do not show the face.
-        wanted = np.unique(chosen[context.visible])
-        (cut,) = context.crops((wanted, crop.size))
-        points = crop.landmarks / crop.size
-        shown = FilmReferences(self.painter.encode_references, chosen, cut, points, self.painter.device)
-        return LandmarkPainter(self, context, self._landmarks(context, points), shown)
+        points = context.crop.landmarks / context.crop.size
+        return LandmarkPainter(self, context, self._landmarks(context, points), self._references(context, points))
 
     def rank(self, landmarks: Tensor, frames: Tensor) -> Tensor:
         """Shut and wide open mouths, which references are taken from."""
@@ -112,17 +108,35 @@ class LandmarkMouths(MouthModel):
         size = torch.empty((), dtype=self.painter.dtype).element_size()
         return float(_LIVE_MAPS * frames * (1 + config.references) * values * size)
 
+    def _references(self, context: DubContext, points: Tensor) -> FilmReferences:
+        """What is shown beside each frame of the footage, whose points [T,68,2] are in shares of the crop."""
+        crop, track, away, painter = context.crop, context.track, self.away, self.painter
+        if self.shown is not None:
+            own = self.shown.crop(crop.size)
+            chosen = self.shown.choose(own, points, painter.references)
+            cut = self.shown.cut(own, np.unique(chosen[context.visible]))
+            return FilmReferences(painter.encode_references, chosen, cut, own.landmarks / own.size, painter.device)
+        usable = (track.valid & track.readable).numpy()
+        chosen = choose_references(crop, usable, track.scenes, painter.references, away)
+        chosen = some_reference(chosen, usable, track.scenes, away)
+        # None is kept for scenes that do not show the face.
+        wanted = np.unique(chosen[context.visible])
+        (cut,) = context.crops((wanted, crop.size))
+        return FilmReferences(painter.encode_references, chosen, cut, points, painter.device)
+
     def _landmarks(self, context: DubContext, points: Tensor) -> Landmarks:
         """The points of the dubbed film, of those of the footage [T,68,2] in shares of the crop."""
         track, order = context.track, context.order
         if self.goal is not None:
-            if len(self.goal) != len(track) or self.goal.size != track.size:
+            if self.goal.size != track.size or len(self.goal) not in (len(track), len(order)):
                 raise InputError(
                     f"landmarks to be painted of {len(self.goal)} frames of {self.goal.size[1]}x{self.goal.size[0]} "
                     f"px, but the face was tracked in {len(track)} of {track.size[1]}x{track.size[0]}; give both of "
                     "one film."
                 )
-            return GivenLandmarks((transform(context.crop.matrices, self.goal.landmarks) / context.crop.size)[order])
+            frames = order if len(self.goal) == len(track) else np.arange(len(order))
+            wanted = transform(context.crop.matrices[order], self.goal.landmarks[frames])
+            return GivenLandmarks(wanted / context.crop.size)
         played = track.at(order.tolist())
         return CompletedLandmarks(
             cast(CompletionModel, self.completion),  # without a goal there is one
@@ -166,6 +180,8 @@ class LandmarkPainter(MouthPainter):
         if self._rest is not None:
             rest = points.clone()
             rest[:, list(KNOWN.content)] = rest_mouths(points[None], self._rest, KNOWN)[0]
-        painted = self._model.painter.paint(faces, points, encoded.at(places), self._model.sampling, rest)
+        painted = self._model.painter.paint(
+            faces, points, encoded.at(places), self._model.sampling, rest, self._model.callback
+        )
         share = lower_half(painted.shape[-1]).to(painted).expand(len(painted), 1, -1, -1)
         return torch.cat([painted, share], 1)

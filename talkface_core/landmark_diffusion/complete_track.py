@@ -1,0 +1,78 @@
+"""A face track whose lips and jaw say a sound: what is painted, as something to look at and to change beforehand.
+
+Source: landmark diffusion (Zhong et al., arXiv 2408.05416), completion, between sound and painter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..faces.align import align
+from ..faces.geometry import transform
+from ..faces.track import FaceTrack, smooth
+from ..media.playback import frame_order
+from ..media.source import AudioSource
+from ..media.timebase import frame_count
+from . import landmarks as sets
+from .completion_stream import CompletedLandmarks, CompletionModel
+
+SIDE = 256
+"""Of the crops that landmarks are shares of; any would do."""
+
+_AT_ONCE = 50
+
+KNOWN = sets.IBUG_68
+
+
+def complete_track(
+    model: CompletionModel,
+    source: AudioSource,
+    track: FaceTrack,
+    length: str = "bounce",
+    strength: float = 1.0,
+    smoothing: float = 0.0,
+    reference: FaceTrack | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> FaceTrack:
+    """The track in the order of a film that says the sound (`frame_order` by the rule `length`), jaw and lips as the
+    sound has them, all else as it is.
+
+    strength: of the mouth's motion, 0 (at rest) to 2; smoothing: of that motion over time, see `faces.track.smooth`;
+    reference: a track of the person that shows how the mouth moves, instead of this one; progress is told how many
+    frames are done, of how many. Raises InputError for another strength, and for no sound.
+    """
+    seconds = frame_count(source.num_samples(), source.sample_rate, track.fps)
+    order = torch.from_numpy(frame_order(len(track), seconds, length))
+    if not len(order):
+        raise InputError("audio is empty: there is nothing to say; choose another part of the sound.")
+    crop, played = align(track, SIDE), track.at(order)
+    shown = (crop.landmarks / SIDE)[order]
+    references = _references(model, track if reference is None else reference)
+    completed = CompletedLandmarks(model, source, shown, played.cuts, references, track.fps, strength)
+    parts = []
+    for first in range(0, len(order), _AT_ONCE):
+        frames = range(first, min(first + _AT_ONCE, len(order)))
+        parts.append(completed.at(frames))
+        if progress is not None:
+            progress(frames.stop, len(order))
+    points = SIDE * torch.cat(parts)
+    if smoothing:
+        still = smooth(replace(played, landmarks=points, size=(SIDE, SIDE)), smoothing).landmarks
+        points[:, list(KNOWN.content)] = still[:, list(KNOWN.content)]
+    moved = transform(crop.inverse()[order], points)
+    # What says the pose stays to the last digit.
+    wanted = played.landmarks.clone()
+    wanted[:, list(KNOWN.content)] = moved[:, list(KNOWN.content)].to(wanted)
+    return replace(played, landmarks=wanted)
+
+
+def _references(model: CompletionModel, track: FaceTrack) -> Tensor:
+    """Landmarks [N,68,2] of a track that show how its mouth moves, in shares of the crop."""
+    points, usable = align(track, SIDE).landmarks / SIDE, track.valid & track.readable
+    usable = usable if usable.any() else torch.ones_like(usable)
+    return points[sets.choose_references(points, KNOWN, model.completion.config.references, usable)]
