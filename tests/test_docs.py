@@ -14,7 +14,11 @@ from tests.schemas import ROOT, node_defs
 from tests.workflows.node_info import PREFIX, read_snapshot
 
 DOCS = ROOT / "web" / "docs"
-PAPERS = {"DAE-Talker": "https://arxiv.org/abs/2303.17550", "LaDTalk": "https://arxiv.org/abs/2410.00990"}
+PAPERS = {
+    "DAE-Talker": "https://arxiv.org/abs/2303.17550",
+    "LaDTalk": "https://arxiv.org/abs/2410.00990",
+    "Landmark Diffusion": "https://arxiv.org/abs/2408.05416",
+}
 LANGUAGES = ("en", "zh")
 
 

@@ -21,8 +21,8 @@ from typing import Any
 SNAPSHOT = Path(__file__).with_name("node_info.json")
 PREFIX = "TalkFace"
 CORE = (
-    *("AudioMerge", "CreateVideo", "GetVideoComponents", "ImageBlur", "ImageSharpen", "PreviewAny", "PreviewImage"),
-    "SaveVideo",
+    *("AudioMerge", "CreateVideo", "GetVideoComponents", "ImageBlur", "ImageFromBatch", "ImageSharpen", "PreviewAny"),
+    *("PreviewImage", "SaveVideo"),
 )
 """The host's own nodes that the workflows use. Notes are the page's alone and in no /object_info."""
 
