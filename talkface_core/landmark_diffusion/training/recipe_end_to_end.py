@@ -86,9 +86,9 @@ class EndToEndLoss:
     sync: float = 0.02
     texture: float = 0.02
     lips: float = 0.03
-    spread: float = 0.03
+    spread: float = 0.01
     landmarks: float = 0.05
-    noise_bias: float = 2.0
+    noise_bias: float = 1.0
     mouth: float = 4.0
     detail: float = 0.4
 
