@@ -48,7 +48,8 @@ def main() -> None:
     args = parser.parse_args()
     checkpoint = read_checkpoint(find_checkpoint(args.model))
     net = build(checkpoint, COMPLETION)
-    acoustic = build(read_checkpoint(find_checkpoint(args.acoustic)) if args.acoustic else checkpoint, ACOUSTIC)
+    hears = read_checkpoint(find_checkpoint(args.acoustic)) if args.acoustic else checkpoint
+    acoustic = None if net.config.published else build(hears, ACOUSTIC)
     rows = []
     for folder in args.data:
         clips = read_landmark_clips(folder)

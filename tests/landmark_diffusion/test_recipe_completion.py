@@ -12,12 +12,14 @@ from talkface_core.errors import InputError
 from talkface_core.landmark_diffusion.completion import CompletionConfig
 from talkface_core.landmark_diffusion.completion_stream import CompletionModel
 from talkface_core.landmark_diffusion.landmarks import IBUG_68
+from talkface_core.landmark_diffusion.model import build_completion
 from talkface_core.landmark_diffusion.training.completion_batches import CompletionBatches, CompletionSampler
-from talkface_core.landmark_diffusion.training.completion_hearing import AROUND, WindowSounds
+from talkface_core.landmark_diffusion.training.completion_hearing import AROUND, WindowSounds, windows_within
 from talkface_core.landmark_diffusion.training.completion_losses import CompletionWeights, completion_losses
 from talkface_core.landmark_diffusion.training.completion_scores import LandmarkScores, clip_scores, completion_scores
 from talkface_core.landmark_diffusion.training.recipe_completion import CompletionRecipe, hear_clips
 from talkface_core.speech.features import LogMel
+from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 from talkface_core.training.setup import load_init
@@ -167,8 +169,37 @@ def test_windows_of_sound_lie_where_their_frames_do():
     ).all()
 
 
+PUBLISHED = CompletionConfig(published=True, width=32, ff=32, blocks=1, frames=5, references=5)
+
+
+def test_the_published_layout_is_trained_on_the_log_mel(tmp_path):
+    torch.manual_seed(0)
+    batches = CompletionBatches(windows=3)
+    made = CompletionRecipe([clip(k) for k in range(3)], None, PUBLISHED, [clip(11), clip(12)], batches)
+    batch = made.batch(0, np.random.default_rng(0))
+    assert batch["truth"].shape == (3, 5, 31, 2)
+    assert batch["references"].shape == (3, 5, 68, 2)
+    result = train(made, tmp_path / "run", 3, TrainConfig(), log_every=0, device="cpu", quiet=True)
+    checkpoint = read_checkpoint(result.checkpoint, "landmark_diffusion")
+    assert set(checkpoint.configs) == {"completion"}
+    assert build_completion(checkpoint).acoustic is None
+    assert np.isfinite(checkpoint.provenance["measured"]["other"])
+    assert made.sample(made.modules).shape[2] == 3
+
+
+def test_its_windows_are_those_of_inference():
+    said = clip(5)
+    sounds = WindowSounds([said.mels], [None], 5)
+    mel = sounds.of(0, np.arange(25, 30), np.random.default_rng(0))[None, :, :80]
+    expected = mel_windows(said.mels[0], range(25, 30), 25)[:, 0]
+    assert torch.equal(windows_within(mel, 5)[0], expected.float())
+    assert torch.equal(hear_clips(None, [said]).clips[0][0, 25:30], expected)
+
+
 def test_what_cannot_be_trained_is_refused():
-    with pytest.raises(InputError, match="acoustic model"):
+    with pytest.raises(InputError, match="without an acoustic model"):
         CompletionRecipe([clip()], small_acoustic(), CompletionConfig.preset("base"))
+    with pytest.raises(InputError, match="features of an acoustic model"):
+        CompletionRecipe([clip()], None)
     with pytest.raises(InputError, match="no clip"):
         CompletionRecipe([], small_acoustic(), SMALL)

@@ -1,4 +1,4 @@
-"""The sound of completion's training windows as log-mels, for an acoustic model that is trained along.
+"""The sound of completion's training windows as log-mels, for an acoustic model that is trained along, or for none.
 
 Source: ours. Features of a frozen acoustic model are computed once (acoustic/training_features.py); one that learns has
 to hear each window anew, so voices, rooms and noises are drawn anew as well.
@@ -17,8 +17,11 @@ from torch import Tensor
 
 from ...acoustic.training_batches import FRAMES_PER_BLOCK, STEPS_PER_BLOCK
 from ...acoustic.training_features import GATED
+from ...device import to_device
+from ...media.timebase import FPS
 from ...speech.features import LogMel
 from ...speech.mel_augment import MelAugment, noise_mels
+from ...speech.mel_windows import WINDOW, window_starts
 from ...speech.vad import GateConfig, open_around
 
 AROUND = 2 * FRAMES_PER_BLOCK
@@ -60,3 +63,10 @@ class WindowSounds:
         """Log-mels [B,S,80] of windows [B,S,81]: other voices, rooms and noises, then faded by the gate."""
         mel, gain = windows[..., :-1], windows[..., -1:]
         return LogMel.SILENCE + gain * (self._augment(mel, rng, self._noises) - LogMel.SILENCE)
+
+
+def windows_within(mel: Tensor, frames: int) -> Tensor:
+    """The windows [B,frames,80,16] of the published layout, of log-mels [B,S,80] that begin `AROUND` frames earlier."""
+    starts = torch.tensor(window_starts(range(AROUND, AROUND + frames), FPS))
+    steps = starts[:, None] + torch.arange(WINDOW)
+    return mel[:, to_device(steps, mel.device)].transpose(2, 3)

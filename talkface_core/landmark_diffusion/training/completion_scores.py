@@ -130,7 +130,11 @@ def completed(
         apart = frames - (middle if inside.start == 0 else middle - 1)
         usable = (apart if inside.start == 0 else -apart) >= min(APART, length // 4)
         chosen = choose_references(clip.points, net.landmarks, net.config.references, usable)
-        inputs = [part[None].to(place) for part in (features, clip.points, clip.points[chosen])]
-        motion, rest = model.motion(inputs[0], inputs[1], inputs[2])
-        halves.append(net.place(inputs[1], rest + motion)[0, inside].float().cpu())
+        shown = clip.points[chosen][None].to(place)
+        made = []
+        for part in frames.split(net.config.frames if net.config.published else length):
+            audio, points = (track[part][None].to(place) for track in (features, clip.points))
+            motion, rest = model.motion(audio, points, shown)
+            made.append(net.place(points, rest + motion)[0].float().cpu())
+        halves.append(torch.cat(made)[inside])
     return torch.cat(halves).numpy()

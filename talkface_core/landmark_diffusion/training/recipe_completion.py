@@ -4,7 +4,8 @@
 
 Source: landmark diffusion (Zhong et al., arXiv 2408.05416), the stage before the end-to-end one. No picture is decoded.
 The acoustic model is frozen, and what it hears in several variants of each clip's sound is computed once; or, with
-`--joint`, it is trained along, which is for a second run that begins with the first one's weights.
+`--joint`, it is trained along, which is for a second run that begins with the first one's weights. `--preset base`
+trains IP_LAP's layout on the 68 points of our tracks: it hears windows of the log-mel, and no acoustic model.
 """
 
 from __future__ import annotations
@@ -27,15 +28,18 @@ from ...checkpoints import save_checkpoint
 from ...datasets.sounds import SOUND_VERSIONS
 from ...errors import InputError
 from ...faces.landmarks import mouth_opening
-from ...training.arguments import add_batch_size
+from ...media.timebase import FPS
+from ...speech.features import LogMel
+from ...speech.mel_windows import WINDOW, mel_windows
+from ...training.arguments import add_batch_size, add_preset
 from ...training.config import TrainConfig
 from ...training.curves import plot_curves
 from ...training.recipe import Batch, Plan, Recipe
 from ..completion import COMPONENT, CompletionConfig, LandmarkCompletion
 from ..completion_stream import CompletionModel
-from ..landmarks import SYSTEM
+from ..landmarks import IBUG_68, SYSTEM
 from .completion_batches import CompletionBatches, CompletionSampler, LandmarkClip, read_landmark_clips
-from .completion_hearing import AROUND, WindowSounds
+from .completion_hearing import AROUND, WindowSounds, windows_within
 from .completion_losses import CompletionWeights, completion_losses, sum_of
 from .completion_scores import LandmarkScores, completed, completion_scores
 
@@ -50,20 +54,22 @@ TRAINING = TrainConfig(
     precision="bf16",
 )
 STEPS = 4000
+BASE = TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, precision="bf16")
+BASE_STEPS = 100_000
 JOINT = replace(TRAINING, lr=3e-4)
 JOINT_STEPS = 2000
 
 
 class CompletionRecipe(Recipe):
-    """Train a `LandmarkCompletion` that hears an acoustic model, which is frozen or, `joint`, trained along; `val`,
-    other people, is measured at the end."""
+    """Train a `LandmarkCompletion` that hears an acoustic model, which is frozen or, `joint`, trained along, or one of
+    the published layout, without an acoustic model. `val`, other people, is measured at the end."""
 
     name = "landmark-completion"
 
     def __init__(
         self,
         clips: Sequence[LandmarkClip],
-        acoustic: AcousticModel,
+        acoustic: AcousticModel | None,
         config: CompletionConfig | None = None,
         val: Sequence[LandmarkClip] = (),
         batches: CompletionBatches | None = None,
@@ -73,27 +79,37 @@ class CompletionRecipe(Recipe):
         seed: int = 0,
         joint: bool = False,
     ) -> None:
-        """Raises InputError for a network that hears no acoustic model."""
+        """Raises InputError for a network that hears anything else."""
         config = config or CompletionConfig()
-        if config.published or config.front is not None or config.fps != acoustic.config.fps:
-            raise InputError("the completion is trained on features of an acoustic model at its own rate.")
         self.settings, self.weights, self.data = batches or CompletionBatches(), weights or CompletionWeights(), data
-        self.acoustic, self.joint = acoustic.eval().requires_grad_(joint), joint
-        acoustic.mouth.requires_grad_(False)  # the landmarks take its place
-        self.net = LandmarkCompletion(replace(config, audio=acoustic.config.width))
-        self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
+        self.acoustic, self.joint = acoustic, joint
+        mels, speech = [clip.mels for clip in clips], [clip.speech for clip in clips]
         heard: HeardFeatures | WindowSounds
-        if joint:
-            self.modules[ACOUSTIC.name] = acoustic
-            mels, speech = [clip.mels for clip in clips], [clip.speech for clip in clips]
+        if config.published:
+            if acoustic is not None or config.mel_shift:
+                raise InputError(
+                    "the published layout is trained on the log-mel, unshifted, without an acoustic model."
+                )
+            self.settings = replace(self.settings, frames=config.frames, references=config.references)
+        elif acoustic is None or config.front is not None or config.fps != acoustic.config.fps:
+            raise InputError("the completion is trained on features of an acoustic model at its own rate.")
+        else:
+            acoustic.eval().requires_grad_(joint)
+            acoustic.mouth.requires_grad_(False)  # the landmarks take its place
+            config = replace(config, audio=acoustic.config.width)
+        self.net = LandmarkCompletion(config)
+        self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
+        if acoustic is None or joint:
             heard = WindowSounds(mels, speech, self.settings.frames, seed)
         else:
             heard = hear_clips(acoustic, clips, variants, seed)
+        if acoustic is not None and joint:
+            self.modules[ACOUSTIC.name] = acoustic
         self._val = val
         self.sampler = CompletionSampler(clips, heard, self.settings, self.net.landmarks)
         self.config: Mapping[str, Any] = {
             "completion": self.net.config.to_dict(),
-            "acoustic": acoustic.config.to_dict(),
+            "acoustic": None if acoustic is None else acoustic.config.to_dict(),
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "variants": variants,
@@ -103,15 +119,18 @@ class CompletionRecipe(Recipe):
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_preset(parser)
         add_batch_size(parser)
-        parser.add_argument("--acoustic", metavar="NAME|FILE", required=True, help="the acoustic model that is heard")
+        parser.add_argument("--acoustic", metavar="NAME|FILE", help="the acoustic model that tiny hears")
         parser.add_argument("--joint", action="store_true", help="train the acoustic model along")
         parser.add_argument("--voices", metavar="DIR", action="append", help="more folders of clips; repeatable")
         parser.add_argument("--val", metavar="DIR", help="clips to measure at the end (default: DIR/val)")
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
-        data = Path(args.data).absolute()
+        tiny, data = args.preset == "tiny", Path(args.data).absolute()
+        if tiny != (args.acoustic is not None) or (args.joint and not tiny):
+            raise InputError("--preset tiny needs --acoustic; base takes neither that nor --joint.")
         folders = [data / "train" if (data / "train").is_dir() else data]
         folders += [Path(folder).absolute() for folder in args.voices or ()]
         clips = [c for n, f in enumerate(folders) for c in read_landmark_clips(f, SOUND_VERSIONS, args.seed + n)]
@@ -119,9 +138,12 @@ class CompletionRecipe(Recipe):
         val = read_landmark_clips(held_out) if held_out else []
         batches = CompletionBatches()
         batches = replace(batches, windows=args.batch_size or batches.windows)
-        acoustic = load_acoustic(args.acoustic)
+        acoustic = load_acoustic(args.acoustic) if tiny else None
+        config = replace(CompletionConfig.preset(args.preset), landmarks=IBUG_68.name)
         names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
-        recipe = cls(clips, acoustic, None, val, batches, data=names, seed=args.seed, joint=args.joint)
+        recipe = cls(clips, acoustic, config, val, batches, data=names, seed=args.seed, joint=args.joint)
+        if not tiny:
+            return Plan(recipe, BASE, BASE_STEPS)
         return Plan(recipe, JOINT, JOINT_STEPS) if args.joint else Plan(recipe, TRAINING, STEPS)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
@@ -134,7 +156,9 @@ class CompletionRecipe(Recipe):
         """The terms and their weighted sum."""
         known, audio, frames = self.net.landmarks, batch["audio"], batch["truth"].shape[1]
         terms = {}
-        if self.joint:
+        if self.acoustic is None:
+            audio = windows_within(audio, frames)
+        elif self.joint:
             heard = self.acoustic(audio, frames + 2 * AROUND)
             inside = slice(AROUND, AROUND + frames)
             audio = heard.features[:, inside]
@@ -149,33 +173,35 @@ class CompletionRecipe(Recipe):
         black."""
         model, rows = self._model(modules), []
         clips = (*self._val, *self.sampler.clips)[:4]
-        heard = hear_clips(self._ear(modules), clips)
+        heard = hear_clips(model.acoustic, clips)
         for k in np.arange(4) % len(clips):
             made = mouth_opening(completed(model, clips[k], heard, int(k)))
             rows.append(plot_curves([torch.from_numpy(mouth_opening(clips[k].points.numpy())), torch.from_numpy(made)]))
         return np.concatenate(rows)
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
-        net, acoustic = cast(LandmarkCompletion, ema_modules[COMPONENT]), self._ear(ema_modules)
+        model = self._model(ema_modules)
         with torch.no_grad():
-            scores = completion_scores(self._model(ema_modules), self._val, hear_clips(acoustic, self._val))
+            scores = completion_scores(model, self._val, hear_clips(model.acoustic, self._val))
         measured = {"measured": LandmarkScores.mean(scores)} if scores else {}
-        parts: dict[str, LandmarkCompletion | AcousticModel] = {COMPONENT: net, ACOUSTIC.name: acoustic}
+        parts: dict[str, LandmarkCompletion | AcousticModel] = {COMPONENT: model.completion}
+        if model.acoustic is not None:
+            parts[ACOUSTIC.name] = model.acoustic
         configs = {name: part.config.to_dict() for name, part in parts.items()}
         save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
 
     def _model(self, modules: dict[str, nn.Module]) -> CompletionModel:
-        """What is run outside training."""
-        return CompletionModel(cast(LandmarkCompletion, modules[COMPONENT]), self._ear(modules))
-
-    def _ear(self, modules: dict[str, nn.Module]) -> AcousticModel:
-        """The acoustic model: the averaged one where it is trained."""
-        return cast(AcousticModel, modules.get(ACOUSTIC.name, self.acoustic))
+        """What is run outside training; with the averaged acoustic model where it is trained."""
+        acoustic = cast(AcousticModel | None, modules.get(ACOUSTIC.name, self.acoustic))
+        return CompletionModel(cast(LandmarkCompletion, modules[COMPONENT]), acoustic)
 
 
 def hear_clips(
-    acoustic: AcousticModel, clips: Sequence[LandmarkClip], variants: int = 1, seed: int = 0
+    acoustic: AcousticModel | None, clips: Sequence[LandmarkClip], variants: int = 1, seed: int = 0
 ) -> HeardFeatures:
-    """What an acoustic model hears in each clip."""
+    """What an acoustic model hears in each clip; None: windows of the clean log-mel, as features [1,T,80,16]."""
+    if acoustic is None:
+        windows = [mel_windows(clip.mels[0], range(len(clip)), FPS)[None, :, 0] for clip in clips]
+        return HeardFeatures(windows, torch.full((LogMel.dim, WINDOW), LogMel.SILENCE))
     frames, speech = [len(clip) for clip in clips], [clip.speech for clip in clips]
     return heard_features(acoustic, [clip.mels for clip in clips], frames, speech, variants, seed)
