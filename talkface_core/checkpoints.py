@@ -166,8 +166,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 def read_header(path: str | Path, system: str | None = None) -> Header:
     """What a checkpoint says of itself, for lists: quick, as no weight is touched. `system` and errors as below."""
     path = Path(path)
-    stored = _stored_shapes(path)
-    with _opened(path) as file:
+    stored = read_shapes(path)
+    with opened(path) as file:
         metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
         _refuse(path, "a safetensors file of another program (its metadata does not name TalkFace)", _EXPECTED)
@@ -199,7 +199,7 @@ def read_checkpoint(path: str | Path, system: str | None = None) -> Checkpoint:
     Raises CheckpointError for a missing, empty, cut-off, pickled or foreign file, another system, a newer format.
     """
     header = read_header(path, system)
-    with _opened(header.path) as file:
+    with opened(header.path) as file:
         states = {
             component: {key: file.get_tensor(f"{component}.{key}") for key in keys}
             for component, keys in header.shapes.items()
@@ -228,22 +228,22 @@ def find_checkpoint(name_or_path: str | Path, folders: Iterable[str | Path] = ()
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path, expected: str = _EXPECTED) -> Iterator[Any]:
     """The file as the format's own reader opens it, which checks the header's every entry."""
     try:
         with safe_open(path, framework="pt") as file:
             yield file
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: found a damaged file ({error}); expected {_EXPECTED}.") from error
+        raise CheckpointError(f"{path}: found a damaged file ({error}); expected {expected}.") from error
 
 
-def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def read_shapes(path: Path, expected: str = _EXPECTED) -> dict[str, tuple[int, ...]]:
     """The shapes in a safetensors file, after checks that tell a user what a file that is none of them is."""
     if not path.is_file():
-        _refuse(path, "a folder" if path.is_dir() else "no such file", _EXPECTED)
+        _refuse(path, "a folder" if path.is_dir() else "no such file", expected)
     size = path.stat().st_size
     if size == 0:
-        _refuse(path, "an empty file (0 bytes)", _EXPECTED)
+        _refuse(path, "an empty file (0 bytes)", expected)
     with path.open("rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
@@ -251,9 +251,9 @@ def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         plausible = opening in (b"{", b"") and 2 <= length <= _MAX_HEADER
         # A header of 640 bytes begins like a pickle: the magic counts only where no header can follow.
         if path.suffix.lower() in _PICKLE_SUFFIXES or (start.startswith(_PICKLE_MAGIC) and not plausible):
-            _refuse(path, "a pickled file, which may run code and is never loaded", _EXPECTED)
+            _refuse(path, "a pickled file, which may run code and is never loaded", expected)
         if not plausible:
-            _refuse(path, f"a file of {size} bytes that is no safetensors file", _EXPECTED)
+            _refuse(path, f"a file of {size} bytes that is no safetensors file", expected)
         if size < 8 + length:
             _refuse(
                 path,
@@ -267,9 +267,9 @@ def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             shapes = {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
             foreign = {str(entry["dtype"]) for entry in header.values()} - _DTYPES
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
-            _refuse(path, "a damaged header", _EXPECTED)
+            _refuse(path, "a damaged header", expected)
     if len(shapes) > _MAX_TENSORS:
-        _refuse(path, f"{len(shapes)} tensors, more than any network here has", _EXPECTED)
+        _refuse(path, f"{len(shapes)} tensors, more than any network here has", expected)
     if foreign:
         _refuse(path, f"weights of the type {_names(foreign)}", f"those of {', '.join(sorted(_DTYPES))}")
     if size != end:

@@ -53,7 +53,7 @@ def _landmark_diffusion(args: argparse.Namespace) -> Loaded:
         raise InputError(f"--texture {args.texture}: nothing restores it; give --sovqae, say ladtalk_tiny")
     asked = {name: getattr(args, name) for name in ("steps", "seed", "guidance") if getattr(args, name) is not None}
     sampling, strength = Sampling(**asked), 1.0 if args.strength is None else args.strength
-    model = load_landmark_diffusion(args.model or BUNDLED, args.device)
+    model = load_landmark_diffusion(args.model or BUNDLED, args.device, vae=args.vae)
     mouths: MouthModel = LandmarkMouths.of(model, sampling, strength)
     if args.sovqae is not None:
         from ..ladtalk.model import load_sovqae
@@ -65,7 +65,9 @@ def _landmark_diffusion(args: argparse.Namespace) -> Loaded:
 
 SYSTEMS = {
     "ladtalk": System(("sovqae", "texture"), _ladtalk),
-    "landmark-diffusion": System(("sovqae", "texture", "steps", "seed", "guidance", "strength"), _landmark_diffusion),
+    "landmark-diffusion": System(
+        ("sovqae", "texture", "steps", "seed", "guidance", "strength", "vae"), _landmark_diffusion
+    ),
 }
 DEFAULT = "ladtalk"
 OWN_FLAGS = tuple(dict.fromkeys(flag for system in SYSTEMS.values() for flag in system.flags))
@@ -86,6 +88,9 @@ def add_own_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--steps", type=int, metavar="N", help="of diffusion (default: 4)")
     group.add_argument("--seed", type=int, metavar="N", help="of the noise that all frames share (default: 0)")
     group.add_argument("--guidance", type=float, metavar="N", help="against the mouth at rest (default: the model's)")
+    group.add_argument(
+        "--vae", metavar="FILE", help="Stable Diffusion's VAE, for a --model that was trained in its space"
+    )
     group.add_argument("--strength", type=float, metavar="N", help="of the mouth's motion, 0 to 2 (default: 1)")
 
 

@@ -10,6 +10,7 @@ moves a little further.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from ..config import LARGEST, Config
 from ..device import Operations
 from ..diffusion.blocks import ResBlock, group_norm, zero_init
 from ..errors import InputError
+from .latent_space import OWN, Decoded, LatentSpace, ReferenceMaps
 from .warping import enlarged, landmark_flow, shrunk, warp
 
 COMPONENT = "autoencoder"
@@ -66,30 +68,10 @@ class AutoencoderConfig(Config):
         return self.size // 4
 
 
-@dataclass(frozen=True)
-class ReferenceMaps:
-    """What the decoder is shown of pictures [B,R,...]: pictures [B,R,3,S,S] in -1..1, their maps at half and at a
-    quarter of the side, and their landmarks [B,R,68,2] in shares of the crop."""
-
-    pictures: Tensor
-    fine: Tensor
-    coarse: Tensor
-    landmarks: Tensor
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """pictures [B,3,S,S] in about -1..1; carried [B,3,S,S], made of the references' pixels alone; paint [B,1,S,S], how
-    far each pixel is paint."""
-
-    pictures: Tensor
-    carried: Tensor
-    paint: Tensor
-
-
-class ReferenceAutoencoder(nn.Module):
+class ReferenceAutoencoder(LatentSpace):
     """Pictures [B,3,S,S] in -1..1 <-> latents [B,C,S/4,S/4] of about unit deviation."""
 
+    name = OWN
     mean: Tensor
     deviation: Tensor
 
@@ -125,6 +107,29 @@ class ReferenceAutoencoder(nn.Module):
         self.register_buffer("mean", torch.zeros(latent))
         self.register_buffer("deviation", torch.ones(latent))
 
+    @property
+    def size(self) -> int:
+        return self.config.size
+
+    @property
+    def latent_size(self) -> int:
+        return self.config.latent_size
+
+    @property
+    def latent_channels(self) -> int:
+        return self.config.latent_channels
+
+    @property
+    def references(self) -> int:
+        return self.config.references
+
+    @property
+    def values(self) -> int:
+        return sum(self.config.channels) * (self.size // 2) ** 2
+
+    def settings(self) -> dict[str, Any]:
+        return self.config.to_dict()
+
     def distribution(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance [B,C,S/4,S/4] of pictures' latents, not normalised."""
         mean, logvar = self.to_latent(self._maps(pictures)[1]).chunk(2, 1)
@@ -147,10 +152,7 @@ class ReferenceAutoencoder(nn.Module):
         return self.reference_latents(pictures, landmarks)[0]
 
     def reference_latents(self, pictures: Tensor, landmarks: Tensor) -> tuple[ReferenceMaps, Tensor]:
-        """The same, and the references' normalised latents [B,R,C,S/4,S/4], of one look at them.
-
-        The encoder learns from what it encodes, not from what is shown: no gradient reaches it here.
-        """
+        """See `LatentSpace`. The encoder learns from what it encodes, not from what is shown."""
         count = pictures.shape[1]
         with torch.no_grad():
             fine, coarse = self._maps(rearrange(pictures, "b r c h w -> (b r) c h w"))
@@ -163,11 +165,7 @@ class ReferenceAutoencoder(nn.Module):
         return ReferenceMaps(pictures, fine, coarse, landmarks), latents
 
     def decode(self, latents: Tensor, known: Tensor, landmarks: Tensor, references: ReferenceMaps) -> Decoded:
-        """Pictures of normalised latents [B,C,S/4,S/4].
-
-        known [B,3,S,S]: the picture itself where it is known, elsewhere 0; landmarks [B,68,2]: where the face's points
-        are to lie, in shares of the crop, to which the gradient reaches.
-        """
+        """See `LatentSpace`. The gradient reaches the landmarks."""
         count, side = self.config.references, self.config.size
         flat = {
             name: rearrange(getattr(references, name), "b r ... -> (b r) ...")
@@ -200,14 +198,6 @@ class ReferenceAutoencoder(nn.Module):
             carried=(own[:, :, None] * carried).sum(1),
             paint=share[:, :1],
         )
-
-
-def known_part(pictures: Tensor) -> Tensor:
-    """Pictures or latents [...,H,W] with nothing but their upper half: what inpainting knows of a frame."""
-    known = torch.zeros_like(pictures)
-    half = pictures.shape[-2] // 2
-    known[..., :half, :] = pictures[..., :half, :]
-    return known
 
 
 AUTOENCODER = Component(

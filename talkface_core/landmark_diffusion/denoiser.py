@@ -9,7 +9,7 @@ in sampling alike; they are encoded of pictures without their lower half, so tha
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from einops import rearrange, repeat
@@ -23,6 +23,7 @@ from ..diffusion.schedules import Schedule
 from ..diffusion.unet import UNet, UNetConfig
 from ..errors import InputError
 from ..faces.landmarks import POINTS
+from .latent_space import OWN, SPACES, LatentSpace
 from .talkformer import Condition, LandmarkTokens, Motion, ReferenceEncoder, TalkFormer, reference_nearness
 from .warping import landmark_flow, pixel_centres, shrunk
 
@@ -33,8 +34,9 @@ COMPONENT = "talkformer"
 class DenoiserConfig(Config):
     """Sizes of a `LandmarkDenoiser`.
 
-    latent_size, latent_channels: of the autoencoder; channels, attention: one entry a level of the U-Net, finest first;
-    token_dim: of a landmark's token; motion, reference: whether there are M-Align and R-Align (without: ablations).
+    space: whose latents they are, one of `SPACES`; latent_size, latent_channels: theirs; channels, attention: one entry
+    a level of the U-Net, finest first; token_dim: of a landmark's token; motion, reference: whether there are M-Align
+    and R-Align (without: ablations).
     """
 
     latent_size: int = 32
@@ -51,6 +53,7 @@ class DenoiserConfig(Config):
     reference: bool = True
     prediction: str = "x0"
     schedule: Schedule = field(default_factory=lambda: Schedule("scaled_linear", 1000, True))
+    space: str = OWN
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "latent_channels", "channels", "token_dim", "points", "time_dim", "heads")
@@ -58,6 +61,8 @@ class DenoiserConfig(Config):
         if self.latent_size % 2:
             raise InputError(f"a latent of {self.latent_size} rows has no lower half")
         check_kind(self.prediction)
+        if self.space not in SPACES:
+            raise InputError(f"a latent space {self.space[:40]!r}; known are {', '.join(SPACES)}")
         self.unet()  # raises where the levels do not fit
 
     def unet(self) -> UNetConfig:
@@ -74,6 +79,10 @@ class DenoiserConfig(Config):
             heads=self.heads,
             spatial_channels=self.latent_channels + 1,
         )
+
+    def within(self, space: LatentSpace) -> DenoiserConfig:
+        """The same for the latents of a space."""
+        return replace(self, latent_size=space.latent_size, latent_channels=space.latent_channels, space=space.name)
 
     @classmethod
     def presets(cls) -> dict[str, DenoiserConfig]:

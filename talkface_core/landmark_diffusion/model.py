@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ..acoustic.model import ACOUSTIC
-from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
+from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_device, pick_dtype, pick_layers
 from ..errors import InputError
@@ -25,7 +25,9 @@ from .autoencoder import AUTOENCODER
 from .completion import COMPLETION
 from .completion_stream import CompletionModel
 from .denoiser import TALKFORMER
+from .kl_autoencoder import kl_space, read_kl_autoencoder
 from .landmarks import SYSTEM
+from .latent_space import OWN, LatentSpace
 from .painter import TalkFormerModel
 
 BUNDLED = "landmark_tiny"
@@ -39,6 +41,7 @@ __all__ = [
     "build_completion",
     "build_painter",
     "load_landmark_diffusion",
+    "needs_vae",
 ]
 
 
@@ -64,23 +67,31 @@ class LandmarkDiffusion:
 
 
 def load_landmark_diffusion(
-    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+    name_or_path: str | Path = BUNDLED,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | None = None,
+    vae: str | Path | None = None,
 ) -> LandmarkDiffusion:
-    """Load a bundled checkpoint by name, or a file. `dtype` is the painter's; None: what suits the device.
+    """Load a bundled checkpoint by name, or a file. `dtype` is the painter's; None: what suits the device. `vae`: a
+    public file of Stable Diffusion's autoencoder, for a checkpoint in its space; it computes in float32.
 
     Raises CheckpointError for a file that is not whole, InputError for a device that is not there.
     """
     device = pick_device(device) if isinstance(device, str) else device
     dtype = pick_dtype(device) if dtype is None else dtype
     checkpoint = read_whole(name_or_path)
-    painter = build_painter(checkpoint, pick_layers(device, dtype), dtype, device)
+    if vae is not None and not needs_vae(checkpoint):
+        raise InputError(f"--vae {vae}: {checkpoint.path.name} has an autoencoder of its own; leave it out")
+    space = None if vae is None else kl_space(read_kl_autoencoder(vae))
+    painter = build_painter(checkpoint, pick_layers(device, dtype), dtype, device, space)
     return LandmarkDiffusion(checkpoint.path, build_completion(checkpoint).to(device), painter, checkpoint.provenance)
 
 
 def read_whole(name_or_path: str | Path) -> Checkpoint:
     """The checkpoint of a whole system, unloaded. Raises CheckpointError where a stage of training is missing."""
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
-    missing = [part.name for part in (AUTOENCODER, TALKFORMER, COMPLETION) if part.name not in checkpoint.configs]
+    parts = (TALKFORMER, COMPLETION) if needs_vae(checkpoint) else (AUTOENCODER, TALKFORMER, COMPLETION)
+    missing = [part.name for part in parts if part.name not in checkpoint.configs]
     if missing:
         raise CheckpointError(
             f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
@@ -108,17 +119,33 @@ def build_completion(checkpoint: Checkpoint) -> CompletionModel:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
 
+def needs_vae(checkpoint: Header) -> bool:
+    """Whether its painter works in the space of Stable Diffusion's VAE, which a checkpoint does not hold."""
+    own = checkpoint.configs.get(TALKFORMER.name, {}).get("space", OWN)
+    return own != OWN and AUTOENCODER.name not in checkpoint.configs
+
+
 def build_painter(
     checkpoint: Checkpoint,
     operations: Operations = nn,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    space: LatentSpace | None = None,
 ) -> TalkFormerModel:
     """The autoencoder and the denoiser with their weights. Raises CheckpointError, also where one is not made for the
-    other."""
-    autoencoder = build(checkpoint, AUTOENCODER, operations, dtype, device)
+    other.
+
+    space: for a checkpoint without an autoencoder of its own, else not looked at.
+    """
+    if not needs_vae(checkpoint):
+        space = build(checkpoint, AUTOENCODER, operations, dtype, device)
+    elif space is None:
+        raise CheckpointError(
+            f"{checkpoint.path}: its painter works in the space of Stable Diffusion's VAE, which no checkpoint holds; "
+            "connect a VAE (Load VAE: sd-vae-ft-mse), on the command line give --vae FILE."
+        )
     denoiser = build(checkpoint, TALKFORMER, operations, dtype, device)
     try:
-        return TalkFormerModel(autoencoder, denoiser).eval()
+        return TalkFormerModel(space.to(device), denoiser).eval()
     except InputError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error

@@ -18,12 +18,15 @@ from ..diffusion.guidance import guided
 from ..diffusion.sampling import Denoise, denoiser, get_sampler, shared_noise
 from ..diffusion.schedules import timesteps
 from ..errors import InputError
-from .autoencoder import ReferenceAutoencoder, ReferenceMaps, known_part
 from .denoiser import LandmarkDenoiser, inpainted
+from .latent_space import LatentSpace, ReferenceMaps, known_part
 from .talkformer import Condition
 
 EDGE = 0.06
 """Height of the soft edge between the half of a crop that is the footage's and the one that is painted, by its side."""
+
+_LIVE_MAPS = 3  # of all levels of the autoencoder, of each picture, at the peak: 2.3 were measured
+_LIVE_SCORES = 2  # of the finest level: as they are and in the net's own type
 
 Callback = Callable[[int, int, Tensor], None]
 """Is told of each step: its number, how many there are, and the clean latents as they stand [n,C,H,W]."""
@@ -71,10 +74,15 @@ class References:
 class TalkFormerModel(nn.Module):
     """Aligned faces and landmarks to faces whose lower half lies where the landmarks say."""
 
-    def __init__(self, autoencoder: ReferenceAutoencoder, talkformer: LandmarkDenoiser) -> None:
+    autoencoder: LatentSpace
+    talkformer: LandmarkDenoiser
+
+    def __init__(self, autoencoder: LatentSpace, talkformer: LandmarkDenoiser) -> None:
         """Raises InputError where one is not made for the other's latents."""
         super().__init__()
-        own, other = autoencoder.config, talkformer.config
+        own, other = autoencoder, talkformer.config
+        if own.name != other.space:
+            raise InputError(f"a denoiser for the latent space {other.space!r}, given is {own.name!r}")
         if (own.latent_size, own.latent_channels) != (other.latent_size, other.latent_channels):
             raise InputError(
                 f"a denoiser of latents {other.latent_channels} x {other.latent_size}^2 for an autoencoder of "
@@ -85,20 +93,32 @@ class TalkFormerModel(nn.Module):
     @property
     def size(self) -> int:
         """Side of the crops, in pixels."""
-        return self.autoencoder.config.size
+        return self.autoencoder.size
 
     @property
     def references(self) -> int:
         """How many references each frame is shown."""
-        return self.autoencoder.config.references
+        return self.autoencoder.references
+
+    @property
+    def live_values(self) -> int:
+        """Numbers that each frame has in memory at the peak: maps of its pictures, or what its references are worth to
+        R-Align's places."""
+        config, shown = self.talkformer.config, self.references
+        side = config.latent_size >> config.attention.index(True) if any(config.attention) else 0
+        return max(_LIVE_MAPS * (1 + shown) * self.autoencoder.values, _LIVE_SCORES * config.heads * shown * side**4)
+
+    @property
+    def _weight(self) -> Tensor:
+        return next(self.talkformer.parameters())
 
     @property
     def device(self) -> torch.device:
-        return self.autoencoder.mean.device
+        return self._weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.autoencoder.from_latent.weight.dtype
+        return self._weight.dtype
 
     @torch.no_grad()
     def encode_references(self, pictures: Tensor, landmarks: Tensor) -> References:

@@ -31,8 +31,6 @@ from .model import LandmarkDiffusion
 from .painter import Callback, Sampling, TalkFormerModel, lower_half
 from .reposing import rest_mouths
 
-_LIVE_MAPS = 3  # of all levels of the autoencoder, of each picture, at the peak: 2.3 were measured
-
 KNOWN = sets.IBUG_68
 
 
@@ -103,10 +101,7 @@ class LandmarkMouths(MouthModel):
 
     def memory(self, frames: int) -> float:
         """Bytes of activations that so many frames at once need, for a host that makes room beforehand."""
-        config = self.painter.autoencoder.config
-        values = sum(config.channels) * (config.size // 2) ** 2
-        size = torch.empty((), dtype=self.painter.dtype).element_size()
-        return float(_LIVE_MAPS * frames * (1 + config.references) * values * size)
+        return float(frames * self.painter.live_values * torch.empty((), dtype=self.painter.dtype).element_size())
 
     def _references(self, context: DubContext, points: Tensor) -> FilmReferences:
         """What is shown beside each frame of the footage, whose points [T,68,2] are in shares of the crop."""

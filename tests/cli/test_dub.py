@@ -203,6 +203,7 @@ def test_landmark_diffusion_with_ladtalks_texture(dub, speech, small, landmark_d
         ("--strength 3", "strength 3.0; it lies between 0"),
         ("--seed 99999999999999999999", "a seed is a whole number below 2**64"),
         ("--sovqae nobody", "nobody: found no such file"),
+        ("--vae some.safetensors", "landmarks.safetensors has an autoencoder of its own; leave it out"),
     ],
 )
 def test_wrong_settings_of_landmark_diffusion(dub, speech, landmark_diffusion, tmp_path, flags, message):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from talkface_core.errors import InputError
-from talkface_core.landmark_diffusion.autoencoder import AutoencoderConfig, ReferenceAutoencoder, known_part
+from talkface_core.landmark_diffusion.autoencoder import AutoencoderConfig, ReferenceAutoencoder
+from talkface_core.landmark_diffusion.latent_space import known_part
 from tests.landmark_diffusion.small_painter import SPACE, small_painter
 
 

@@ -14,16 +14,16 @@ from tests.landmark_diffusion.small_completion import face
 SIDE, PAD = 32, 4
 
 
-def talkers(clips: int = 2, frames: int = 60) -> TalkingFaces:
+def talkers(clips: int = 2, frames: int = 60, side: int = SIDE) -> TalkingFaces:
     """Faces whose mouth opens and shuts; each frame is as bright as its number, so that it is known again."""
     opening = 0.03 + 0.03 * torch.sin(torch.arange(frames) / 3.0)
-    points = (face(opening) * SIDE + PAD).numpy().astype(np.float32)
+    points = (face(opening) * side + PAD).numpy().astype(np.float32)
     shades = np.arange(frames, dtype=np.uint8)[:, None, None, None]
-    pictures = np.broadcast_to(shades, (frames, SIDE + 2 * PAD, SIDE + 2 * PAD, 3))
+    pictures = np.broadcast_to(shades, (frames, side + 2 * PAD, side + 2 * PAD, 3))
     starts = np.arange(clips + 1) * frames
     mels = [torch.zeros(1, frames * 16 // 5, 80).half()] * clips
     return TalkingFaces(
-        "made", np.concatenate([pictures] * clips), np.concatenate([points] * clips), SIDE, PAD, starts, mels
+        "made", np.concatenate([pictures] * clips), np.concatenate([points] * clips), side, PAD, starts, mels
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import ClassVar
 
 import torch
@@ -34,7 +33,7 @@ class ToyPainter(nn.Module):
         super().__init__()
         self.size, self.references = SIZE, 2
         self.device, self.dtype = torch.device("cpu"), torch.float32
-        self.autoencoder = SimpleNamespace(config=SimpleNamespace(size=SIZE, references=2, channels=(8, 8)))
+        self.live_values = 3 * 3 * 16 * (SIZE // 2) ** 2
         self.most, self.encoded, self.asked = most, 0, []
         self.shown: list[ToyReferences] = []
 

@@ -31,8 +31,9 @@ from ...training.arguments import add_batch_size, add_compile, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
 from ...training.texture_loss import TextureLoss
-from ..autoencoder import COMPONENT, AutoencoderConfig, Decoded, ReferenceAutoencoder, known_part
+from ..autoencoder import COMPONENT, AutoencoderConfig, ReferenceAutoencoder
 from ..landmarks import SYSTEM
+from ..latent_space import Decoded, known_part
 from .picture_batches import PictureBatches, PictureSampler
 
 TRAINING = {

@@ -2,6 +2,8 @@
 
     python -m talkface_core train landmark-diffusion --data SET/train --stills PORTRAITS --autoencoder FILE --out RUN
 
+FILE is what landmark-autoencoder trained, or a public file of Stable Diffusion's autoencoder, for 256 px.
+
 Source: Zhong et al. 2024: latent diffusion of the lower half with landmarks of the truth, the autoencoder frozen. The
 mean squared error counts the lower half alone, and the mouth more; time steps are drawn towards pure noise, where
 landmarks and references decide the picture. Landmarks are disturbed a little, as those of a tracker or of a completion
@@ -33,9 +35,11 @@ from ...training.arguments import add_batch_size, add_compile, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
 from .. import autoencoder as latent
-from ..autoencoder import AUTOENCODER, ReferenceAutoencoder, known_part
+from ..autoencoder import AUTOENCODER, ReferenceAutoencoder
 from ..denoiser import COMPONENT, DenoiserConfig, LandmarkDenoiser, inpainted
+from ..kl_autoencoder import is_kl_autoencoder, kl_space, read_kl_autoencoder
 from ..landmarks import SYSTEM
+from ..latent_space import LatentSpace, known_part
 from ..painter import Sampling, TalkFormerModel
 from .picture_batches import PictureBatches, PictureSampler
 from .recipe_autoencoder import add_stills, read_stills, rows, signed
@@ -75,7 +79,7 @@ class DiffusionRecipe(Recipe):
     def __init__(
         self,
         data: TalkingFaces,
-        autoencoder: ReferenceAutoencoder,
+        autoencoder: LatentSpace,
         config: DenoiserConfig | None = None,
         val: TalkingFaces | None = None,
         stills: StillFaces | None = None,
@@ -84,21 +88,18 @@ class DiffusionRecipe(Recipe):
         compile: bool = False,
     ) -> None:
         """`compile` fuses the denoiser with torch.compile."""
-        space = autoencoder.config
-        config = replace(
-            config or DenoiserConfig(), latent_size=space.latent_size, latent_channels=space.latent_channels
-        )
+        config = (config or DenoiserConfig()).within(autoencoder)
         # The norms of half-precision maps this small are slow on a CPU in any other layers.
         self.net = channels_last(LandmarkDenoiser(config, HALF_ON_CPU).train_all())
         self.autoencoder = channels_last(autoencoder.eval())
         self.autoencoder.requires_grad_(False)
-        self.settings = replace(batches or PictureBatches(), references=space.references)
+        self.settings = replace(batches or PictureBatches(), references=autoencoder.references)
         self.weights, self._compile, self.data = weights or DiffusionLoss(), compile, data.name
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         self.sampler = PictureSampler(data, self.settings, stills)
         self.config: Mapping[str, Any] = {
             "talkformer": config.to_dict(),
-            "autoencoder": space.to_dict(),
+            "autoencoder": autoencoder.settings(),
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "stills": 0 if stills is None else len(stills.frames),
@@ -117,8 +118,8 @@ class DiffusionRecipe(Recipe):
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
-        autoencoder, batches = read_autoencoder(args.autoencoder), BATCHES[args.preset]
-        size, left_out = autoencoder.config.size, args.without or ()
+        autoencoder, batches = read_space(args.autoencoder), BATCHES[args.preset]
+        size, left_out = autoencoder.size, args.without or ()
         data, val = open_talking_faces(args.data, size, args.cache, seed=args.seed, quiet=args.quiet)
         if args.batch_size:
             batches = replace(batches, singles=args.batch_size, stills=args.batch_size // 4)
@@ -186,9 +187,11 @@ class DiffusionRecipe(Recipe):
         return painted_rows(model, self._held_out)
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
-        """The denoiser and the autoencoder whose space it works in."""
-        components = {latent.COMPONENT: self.autoencoder, COMPONENT: ema_modules[COMPONENT]}
-        configs = {latent.COMPONENT: self.autoencoder.config.to_dict(), COMPONENT: self.net.config.to_dict()}
+        """The denoiser and the autoencoder whose space it works in; not Stable Diffusion's, which is a file itself."""
+        components, configs = {COMPONENT: ema_modules[COMPONENT]}, {COMPONENT: self.net.config.to_dict()}
+        if isinstance(self.autoencoder, ReferenceAutoencoder):
+            components[latent.COMPONENT] = self.autoencoder
+            configs[latent.COMPONENT] = self.autoencoder.config.to_dict()
         save_checkpoint(path, SYSTEM, components, configs, provenance, torch.float16)
 
 
@@ -228,7 +231,10 @@ def painted_rows(model: TalkFormerModel, held: Batch) -> NDArray[np.uint8]:
 def add_autoencoder(parser: argparse.ArgumentParser) -> None:
     """The flag `--autoencoder`."""
     parser.add_argument(
-        "--autoencoder", metavar="FILE", required=True, help="what landmark-autoencoder trained: the latent space"
+        "--autoencoder",
+        metavar="FILE",
+        required=True,
+        help="the latent space: what landmark-autoencoder trained, or Stable Diffusion's VAE, for 256 px",
     )
 
 
@@ -239,6 +245,9 @@ def add_alignments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_autoencoder(path: str | Path) -> ReferenceAutoencoder:
-    """The trained autoencoder of a file, float32. Raises CheckpointError for a file without one."""
-    return build(read_checkpoint(find_checkpoint(path), SYSTEM), AUTOENCODER)
+def read_space(path: str | Path) -> LatentSpace:
+    """The autoencoder of a file, float32: a trained one, or Stable Diffusion's. Raises CheckpointError."""
+    found = find_checkpoint(path)
+    if is_kl_autoencoder(found):
+        return kl_space(read_kl_autoencoder(found))
+    return build(read_checkpoint(found, SYSTEM), AUTOENCODER)

@@ -6,7 +6,8 @@ Source: Zhong et al. 2024, whose point this is: a gradient runs from the picture
 of one do not add up with the other's. How the sync signal enters is not published; here, after LatentSync (Li et al.
 2024): five frames share time step and noise, the one-step estimate of x_0 is decoded, and a frozen lip expert (Wav2Lip)
 looks at the lower halves, weighted by the signal's share of x_t, since the estimate is poor under much noise. The
-decoder is trained along, for it now sees such estimates; the encoder stays, or the latent space would move.
+decoder is trained along, for it now sees such estimates; the encoder stays, or the latent space would move. In the
+space of Stable Diffusion's VAE both stay.
 """
 
 from __future__ import annotations
@@ -44,10 +45,13 @@ from ...training.texture_loss import TextureLoss
 from .. import autoencoder as latent
 from .. import completion as words
 from .. import denoiser
-from ..autoencoder import AUTOENCODER, ReferenceAutoencoder, known_part
+from ..autoencoder import ReferenceAutoencoder
 from ..completion import COMPLETION, LandmarkCompletion
-from ..denoiser import TALKFORMER, LandmarkDenoiser, inpainted
+from ..denoiser import LandmarkDenoiser, inpainted
+from ..kl_autoencoder import kl_space, read_kl_autoencoder
 from ..landmarks import SYSTEM, pick
+from ..latent_space import LatentSpace, known_part
+from ..model import build_painter
 from ..painter import TalkFormerModel
 from .completion_losses import CompletionWeights, completion_losses, sum_of
 from .picture_batches import PictureBatches, PictureSampler
@@ -115,22 +119,25 @@ class EndToEndRecipe(Recipe):
     ) -> None:
         self.completion, self.acoustic = completion.requires_grad_(True), acoustic.eval().requires_grad_(False)
         self.talkformer = channels_last(painter.talkformer.train_all())
-        self.autoencoder = channels_last(painter.autoencoder.requires_grad_(True))
-        for name in ENCODER:
+        self.autoencoder = channels_last(painter.autoencoder)
+        self._decodes = isinstance(self.autoencoder, ReferenceAutoencoder)  # another's decoder stays as it is
+        self.autoencoder.requires_grad_(self._decodes)
+        for name in ENCODER if self._decodes else ():
             getattr(self.autoencoder, name).requires_grad_(False)
         self.expert = None if expert is None else expert.eval().requires_grad_(False)
         self.reader = None if reader is None else reader.eval().requires_grad_(False)
         self._texture = TextureLoss(structure=0.0)
         # Batches are drawn where the device is not asked: the reader's mean face is taken before it moves.
         self._face = None if reader is None else reader.face.clone()
-        space = self.autoencoder.config
-        self.settings = replace(batches or PictureBatches(windows=3, singles=4), references=space.references)
+        settings, shown = batches or PictureBatches(windows=3, singles=4), self.autoencoder.references
+        self.settings = replace(settings, references=shown)
         self.weights, self.data = weights or EndToEndLoss(), data.name
         self.modules: dict[str, nn.Module] = {
             words.COMPONENT: self.completion,
             denoiser.COMPONENT: self.talkformer,
-            latent.COMPONENT: self.autoencoder,
         }
+        if self._decodes:
+            self.modules[latent.COMPONENT] = self.autoencoder
         shift = expert.config.mel_shift if expert is not None else 0.0
         self.sampler = PictureSampler(data, self.settings, None, shift)
         lengths = data.lengths.tolist()
@@ -140,7 +147,7 @@ class EndToEndRecipe(Recipe):
         self.config: Mapping[str, Any] = {
             words.COMPONENT: completion.config.to_dict(),
             denoiser.COMPONENT: self.talkformer.config.to_dict(),
-            latent.COMPONENT: space.to_dict(),
+            latent.COMPONENT: self.autoencoder.settings(),
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
         }
@@ -153,6 +160,7 @@ class EndToEndRecipe(Recipe):
         add_batch_size(parser)
         parser.add_argument("--completion", metavar="FILE", required=True, help="what landmark-completion trained")
         parser.add_argument("--painter", metavar="FILE", required=True, help="what landmark-diffusion trained")
+        parser.add_argument("--vae", metavar="FILE", help="Stable Diffusion's VAE, for a painter trained in its space")
         parser.add_argument("--expert", metavar="NAME|FILE", default="sync_tiny", help="default: sync_tiny")
 
     @classmethod
@@ -162,7 +170,7 @@ class EndToEndRecipe(Recipe):
             batches = replace(batches, windows=args.batch_size, singles=args.batch_size)
         completion = read_checkpoint(find_checkpoint(args.completion), SYSTEM)
         painter = read_checkpoint(find_checkpoint(args.painter), SYSTEM)
-        model = TalkFormerModel(build(painter, AUTOENCODER), build(painter, TALKFORMER))
+        model = build_painter(painter, space=None if args.vae is None else kl_space(read_kl_autoencoder(args.vae)))
         data, val = open_talking_faces(args.data, model.size, args.cache, seed=args.seed, quiet=args.quiet)
         recipe = cls(
             data,
@@ -179,7 +187,7 @@ class EndToEndRecipe(Recipe):
 
     def prepare(self, device: torch.device) -> None:
         """Moves the frozen networks to the device."""
-        for net in (self.expert, self.reader):
+        for net in (self.expert, self.reader, None if self._decodes else self.autoencoder):
             if net is not None:
                 channels_last(net.to(device))
 
@@ -199,7 +207,7 @@ class EndToEndRecipe(Recipe):
                 values[own] = values[n * FRAMES].clone()
         batch |= noises
         if self._face is not None:
-            size = self.autoencoder.config.size
+            size = self.autoencoder.size
             batch["reader_crops"] = reader_crops(self._face, batch["landmarks"] * size, size)
         return batch
 
@@ -274,9 +282,8 @@ class EndToEndRecipe(Recipe):
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
         """Of people held out: both references, what was painted under true landmarks, and the truth."""
-        model = TalkFormerModel(
-            cast(ReferenceAutoencoder, modules[latent.COMPONENT]), cast(LandmarkDenoiser, modules[denoiser.COMPONENT])
-        )
+        space = cast(LatentSpace, modules.get(latent.COMPONENT, self.autoencoder))
+        model = TalkFormerModel(space, cast(LandmarkDenoiser, modules[denoiser.COMPONENT]))
         return painted_rows(model, self._held_out)
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
