@@ -38,7 +38,7 @@ class ClosingConfig(Config):
     logistic curve whose slope is one over four times `width`; `seal`: of what then remains, so much more, in shares of
     the crop."""
 
-    most: float = 0.5
+    most: float = 0.0
     at: float = 0.2
     width: float = 0.1
     seal: float = 0.002
