@@ -2,6 +2,7 @@
 
     python -m benchmarks.bundle RUN/dae-talker.safetensors NAME --stage FIRST.safetensors --measured quality.json
     python -m benchmarks.bundle RUN/wav2lip.safetensors NAME --add RUN/sovqae.safetensors:sovqae --add OTHER:gate
+    python -m benchmarks.bundle RUN1/it.safetensors NAME --mean RUN2/it.safetensors
 
 Writes talkface_core/pretrained/NAME.safetensors. `--add` puts a component of another checkpoint beside those of the
 first, with what that checkpoint says of itself. Run the quality benchmark on the written file: what is bundled is what
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--stage", type=Path, action="append", default=[], help="checkpoints of the stages before it")
     parser.add_argument("--add", action="append", default=[], metavar="NAME|FILE:COMPONENT")
+    parser.add_argument("--mean", type=Path, metavar="FILE", help="take the mean of both files' weights")
     parser.add_argument(
         "--measured", type=Path, action="append", default=[], help="JSON report of a quality benchmark; repeatable"
     )
@@ -41,6 +43,11 @@ def main() -> None:
         reports = [json.loads(path.read_text(encoding="utf-8")) for path in args.measured]
         provenance["measured"] = {name: value for report in reports for name, value in measured(report).items()}
     states, configs = dict(checkpoint.states), dict(checkpoint.configs)
+    if args.mean:
+        other = read_checkpoint(args.mean)
+        for name in states.keys() & other.states.keys():
+            states[name] = averaged(states[name], other.states[name])
+        provenance["mean with"] = other.provenance
     for source in args.add:
         file, _, component = source.rpartition(":")
         other = read_checkpoint(find_checkpoint(file))
@@ -52,6 +59,13 @@ def main() -> None:
     components = {name: Stored(state) for name, state in states.items()}
     save_checkpoint(target, checkpoint.system, components, configs, provenance, torch.float16)
     print(f"{target.name}: {target.stat().st_size / 2**20:.1f} MiB")
+
+
+def averaged(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The mean of two runs' weights that began with the same ones (Wortsman et al. 2022, model soups)."""
+    return {
+        key: value.lerp(other[key].to(value), 0.5) if value.is_floating_point() else value for key, value in one.items()
+    }
 
 
 def measured(report: dict[str, Any]) -> dict[str, float]:

@@ -37,7 +37,7 @@ class LandmarkClip:
 
     points [T,68,2] float32, shares of the aligned crop; shut bool [T]: the mouth is; speech bool [T] or None: somebody
     speaks; closures: frames at which p, b or m is said; mels [V,S,80] float16, the clean log-mel first; visemes int64
-    [T] or None.
+    [T] or None; judged: whether its landmarks are learnt, or only what is heard.
     """
 
     name: str
@@ -47,6 +47,7 @@ class LandmarkClip:
     closures: NDArray[np.int64]
     mels: Tensor
     visemes: Tensor | None = None
+    judged: bool = True
 
     def __len__(self) -> int:
         return len(self.points)
@@ -170,7 +171,7 @@ class CompletionSampler:
             "landmarks": shown,
             "references": references,
             "truth": truth,
-            "weight": inside * weight,
+            "weight": inside * weight * float(clip.judged),
             "visemes": torch.where(inside > 0, self._visemes(clip, frames, silent), IGNORE),
         }
 

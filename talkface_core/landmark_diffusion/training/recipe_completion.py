@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from ...acoustic.losses import viseme_loss
 from ...acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ...acoustic.training_features import VARIANTS, HeardFeatures, heard_features
 from ...checkpoints import save_checkpoint
+from ...datasets.labelled_sounds import read_voices
 from ...datasets.sounds import SOUND_VERSIONS
 from ...errors import InputError
 from ...faces.landmarks import mouth_opening
@@ -42,6 +43,7 @@ from .completion_batches import CompletionBatches, CompletionSampler, LandmarkCl
 from .completion_hearing import AROUND, WindowSounds, windows_within
 from .completion_losses import CompletionWeights, completion_losses, sum_of
 from .completion_scores import LandmarkScores, completed, completion_scores
+from .completion_variety import TEMPOS, at_tempo, faceless
 
 TRAINING = TrainConfig(
     lr=1e-3,
@@ -58,6 +60,20 @@ BASE = TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, pre
 BASE_STEPS = 100_000
 JOINT = replace(TRAINING, lr=3e-4)
 JOINT_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What `--vary` changes against over-fitting to few voices: dropout of the completion and of the acoustic model,
+    extra weight of closures, weight of visemes."""
+
+    dropout: float = 0.2
+    hearing: float = 0.25
+    closure: float = 8.0
+    visemes: float = 0.6
+
+
+VARIED = Variation()
 
 
 class CompletionRecipe(Recipe):
@@ -124,6 +140,12 @@ class CompletionRecipe(Recipe):
         parser.add_argument("--acoustic", metavar="NAME|FILE", help="the acoustic model that tiny hears")
         parser.add_argument("--joint", action="store_true", help="train the acoustic model along")
         parser.add_argument("--voices", metavar="DIR", action="append", help="more folders of clips; repeatable")
+        parser.add_argument(
+            "--sounds", metavar="DIR", help="with --joint: labelled sounds without faces, to learn to hear"
+        )
+        parser.add_argument(
+            "--vary", action="store_true", help="with --joint: other tempos, more dropout, closures count double"
+        )
         parser.add_argument("--val", metavar="DIR", help="clips to measure at the end (default: DIR/val)")
 
     @classmethod
@@ -140,11 +162,21 @@ class CompletionRecipe(Recipe):
         batches = replace(batches, windows=args.batch_size or batches.windows)
         acoustic = load_acoustic(args.acoustic) if tiny else None
         config = replace(CompletionConfig.preset(args.preset), landmarks=IBUG_68.name)
+        weights, plan = CompletionWeights(), (JOINT, JOINT_STEPS)
+        if (args.vary or args.sounds) and not args.joint:
+            raise InputError("--vary and --sounds go with --joint: a frozen acoustic model learns nothing of them.")
+        if args.vary:
+            clips += [at_tempo(clip, tempo) for clip in clips for tempo in TEMPOS]
+            config, acoustic = replace(config, dropout=VARIED.dropout), with_dropout(acoustic, VARIED.hearing)
+            batches, weights = replace(batches, closure=VARIED.closure), replace(weights, visemes=VARIED.visemes)
+            plan = (replace(JOINT, lr=5e-4, weight_decay=0.05), JOINT_STEPS)
+        if args.sounds:
+            clips += faceless(read_voices(args.sounds, SOUND_VERSIONS, args.seed + len(folders)), clips)
         names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
-        recipe = cls(clips, acoustic, config, val, batches, data=names, seed=args.seed, joint=args.joint)
+        recipe = cls(clips, acoustic, config, val, batches, weights, data=names, seed=args.seed, joint=args.joint)
         if not tiny:
             return Plan(recipe, BASE, BASE_STEPS)
-        return Plan(recipe, JOINT, JOINT_STEPS) if args.joint else Plan(recipe, TRAINING, STEPS)
+        return Plan(recipe, *plan) if args.joint else Plan(recipe, TRAINING, STEPS)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         batch = self.sampler.batch(rng)
@@ -205,3 +237,10 @@ def hear_clips(
         return HeardFeatures(windows, torch.full((LogMel.dim, WINDOW), LogMel.SILENCE))
     frames, speech = [len(clip) for clip in clips], [clip.speech for clip in clips]
     return heard_features(acoustic, [clip.mels for clip in clips], frames, speech, variants, seed)
+
+
+def with_dropout(acoustic: AcousticModel, dropout: float) -> AcousticModel:
+    """The same acoustic model with another dropout."""
+    changed = AcousticModel(replace(acoustic.config, dropout=dropout))
+    changed.load_state_dict(acoustic.state_dict())
+    return changed
