@@ -15,7 +15,7 @@ from ..talkface_core.faces.head_pose import HeadPose
 from ..talkface_core.media.audio import AudioSource
 from ..talkface_core.media.timebase import frame_count
 from . import host
-from .sockets import HEAD_POSE, SPEECH2LATENT, advanced, is_a
+from .sockets import HEAD_POSE, SPEECH2LATENT, advanced, encoder_input, is_a
 
 log = logging.getLogger(__name__)
 
@@ -109,14 +109,7 @@ def speaking_inputs(*after_model: io.Input, sound: str) -> list[io.Input]:
         HEAD_POSE.Input(
             "head_pose", optional=True, tooltip="A pose or a motion of the head to follow, such as Head Pose gives."
         ),
-        advanced(
-            io.AudioEncoderOutput.Input(
-                "audio_encoder_output",
-                optional=True,
-                tooltip="Features of the same sound from Audio Encoder Encode (wav2vec 2.0, Whisper), for checkpoints "
-                "that were trained on them. The bundled model was not and says so.",
-            )
-        ),
+        encoder_input(),
     ]
 
 

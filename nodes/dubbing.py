@@ -24,7 +24,7 @@ from .face_inputs import choice_inputs, chosen, detector_inputs, detector_of, ma
 from .ladtalk import managed_mouths
 from .landmark_diffusion import motion_input, sampling_inputs, speaking_mouths
 from .repaint import ManagedMouths, length_input
-from .sockets import COMPLETION, SOVQAE, TALKFORMER, WAV2LIP, schema
+from .sockets import COMPLETION, SOVQAE, TALKFORMER, WAV2LIP, encoder_input, schema
 from .video import film_of, marked
 
 log = logging.getLogger(__name__)
@@ -142,6 +142,7 @@ class DubVideoLandmarks(io.ComfyNode):
                     tooltip="The network that restores texture, from Load LaDTalk. Without it mouths are as painted.",
                 ),
                 mask_input(),
+                encoder_input(),
             ],
             outputs=[_video_output()],
             search_aliases=["lip sync", "dubbing", "talkformer", "translate video", "long video"],
@@ -170,9 +171,11 @@ class DubVideoLandmarks(io.ComfyNode):
         threshold: float,
         sovqae: host.Component | None = None,
         mask: Tensor | None = None,
+        audio_encoder_output: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         sampling = Sampling(sampler, steps, seed, guidance)
-        mouths = speaking_mouths(completion, talkformer, sampling, strength, sovqae, None if match_texture else 1.0)
+        texture = None if match_texture else 1.0
+        mouths = speaking_mouths(completion, talkformer, sampling, strength, sovqae, texture, audio_encoder_output)
         result = _dubbed(
             mouths,
             video,

@@ -30,10 +30,11 @@ from ..talkface_core.landmark_diffusion.pipeline import LandmarkMouths
 from ..talkface_core.media.audio import audio_source
 from ..talkface_core.media.playback import frame_order
 from ..talkface_core.media.source import AudioSource
+from ..talkface_core.speech.features import EncodedAudio
 from . import host
 from .face_inputs import detector_of
 from .repaint import ManagedMouths, footage, length_input, repaint
-from .sockets import COMPLETION, FACE_TRACK, TALKFORMER, advanced, is_a, schema, seed_input
+from .sockets import COMPLETION, FACE_TRACK, TALKFORMER, advanced, encoder_input, is_a, schema, seed_input
 
 SYSTEM = "Landmark Diffusion"
 
@@ -97,6 +98,7 @@ class LandmarkComplete(io.ComfyNode):
                     tooltip="The frames that the face was tracked in, for the preview alone. Without them it is drawn "
                     "on black.",
                 ),
+                encoder_input(),
             ],
             outputs=[
                 FACE_TRACK.Output(
@@ -123,6 +125,7 @@ class LandmarkComplete(io.ComfyNode):
         preview_every: int,
         reference_track: FaceTrack | None = None,
         images: Tensor | None = None,
+        audio_encoder_output: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         model = is_a(host.Component, completion, "completion")
         track, reference = is_a(FaceTrack, face_track, "face_track"), reference_track
@@ -132,13 +135,14 @@ class LandmarkComplete(io.ComfyNode):
         if reference is not None:
             reference = is_a(FaceTrack, reference, "reference_track")
         source, progress = host.Interruptible(audio_source(audio)), host.Progress(1)
+        encoded = None if audio_encoder_output is None else EncodedAudio(audio_encoder_output)
 
         def tell(done: int, total: int) -> None:
             progress.total = total
             progress.reach(done)
 
         network = host.load(model)
-        goal = complete_track(network, source, track, length, strength, smoothing, reference, tell)
+        goal = complete_track(network, source, track, length, strength, smoothing, reference, encoded, tell)
         shown = list(range(0, len(goal), preview_every))
         drawn = goal.at(shown) if frames is not None else _shrunk(goal.at(shown))
         host.check_room(len(shown), *drawn.size, "raise preview_every, or give a shorter sound")
@@ -293,10 +297,18 @@ def speaking_mouths(
     strength: float,
     sovqae: host.Component | None,
     texture: float | None,
+    audio_encoder_output: dict[str, Any] | None,
 ) -> ManagedMouths:
     """Both networks as one lip-sync model, its mouths restored by the SOVQAE if there is one, as far as `texture`."""
     hearing, painting = is_a(host.Component, completion, "completion"), is_a(host.Component, talkformer, "talkformer")
-    mouths = LandmarkMouths(painting.network, hearing.network, sampling, strength, callback=_end_if_cancelled)
+    mouths = LandmarkMouths(
+        painting.network,
+        hearing.network,
+        sampling,
+        strength,
+        encoded=None if audio_encoder_output is None else EncodedAudio(audio_encoder_output),
+        callback=_end_if_cancelled,
+    )
     if sovqae is None:
         return ManagedMouths(mouths, (hearing, painting), mouths.memory)
     restoring = is_a(host.Component, sovqae, "sovqae")

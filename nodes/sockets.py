@@ -61,6 +61,18 @@ def seed_input(tooltip: str) -> io.Input:
     return io.Int.Input("seed", default=0, min=0, max=LARGEST_SEED, control_after_generate=True, tooltip=tooltip)
 
 
+def encoder_input() -> io.Input:
+    """What an audio encoder of the host has heard."""
+    return advanced(
+        io.AudioEncoderOutput.Input(
+            "audio_encoder_output",
+            optional=True,
+            tooltip="Features of the same sound from Audio Encoder Encode (wav2vec 2.0, Whisper), for checkpoints "
+            "that were trained on them. The bundled model was not and says so.",
+        )
+    )
+
+
 def is_a(kind: type[Value], value: Any, socket: str) -> Value:
     """`value`, after making sure that it is what the socket promises: another pack may use the same socket name."""
     if not isinstance(value, kind):

@@ -18,6 +18,7 @@ from ..faces.track import FaceTrack, smooth
 from ..media.playback import frame_order
 from ..media.source import AudioSource
 from ..media.timebase import frame_count
+from ..speech.features import FrontEnd
 from . import landmarks as sets
 from .completion_stream import CompletedLandmarks, CompletionModel
 
@@ -37,14 +38,16 @@ def complete_track(
     strength: float = 1.0,
     smoothing: float = 0.0,
     reference: FaceTrack | None = None,
+    encoded: FrontEnd | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FaceTrack:
     """The track in the order of a film that says the sound (`frame_order` by the rule `length`), jaw and lips as the
     sound has them, all else as it is.
 
     strength: of the mouth's motion, 0 (at rest) to 2; smoothing: of that motion over time, see `faces.track.smooth`;
-    reference: a track of the person that shows how the mouth moves, instead of this one; progress is told how many
-    frames are done, of how many. Raises InputError for another strength, and for no sound.
+    reference: a track of the person that shows how the mouth moves, instead of this one; encoded: an audio encoder's
+    features of the sound, for a completion that was trained on them; progress is told how many frames are done, of how
+    many. Raises InputError for another strength, and for no sound.
     """
     seconds = frame_count(source.num_samples(), source.sample_rate, track.fps)
     order = torch.from_numpy(frame_order(len(track), seconds, length))
@@ -53,7 +56,7 @@ def complete_track(
     crop, played = align(track, SIDE), track.at(order)
     shown = (crop.landmarks / SIDE)[order]
     references = _references(model, track if reference is None else reference)
-    completed = CompletedLandmarks(model, source, shown, played.cuts, references, track.fps, strength)
+    completed = CompletedLandmarks(model, source, shown, played.cuts, references, track.fps, strength, encoded)
     parts = []
     for first in range(0, len(order), _AT_ONCE):
         frames = range(first, min(first + _AT_ONCE, len(order)))
