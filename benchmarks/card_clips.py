@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.faces import landmarks as part
 from talkface_core.faces.align import template
+from talkface_core.faces.bundled import load_bundled
 from talkface_core.faces.geometry import fit_similarity
 from talkface_core.media.video_reader import VideoReader
 
@@ -47,6 +48,10 @@ class Clip:
     @cached_property
     def points(self) -> NDArray[np.float32]:
         return load_probe().read(self.frames).landmarks * self.frames.shape[1]
+
+    def found(self, index: int) -> NDArray[np.float32]:
+        """The landmarks of one frame [68,2] as Detect Faces finds them, whoever it shows."""
+        return load_bundled().detect(self.frames[index : index + 1])[0][0].landmarks
 
     def varied(self, count: int, view: View, within: int) -> list[int]:
         """Which `count` of the first `within` frames differ most from each other, in order (farthest-point sampling);

@@ -41,7 +41,7 @@ class Panel(Protocol):
 @dataclass(frozen=True)
 class Shots:
     """Moments of a video beside or below each other; `holes` make it a film, `grey` sets what was given apart,
-    `marked` draws the landmarks that a face was followed by."""
+    `marked` draws the landmarks that a face was followed by, `bare` nothing but them."""
 
     source: str = "video"
     view: View = View.WHOLE
@@ -54,6 +54,7 @@ class Shots:
     holes: bool = False
     grey: bool = False
     marked: bool = False
+    bare: bool = False
 
     def draw(self, seen: Seen, size: tuple[int, int]) -> Image.Image:
         clip = seen.clip(self.source, self.person)
@@ -75,8 +76,11 @@ class Shots:
         tile = _cut(clip.frames[index], box, size)
         if self.grey:
             tile = tile.convert("L").convert("RGB")
-        if self.marked:
-            _mark(tile, (clip.points[index] - box[:2]) * (size[0] / (box[2] - box[0])))
+        if self.bare:
+            tile = Image.new("RGB", size, DARK)
+        if self.marked or self.bare:
+            points = clip.found(index) if self.bare else clip.points[index]
+            _mark(tile, (points - box[:2]) * (size[0] / (box[2] - box[0])))
         return tile
 
 

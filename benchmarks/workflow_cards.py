@@ -69,6 +69,30 @@ CARDS: Mapping[str, tuple[tuple[Area, Panel], ...]] = {
         ((160, 0, 240, 400), Latents()),
         ((240, 0, 400, 400), Shots()),
     ),
+    "landmark_dub": (
+        ((0, 0, 400, 158), Shots("video", MOUTH, count=2, bare=True)),
+        ((0, 162, 400, 320), Shots("video", MOUTH, count=2)),
+        ((0, 320, 400, 400), Sound()),
+    ),
+    "landmark_dub_long": (
+        ((0, 0, 164, 400), Shots("video", MOUTH, count=4, down=True, holes=True, bare=True)),
+        ((164, 0, 236, 400), Sound(down=True)),
+        ((236, 0, 400, 400), Shots("video", MOUTH, count=4, down=True, holes=True)),
+    ),
+    "landmark_portrait": (
+        ((0, 0, 262, 400), Shots("footage", seconds=(0.0,), grey=True)),
+        ((266, 0, 400, 400), Shots("video", MOUTH, count=3, down=True)),
+    ),
+    "landmark_plus_sovqae": (
+        ((0, 0, 400, 198), Shots("video", MOUTH, bare=True)),
+        ((0, 202, 400, 400), Shots("video", MOUTH)),
+    ),
+    "landmark_two_people": (
+        ((0, 0, 198, 198), Shots("video", View.FACE, person=0, bare=True)),
+        ((202, 0, 400, 198), Shots("video", View.FACE, person=1)),
+        ((0, 202, 198, 400), Shots("video", View.FACE, person=0)),
+        ((202, 202, 400, 400), Shots("video", View.FACE, person=1, bare=True)),
+    ),
 }
 """What is where on the card of each workflow. Where the two could be taken for each other, what was given is grey."""
 

@@ -1,4 +1,4 @@
-"""The pack's two main jobs as one node each, to be put into any graph: blueprints of subgraphs, in the node library of
+"""The pack's main jobs as one node each, to be put into any graph: blueprints of subgraphs, in the node library of
 hosts that have them (ComfyUI 0.3.67 and later look into <pack>/subgraphs; the name of a file is the node's).
 
 A blueprint is a workflow of a single node, whose type is the id of a subgraph that is defined beside it. In there,
@@ -104,9 +104,22 @@ def dub(info: Info) -> Blueprint:
     return Blueprint(graph, about, inlet, {"video": dubbed["video"]}, shown)
 
 
+def dub_landmarks(info: Info) -> Blueprint:
+    """New speech for a film by landmarks, streamed to disk."""
+    graph = Graph("dub_landmarks", "New Speech for a Video (Landmark Diffusion)", info)
+    inlet = _inlet(video="VIDEO", audio="AUDIO")
+    model = graph.add("TalkFaceLoadLandmarkDiffusion", (120, 0), (320, 102))
+    given = {"completion": model["completion"], "talkformer": model["talkformer"]}
+    given |= {"video": inlet["video"], "audio": inlet["audio"]}
+    dubbed = graph.add("TalkFaceDubVideoLandmarks", (520, 0), (380, 620), **given)
+    shown = ((dubbed, "face"), (dubbed, "index"), (dubbed, "length"), (dubbed, "strength"), (dubbed, "steps"))
+    about = "A video of any length in which a face says other words, by landmarks and diffusion, written to disk."
+    return Blueprint(graph, about, inlet, {"video": dubbed["video"]}, (*shown, (dubbed, "seed"), (model, "checkpoint")))
+
+
 def _inlet(**outputs: str) -> Node:
     """What stands for the inputs of the one node: name -> type."""
     return Node(INLET, "", {"inputs": {}, "outputs": outputs}, (0, 0), (0, 0), {})
 
 
-BLUEPRINTS = (speak, dub)
+BLUEPRINTS = (speak, dub, dub_landmarks)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from . import dae_talker, faces, ladtalk
+from . import dae_talker, faces, ladtalk, landmark_diffusion
 from .blueprints import BLUEPRINTS
 from .graph import Info
 
@@ -23,6 +23,8 @@ WORKFLOWS = (
     *(dae_talker.dae_talker, dae_talker.dae_talker_long, dae_talker.dae_talker_pose, faces.faces_follow),
     *(ladtalk.ladtalk_dub, ladtalk.ladtalk_dub_long, ladtalk.ladtalk_two_people, ladtalk.sovqae_enhance_any_video),
     *(faces.faces_crop_paste, dae_talker.dae_talker_reconstruct),
+    *(landmark_diffusion.landmark_dub, landmark_diffusion.landmark_dub_long, landmark_diffusion.landmark_portrait),
+    *(landmark_diffusion.landmark_plus_sovqae, landmark_diffusion.landmark_two_people),
 )
 
 
