@@ -51,7 +51,7 @@ class Clip:
 
     def found(self, index: int) -> NDArray[np.float32]:
         """The landmarks of one frame [68,2] as Detect Faces finds them, whoever it shows."""
-        return load_bundled().detect(self.frames[index : index + 1])[0][0].landmarks
+        return load_bundled().detect(self.frames[index : index + 1])[0][0].landmarks.numpy()
 
     def varied(self, count: int, view: View, within: int) -> list[int]:
         """Which `count` of the first `within` frames differ most from each other, in order (farthest-point sampling);

@@ -26,6 +26,11 @@ LADTALK, FOOTAGE, DETECT, LIPS, ENHANCE, DUB = (
     f"TalkFace{name}" for name in ("LoadLaDTalk", "LoadVideo", "DetectFaces", "Wav2Lip", "SOVQAEEnhance", "DubVideo")
 )
 
+LANDMARKS, COMPLETE, PAINT = (
+    f"TalkFace{name}" for name in ("LoadLandmarkDiffusion", "LandmarkComplete", "TalkFormerSampler")
+)
+DUB_LANDMARKS = "TalkFaceDubVideoLandmarks"
+
 
 def workflow(path: Path) -> Prompt:
     """A workflow in API format."""
@@ -79,3 +84,15 @@ def dubbing(**inputs: dict[str, object]) -> Prompt:
 def dub_streaming(**inputs: dict[str, object]) -> Prompt:
     """The workflow that dubs in one node, as quick as it can be, with changes as in `changed`."""
     return changed(changed(workflow(API / "ladtalk_dub_long.json"), **{LADTALK: {"dtype": DTYPE}}), **inputs)
+
+
+def landmark_dubbing(**inputs: dict[str, object]) -> Prompt:
+    """The workflow that dubs by landmarks step by step, as quick as it can be, with changes as in `changed`."""
+    quick = {LANDMARKS: {"dtype": DTYPE}, AUDIO: {"duration": 0.0}, PAINT: {"steps": 1}}
+    return changed(changed(workflow(API / "landmark_dub.json"), **quick), **inputs)
+
+
+def landmark_streaming(**inputs: dict[str, object]) -> Prompt:
+    """The workflow that dubs by landmarks in one node, as quick as it can be, with changes as in `changed`."""
+    quick = {LANDMARKS: {"dtype": DTYPE}, DUB_LANDMARKS: {"steps": 1}}
+    return changed(changed(workflow(API / "landmark_dub_long.json"), **quick), **inputs)

@@ -13,13 +13,18 @@ from talkface_core.media.video_writer import VideoWriter
 from .client import INTERRUPTED, SUCCESS, Prompt
 from .graphs import (
     AUDIO,
+    COMPLETE,
     DECODE,
     DUB,
+    DUB_LANDMARKS,
     ENHANCE,
     FOOTAGE,
+    PAINT,
     STREAM,
     dub_streaming,
     dubbing,
+    landmark_dubbing,
+    landmark_streaming,
     nodes_of,
     plain,
     streaming,
@@ -76,6 +81,25 @@ def test_while_a_video_is_dubbed(server: Server, tmp_path: Path, nothing_left: N
     name = server.client.upload(talk(tmp_path / "dub.wav", 600))
     before = server.leftovers()
     during = _stops(server, dub_streaming(**{AUDIO: {"audio": name}}), DUB, wait=0.5, done=100)
+    assert during > before, "nothing was on the disk yet: the test shows nothing"
+
+
+def test_while_a_face_is_painted(server: Server, tmp_path: Path, nothing_left: None) -> None:
+    """Within a window: 1000 steps of its frames take far longer than one may wait."""
+    name = server.client.upload(talk(tmp_path / "painted.wav", 2.0))
+    prompt = without_previews(landmark_dubbing(**{AUDIO: {"audio": name}, PAINT: {"steps": 1000}}))
+    _stops(server, prompt, PAINT, wait=2.0)
+
+
+def test_while_landmarks_are_completed(server: Server, tmp_path: Path, nothing_left: None) -> None:
+    name = server.client.upload(talk(tmp_path / "completed.wav", 1200))
+    _stops(server, without_previews(landmark_dubbing(**{AUDIO: {"audio": name}})), COMPLETE, wait=0.5, done=50)
+
+
+def test_while_a_video_is_dubbed_by_landmarks(server: Server, tmp_path: Path, nothing_left: None) -> None:
+    name = server.client.upload(talk(tmp_path / "landmarks.wav", 600))
+    before = server.leftovers()
+    during = _stops(server, landmark_streaming(**{AUDIO: {"audio": name}}), DUB_LANDMARKS, wait=0.5, done=110)
     assert during > before, "nothing was on the disk yet: the test shows nothing"
 
 

@@ -27,6 +27,7 @@ SHIPPED = {
     *("dae_talker", "dae_talker_pose", "dae_talker_long", "dae_talker_reconstruct"),
     *("faces_follow", "faces_crop_paste"),
     *("ladtalk_dub", "ladtalk_dub_long", "ladtalk_two_people", "sovqae_enhance_any_video"),
+    *("landmark_dub", "landmark_dub_long", "landmark_portrait", "landmark_plus_sovqae", "landmark_two_people"),
 }
 FPS = Fraction(25)
 
