@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from ..talkface_core.components import Component, build
 from ..talkface_core.dae_talker import model as dae_talker
 from ..talkface_core.ladtalk import model as ladtalk
 from ..talkface_core.landmark_diffusion import model as landmark_diffusion
+from ..talkface_core.landmark_diffusion.vae_space import VaeSpace
 from . import host
 from .sockets import COMPLETION, DAE, SOVQAE, SPEECH2LATENT, TALKFORMER, WAV2LIP, advanced, schema
 
@@ -170,6 +173,12 @@ class LoadLandmarkDiffusion(io.ComfyNode):
                         "is the exact one.",
                     )
                 ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="Stable Diffusion's VAE (sd-vae-ft-mse) from Load VAE, for checkpoints that were trained "
+                    "in its latent space and hold no autoencoder. Others, such as the bundled one, do not use it.",
+                ),
             ],
             outputs=[
                 COMPLETION.Output(
@@ -192,12 +201,18 @@ class LoadLandmarkDiffusion(io.ComfyNode):
         return host.fingerprint(host.checkpoint_path(checkpoint, landmark_diffusion.SYSTEM))
 
     @classmethod
-    def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
+    def execute(cls, checkpoint: str, dtype: str, vae: Any = None) -> io.NodeOutput:
         whole = landmark_diffusion.read_whole(host.checkpoint_path(checkpoint, landmark_diffusion.SYSTEM))
         hearing = host.managed(landmark_diffusion.build_completion(whole))
         completion = host.Component(hearing, whole.path.stem, None, whole.provenance)
-        painter = _managed(whole, landmark_diffusion.TALKFORMER, dtype, "paints", landmark_diffusion.build_painter)
-        return io.NodeOutput(completion, painter)
+        shown = None if vae is None else host.HostVae(vae)
+        if shown is not None and not landmark_diffusion.needs_vae(whole):
+            log.info("TalkFace: %s has an autoencoder of its own: vae is not used", whole.path.stem)
+            shown = None
+        space = None if shown is None else VaeSpace(shown.encode, shown.decode)
+        build_painter = partial(landmark_diffusion.build_painter, space=space)
+        painter = _managed(whole, landmark_diffusion.TALKFORMER, dtype, "paints", build_painter)
+        return io.NodeOutput(completion, painter and replace(painter, vae=shown))
 
 
 def _managed(

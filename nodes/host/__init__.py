@@ -9,12 +9,14 @@ from .memory import STREAM, check_room, gather, gather_sound, handed_on, room
 from .models import DTYPES, Component, device, layers, load, load_all, managed, pick_dtype, workers
 from .node_text import show_warnings
 from .progress import Interruptible, Progress, check_interrupt
+from .vae import HostVae
 
 __all__ = [
     "DTYPES",
     "SAMPLES",
     "STREAM",
     "Component",
+    "HostVae",
     "Interruptible",
     "Progress",
     "check_interrupt",

@@ -20,6 +20,7 @@ from ...talkface_core.device import pick_layers
 from ...talkface_core.errors import InputError
 from ...talkface_core.memory import count_as_out_of_memory
 from ...talkface_core.parallel import pick_workers
+from .vae import HostVae
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +35,15 @@ _ALL = 1e32  # bytes: as the host writes "without limit"
 class Component:
     """A network of the pack on its way through the graph: the host's patcher around it, and what it is.
 
-    `space` tells whose latents it makes or reads; `provenance` what it was trained on.
+    `space` tells whose latents it makes or reads; `provenance` what it was trained on; `vae` is the host's VAE that it
+    works with, if it does.
     """
 
     patcher: comfy.model_patcher.ModelPatcher
     name: str
     space: Any
     provenance: dict[str, Any]
+    vae: HostVae | None = None
 
     @property
     def network(self) -> Any:
@@ -136,7 +139,11 @@ def load(component: Component, memory: float = 0.0) -> Any:
 
 def load_all(components: Sequence[Component], memory: float = 0.0) -> list[Any]:
     """The same of networks that work side by side, so that none is put away for another."""
-    mm.load_models_gpu([one.patcher for one in components], memory_required=memory)
+    patchers = [one.patcher for one in components]
+    vaes = [one.vae for one in components if one.vae is not None]
+    for vae in vaes:
+        vae.beside(patchers)
+    mm.load_models_gpu([*patchers, *(vae.patcher for vae in vaes)], memory_required=memory)
     return [component.network for component in components]
 
 
