@@ -22,7 +22,7 @@ from ..config import LARGEST, Config
 from ..device import Operations
 from ..diffusion.blocks import ResBlock, group_norm, zero_init
 from ..errors import InputError
-from .latent_space import OWN, Decoded, LatentSpace, ReferenceMaps
+from .latent_space import OWN, Decoded, LatentSpace, ReferenceMaps, resized_pictures
 from .warping import enlarged, landmark_flow, shrunk, warp
 
 COMPONENT = "autoencoder"
@@ -38,7 +38,8 @@ class AutoencoderConfig(Config):
 
     size: side of its pictures, of which the latent has a quarter; patch: pixels that are folded into channels first;
     channels: at half and at a quarter of the pictures' side; skip: channels of a reference's maps that are kept for the
-    decoder, at both; references: how many pictures it is shown.
+    decoder, at both; references: how many pictures it is shown; pictures: side of the crops that it is to be given, 0:
+    `size`. What is carried over keeps their detail; what is painted has that of `size`.
     """
 
     size: int = 128
@@ -47,6 +48,7 @@ class AutoencoderConfig(Config):
     skip: tuple[int, ...] = (24, 32)
     blocks: int = 2
     references: int = 2
+    pictures: int = 0
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "latent_channels", "channels", "skip")
@@ -56,6 +58,8 @@ class AutoencoderConfig(Config):
             raise InputError(f"channels {self.channels} and skips {self.skip}: an f4 autoencoder has two of each")
         if self.size % 4:
             raise InputError(f"{self.size} px cannot be quartered; give a multiple of 4")
+        if self.pictures and not self.size <= self.pictures <= 1024:
+            raise InputError(f"crops of {self.pictures} px for an autoencoder of {self.size}: give that or more")
 
     @classmethod
     def presets(cls) -> dict[str, AutoencoderConfig]:
@@ -112,6 +116,10 @@ class ReferenceAutoencoder(LatentSpace):
         return self.config.size
 
     @property
+    def picture_size(self) -> int:
+        return self.config.pictures or self.config.size
+
+    @property
     def latent_size(self) -> int:
         return self.config.latent_size
 
@@ -155,7 +163,8 @@ class ReferenceAutoencoder(LatentSpace):
         """See `LatentSpace`. The encoder learns from what it encodes, not from what is shown."""
         count = pictures.shape[1]
         with torch.no_grad():
-            fine, coarse = self._maps(rearrange(pictures, "b r c h w -> (b r) c h w"))
+            small = resized_pictures(pictures, self.config.size)
+            fine, coarse = self._maps(rearrange(small, "b r c h w -> (b r) c h w"))
             latents = self.normalised(self.to_latent(coarse).chunk(2, 1)[0])
         kept = (
             rearrange(maps, "(b r) c h w -> b r c h w", r=count)
@@ -183,10 +192,10 @@ class ReferenceAutoencoder(LatentSpace):
         return self._composed(h.float(), flat["pictures"].float(), flow)
 
     def _composed(self, h: Tensor, pictures: Tensor, flow: Tensor) -> Decoded:
-        count, side = self.config.references, self.config.size
+        count, side = self.config.references, pictures.shape[-1]
         split = [4 * 3, 4 * (1 + count), 2 * count]
         paint, choice, further = h.split(split, 1)
-        paint, choice = F.pixel_shuffle(paint, 2), F.pixel_shuffle(choice, 2)
+        paint, choice = (_at(F.pixel_shuffle(part, 2), side) for part in (paint, choice))
         further = FARTHEST * rearrange(further, "b (r d) h w -> (b r) h w d", r=count).tanh()
         carried = warp(pictures, enlarged(flow + further, side))
         carried = rearrange(carried, "(b r) c h w -> b r c h w", r=count)
@@ -198,6 +207,13 @@ class ReferenceAutoencoder(LatentSpace):
             carried=(own[:, :, None] * carried).sum(1),
             paint=share[:, :1],
         )
+
+
+def _at(maps: Tensor, side: int) -> Tensor:
+    """Maps at the side of larger pictures."""
+    if maps.shape[-1] == side:
+        return maps
+    return F.interpolate(maps, (side, side), mode="bilinear", align_corners=False)
 
 
 AUTOENCODER = Component(

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 OWN = "own"
@@ -20,8 +21,8 @@ SPACES = (OWN, STABLE_DIFFUSION)
 
 @dataclass(frozen=True)
 class ReferenceMaps:
-    """What the decoder is shown of pictures [B,R,...]: pictures [B,R,3,S,S] in -1..1, their maps at half and at a
-    quarter of the side, and their landmarks [B,R,68,2] in shares of the crop. A space that shows none has maps of no
+    """What the decoder is shown of pictures [B,R,...]: pictures [B,R,3,H,H] in -1..1, H at least S, their maps at half
+    and at a quarter of S, and their landmarks [B,R,68,2] in shares of the crop. A space that shows none has maps of no
     channels."""
 
     pictures: Tensor
@@ -32,8 +33,8 @@ class ReferenceMaps:
 
 @dataclass(frozen=True)
 class Decoded:
-    """pictures [B,3,S,S] in about -1..1; carried [B,3,S,S], made of the references' pixels alone; paint [B,1,S,S], how
-    far each pixel is paint."""
+    """pictures [B,3,H,H] in about -1..1, as large as the references; carried [B,3,H,H], made of the references' pixels
+    alone; paint [B,1,H,H], how far each pixel is paint."""
 
     pictures: Tensor
     carried: Tensor
@@ -43,8 +44,8 @@ class Decoded:
 class LatentSpace(nn.Module, ABC):
     """Pictures [B,3,S,S] in -1..1 <-> latents [B,C,L,L] of about unit deviation.
 
-    name: one of `SPACES`; size: S; latent_size: L; latent_channels: C; references: how many pictures the decoder is
-    shown beside a frame.
+    name: one of `SPACES`; size: S; picture_size: side of the crops that are cut out of films, S or more; latent_size:
+    L; latent_channels: C; references: how many pictures the decoder is shown beside a frame.
     """
 
     name: str
@@ -52,6 +53,10 @@ class LatentSpace(nn.Module, ABC):
     @property
     @abstractmethod
     def size(self) -> int: ...
+
+    @property
+    def picture_size(self) -> int:
+        return self.size
 
     @property
     @abstractmethod
@@ -98,3 +103,13 @@ def known_part(pictures: Tensor) -> Tensor:
     half = pictures.shape[-2] // 2
     known[..., :half, :] = pictures[..., :half, :]
     return known
+
+
+def resized_pictures(pictures: Tensor, size: int) -> Tensor:
+    """Pictures [...,3,H,H] at another size, [...,3,size,size]: as a space looks at larger ones."""
+    if pictures.shape[-1] == size:
+        return pictures
+    # In float32: torch's CPU has no other kernel that averages.
+    flat = pictures.reshape(-1, *pictures.shape[-3:]).float()
+    small = F.interpolate(flat, (size, size), mode="bilinear", align_corners=False, antialias=True).to(pictures)
+    return small.reshape(*pictures.shape[:-2], size, size)

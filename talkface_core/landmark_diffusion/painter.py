@@ -19,7 +19,7 @@ from ..diffusion.sampling import Denoise, denoiser, get_sampler, shared_noise
 from ..diffusion.schedules import timesteps
 from ..errors import InputError
 from .denoiser import LandmarkDenoiser, inpainted
-from .latent_space import LatentSpace, ReferenceMaps, known_part
+from .latent_space import LatentSpace, ReferenceMaps, known_part, resized_pictures
 from .talkformer import Condition
 
 EDGE = 0.06
@@ -92,8 +92,8 @@ class TalkFormerModel(nn.Module):
 
     @property
     def size(self) -> int:
-        """Side of the crops, in pixels."""
-        return self.autoencoder.size
+        """Side of the crops that are to be cut out, in pixels."""
+        return self.autoencoder.picture_size
 
     @property
     def references(self) -> int:
@@ -122,7 +122,8 @@ class TalkFormerModel(nn.Module):
 
     @torch.no_grad()
     def encode_references(self, pictures: Tensor, landmarks: Tensor) -> References:
-        """Pictures [K,3,S,S] in 0..1 with landmarks [K,68,2] in shares of the crop, as `paint` looks at them."""
+        """Pictures [K,3,H,H] in 0..1, as large as the faces will be, with landmarks [K,68,2] in shares of the crop, as
+        `paint` looks at them."""
         self._check(pictures, landmarks)
         shown = (2 * pictures[:, None] - 1).to(self.device, self.dtype)
         landmarks = landmarks.to(self.device, torch.float32)
@@ -139,8 +140,8 @@ class TalkFormerModel(nn.Module):
         rest: Tensor | None = None,
         callback: Callback | None = None,
     ) -> Tensor:
-        """Faces [n,3,S,S] in 0..1, float32 on the painter's device, whose lower half is painted and whose upper half is
-        their own.
+        """Faces [n,3,H,H] in 0..1, float32 on the painter's device, whose lower half is painted and whose upper half is
+        their own. H is at least the latent space's `size`, which the networks look at.
 
         landmarks [n,68,2] in shares of the crop; references of these frames (`References.at`); rest [n,68,2]: the same
         with the mouth at rest, for guidance other than 1. Raises InputError for shapes that do not fit, and for such
@@ -152,11 +153,11 @@ class TalkFormerModel(nn.Module):
             raise InputError("guidance other than 1 needs landmarks of the mouth at rest")
         faces = faces.to(self.device, torch.float32)
         landmarks = landmarks.to(self.device, torch.float32)
-        shown = (2 * faces - 1).to(self.dtype)
+        shown = (2 * resized_pictures(faces, self.autoencoder.size) - 1).to(self.dtype)
         latents = self.sample(shown, landmarks, references, sampling, rest, callback)
         decoded = self.autoencoder.decode(latents.to(self.dtype), known_part(shown), landmarks, references.maps)
-        painted = (decoded.pictures.float() / 2 + 0.5).clamp(0, 1)
-        return torch.lerp(faces, painted, lower_half(self.size).to(faces))
+        painted = resized_pictures((decoded.pictures.float() / 2 + 0.5).clamp(0, 1), faces.shape[-1])
+        return torch.lerp(faces, painted, lower_half(faces.shape[-1]).to(faces))
 
     def sample(
         self,
@@ -196,11 +197,11 @@ class TalkFormerModel(nn.Module):
             return get_sampler(sampling.sampler)(wanted, x_T, config.schedule, ts, callback=callback)
 
     def _check(self, pictures: Tensor, landmarks: Tensor) -> None:
-        expected = (3, self.size, self.size)
-        if pictures.ndim != 4 or tuple(pictures.shape[1:]) != expected:
-            raise InputError(
-                f"faces of shape {[*pictures.shape]}; this painter takes [n, 3, {self.size}, {self.size}]."
-            )
+        least = self.autoencoder.size
+        if pictures.ndim != 4 or pictures.shape[1] != 3 or pictures.shape[2] != pictures.shape[3]:
+            raise InputError(f"faces of shape {[*pictures.shape]}; this painter takes [n, 3, side, side].")
+        if pictures.shape[3] < least:
+            raise InputError(f"faces of {pictures.shape[3]} px; this painter takes {least} or more.")
         if tuple(landmarks.shape) != (len(pictures), self.talkformer.config.points, 2):
             raise InputError(
                 f"landmarks of shape {[*landmarks.shape]} for {len(pictures)} faces; give "

@@ -69,7 +69,7 @@ def test_steps_are_told_of(scene: dict) -> None:
 
 def test_what_does_not_fit_is_refused(scene: dict) -> None:
     model = small_painter()
-    with pytest.raises(InputError, match="faces of shape"):
+    with pytest.raises(InputError, match="faces of 16 px"):
         painted(model, {**scene, "faces": torch.rand(3, 3, 16, 16)})
     with pytest.raises(InputError, match="landmarks of shape"):
         painted(model, {**scene, "landmarks": torch.rand(3, 5, 2)})
@@ -78,3 +78,14 @@ def test_what_does_not_fit_is_refused(scene: dict) -> None:
             Sampling(**wrong)
     with pytest.raises(InputError, match="latents"):
         TalkFormerModel(ReferenceAutoencoder(AutoencoderConfig(size=64)), LandmarkDenoiser(SMALL))
+
+
+def test_larger_pictures_keep_their_detail_and_look_the_same(scene: dict) -> None:
+    model = small_painter()
+    small = painted(model, scene)
+    large = {name: scene[name].repeat_interleave(2, -1).repeat_interleave(2, -2) for name in ("faces", "pictures")}
+    made = painted(model, {**scene, **large})
+    assert made.shape == (3, 3, 64, 64)
+    assert torch.equal(made[:, :, :32], large["faces"][:, :, :32])
+    shrunk = torch.nn.functional.avg_pool2d(made, 2)
+    assert (shrunk - small).abs().mean() < 0.03

@@ -171,7 +171,7 @@ class EndToEndRecipe(Recipe):
         completion = read_checkpoint(find_checkpoint(args.completion), SYSTEM)
         painter = read_checkpoint(find_checkpoint(args.painter), SYSTEM)
         model = build_painter(painter, space=None if args.vae is None else kl_space(read_kl_autoencoder(args.vae)))
-        data, val = open_talking_faces(args.data, model.size, args.cache, seed=args.seed, quiet=args.quiet)
+        data, val = open_talking_faces(args.data, model.autoencoder.size, args.cache, seed=args.seed, quiet=args.quiet)
         recipe = cls(
             data,
             build(completion, COMPLETION),
