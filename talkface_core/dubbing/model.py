@@ -44,6 +44,11 @@ class MouthModel(ABC):
     def crop_size(self) -> int:
         """Side of the square crops that are to be cut out, in pixels."""
 
+    @property
+    def painted_size(self) -> int:
+        """Side of the crops at which its networks paint, at most `crop_size`: what is painted is as soft as that."""
+        return self.crop_size
+
     @abstractmethod
     def begin(self, context: DubContext) -> MouthPainter:
         """Look once at what one film needs. What is found belongs to the painter and to no other film's."""

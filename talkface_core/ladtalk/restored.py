@@ -40,6 +40,10 @@ class RestoredMouths(MouthModel):
     def crop_size(self) -> int:
         return self.mouths.crop_size
 
+    @property
+    def painted_size(self) -> int:
+        return self.mouths.painted_size
+
     def begin(self, context: DubContext) -> RestoredPainter:
         """Match the strength, then begin as the other model does."""
         strength = self.strength
@@ -52,9 +56,9 @@ class RestoredMouths(MouthModel):
         return self.mouths.rank(landmarks, frames)
 
     def _matching_strength(self, context: DubContext, frames: np.ndarray) -> float:
-        """The strength that makes faces which a crop has made soft as sharp as they were, by their upper halves, which
+        """The strength that makes faces as soft as what is painted as sharp as they were, by their upper halves, which
         no mouth reaches."""
-        small, real = context.crops((frames, self.crop_size), (frames, self.sovqae.config.image_size))
+        small, real = context.crops((frames, self.mouths.painted_size), (frames, self.sovqae.config.image_size))
         faces = rearrange(to_unit(torch.from_numpy(np.stack(list(small.values())))), "n h w c -> n c h w")
         with context.timer.part(TEXTURE):
             pairs = AdaptiveBatch(lambda part: torch.stack(restored(self.sovqae, part), 1).cpu())(faces)

@@ -140,8 +140,9 @@ class TalkFormerModel(nn.Module):
         rest: Tensor | None = None,
         callback: Callback | None = None,
     ) -> Tensor:
-        """Faces [n,3,H,H] in 0..1, float32 on the painter's device, whose lower half is painted and whose upper half is
-        their own. H is at least the latent space's `size`, which the networks look at.
+        """Faces [n,4,H,H] in 0..1, float32 on the painter's device, whose lower half is painted and whose upper half is
+        their own; the fourth channel tells how far a pixel is paint, and not a reference's or its own. H is at least
+        the latent space's `size`, which the networks look at.
 
         landmarks [n,68,2] in shares of the crop; references of these frames (`References.at`); rest [n,68,2]: the same
         with the mouth at rest, for guidance other than 1. Raises InputError for shapes that do not fit, and for such
@@ -157,7 +158,9 @@ class TalkFormerModel(nn.Module):
         latents = self.sample(shown, landmarks, references, sampling, rest, callback)
         decoded = self.autoencoder.decode(latents.to(self.dtype), known_part(shown), landmarks, references.maps)
         painted = resized_pictures((decoded.pictures.float() / 2 + 0.5).clamp(0, 1), faces.shape[-1])
-        return torch.lerp(faces, painted, lower_half(faces.shape[-1]).to(faces))
+        lower = lower_half(faces.shape[-1]).to(faces)
+        share = lower * resized_pictures(decoded.paint.float(), faces.shape[-1])
+        return torch.cat([torch.lerp(faces, painted, lower), share], 1)
 
     def sample(
         self,

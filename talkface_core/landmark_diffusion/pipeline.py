@@ -28,7 +28,7 @@ from .completion_stream import CompletedLandmarks, CompletionModel
 from .film_references import FilmReferences, some_reference
 from .given_references import GivenReferences
 from .model import LandmarkDiffusion
-from .painter import Callback, Sampling, TalkFormerModel, lower_half
+from .painter import Callback, Sampling, TalkFormerModel
 from .reposing import rest_mouths
 
 KNOWN = sets.IBUG_68
@@ -94,6 +94,10 @@ class LandmarkMouths(MouthModel):
         """Cut out the references, and open the sound's stream."""
         points = context.crop.landmarks / context.crop.size
         return LandmarkPainter(self, context, self._landmarks(context, points), self._references(context, points))
+
+    @property
+    def painted_size(self) -> int:
+        return self.painter.autoencoder.size
 
     def rank(self, landmarks: Tensor, frames: Tensor) -> Tensor:
         """Shut and wide open mouths, which references are taken from."""
@@ -168,15 +172,13 @@ class LandmarkPainter(MouthPainter):
         self._rest = model.rest_references(context)[None].to(self.device) if guided else None
 
     def paint(self, faces: Tensor, frames: Tensor) -> Tensor:
-        """See `MouthPainter.paint`. The upper half of a face is its own; the lower one counts as paint."""
+        """See `MouthPainter.paint`. The upper half of a face is its own."""
         points = self._landmarks.at(frames.tolist()).to(self.device, torch.float32)
         encoded, places = self._references.at(self._order[frames.numpy()].tolist())
         rest = None
         if self._rest is not None:
             rest = points.clone()
             rest[:, list(KNOWN.content)] = rest_mouths(points[None], self._rest, KNOWN)[0]
-        painted = self._model.painter.paint(
+        return self._model.painter.paint(
             faces, points, encoded.at(places), self._model.sampling, rest, self._model.callback
         )
-        share = lower_half(painted.shape[-1]).to(painted).expand(len(painted), 1, -1, -1)
-        return torch.cat([painted, share], 1)

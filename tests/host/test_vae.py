@@ -65,7 +65,7 @@ _, painter = loaders.LoadLandmarkDiffusion.execute("base.safetensors", "float32"
 network = host.load(painter)
 def paint(model):
     references = model.encode_references(faces, points).at(torch.tensor([[0, 1], [1, 0]]))
-    return model.paint(faces, points, references)
+    return model.paint(faces, points, references)[:, :3]
 painted = paint(network)
 together, after = asked[0], asked[1:]
 model = of_pack("talkface_core.landmark_diffusion.painter").TalkFormerModel(core.kl_space(net), network.talkformer)

@@ -24,7 +24,7 @@ def scene() -> dict[str, torch.Tensor]:
 
 def painted(model: TalkFormerModel, scene: dict, rows: slice = slice(None), **more) -> torch.Tensor:
     references = model.encode_references(scene["pictures"], scene["theirs"]).at(scene["index"][rows])
-    return model.paint(scene["faces"][rows], scene["landmarks"][rows], references, **more)
+    return model.paint(scene["faces"][rows], scene["landmarks"][rows], references, **more)[:, :3]
 
 
 def test_the_upper_half_is_the_frames_own(scene: dict) -> None:
@@ -89,3 +89,11 @@ def test_larger_pictures_keep_their_detail_and_look_the_same(scene: dict) -> Non
     assert torch.equal(made[:, :, :32], large["faces"][:, :, :32])
     shrunk = torch.nn.functional.avg_pool2d(made, 2)
     assert (shrunk - small).abs().mean() < 0.03
+
+
+def test_the_share_of_paint_is_told(scene: dict) -> None:
+    model = small_painter()
+    references = model.encode_references(scene["pictures"], scene["theirs"]).at(scene["index"])
+    share = model.paint(scene["faces"], scene["landmarks"], references)[:, 3]
+    assert share[:, :16].max() == 0
+    assert 0 < share[:, 20:].min() < share[:, 20:].max() < 1

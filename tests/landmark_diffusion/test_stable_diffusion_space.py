@@ -104,7 +104,7 @@ def test_a_whole_one_with_a_vae_of_a_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert next(model.painter.autoencoder.parameters()).dtype == torch.float32
     faces, points = torch.rand(2, 3, 256, 256), torch.rand(2, 68, 2)
     references = model.painter.encode_references(faces, points).at(torch.tensor([[0, 1], [1, 0]]))
-    painted = model.painter.paint(faces, points, references)
+    painted = model.painter.paint(faces, points, references)[:, :3]
     assert torch.equal(painted[:, :, :128], faces[:, :, :128])
     assert not torch.equal(painted[:, :, 160:], faces[:, :, 160:])
 

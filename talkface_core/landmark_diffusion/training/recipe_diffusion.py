@@ -224,7 +224,7 @@ def painted_rows(model: TalkFormerModel, held: Batch) -> NDArray[np.uint8]:
     flat, theirs = shown.flatten(0, 1), held["reference_landmarks"].to(device).flatten(0, 1)
     encoded = model.encode_references(flat / 2 + 0.5, theirs)
     index = torch.arange(len(flat), device=device).reshape(len(faces), -1)
-    painted = model.paint(faces / 2 + 0.5, held["landmarks"].to(device), encoded.at(index), Sampling())
+    painted = model.paint(faces / 2 + 0.5, held["landmarks"].to(device), encoded.at(index), Sampling())[:, :3]
     return rows([*shown.unbind(1), 2 * painted - 1, faces])
 
 
