@@ -115,7 +115,7 @@ def _found(graph: Graph, video: Node) -> tuple[Node, Node]:
 
 def _spoken(graph: Graph, model: Node, images: Out, track: Node, sound: Node) -> Node:
     """Landmarks that say the sound, to be looked at."""
-    graph.group("3. Landmarks that speak · 说话的关键点", (930, 70), (290, 390))
+    graph.group("3. Say it · 说出来", (930, 70), (290, 390))
     says = {"face_track": track["face_track"], "audio": sound["audio"], "images": images}
     goal = _complete(graph, (950, 150), model, preview_every=2, **says)
     graph.group("Goal · 目标", (930, 500), (290, 330))
