@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .latent_space import STABLE_DIFFUSION, Decoded, LatentSpace, ReferenceMaps
+from .latent_space import STABLE_DIFFUSION, Decoded, LatentSpace, ReferenceMaps, resized_pictures
 
 SCALE = 0.18215
 FACTOR = 8
@@ -84,7 +84,8 @@ class VaeSpace(LatentSpace):
     def reference_latents(self, pictures: Tensor, landmarks: Tensor) -> tuple[ReferenceMaps, Tensor]:
         count = pictures.shape[1]
         with torch.no_grad():
-            latents = self.encode(rearrange(pictures, "b r c h w -> (b r) c h w"))
+            small = resized_pictures(pictures, self._size)
+            latents = self.encode(rearrange(small, "b r c h w -> (b r) c h w"))
         nothing = pictures[:, :, :0]
         return ReferenceMaps(nothing, nothing, nothing, landmarks), rearrange(
             latents, "(b r) c h w -> b r c h w", r=count

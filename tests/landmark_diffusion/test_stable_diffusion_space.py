@@ -63,6 +63,9 @@ def test_what_diffusion_trained_there_says_so(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     model = build_painter(checkpoint, space=space())
     assert (model.size, model.references, model.device.type) == (SIDE, 2, "cpu")
+    larger, points = torch.rand(1, 3, 96, 96), torch.rand(1, 68, 2)
+    references = model.encode_references(larger, points).at(torch.tensor([[0, 0]]))
+    assert model.paint(larger, points, references).shape == (1, 4, 96, 96)
 
 
 def test_end_to_end_trains_all_but_the_decoder(tmp_path: Path) -> None:
