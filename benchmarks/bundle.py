@@ -31,6 +31,13 @@ def main() -> None:
     parser.add_argument("--add", action="append", default=[], metavar="NAME|FILE:COMPONENT")
     parser.add_argument("--mean", type=Path, metavar="FILE", help="take the mean of both files' weights")
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="COMPONENT.KEY=JSON",
+        help="a setting that is not trained; repeatable",
+    )
+    parser.add_argument(
         "--measured", type=Path, action="append", default=[], help="JSON report of a quality benchmark; repeatable"
     )
     parser.add_argument("--licence", default=LICENCE)
@@ -55,6 +62,11 @@ def main() -> None:
         # What a bundle says of this component, or else of itself, not of all that it was once bundled with.
         alone = {key: value for key, value in other.provenance.items() if key != "added"}
         provenance.setdefault("added", {})[component] = other.provenance.get("added", {}).get(component, alone)
+    for change in args.set:
+        name, _, value = change.partition("=")
+        component, _, key = name.partition(".")
+        configs[component] = {**configs[component], key: json.loads(value)}
+        provenance.setdefault("set", {})[name] = json.loads(value)
     target = PRETRAINED / f"{args.name}.safetensors"
     components = {name: Stored(state) for name, state in states.items()}
     save_checkpoint(target, checkpoint.system, components, configs, provenance, torch.float16)

@@ -64,7 +64,7 @@ class AutoencoderConfig(Config):
     @classmethod
     def presets(cls) -> dict[str, AutoencoderConfig]:
         """ "tiny" (bundled) and "base", for 256 px."""
-        return {"tiny": cls(), "base": cls(size=256, channels=(128, 256), skip=(64, 64), blocks=3)}
+        return {"tiny": cls(pictures=256), "base": cls(size=256, channels=(128, 256), skip=(64, 64), blocks=3)}
 
     @property
     def latent_size(self) -> int:

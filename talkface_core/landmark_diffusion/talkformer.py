@@ -116,7 +116,7 @@ def reference_nearness(places: Tensor, side: int, heads: int) -> Tensor:
     Not learnt, and without a gradient: attention under a bias that wants one is several times as slow on a CPU.
     """
     there = pixel_centres(side, places.device).flatten(0, 1)
-    pull = torch.tensor(_pulls(heads), device=places.device)
+    pull = -0.7 + 2.1 * torch.arange(heads, device=places.device) / max(heads - 1, 1) - 2 * math.log(_REACH)
     near = nearness(pull, places.detach().flatten(0, 1), there[None])
     return rearrange(near, "(b r) n q k -> b n q (r k)", b=len(places))
 
