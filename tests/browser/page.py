@@ -126,11 +126,20 @@ class Page:
     def template(self, name: str) -> None:
         """Open a workflow of the pack, which has a title of its own there, through the template browser."""
         self.browse()
+        cards = self.inner.locator("[data-testid^=template-workflow-]")
         card = self.inner.get_by_test_id(f"template-workflow-{titles()[name]}").first
+        # Older pages show a dozen, and more once their end is scrolled to.
+        self.soon(lambda: card.count() or self._scroll_past(cards.last))
         card.click()
         card.wait_for(state="hidden")
         self.inner.wait_for_function("app.graph.nodes.some(node => node.type.startsWith('TalkFace'))")
         self.settle()
+
+    def _scroll_past(self, last: Any) -> None:
+        """Scroll a list to what comes after its last entry."""
+        if last.count():
+            last.hover()
+            self.inner.mouse.wheel(0, 2000)
 
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes of the graph: type, widgets (name -> value), and whether the page knows the type."""
