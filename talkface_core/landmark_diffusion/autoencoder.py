@@ -39,7 +39,8 @@ class AutoencoderConfig(Config):
     size: side of its pictures, of which the latent has a quarter; patch: pixels that are folded into channels first;
     channels: at half and at a quarter of the pictures' side; skip: channels of a reference's maps that are kept for the
     decoder, at both; references: how many pictures it is shown; pictures: side of the crops that it is to be given, 0:
-    `size`. What is carried over keeps their detail; what is painted has that of `size`.
+    `size`. What is carried over keeps their detail; what is painted has that of `size`. choice: how firmly one
+    reference is chosen for a pixel, 1: as trained.
     """
 
     size: int = 128
@@ -49,11 +50,13 @@ class AutoencoderConfig(Config):
     blocks: int = 2
     references: int = 2
     pictures: int = 0
+    choice: float = 1.0
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "latent_channels", "channels", "skip")
         self.check_range(1, 8, "blocks", "references")
         self.check_range(16, 1024, "size")
+        self.check_range(0, 100, "choice")
         if len(self.channels) != 2 or len(self.skip) != 2:
             raise InputError(f"channels {self.channels} and skips {self.skip}: an f4 autoencoder has two of each")
         if self.size % 4:
@@ -200,13 +203,10 @@ class ReferenceAutoencoder(LatentSpace):
         carried = warp(pictures, enlarged(flow + further, side))
         carried = rearrange(carried, "(b r) c h w -> b r c h w", r=count)
         paint_logit, logits = choice[:, :1] + _PAINT_FIRST, choice[:, 1:]
-        share = torch.cat([paint_logit, logits], 1).softmax(1)
-        own = logits.softmax(1)
-        return Decoded(
-            pictures=share[:, :1] * paint + (share[:, 1:, None] * carried).sum(1),
-            carried=(own[:, :, None] * carried).sum(1),
-            paint=share[:, :1],
-        )
+        share = torch.cat([paint_logit, logits], 1).softmax(1)[:, :1]
+        own = (self.config.choice * logits).softmax(1)
+        moved = (own[:, :, None] * carried).sum(1)
+        return Decoded(pictures=moved + share * (paint - moved), carried=moved, paint=share)
 
 
 def _at(maps: Tensor, side: int) -> Tensor:
