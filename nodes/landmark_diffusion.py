@@ -210,8 +210,8 @@ class TalkFormerSampler(io.ComfyNode):
                 io.Float.Output(display_name="fps", tooltip="The frame rate, for Create Video."),
                 io.Mask.Output(
                     display_name="mask",
-                    tooltip="White where the lower face was painted, black where pixels are the footage's: for the "
-                    "mask of SOVQAE Enhance.",
+                    tooltip="White where the lower face was painted, black where pixels are the footage's, moved or "
+                    "not: for the mask of SOVQAE Enhance.",
                 ),
             ],
             search_aliases=["lip sync", "latent diffusion", "talking head", "inpaint mouth", "landmark diffusion"],
