@@ -126,14 +126,19 @@ class Page:
     def template(self, name: str) -> None:
         """Open a workflow of the pack, which has a title of its own there, through the template browser."""
         self.browse()
-        cards = self.inner.locator("[data-testid^=template-workflow-]")
-        card = self.inner.get_by_test_id(f"template-workflow-{titles()[name]}").first
-        # Older pages show a dozen, and more once their end is scrolled to.
-        self.soon(lambda: card.count() or self._scroll_past(cards.last))
+        card = self.card(name)
         card.click()
         card.wait_for(state="hidden")
         self.inner.wait_for_function("app.graph.nodes.some(node => node.type.startsWith('TalkFace'))")
         self.settle()
+
+    def card(self, name: str) -> Any:
+        """The card of a workflow in the template browser, which is open: older pages show a dozen cards, and more once
+        their end is scrolled to."""
+        cards = self.inner.locator("[data-testid^=template-workflow-]")
+        card = self.inner.get_by_test_id(f"template-workflow-{titles()[name]}").first
+        self.soon(lambda: card.count() or self._scroll_past(cards.last))
+        return card
 
     def _scroll_past(self, last: Any) -> None:
         """Scroll a list to what comes after its last entry."""

@@ -65,7 +65,7 @@ def drawn(request: pytest.FixtureRequest, server: Server, page: Page) -> Iterato
 def test_the_cards_have_pictures(page: Page) -> None:
     page.browse()
     for name in NAMES:
-        card = page.inner.get_by_test_id(f"template-workflow-{TITLES[name]}").first
+        card = page.card(name)
         card.scroll_into_view_if_needed()
         assert TITLES[name] in card.inner_text()
         picture = card.locator("img").first
