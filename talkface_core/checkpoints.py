@@ -184,6 +184,8 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
             f"the system {system!r}" if system else "a named system",
         )
     configs, provenance = (_mapping(path, metadata, name) for name in ("configs", "provenance"))
+    if foreign := [name for name, config in configs.items() if not isinstance(config, dict)]:
+        _refuse(path, f"settings of {_names(foreign)} that are none", "a JSON object for each component")
     shapes: dict[str, dict[str, tuple[int, ...]]] = {component: {} for component in configs}
     for name, shape in stored.items():
         component, _, key = name.partition(".")
@@ -223,7 +225,7 @@ def find_checkpoint(name_or_path: str | Path, folders: Iterable[str | Path] = ()
         return known[str(name_or_path)]
     path = Path(name_or_path)
     if not path.is_file():
-        _refuse(path, "no such file", f"a file or one of the names {_names(known)}")
+        _refuse(path, "no such file", f"a file or one of the names {_names(known, most=20)}")
     return path
 
 

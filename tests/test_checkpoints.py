@@ -248,6 +248,12 @@ def test_unreadable_configs(saved: Path, text: str) -> None:
     refused(saved, "'configs'")
 
 
+@pytest.mark.parametrize("settings", [None, [], 3, "x"])
+def test_settings_that_are_no_object(saved: Path, settings: object) -> None:
+    rewrite(saved, configs=json.dumps({"encoder": {}, "unet": settings}))
+    refused(saved, "settings of 'unet'")
+
+
 def test_weights_of_no_component(saved: Path) -> None:
     rewrite(saved, configs=json.dumps({"unet": {}}))
     refused(saved, "'encoder.bias'")
@@ -331,6 +337,7 @@ def test_find_and_list(saved: Path, monkeypatch) -> None:
     with pytest.raises(CheckpointError) as caught:
         find_checkpoint("nowhere")
     assert_one_line(caught, Path("nowhere"))
+    assert all(name in str(caught.value) for name in list_checkpoints())
     assert find_checkpoint("net", folders=[saved.parent]) == saved
     monkeypatch.setattr(checkpoints, "PRETRAINED", saved.parent)
     assert list_checkpoints() == {"net": saved}

@@ -104,4 +104,6 @@ def load_mouths(args: argparse.Namespace) -> Loaded:
                 f"--{flag} {getattr(args, flag)}: {args.system} has no use for it; leave it out, or give --system "
                 f"{others}"
             )
+    if args.texture is not None and not 0 <= args.texture <= 1:
+        raise InputError(f"--texture {args.texture}: give 0 (nothing is restored) to 1, or leave it out")
     return system.load(args)

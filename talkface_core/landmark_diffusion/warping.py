@@ -47,11 +47,14 @@ def warp(maps: Tensor, flow: Tensor) -> Tensor:
     """Maps [B,C,H,W] looked up where a flow [B,h,w,2] (shares of the crop) says: [B,C,h,w]. Edges repeat.
 
     In float32: a bfloat16 grid is an eighth of a pixel coarse, and torch's CPU kernel makes NaN of half-precision maps
-    in channels-last order.
+    in channels-last order. Where the flow is NaN, so is what is found: the kernel itself would return an edge, and its
+    gradient end the process with a segmentation fault.
     """
     side = flow.shape[1]
     grid = 2 * (pixel_centres(side, flow.device) + flow.float()) - 1
-    return F.grid_sample(maps.float(), grid, "bilinear", "border", align_corners=False).to(maps.dtype)
+    found = F.grid_sample(maps.float(), grid.nan_to_num(), "bilinear", "border", align_corners=False)
+    nowhere = rearrange(grid.isnan().any(-1), "b h w -> b 1 h w")
+    return found.masked_fill(nowhere, float("nan")).to(maps.dtype)
 
 
 def shrunk(flow: Tensor, side: int) -> Tensor:

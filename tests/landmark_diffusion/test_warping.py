@@ -56,3 +56,15 @@ def test_half_precision_maps_in_any_order_stay_numbers() -> None:
     moved = warp(maps, 0.02 * torch.randn(16, 64, 64, 2))
     assert moved.dtype == torch.bfloat16
     assert torch.isfinite(moved).all()
+
+
+def test_a_flow_that_is_not_a_number_is_told_instead_of_ending_the_process() -> None:
+    """A training that diverges gets here before its loss is looked at."""
+    picture, flow = torch.rand(1, 3, 16, 16, requires_grad=True), torch.zeros(1, 16, 16, 2)
+    flow[0, 4, 5, 0], flow[0, 6, 7] = float("nan"), float("inf")
+    flow.requires_grad_()
+    found = warp(picture, flow)
+    assert found[0, :, 4, 5].isnan().all()
+    assert found.isnan().sum() == 3
+    found.nan_to_num().sum().backward()
+    assert picture.grad.isfinite().all()

@@ -152,7 +152,10 @@ class CompletionRecipe(Recipe):
     def from_args(cls, args: argparse.Namespace) -> Plan:
         tiny, data = args.preset == "tiny", Path(args.data).absolute()
         if tiny != (args.acoustic is not None) or (args.joint and not tiny):
-            raise InputError("--preset tiny needs --acoustic; base takes neither that nor --joint.")
+            raise InputError(
+                "--preset tiny needs --acoustic: landmark_tiny, or what train acoustic made; base takes neither that "
+                "nor --joint."
+            )
         folders = [data / "train" if (data / "train").is_dir() else data]
         folders += [Path(folder).absolute() for folder in args.voices or ()]
         clips = [c for n, f in enumerate(folders) for c in read_landmark_clips(f, SOUND_VERSIONS, args.seed + n)]
