@@ -104,6 +104,12 @@ def load_mouths(args: argparse.Namespace) -> Loaded:
                 f"--{flag} {getattr(args, flag)}: {args.system} has no use for it; leave it out, or give --system "
                 f"{others}"
             )
+    if args.model is not None:
+        from ..checkpoints import find_checkpoint, read_header
+
+        found = read_header(find_checkpoint(args.model)).system.replace("_", "-")
+        if found != args.system and found in SYSTEMS:
+            raise InputError(f"--model {args.model}: a model of {found}; give --system {found}")
     if args.texture is not None and not 0 <= args.texture <= 1:
         raise InputError(f"--texture {args.texture}: give 0 (nothing is restored) to 1, or leave it out")
     return system.load(args)

@@ -262,8 +262,11 @@ def refused(ended, folder: Path, message: str) -> None:
         ("--system wave", "'wave'"),
         ("--steps 4", "--steps 4: ladtalk has no use for it; leave it out, or give --system landmark-diffusion"),
         ("--strength 0.5", "--strength 0.5: ladtalk has no use for it"),
-        ("--system landmark-diffusion --texture 0.5", "--texture 0.5: nothing restores it; give --sovqae"),
-        ("--system landmark-diffusion", "found a checkpoint of the system 'ladtalk'; expected the system 'landmark"),
+        (
+            "--system landmark-diffusion --model landmark_tiny --texture 0.5",
+            "--texture 0.5: nothing restores it; give --sovqae",
+        ),
+        ("--system landmark-diffusion", "a model of ladtalk; give --system ladtalk"),
         ("--face prettiest", "give largest, leftmost, a number from the left such as 0, or x,y in pixels"),
         ("--face -1", "give largest, leftmost"),
         ("--face 3", "face 3 from the left is asked for, but no frame shows more than 1"),
@@ -388,3 +391,9 @@ def test_a_films_own_sound_begins_with_its_first_frame(tmp_path):
     assert next(open_audio(path, origin=origin).blocks())[0, 0] == 3200 / 2**15
     assert own_origin(film, str(CLIP)) is None
     assert own_origin(film, str(tmp_path / "nowhere.wav")) is None
+
+
+def test_a_model_of_the_other_system_names_the_flag(dub, speech):
+    ended = dub(CLIP, speech, "--model", "landmark_tiny")
+    assert ended.status == 2
+    assert "--system landmark-diffusion" in ended.err
