@@ -23,6 +23,19 @@ from .sockets import COMPLETION, DAE, SOVQAE, SPEECH2LATENT, TALKFORMER, WAV2LIP
 log = logging.getLogger(__name__)
 
 
+def _dtype_input(which: str) -> io.Input:
+    """The number format of a loader's networks."""
+    return advanced(
+        io.Combo.Input(
+            "dtype",
+            options=["auto", *host.DTYPES],
+            default="auto",
+            tooltip=f"Number format of {which}. auto: what ComfyUI chooses for a GPU, and bfloat16 on a CPU that is "
+            "quicker with it (the log says which), at no visible cost; float32 is the exact one.",
+        )
+    )
+
+
 class LoadDAETalker(io.ComfyNode):
     """A DAE-Talker checkpoint as its two halves: the speech side, and the diffusion autoencoder that draws."""
 
@@ -41,16 +54,7 @@ class LoadDAETalker(io.ComfyNode):
                     tooltip="Which speaker. Bundled ones come first, then the .safetensors files of models/talkface. "
                     "A checkpoint is one person; train another with: python -m talkface_core train dae-talker.",
                 ),
-                advanced(
-                    io.Combo.Input(
-                        "dtype",
-                        options=["auto", *host.DTYPES],
-                        default="auto",
-                        tooltip="Number format of the drawing network. auto: what ComfyUI chooses for a GPU, and "
-                        "bfloat16 on a CPU that is quicker with it (the log says which), at no visible cost; float32 "
-                        "is the exact one.",
-                    )
-                ),
+                _dtype_input("the drawing network"),
             ],
             outputs=[
                 SPEECH2LATENT.Output(
@@ -103,16 +107,7 @@ class LoadLaDTalk(io.ComfyNode):
                     "Wav2Lip weights can be converted (python -m talkface_core models --convert); they are for "
                     "non-commercial use only.",
                 ),
-                advanced(
-                    io.Combo.Input(
-                        "dtype",
-                        options=["auto", *host.DTYPES],
-                        default="auto",
-                        tooltip="Number format of both networks. auto: what ComfyUI chooses for a GPU, and bfloat16 "
-                        "on a CPU that is quicker with it (the log says which), at no visible cost; float32 is the "
-                        "exact one.",
-                    )
-                ),
+                _dtype_input("both networks"),
             ],
             outputs=[
                 WAV2LIP.Output(
@@ -163,16 +158,7 @@ class LoadLandmarkDiffusion(io.ComfyNode):
                     tooltip="Bundled ones come first, then the .safetensors files of models/talkface. Train another "
                     "with: python -m talkface_core train landmark-diffusion.",
                 ),
-                advanced(
-                    io.Combo.Input(
-                        "dtype",
-                        options=["auto", *host.DTYPES],
-                        default="auto",
-                        tooltip="Number format of the painting network. auto: what ComfyUI chooses for a GPU, and "
-                        "bfloat16 on a CPU that is quicker with it (the log says which), at no visible cost; float32 "
-                        "is the exact one.",
-                    )
-                ),
+                _dtype_input("the painting network"),
                 io.Vae.Input(
                     "vae",
                     optional=True,

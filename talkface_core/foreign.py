@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NoReturn
@@ -64,6 +64,43 @@ def tensors_of(path: Path, values: Any, expected: str) -> dict[str, Tensor]:
         if not plain or value.is_meta or type(value) not in (Tensor, torch.nn.Parameter):
             refuse(path, f"weights {key[:80]!r} that are sparse, quantised or no real numbers", expected)
     return tensors
+
+
+def module_state(path: Path, expected: str) -> dict[str, Tensor]:
+    """The tensors of a torch file by name, of a `state_dict` inside it where there is one, without DataParallel's
+    prefix. Raises InputError."""
+    container = load_foreign(path, expected)
+    tensors = tensors_of(path, container.get("state_dict", container), expected)
+    return {key.removeprefix("module."): value for key, value in tensors.items()}
+
+
+def renamed_state(
+    path: Path,
+    state: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    rename: Callable[[str], str | None],
+    expected: str,
+    left_out: re.Pattern[str] | None = None,
+) -> dict[str, Tensor]:
+    """A published state under our names, complete and of the shapes of `wanted`, in its types.
+
+    `rename` gives our name of a key, or None; keys that `left_out` matches are not needed. Raises InputError.
+    """
+    renamed, unknown = {}, []
+    for key, tensor in state.items():
+        name = rename(key)
+        if name in wanted:
+            renamed[name] = tensor
+        elif left_out is None or not left_out.match(key):
+            unknown.append(key)
+    if unknown:
+        refuse(path, f"weights that the published network does not have: {some(unknown)}", expected)
+    if missing := wanted.keys() - renamed.keys():
+        refuse(path, f"no weights for {some(missing)}", expected)
+    for key, tensor in wanted.items():
+        if tensor.shape != renamed[key].shape:
+            refuse(path, f"{key} of shape {list(renamed[key].shape)}, not {list(tensor.shape)}", expected)
+    return {key: renamed[key].to(tensor.dtype) for key, tensor in wanted.items()}
 
 
 def refuse(path: Path, actual: str, expected: str, cause: Exception | None = None) -> NoReturn:

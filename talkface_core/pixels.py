@@ -1,6 +1,6 @@
 """Pixels in their three ranges: bytes 0..255, the unit range 0..1 and the networks' -1..1, with one rounding rule.
 
-All of it works element by element, on any layout, on tensors (which stay on their device) and on arrays alike.
+All but the last works element by element, on any layout, on tensors (which stay on their device) and on arrays alike.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -69,3 +70,14 @@ def as_byte_array(frames: Tensor | NDArray[np.generic]) -> NDArray[np.uint8]:
     if not torch.isfinite(frames.sum()):
         raise InputError("frames hold NaN or infinite values; the model that drew them ran out of its number range")
     return to_bytes(frames).numpy()
+
+
+def resized_pictures(pictures: Tensor, size: int) -> Tensor:
+    """Square pictures [...,C,H,H] at another size, [...,C,size,size]; shrinking averages over what falls into a
+    pixel."""
+    if pictures.shape[-1] == size:
+        return pictures
+    # In float32: torch's CPU has no other kernel that averages.
+    flat = pictures.reshape(-1, *pictures.shape[-3:]).float()
+    small = F.interpolate(flat, (size, size), mode="bilinear", align_corners=False, antialias=True).to(pictures)
+    return small.reshape(*pictures.shape[:-2], size, size)

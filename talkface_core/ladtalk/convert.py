@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoints import save_checkpoint
 from ..errors import InputError
-from ..foreign import load_foreign, refuse, some, tensors_of
+from ..foreign import module_state, refuse, renamed_state, some
 from ..sync import syncnet
 from ..sync.syncnet import SyncNet, SyncNetConfig
 from . import wav2lip
@@ -50,7 +50,7 @@ _NAMES = {
 
 def recognises(path: str | Path) -> bool:
     """Whether a torch file looks like a public Wav2Lip or expert. Raises InputError for what is no torch file."""
-    return bool(_kind(_state(Path(path), _CONVERTIBLE)))
+    return bool(_kind(module_state(Path(path), _CONVERTIBLE)))
 
 
 def convert_wav2lip(path_in: str | Path, path_out: str | Path | None = None, dtype: torch.dtype | None = None) -> Path:
@@ -76,7 +76,7 @@ def convert_wav2lip(path_in: str | Path, path_out: str | Path | None = None, dty
 def read_wav2lip(path: str | Path) -> tuple[Wav2Lip | SyncNet, dict[str, Any]]:
     """The network, in evaluation mode, and the provenance that a public checkpoint holds. Raises InputError."""
     path = Path(path)
-    state = _state(path)
+    state = module_state(path, _EXPECTED)
     kind = _kind(state)
     if kind is None:
         refuse(path, f"weights of another network: {some(state)}", _EXPECTED)
@@ -87,7 +87,7 @@ def read_wav2lip(path: str | Path) -> tuple[Wav2Lip | SyncNet, dict[str, Any]]:
             module = SyncNet(config)
         else:
             module = Wav2Lip(replace(Wav2LipConfig.preset("base"), colour="bgr", mel_shift=GENERATOR_SHIFT))
-    module.load_state_dict(_renamed(path, state, module), assign=True)
+    module.load_state_dict(renamed_state(path, state, module.state_dict(), _renamed_key, _EXPECTED), assign=True)
     provenance = {
         "source": f"Wav2Lip's {kind} (Prajwal et al. 2020), github.com/Rudrabha/Wav2Lip",
         "licence": LICENCE,
@@ -97,38 +97,11 @@ def read_wav2lip(path: str | Path) -> tuple[Wav2Lip | SyncNet, dict[str, Any]]:
     return module.eval(), provenance
 
 
-def _state(path: Path, expected: str = _EXPECTED) -> dict[str, Tensor]:
-    """The tensors of a torch file by name, without DataParallel's prefix."""
-    container = load_foreign(path, expected)
-    tensors = tensors_of(path, container.get("state_dict", container), expected)
-    return {key.removeprefix("module."): value for key, value in tensors.items()}
-
-
 def _kind(state: Mapping[str, Tensor]) -> str | None:
     if "face_decoder_blocks.0.0.conv_block.0.weight" in state and "output_block.1.weight" in state:
         return "generator"
     first = state.get("face_encoder.0.conv_block.0.weight")
     return "expert" if first is not None and first.ndim == 4 and first.shape[1] == 15 else None
-
-
-def _renamed(path: Path, state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """The state under our names, complete and of the right shapes."""
-    wanted = module.state_dict()
-    renamed, unknown = {}, []
-    for key, tensor in state.items():
-        name = _renamed_key(key)
-        if name in wanted:
-            renamed[name] = tensor
-        else:
-            unknown.append(key)
-    if unknown:
-        refuse(path, f"weights that the published network does not have: {some(unknown)}", _EXPECTED)
-    if missing := wanted.keys() - renamed.keys():
-        refuse(path, f"no weights for {some(missing)}", _EXPECTED)
-    for key, tensor in wanted.items():
-        if tensor.shape != renamed[key].shape:
-            refuse(path, f"{key} of shape {list(renamed[key].shape)}, not {list(tensor.shape)}", _EXPECTED)
-    return {key: renamed[key].to(tensor.dtype) for key, tensor in wanted.items()}
 
 
 def _renamed_key(key: str) -> str | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..pixels import to_bytes, to_unit
+from ..pixels import resized_pictures, to_bytes, to_unit
 from .wav2lip import Wav2Lip, Wav2LipOutput, picture_size
 
 _LIVE_MAPS = 4  # of the size of the widest one, at the peak: 3.1 and 3.3 were measured on the presets
@@ -35,21 +34,12 @@ def repaint_faces(net: Wav2Lip, faces: Tensor, speech: Tensor, references: Tenso
             f"large, {config.references} or one for each, not {[*faces.shape]} and {[*references.shape]}."
         )
     if side < config.size or (side > config.size and not config.flow):
-        faces, references = _looked_at(faces, config.size), _looked_at(references, config.size)
+        faces, references = resized_pictures(faces, config.size), resized_pictures(references, config.size)
     faces, references = (p.to(weight.device, torch.float32) for p in (faces, references))
-    small, shown = (_looked_at(p, config.size) for p in (faces, references))
+    small, shown = (resized_pictures(p, config.size) for p in (faces, references))
     predicted = net.predict(small, shown, speech.to(weight))
     output = net.composite(predicted, faces, references)
     return Wav2LipOutput(output.frames.clamp(0, 1), output.carried, output.mask)
-
-
-def _looked_at(pictures: Tensor, size: int) -> Tensor:
-    """Pictures [...,3,H,H] at the side that the net looks at."""
-    if pictures.shape[-1] == size:
-        return pictures
-    flat = pictures.reshape(-1, *pictures.shape[-3:])
-    small = F.interpolate(flat, (size, size), mode="bilinear", align_corners=False, antialias=True)
-    return small.reshape(*pictures.shape[:-2], size, size)
 
 
 def repaint(

@@ -22,7 +22,8 @@ from ..config import LARGEST, Config
 from ..device import Operations
 from ..diffusion.blocks import ResBlock, group_norm, zero_init
 from ..errors import InputError
-from .latent_space import OWN, Decoded, LatentSpace, ReferenceMaps, resized_pictures
+from ..pixels import resized_pictures
+from .latent_space import OWN, Decoded, LatentSpace, ReferenceMaps
 from .warping import enlarged, landmark_flow, shrunk, warp
 
 COMPONENT = "autoencoder"

@@ -10,17 +10,15 @@ landmarks, and the placement of the mel window.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..checkpoints import save_checkpoint
 from ..errors import InputError
-from ..foreign import load_foreign, refuse, some, tensors_of
+from ..foreign import module_state, refuse, renamed_state, some
 from .completion import COMPONENT, CompletionConfig, LandmarkCompletion
 from .landmarks import SYSTEM
 
@@ -45,7 +43,7 @@ _COMPUTED = re.compile(r"^fusion_transformer\.position_[av]\.pe$")
 
 def recognises(path: str | Path) -> bool:
     """Whether a torch file looks like the public generator. Raises InputError for what is no torch file."""
-    return "mouse_keypoint_map.weight" in _state(Path(path))
+    return "mouse_keypoint_map.weight" in module_state(Path(path), _EXPECTED)
 
 
 def convert_completion(
@@ -68,41 +66,15 @@ def convert_completion(
 def read_completion(path: str | Path) -> tuple[LandmarkCompletion, dict[str, Any]]:
     """The network, in evaluation mode, and the provenance of a public checkpoint. Raises InputError."""
     path = Path(path)
-    state = _state(path)
+    state = module_state(path, _EXPECTED)
     if "mouse_keypoint_map.weight" not in state:
         refuse(path, f"weights of another network: {some(state)}", _EXPECTED)
     config = replace(CompletionConfig.preset("base"), boxed=True, mel_shift=MEL_SHIFT)
     with torch.device("meta"):
         net = LandmarkCompletion(config)
-    net.load_state_dict(_renamed(path, state, net.state_dict()), assign=True)
+    net.load_state_dict(renamed_state(path, state, net.state_dict(), _renamed_key, _EXPECTED, _COMPUTED), assign=True)
     source = "IP_LAP's landmark generator (Zhong et al. 2023), github.com/Weizhi-Zhong/IP_LAP"
     return net.eval(), {"source": source, "licence": LICENCE, "file": path.name, "data": "LRS2"}
-
-
-def _state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a torch file by name, without DataParallel's prefix."""
-    container = load_foreign(path, _EXPECTED)
-    tensors = tensors_of(path, container.get("state_dict", container), _EXPECTED)
-    return {key.removeprefix("module."): value for key, value in tensors.items()}
-
-
-def _renamed(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state under our names, complete and of the right shapes."""
-    renamed, unknown = {}, []
-    for key, tensor in state.items():
-        name = _renamed_key(key)
-        if name in wanted:
-            renamed[name] = tensor
-        elif not _COMPUTED.match(key):
-            unknown.append(key)
-    if unknown:
-        refuse(path, f"weights that the published network does not have: {some(unknown)}", _EXPECTED)
-    if missing := wanted.keys() - renamed.keys():
-        refuse(path, f"no weights for {some(missing)}", _EXPECTED)
-    for key, tensor in wanted.items():
-        if tensor.shape != renamed[key].shape:
-            refuse(path, f"{key} of shape {list(renamed[key].shape)}, not {list(tensor.shape)}", _EXPECTED)
-    return {key: renamed[key].to(tensor.dtype) for key, tensor in wanted.items()}
 
 
 def _renamed_key(key: str) -> str | None:

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 OWN = "own"
@@ -103,13 +102,3 @@ def known_part(pictures: Tensor) -> Tensor:
     half = pictures.shape[-2] // 2
     known[..., :half, :] = pictures[..., :half, :]
     return known
-
-
-def resized_pictures(pictures: Tensor, size: int) -> Tensor:
-    """Pictures [...,3,H,H] at another size, [...,3,size,size]: as a space looks at larger ones."""
-    if pictures.shape[-1] == size:
-        return pictures
-    # In float32: torch's CPU has no other kernel that averages.
-    flat = pictures.reshape(-1, *pictures.shape[-3:]).float()
-    small = F.interpolate(flat, (size, size), mode="bilinear", align_corners=False, antialias=True).to(pictures)
-    return small.reshape(*pictures.shape[:-2], size, size)

@@ -18,8 +18,9 @@ from ..diffusion.guidance import guided
 from ..diffusion.sampling import Denoise, denoiser, get_sampler, shared_noise
 from ..diffusion.schedules import timesteps
 from ..errors import InputError
+from ..pixels import resized_pictures
 from .denoiser import LandmarkDenoiser, inpainted
-from .latent_space import LatentSpace, ReferenceMaps, known_part, resized_pictures
+from .latent_space import LatentSpace, ReferenceMaps, known_part
 from .talkformer import Condition
 
 EDGE = 0.06

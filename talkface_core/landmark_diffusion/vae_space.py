@@ -14,7 +14,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .latent_space import STABLE_DIFFUSION, Decoded, LatentSpace, ReferenceMaps, resized_pictures
+from ..pixels import resized_pictures
+from .latent_space import STABLE_DIFFUSION, Decoded, LatentSpace, ReferenceMaps
 
 SCALE = 0.18215
 FACTOR = 8

@@ -22,8 +22,7 @@ from ...errors import InputError
 from ...faces.landmarks import INNER_LIPS, JAW, MOUTH, inner_lip_gap
 from ...faces.placement import Placement
 from ...media.timebase import FPS
-from ...speech.features import LogMel
-from ...speech.mel_windows import FRAMES, WINDOW, window_starts
+from ...speech.mel_windows import FRAMES, mel_windows
 from ...training.picture_augment import PictureAugment
 from ..warping import enlarged, landmark_flow, warp
 
@@ -93,13 +92,13 @@ class PictureSampler:
             samples.append(self._talking(clip, begin, count, rng))
             if count > 1:
                 begins.append(begin)
-                mels.append(self._window(clip, begin + count // 2))
+                mels.append(mel_windows(self.data.mels[clip][0].float(), [begin + count // 2], FPS, self.mel_shift))
         if self.stills is not None:
             samples += [self._still(rng) for _ in range(settings.stills)]
         parts = [torch.from_numpy(np.concatenate(part)) for part in zip(*samples, strict=True)]
         batch = dict(zip(("faces", "references", "landmarks", "reference_landmarks"), parts, strict=True))
         if settings.windows:
-            batch["sync"] = torch.stack(mels)[:, None]
+            batch["sync"] = torch.cat(mels)
             batch["clips"] = torch.from_numpy(clips[: settings.windows].astype(np.int64))
             batch["frames"] = torch.tensor(begins)
         return batch
@@ -159,15 +158,6 @@ class PictureSampler:
         others = warp(picture.expand(count, -1, -1, -1), flow).round().clamp(0, 255).to(torch.uint8)
         pictures = np.concatenate([data.frames[k][None], rearrange(others, "n c h w -> n h w c").numpy()])
         return self._placed(pictures, points * data.frames.shape[1], 1, data.pad, rng)
-
-    def _window(self, clip: int, frame: int) -> Tensor:
-        """The clean log-mel [80,16] that the lip expert hears beside a frame."""
-        mel = self.data.mels[clip][0]
-        start = window_starts([frame], FPS, self.mel_shift)[0]
-        steps = start + np.arange(WINDOW)
-        inside = torch.from_numpy((steps >= 0) & (steps < len(mel)))
-        cut = mel[torch.from_numpy(steps.clip(0, len(mel) - 1))].float()
-        return torch.where(inside[:, None], cut, torch.full_like(cut, LogMel.SILENCE)).T
 
 
 def disturbed_mouth(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
