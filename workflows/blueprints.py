@@ -106,7 +106,7 @@ def dub(info: Info) -> Blueprint:
 
 def dub_landmarks(info: Info) -> Blueprint:
     """New speech for a film by landmarks, streamed to disk."""
-    graph = Graph("dub_landmarks", "New Speech for a Video (Landmark Diffusion)", info)
+    graph = Graph("dub_landmarks", "New Speech (Landmark Diffusion)", info)
     inlet = _inlet(video="VIDEO", audio="AUDIO")
     model = graph.add("TalkFaceLoadLandmarkDiffusion", (120, 0), (320, 102))
     given = {"completion": model["completion"], "talkformer": model["talkformer"]}
