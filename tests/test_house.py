@@ -30,6 +30,10 @@ ROOMS = {
         *("media", "speech", "dubbing", "diffusion", "quantisation", "training", "faces", "sync", "datasets"),
         "acoustic",
     },
+    "see_the_speaker": {
+        *("media", "sequences", "speech", "diffusion", "quantisation", "training", "faces", "sync", "datasets"),
+        "acoustic",
+    },
     "evaluation": {"media", "speech", "training", "faces", "sync", "datasets"},
 }
 """Each room of the core, a folder or a file, and the rooms below it. Nothing but `cli` stands on `evaluation`."""

@@ -1,0 +1,1 @@
+"""Recipes, losses and batches of See the Speaker, in the order of its paper."""
