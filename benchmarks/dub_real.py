@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.mouth_models import load_mouths
+from talkface_core.correlation import mouth_lag, pearson
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
-from talkface_core.evaluation.metrics import flicker, mouth_lag, pearson
+from talkface_core.evaluation.metrics import flicker
 from talkface_core.faces.align import FaceCrop, align, crop_faces
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import mouth_opening

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
+from talkface_core.correlation import mouth_lag, pearson
 from talkface_core.datasets.aligned_faces import clip_crop
 from talkface_core.datasets.clips import Clip, ClipSet
 from talkface_core.dubbing.reference_mouths import ReferenceMouths
 from talkface_core.dubbing.references import choose_references
-from talkface_core.evaluation.metrics import mouth_lag, open_share, pearson, psnr
+from talkface_core.evaluation.metrics import open_share, psnr
 from talkface_core.evaluation.mouths import MouthScores, compare_mouths
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import FaceCrop, crop_faces

@@ -30,6 +30,9 @@ ROOMS = {
         *("media", "speech", "dubbing", "diffusion", "quantisation", "training", "faces", "sync", "datasets"),
         "acoustic",
     },
+    "landmark_diffusion": {
+        *("media", "sequences", "speech", "dubbing", "diffusion", "training", "faces", "sync", "datasets", "acoustic"),
+    },
     "see_the_speaker": {
         *("media", "sequences", "speech", "diffusion", "quantisation", "training", "faces", "sync", "datasets"),
         "acoustic",

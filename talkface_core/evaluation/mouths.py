@@ -11,9 +11,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from ..correlation import pearson
 from ..errors import InputError
 from ..faces.landmarks import INNER_LIPS, MOUTH, OUTER_LIPS, mouth_opening
-from .metrics import flicker, laplacian_variance, pearson, psnr, ssim
+from .metrics import flicker, laplacian_variance, psnr, ssim
 
 _FINE = 4  # bits of the subpixels that OpenCV draws with
 _AROUND = 0.35  # of a mouth's width, that its box reaches beyond the lips

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
+from ..correlation import pearson
 from ..datasets.clips import ClipSet, open_splits
 from ..device import channels_last
 from ..faces.geometry import mean_face
@@ -27,7 +28,6 @@ from ..faces.landmarks import INNER_LIPS, MOUTH
 from ..pixels import to_signed
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
-from .metrics import pearson
 from .probe import COMPONENT, SYSTEM, LandmarkProbe, ProbeConfig, Reading
 
 BATCH = 32

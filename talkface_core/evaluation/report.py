@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ..correlation import mouth_lag, pearson
 from ..errors import InputError
 from ..faces.geometry import in_head_frame
 from ..faces.landmarks import EYES, MOUTH, landmark_distance
@@ -102,8 +103,8 @@ def mouth_measures(reading: Reading, truth: Truth, face: ArrayLike) -> dict[str,
     predicted = in_head_frame(reading.landmarks, reading.pose, face)
     mean_mouth = np.broadcast_to(face[None, :, :2], true.shape)
     return {
-        "correlation": metrics.pearson(reading.mouth_open, truth.mouth_open),
-        "lag": float(metrics.mouth_lag(reading.mouth_open, truth.mouth_open)[0]),
+        "correlation": pearson(reading.mouth_open, truth.mouth_open),
+        "lag": float(mouth_lag(reading.mouth_open, truth.mouth_open)[0]),
         "spread": _spread(reading.mouth_open, truth.mouth_open),
         "error": float(landmark_distance(predicted, true).mean()),
         "baseline": float(landmark_distance(mean_mouth, true).mean()),

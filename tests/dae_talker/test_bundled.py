@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.correlation import pearson
 from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
 from talkface_core.dae_talker.model import load_dae_talker
 from talkface_core.dae_talker.pipeline import speak
 from talkface_core.dae_talker.windows import Control
 from talkface_core.datasets.clips import ClipSet
-from talkface_core.evaluation.metrics import open_share, pearson, psnr, ssim
+from talkface_core.evaluation.metrics import open_share, psnr, ssim
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import audio_source, load_audio
 from talkface_core.media.video_reader import VideoReader

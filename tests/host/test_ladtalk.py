@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from talkface_core.checkpoints import save_checkpoint
-from talkface_core.evaluation.metrics import pearson
+from talkface_core.correlation import pearson
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.video_writer import SYNTHETIC_MARK, VideoWriter
 from tests.ladtalk.small_ladtalk import save_small_ladtalk

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from talkface_core.evaluation.metrics import pearson
+from talkface_core.correlation import pearson
 from talkface_core.media.video_writer import SYNTHETIC_MARK, VideoWriter
 
 from .client import ERROR, REJECTED, SUCCESS, Client, Ended, Prompt

@@ -11,7 +11,8 @@ import pytest
 import torch.nn.functional as F
 from einops import rearrange
 
-from talkface_core.evaluation.metrics import as_pictures, mouth_lag, pearson, psnr
+from talkface_core.correlation import mouth_lag, pearson
+from talkface_core.evaluation.metrics import as_pictures, psnr
 from talkface_core.evaluation.probe import Reading, load_probe
 from talkface_core.faces.landmarks import EYES, MOUTH
 from talkface_core.media.video_writer import SYNTHETIC_MARK

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.correlation import pearson
 from talkface_core.dubbing.pipeline import DubRequest, dub
-from talkface_core.evaluation.metrics import pearson
 from talkface_core.faces.bundled import load_bundled
 from talkface_core.faces.landmarks import mouth_opening
 from talkface_core.faces.track import FaceTrack

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.correlation import pearson
 from talkface_core.datasets.clips import PER_FRAME, ClipSet
-from talkface_core.evaluation.metrics import pearson
 from talkface_core.faces.track import FaceTrack
 from talkface_core.preparation.annotations import face_annotations
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...acoustic.training_features import HeardFeatures
-from ...evaluation.metrics import pearson
+from ...correlation import pearson
 from ...faces.landmarks import MOUTH, mouth_opening
 from ..completion_stream import CompletionModel
 from ..landmarks import choose_references
