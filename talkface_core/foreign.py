@@ -19,12 +19,22 @@ from torch import Tensor
 from .errors import InputError
 
 
-class _LightningCallback:
-    """Stands for the class by whose name old Lightning files their callbacks' state; holds and does nothing."""
+class _Inert:
+    """Stands for a class of another program that files name; holds what a file says of it, and does nothing."""
+
+    def __init__(self, *said: Any) -> None:
+        self.said = said
 
 
-_LightningCallback.__module__ = "pytorch_lightning.callbacks.model_checkpoint"
-_LightningCallback.__qualname__ = _LightningCallback.__name__ = "ModelCheckpoint"
+def _inert(module: str, name: str) -> type:
+    return type(name, (_Inert,), {"__module__": module, "__qualname__": name})
+
+
+_STAND_INS = [
+    _inert("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),  # old Lightning files states by it
+    _inert("argparse", "Namespace"),  # a program's arguments; `vars` tells them
+    *(_inert(module, name) for module in ("pathlib", "pathlib._local") for name in ("PosixPath", "WindowsPath")),
+]
 
 
 def load_foreign(path: Path, expected: str) -> dict[str, Any]:
@@ -37,7 +47,7 @@ def load_foreign(path: Path, expected: str) -> dict[str, Any]:
         refuse(path, "a folder" if path.is_dir() else "no such file", expected)
     packed = _check_archive(path, expected)
     try:
-        with torch.serialization.safe_globals([_LightningCallback]), warnings.catch_warnings():
+        with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
             # What torch thinks of a file goes into the one line that is raised, or nobody needs it.
             warnings.simplefilter("ignore")
             container = torch.load(path, map_location="cpu", weights_only=True, mmap=packed or None)
