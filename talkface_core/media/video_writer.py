@@ -36,14 +36,17 @@ _BT709, _LIMITED = 1, 1  # H.273 code points, written into the stream so that ev
 _FRAMES_AT_ONCE = 32
 
 
-def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> Path:
-    """The target as a Path, after making sure that a video can be written there. Call it before long work.
+def check_output(
+    path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = (), suffix: str = ".mp4"
+) -> Path:
+    """The target as a Path, after making sure that a video (or picture) can be written there. Call it before long work.
 
-    Raises InputError: not an .mp4, a folder, no such folder, no right to write there, or one of its own `inputs`.
+    Raises InputError: another ending than `suffix`, a folder, no such folder, no right to write there, or one of its own
+    `inputs`.
     """
     target = Path(path)
-    if target.suffix.lower() != ".mp4":
-        raise InputError(f"output {target} must end in .mp4, for example {target.stem or 'video'}.mp4")
+    if target.suffix.lower() != suffix:
+        raise InputError(f"output {target} must end in {suffix}, for example {target.stem or 'video'}{suffix}")
     if target.is_dir():
         raise InputError(f"output {target} is a folder; give the name of a file in it")
     folder = Path(os.path.realpath(target)).parent

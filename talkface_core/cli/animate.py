@@ -1,0 +1,58 @@
+"""`animate`: a picture of a face that says what a sound file says, head and eyes moving."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from ..errors import InputError
+from .animation import add_motion_flags, check_seed, read_animation, write_animation
+from .common import add_common
+from .dub import read_choice
+
+
+def add_command(commands: Any) -> None:
+    """Add the command and its flags."""
+    parser = commands.add_parser("animate", help="a picture that talks", description=__doc__)
+    parser.add_argument("picture", metavar="PICTURE", help="a photo or painting with a face: png, jpg, webp, tiff")
+    parser.add_argument("audio", metavar="AUDIO", help="the speech: a sound file, or a video with sound")
+    parser.add_argument("-o", "--output", metavar="OUT.mp4", required=True, help="the video to write")
+    parser.add_argument(
+        "--face",
+        default="largest",
+        metavar="WHICH",
+        help="largest, leftmost, a number from the left, or x,y in pixels (default: largest)",
+    )
+    parser.add_argument("--detector", default="auto", metavar="NAME", help="auto, bundled or face-alignment")
+    add_motion_flags(parser)
+    add_common(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the video. All that can be wrong with the arguments is told before the work begins."""
+    began = time.perf_counter()
+    import torch
+
+    from ..faces.detect import find_detector
+    from ..media.audio import open_audio
+    from ..media.picture import read_picture
+    from ..media.video_writer import check_output
+    from ..see_the_speaker.model import BUNDLED, load_see_the_speaker
+    from ..see_the_speaker.pipeline import find_face, output_rate
+
+    check_seed(args.seed)
+    output = check_output(args.output, [path for path in (args.picture, args.audio, args.pose) if path])
+    output_rate(args.fps)
+    choice = read_choice(args.face)
+    picture = torch.from_numpy(read_picture(args.picture))
+    source = open_audio(args.audio, args.start, args.duration)
+    model = load_see_the_speaker(args.model or BUNDLED, args.device)
+    animation = read_animation(args, model)
+    try:
+        landmarks = find_face(picture, find_detector(args.detector, model.device), choice)
+    except InputError as error:
+        raise InputError(f"{args.picture}: {error}") from error
+    loaded = time.perf_counter() - began
+    return write_animation(args, model, animation, picture, landmarks, source, output, began, loaded)

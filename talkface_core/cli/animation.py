@@ -1,0 +1,127 @@
+"""What `animate` and `imagine` share: the flags of a face's motion, the writing of its video and the report."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .common import peak_rss_mb, report
+from .pose import read_pose
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..media.audio import AudioSource
+    from ..see_the_speaker.model import SeeTheSpeaker
+    from ..see_the_speaker.pipeline import Animation
+
+
+def add_motion_flags(parser: argparse.ArgumentParser) -> None:
+    """How the face moves and how it is drawn."""
+    parser.add_argument("--model", metavar="NAME|FILE", help="a bundled model or a checkpoint (default: bundled)")
+    group = parser.add_argument_group("of the motion")
+    group.add_argument("--head", type=float, default=1.0, metavar="N", help="how far the head moves (1)")
+    group.add_argument("--expression", type=float, default=1.0, metavar="N", help="how strong face and mouth move (1)")
+    group.add_argument("--blink", type=float, default=1.0, metavar="N", help="how far lids close, 0 never (1)")
+    group.add_argument("--blink-rate", type=float, metavar="N", help="blinks a minute (default: as predicted)")
+    group.add_argument(
+        "--gaze", default="0,0", metavar="RIGHT,DOWN", help="where the eyes look, -1 to 1 each (default: 0,0)"
+    )
+    group.add_argument("--pose", metavar="YAW,PITCH,ROLL|FILE", help="head pose in degrees, or a file of keyframes")
+    group.add_argument("--guidance", type=float, metavar="N", help="how much the voice counts (default: the model's)")
+    group.add_argument("--steps", type=int, metavar="N", help="evaluations for a window of motion (the model's)")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn by lot (default: 0)")
+    group = parser.add_argument_group("of the pictures")
+    group.add_argument("--fps", metavar="F", help="frames a second, such as 25 or 30000/1001 (default: 25)")
+    group.add_argument(
+        "--fidelity", type=float, metavar="0..1", help="of the codebook: 0 codes alone, 1 as painted (the model's)"
+    )
+    group.add_argument("--crop", action="store_true", help="the head's square alone, not the whole picture")
+    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where in the sound to begin")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
+
+
+def check_seed(seed: int) -> int:
+    """Raises InputError for a seed below 0 or beyond 64 bits."""
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed {seed}: a seed is a whole number from 0 to {2**63 - 1}")
+    return seed
+
+
+def read_animation(args: argparse.Namespace, model: SeeTheSpeaker) -> Animation:
+    """What the flags say. Raises InputError, also for what this model cannot do."""
+    from dataclasses import replace
+
+    from ..media.timebase import FPS
+    from ..see_the_speaker.pipeline import Animation
+    from ..see_the_speaker.style import MotionStyle
+
+    gaze = _pair(args.gaze)
+    pose = None if args.pose is None else read_pose(args.pose, FPS)
+    style = MotionStyle(args.head, args.expression, args.blink, args.blink_rate, gaze, pose=pose, seed=args.seed)
+    asked = {name: getattr(args, name) for name in ("guidance", "steps") if getattr(args, name) is not None}
+    sampling = replace(model.motion.diffusion.config.sampling, **asked)
+    if args.fidelity is not None and not 0 <= args.fidelity <= 1:
+        raise InputError(f"--fidelity {args.fidelity}: give 0 (codes alone) to 1 (as painted)")
+    if args.fidelity is not None and model.renderer.codebook is None:
+        raise InputError(f"--fidelity {args.fidelity}: {model.path.name} has no codebook; leave it out")
+    return Animation(style, sampling, args.seed, args.fidelity, whole=not args.crop)
+
+
+def write_animation(
+    args: argparse.Namespace,
+    model: SeeTheSpeaker,
+    animation: Animation,
+    picture: Tensor,
+    landmarks: Tensor,
+    source: AudioSource,
+    output: Path,
+    began: float,
+    loaded: float,
+    metadata: Mapping[str, str] | None = None,
+    **more: Any,
+) -> int:
+    """Write the video and say what was made, with `more` besides."""
+    from tqdm import tqdm
+
+    from ..media.timebase import frame_count
+    from ..see_the_speaker.pipeline import animate_to_file, output_rate
+
+    rate = output_rate(args.fps)
+    total = frame_count(source.num_samples(), source.sample_rate, rate)
+    with tqdm(total=total, unit="frame", desc=output.name, disable=args.quiet) as bar:
+        made = animate_to_file(
+            model.motion, model.renderer, picture, landmarks, source, output, rate, animation, bar.update, metadata
+        )
+    result = {
+        "output": str(output),
+        "frames": made.frames,
+        "fps": float(made.fps),
+        "seconds_audio": round(made.seconds_audio, 6),
+        "seconds_wall": round(time.perf_counter() - began, 3),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "seconds_load": round(loaded, 3),
+        **{f"seconds_{part}": round(seconds, 3) for part, seconds in made.seconds.items()},
+        **more,
+        "model": model.path.stem,
+        "device": model.device.type,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "seed": args.seed,
+    }
+    working = sum(made.seconds.values())
+    speed = f"{made.frames} frames in {working:.1f} s ({made.frames / working:.1f} a second)"
+    report(args, result, f"{output}: {speed}")
+    return 0
+
+
+def _pair(text: str) -> tuple[float, float]:
+    from ..faces.head_pose import numbers_in
+
+    numbers: Sequence[float] | None = numbers_in(text)
+    if numbers is None or len(numbers) != 2:
+        raise InputError(f"--gaze {text!r}: give two numbers, to the right and down, such as 0.5,0")
+    return numbers[0], numbers[1]

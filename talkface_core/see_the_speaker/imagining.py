@@ -1,0 +1,57 @@
+"""A portrait from a voice alone, as far as the pack draws it: refused without speech, sharpened by the codebook.
+
+Source: See the Speaker (Wang et al., arXiv 2510.26819), first stage, and its 256 px out of the discrete codebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..media.audio import AudioSource
+from .portrait import PortraitModel
+from .prior import BETA
+from .rendering import PortraitRenderer
+from .speech_check import speech_features
+
+GUESS = {
+    "comment": "Synthetic media: this person was made up by a computer program (TalkFace) after a voice alone, a guess "
+    "at sex and age group. It shows nobody and identifies nobody."
+}
+"""What the metadata of a file with such a portrait says."""
+
+
+@dataclass(frozen=True)
+class Imagining:
+    """How a portrait is guessed: `arm` and `weight` of the face prior, guidance, steps, seed, sampler (see
+    `PortraitModel.imagine`)."""
+
+    arm: str = "adaptive"
+    weight: float = BETA
+    guidance: float = 2.0
+    steps: int = 25
+    seed: int = 0
+    sampler: str = "ddim"
+
+
+def imagine(
+    model: PortraitModel,
+    renderer: PortraitRenderer | None,
+    source: AudioSource,
+    how: Imagining | None = None,
+    callback: Callable[[int, int, Tensor], None] | None = None,
+) -> Tensor:
+    """A portrait [S,S,3] in 0..1, on the CPU, of the voice in a sound.
+
+    renderer: its codebook brings the portrait to the size of its pictures, where there is one. `callback` is told step,
+    steps and the portrait [1,3,s,s] as it stands. Raises InputError for a sound without speech, and as
+    `PortraitModel.imagine` does.
+    """
+    how = how or Imagining()
+    heard = speech_features(source, model.gate, model.gate_device)
+    made = model.imagine(heard, how.arm, how.weight, how.guidance, how.steps, how.seed, how.sampler, callback)
+    if renderer is not None:
+        made = renderer.sharper(made)
+    return made[0].permute(1, 2, 0).float().cpu()

@@ -1,0 +1,158 @@
+"""See the Speaker's networks as a checkpoint holds them: how they are loaded and joined.
+
+Source: See the Speaker (Wang et al., arXiv 2510.26819): a portrait from the voice; the motion that the voice drives;
+and the renderer with its discrete codebook, which shows the one in the other. A checkpoint may hold one of these sides
+or all three; a host that manages memory itself builds them one by one with its own layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..acoustic.model import ACOUSTIC
+from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
+from ..components import build, build_optional, table
+from ..device import Operations, pick_device, pick_dtype, pick_layers
+from ..errors import InputError
+from ..speech.vad import GATE
+from .codebook import CODEBOOK
+from .conre import FACE_ENCODER, SPEECH_ENCODER
+from .lip_refinement import LIPS
+from .motion_diffusion import MOTION
+from .motion_stream import MotionModel
+from .portrait import PORTRAIT, PortraitModel
+from .portrait_space import PORTRAIT_SPACE
+from .renderer import RENDERER
+from .rendering import PortraitRenderer
+from .system import SYSTEM
+
+BUNDLED = "see_the_speaker_tiny"
+COMPONENTS = table(
+    *(SPEECH_ENCODER, FACE_ENCODER, PORTRAIT_SPACE, PORTRAIT),
+    *(RENDERER, MOTION, LIPS, CODEBOOK, GATE, ACOUSTIC),
+)
+
+IMAGINE = (SPEECH_ENCODER, PORTRAIT_SPACE, PORTRAIT)
+"""What a portrait from the voice needs."""
+
+__all__ = [
+    "BUNDLED",
+    "COMPONENTS",
+    "SYSTEM",
+    "SeeTheSpeaker",
+    "build_motion",
+    "build_portrait",
+    "build_renderer",
+    "can_imagine",
+    "load_see_the_speaker",
+]
+
+
+@dataclass(frozen=True)
+class SeeTheSpeaker:
+    """The system's sides, ready to run: who guesses a portrait (None: this checkpoint cannot), how a voice moves a
+    face, and who draws it. `provenance` says what they were trained on."""
+
+    path: Path
+    portrait: PortraitModel | None
+    motion: MotionModel
+    renderer: PortraitRenderer
+    provenance: dict[str, Any]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the renderer computes in."""
+        return self.renderer.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks compute."""
+        return self.renderer.device
+
+
+def load_see_the_speaker(
+    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+) -> SeeTheSpeaker:
+    """Load a bundled checkpoint by name, or a file. `dtype` is the renderer's and the portrait's; None: what suits the
+    device.
+
+    Raises CheckpointError for a file that is not whole, InputError for a device that is not there.
+    """
+    device = pick_device(device) if isinstance(device, str) else device
+    dtype = pick_dtype(device) if dtype is None else dtype
+    checkpoint, layers = read_checkpoint(find_checkpoint(name_or_path), SYSTEM), pick_layers(device, dtype)
+    portrait = build_portrait(checkpoint, layers, dtype, device) if can_imagine(checkpoint) else None
+    motion = build_motion(checkpoint).to(device)
+    renderer = build_renderer(checkpoint, layers, dtype, device)
+    _check_together(checkpoint, motion, renderer)
+    return SeeTheSpeaker(checkpoint.path, portrait, motion, renderer, checkpoint.provenance)
+
+
+def can_imagine(checkpoint: Header) -> bool:
+    """Whether it makes portraits of voices; one that a user converted from public weights may not."""
+    return all(part.name in checkpoint.configs for part in IMAGINE)
+
+
+def build_portrait(
+    checkpoint: Checkpoint,
+    operations: Operations = nn,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> PortraitModel:
+    """The portrait side with its weights. Raises CheckpointError, also where a stage of training is missing."""
+    _check_whole(checkpoint, *(part.name for part in IMAGINE))
+    speech, space, denoiser = (build(checkpoint, part, operations, dtype, device) for part in IMAGINE)
+    try:
+        return PortraitModel(speech, space, denoiser, build_optional(checkpoint, GATE))
+    except InputError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
+def build_motion(checkpoint: Checkpoint) -> MotionModel:
+    """The motion side with its weights, float32, on the CPU. Raises CheckpointError."""
+    _check_whole(checkpoint, MOTION.name)
+    parts = (build_optional(checkpoint, part) for part in (ACOUSTIC, GATE, LIPS))
+    try:
+        return MotionModel(build(checkpoint, MOTION), *parts).eval()
+    except CheckpointError:
+        raise
+    except InputError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
+def build_renderer(
+    checkpoint: Checkpoint,
+    operations: Operations = nn,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> PortraitRenderer:
+    """The renderer, and the codebook if there is one, with their weights. Raises CheckpointError."""
+    _check_whole(checkpoint, RENDERER.name)
+    net = build(checkpoint, RENDERER, operations, dtype, device)
+    codebook = build_optional(checkpoint, CODEBOOK, operations, dtype, device)
+    try:
+        return PortraitRenderer(net, codebook)
+    except InputError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
+def _check_whole(checkpoint: Header, *names: str) -> None:
+    missing = [name for name in names if name not in checkpoint.configs]
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "
+            "too: put what each stage of training made into one file."
+        )
+
+
+def _check_together(checkpoint: Header, motion: MotionModel, renderer: PortraitRenderer) -> None:
+    if motion.diffusion.config.keypoints != renderer.keypoints:
+        raise CheckpointError(
+            f"{checkpoint.path}: motion of {motion.diffusion.config.keypoints} keypoints for a renderer of "
+            f"{renderer.keypoints}; put parts of one training run together."
+        )
