@@ -41,7 +41,7 @@ def check_output(
 ) -> Path:
     """The target as a Path, after making sure that a video (or picture) can be written there. Call it before long work.
 
-    Raises InputError: another ending than `suffix`, a folder, no such folder, no right to write there, or one of its own
+    Raises InputError: another ending than `suffix`, a folder, no such folder, no right to write there, one of its own
     `inputs`.
     """
     target = Path(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Animation:
     """How a portrait is animated. style, sampling (None: the model's) and seed of the motion; fidelity of the codebook
     (None: its own); whole: the head is laid back into its picture, else the head's square crop is the video."""
 
-    style: MotionStyle = MotionStyle()
+    style: MotionStyle = field(default_factory=MotionStyle)
     sampling: MotionSampling | None = None
     seed: int = 0
     fidelity: float | None = None
