@@ -77,6 +77,7 @@ RECIPES = {
     "see-the-speaker-codebook": Entry(
         *("see_the_speaker.training.recipe_codebook", "CodebookRecipe"),
         "See the Speaker, codebook, stages 2 and 3: sharp faces' codes off soft ones, and fidelity",
+    ),
     "see-the-speaker-renderer": Entry(
         *("see_the_speaker.training.recipe_renderer", "RendererRecipe"),
         "See the Speaker: the renderer, which reads a face's motion and moves a portrait by it",
