@@ -14,17 +14,26 @@ from torch import Tensor
 from .device import without_autocast
 
 
-def low_band(frames: Tensor, share: float) -> Tensor:
+def low_band(frames: Tensor, share: float, size: int | None = None) -> Tensor:
     """Orthogonal projection of [B, C, H, W] onto the lowest `share` (0..1) of the cosines along either axis (DCT-II).
 
     A projection: what has no finer detail passes unchanged, doing it twice changes nothing, no difference grows.
+    `size`: the same cosines, sampled anew, as pictures [B, C, size, size].
     """
     height, width = frames.shape[-2:]
     # Rounding to bfloat16 would be seen: this band goes to the picture as it is.
     with without_autocast(frames.device):
         rows = _cosines(height, round(share * height), frames)
         columns = rows if width == height else _cosines(width, round(share * width), frames)
-        return rows.T @ (rows @ frames @ columns.T) @ columns
+        lines = rows @ frames @ columns.T
+        if size is None:
+            return rows.T @ lines @ columns
+        # A cosine of unit norm is fainter the more pixels it has.
+        rows, columns = (
+            _cosines(size, count, frames) * math.sqrt(size / old)
+            for count, old in ((lines.shape[-2], height), (lines.shape[-1], width))
+        )
+        return rows.T @ lines @ columns
 
 
 def _cosines(size: int, lines: int, like: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 log = logging.getLogger(__name__)
 
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 _SMALL_MAP = 1024  # pixels
 _PAYS = 0.8
 """How many times as fast as float32 bfloat16 has to seem: emulated it is several times slower, and what else a machine
@@ -34,6 +35,7 @@ class Operations(Protocol):
 
     Conv1d: Any
     Conv2d: Any
+    Conv3d: Any
     ConvTranspose2d: Any
     Linear: Any
     GroupNorm: Any
@@ -92,7 +94,10 @@ def pick_layers(device: torch.device, dtype: torch.dtype) -> Any:
 
 def channels_last(net: Network) -> Network:
     """The same network, its weights in the order that convolutions are quickest in."""
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for tensor in (*net.parameters(), *net.buffers()):
+        if tensor.ndim in _LAST:
+            tensor.data = tensor.data.contiguous(memory_format=_LAST[tensor.ndim])
+    return net
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
@@ -126,6 +131,7 @@ class SmallMapGroupNorm(nn.GroupNorm):
 HALF_ON_CPU = SimpleNamespace(
     Conv1d=nn.Conv1d,
     Conv2d=nn.Conv2d,
+    Conv3d=nn.Conv3d,
     ConvTranspose2d=nn.ConvTranspose2d,
     Linear=nn.Linear,
     GroupNorm=SmallMapGroupNorm,

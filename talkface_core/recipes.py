@@ -70,6 +70,18 @@ RECIPES = {
         *("landmark_diffusion.training.recipe_end_to_end", "EndToEndRecipe"),
         "landmark diffusion, stage 4: completion and denoiser together, judged by the picture",
     ),
+    "see-the-speaker-codebook-vq": Entry(
+        *("see_the_speaker.training.recipe_codebook_vq", "AutoencoderRecipe"),
+        "See the Speaker, codebook, stage 1: the auto-encoder of sharp faces and its codes",
+    ),
+    "see-the-speaker-codebook": Entry(
+        *("see_the_speaker.training.recipe_codebook", "CodebookRecipe"),
+        "See the Speaker, codebook, stages 2 and 3: sharp faces' codes off soft ones, and fidelity",
+    ),
+    "see-the-speaker-renderer": Entry(
+        *("see_the_speaker.training.recipe_renderer", "RendererRecipe"),
+        "See the Speaker: the renderer, which reads a face's motion and moves a portrait by it",
+    ),
 }
 
 

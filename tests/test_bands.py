@@ -24,6 +24,14 @@ def test_single_precision_is_near_double() -> None:
     assert (low_band(x.float(), 0.375) - low_band(x, 0.375)).abs().max() < 1e-5
 
 
+def test_the_low_band_at_another_size_is_the_same_cosines() -> None:
+    n, fine = torch.arange(16, dtype=torch.float64) + 0.5, torch.arange(40, dtype=torch.float64) + 0.5
+    small, large = (torch.cos(torch.pi / len(at) * at * 3).expand(1, 1, len(at), len(at)) for at in (n, fine))
+    assert torch.allclose(low_band(small, 0.5, 40), large)
+    assert torch.allclose(low_band(torch.full_like(small, 0.3), 0.5, 40), torch.full_like(large, 0.3))
+    assert torch.allclose(low_band(small, 0.5, 16), low_band(small, 0.5))
+
+
 def test_a_training_goes_on_after_a_host_that_infers() -> None:
     net, x = sovqae(SMALL), frames(2)
     with torch.inference_mode():

@@ -17,7 +17,7 @@ ROOMS = {
     "sequences": {"media"},
     "speech": {"media", "sequences"},
     "diffusion": set(),
-    "quantisation": set(),
+    "quantisation": {"diffusion"},
     "training": set(),
     "faces": {"media", "training"},
     "dubbing": {"media", "faces"},

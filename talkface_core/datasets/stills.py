@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -41,23 +42,33 @@ def still_faces(folder: str | Path, size: int, pad: int = 0) -> StillFaces:
     Each is `<name>.jpg` or `.png` with `<name>.npz` beside it, whose `landmarks` [1,68,2] are in pixels of the picture.
     Raises InputError for a folder without any, and for landmarks that are none.
     """
+    crops = [_crop(picture, points, size, pad) for picture, points in read_stills(folder)]
+    frames, landmarks = zip(*crops, strict=True)
+    return StillFaces(np.stack(frames), np.stack(landmarks), pad)
+
+
+def read_stills(folder: str | Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """The pictures of a folder as they are, [H,W,3] RGB, each with its landmarks [68,2]. Files and errors as above."""
     folder = Path(folder).absolute()
     paths = [p for p in sorted(folder.glob("*")) if p.suffix in _SUFFIXES and p.with_suffix(".npz").is_file()]
     if not paths:
         raise InputError(f"{folder}: no picture with an .npz of its landmarks beside it; give a folder that has such.")
-    frames, landmarks = zip(*(_crop(path, size, pad) for path in paths), strict=True)
-    return StillFaces(np.stack(frames), np.stack(landmarks), pad)
+    for path in paths:
+        labels, picture = path.with_suffix(".npz"), np.ascontiguousarray(read_picture(path)[..., :3])
+        points = read_npz(labels, "landmarks").get("landmarks")
+        if points is None or points.shape[:1] != (1,):
+            found = None if points is None else list(points.shape)
+            raise InputError(f"{labels}: landmarks {found}; a still has [1,68,2].")
+        check_numbers(labels, "landmarks", points)
+        check_landmarks(labels, points)
+        yield picture, points[0].astype(np.float32)
 
 
-def _crop(path: Path, size: int, pad: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    labels, picture = path.with_suffix(".npz"), np.ascontiguousarray(read_picture(path)[..., :3])
-    points = read_npz(labels, "landmarks").get("landmarks")
-    if points is None or points.shape[:1] != (1,):
-        raise InputError(f"{labels}: landmarks {None if points is None else list(points.shape)}; a still has [1,68,2].")
-    check_numbers(labels, "landmarks", points)
-    check_landmarks(labels, points)
+def _crop(
+    picture: NDArray[np.uint8], points: NDArray[np.float32], size: int, pad: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     height, width = picture.shape[:2]
-    track = FaceTrack(torch.from_numpy(points).float(), torch.ones(1, dtype=torch.bool), (height, width), _ANY_RATE)
+    track = FaceTrack(torch.from_numpy(points)[None], torch.ones(1, dtype=torch.bool), (height, width), _ANY_RATE)
     crop = align(track, size)
     matrix = crop.matrices.numpy()[0].copy()
     matrix[:, 2] += pad

@@ -10,7 +10,8 @@ from einops import rearrange
 from torch import Tensor
 
 from ..pixels import to_signed
-from .sovqae import DETAIL, SOVQAE
+from ..quantisation.vq_autoencoder import DETAIL
+from .sovqae import SOVQAE
 
 
 @torch.no_grad()

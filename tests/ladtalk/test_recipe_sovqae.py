@@ -22,7 +22,8 @@ from talkface_core.ladtalk.recipe_sovqae import (
     SOVQAERecipe,
     SOVQAETraining,
 )
-from talkface_core.ladtalk.sovqae import DETAIL, SOVQAE, SOVQAEConfig
+from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
+from talkface_core.quantisation.vq_autoencoder import DETAIL
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 from talkface_core.training.setup import load_init

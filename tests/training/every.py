@@ -30,6 +30,7 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
         *("--completion", save_small_listener(folder / "listener.safetensors")),
         *("--painter", save_small_painter(folder / "painter.safetensors")),
     ),
+    "see-the-speaker-codebook": lambda _: ("--autoencoder", "ladtalk_tiny"),
     "dae-talker-upsampler": lambda folder: ("--talker", save_small_talker(folder / "talker.safetensors")),
 }
 """What a recipe's command line needs besides the data, made in a folder."""

@@ -1,0 +1,68 @@
+"""Implicit keypoints and how motion moves them, and which landmarks those of `tiny` are tied to.
+
+Source: See the Speaker's holistic motion as LivePortrait has it (Guo et al. 2024, equation 2): x = s (x_c R + e) + t.
+Keypoints lie in the space of the feature volume: x to the right of the picture, y down, z away from us, and the sides
+of the crop are -1..1. Where expressions turn with the head (ours), x = s (x_c + e) R + t: an open mouth then has the
+same numbers in every pose.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+EULER = ("house", "published")
+"""Orders of turning: Ry Rx Rz, as HeadPose and all truth have it, and Rz Ry Rx of the public networks."""
+
+TIED = (
+    *((48,), (54,), (51,), (57,), (62,), (66,)),
+    *((36,), (39,), (37, 38), (40, 41), (42,), (45,), (43, 44), (46, 47)),
+    *((36, 39), (42, 45)),
+    *((18, 19, 20), (23, 24, 25), (27,), (30,), (8,)),
+)
+"""The landmarks (iBUG) whose mean each of `tiny`'s 21 keypoints is: lips, eyes, irises (which rest in the middle of the
+eye and move with the gaze), brows, nose, chin."""
+
+IRISES = (14, 15)
+"""The irises' places among `TIED`: the subject's right eye's first."""
+
+MIRRORED = (1, 0, 2, 3, 4, 5, 11, 10, 12, 13, 7, 6, 8, 9, 15, 14, 17, 16, 18, 19, 20)
+"""Partner of each of `TIED` when left and right are swapped."""
+
+
+def tied_points(landmarks: Tensor) -> Tensor:
+    """Landmarks [...,68,D] -> the points [...,21,D] that `tiny`'s keypoints are tied to; irises at rest."""
+    return torch.stack([landmarks[..., list(group), :].mean(-2) for group in TIED], -2)
+
+
+def rotation_matrix(rotation: Tensor, order: str = EULER[0]) -> Tensor:
+    """Yaw, pitch, roll [B,3] in degrees (HeadPose's axes) -> matrices [B,3,3] that turn rows: x_c @ R.
+
+    Raises InputError for an order that is not one of `EULER`.
+    """
+    if order not in EULER:
+        raise InputError(f"order of turning {order!r} is unknown; choose one of {', '.join(EULER)}.")
+    # HeadPose counts y upwards and z to us: yaw and roll turn the other way round here.
+    yaw, pitch, roll = (torch.deg2rad(rotation) * rotation.new_tensor([-1.0, 1.0, -1.0])).unbind(-1)
+    zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, -1).unflatten(-1, (3, 3))
+
+    about_x = matrix(one, zero, zero, zero, pitch.cos(), -pitch.sin(), zero, pitch.sin(), pitch.cos())
+    about_y = matrix(yaw.cos(), zero, yaw.sin(), zero, one, zero, -yaw.sin(), zero, yaw.cos())
+    about_z = matrix(roll.cos(), -roll.sin(), zero, roll.sin(), roll.cos(), zero, zero, zero, one)
+    turned = about_y @ about_x @ about_z if order == EULER[0] else about_z @ about_y @ about_x
+    return turned.mT
+
+
+def place(
+    canonical: Tensor, expression: Tensor, matrix: Tensor, translation: Tensor, scale: Tensor, turns: bool
+) -> Tensor:
+    """Keypoints x [B,K,3] of canonical ones [B,K,3] in motion: expression [B,K,3], rotation matrices [B,3,3],
+    translation [B,3] (its z does not count), scale [B,1]. `turns`: expressions turn with the head."""
+    moved = (canonical + expression) @ matrix if turns else canonical @ matrix + expression
+    shift = torch.cat([translation[:, :2], torch.zeros_like(translation[:, :1])], 1)
+    return scale[:, :, None] * moved + shift[:, None]

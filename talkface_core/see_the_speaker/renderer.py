@@ -1,0 +1,218 @@
+"""The renderer: who a picture shows, how a face moves, and the picture of that person in that motion.
+
+Source: See the Speaker (Wang et al., arXiv 2510.26819), the rendering network of its second stage: identity encoder,
+motion encoder, motion wrapper and high-resolution decoder. `base` is laid out as LivePortrait (Guo et al. 2024), so
+that its public weights fit; `tiny` is the same classes for 128 px, tied to landmarks, with the source's own pixels
+carried along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..components import Component
+from ..config import Config
+from ..device import Operations
+from ..errors import InputError
+from ..media.timebase import FPS, Rate
+from .appearance import AppearanceConfig, AppearanceExtractor
+from .decoder import Carried, Decoder, DecoderConfig, Painted, resized
+from .keypoints import EULER, TIED, place, rotation_matrix
+from .motion import Motion
+from .motion_extractor import MotionExtractor, MotionExtractorConfig, Seen
+from .volumes import folded_state
+from .warping import Warped, WarpingConfig, WarpingNetwork
+
+COMPONENT = "renderer"
+BATCH = 8
+"""Pictures that motion is read from at once."""
+
+
+@dataclass(frozen=True)
+class RendererConfig(Config):
+    """size: side of the pictures that it reads; keypoints: K; reach: side of the head's crop by that of the house's
+    aligned face (see `portrait_crop`); order: of turning, see `EULER`; turns: expressions turn with the head, and so do
+    keypoints' proposals; the rest are its networks' sizes."""
+
+    size: int = 256
+    keypoints: int = 21
+    reach: float = 1.65
+    order: str = EULER[1]
+    turns: bool = False
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    motion: MotionExtractorConfig = field(default_factory=MotionExtractorConfig)
+    warping: WarpingConfig = field(default_factory=WarpingConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+    def __post_init__(self) -> None:
+        self.check_range(32, 1024, "size")
+        self.check_range(1, 512, "keypoints")
+        self.check_range(1, 4, "reach")
+        if self.order not in EULER:
+            raise InputError(f"order of turning {self.order!r} is unknown; choose one of {', '.join(EULER)}")
+        if self.size % 32:
+            raise InputError(f"{self.size} px; the motion extractor halves pictures five times: give a multiple of 32")
+        carry = self.decoder.carry
+        if carry and not (self.warping.plane and self.appearance.skip):
+            raise InputError("a decoder that carries pixels needs the warping's plane and the appearance's skip")
+        if carry and self.decoder.skip != self.appearance.kept:
+            raise InputError(f"the decoder carries {self.decoder.skip} channels of {self.appearance.kept}")
+
+    @classmethod
+    def presets(cls) -> dict[str, RendererConfig]:
+        """ "tiny" (bundled), 128 px; "base", 256 px in and 512 out, as LivePortrait."""
+        tiny = cls(
+            size=128,
+            keypoints=len(TIED),
+            reach=1.4,
+            order=EULER[0],
+            turns=True,
+            appearance=AppearanceConfig(16, 1, 64, 32, 1, 1, 1, 2, True),
+            motion=MotionExtractorConfig((24, 48, 96, 128), (1, 2, 3, 1), 0, 24),
+            warping=WarpingConfig(
+                channels=16,
+                blocks=3,
+                most=48,
+                compress=1,
+                mask=3,
+                kernel_depth=1,
+                shown=False,
+                features=16,
+                variance=0.006,
+                depth_variance=0.3,
+                difference=False,
+                prior=0.07,
+                centred=True,
+                plane=True,
+            ),
+            decoder=DecoderConfig(1, (24,), 12, True, 2, True, 16),
+        )
+        return {"tiny": tiny, "base": cls()}
+
+    @property
+    def picture_size(self) -> int:
+        """Side of the pictures that come out; of a decoder that carries pixels those are as large as the source."""
+        return self.size // self.appearance.shrink * 2 ** len(self.decoder.up) * self.decoder.shuffle
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A portrait as the renderer keeps it, computed once: volume [1,C,D,h,w], what the warping is shown of it
+    [1,c,D,h,w], finer maps or None, the picture [1,3,S',S'] in 0..1, canonical keypoints [1,K,3] and its own motion
+    (one frame)."""
+
+    volume: Tensor
+    shown: Tensor
+    maps: Tensor | None
+    picture: Tensor
+    canonical: Tensor
+    motion: Motion
+
+
+class HolisticRenderer(nn.Module):
+    """The four networks. `norm=False`: without batch norms, to infer."""
+
+    def __init__(self, config: RendererConfig | None = None, norm: bool = True, operations: Operations = nn) -> None:
+        super().__init__()
+        self.config = config or RendererConfig()
+        own = self.config
+        self.appearance = AppearanceExtractor(own.appearance, norm, operations)
+        self.motion_extractor = MotionExtractor(own.motion, own.keypoints, own.size, operations)
+        self.warping = WarpingNetwork(own.warping, own.appearance, own.keypoints, norm, operations)
+        self.decoder = Decoder(own.decoder, own.warping.features, operations)
+
+    @torch.no_grad()
+    def identity(self, picture: Tensor, seen: Seen | None = None) -> Identity:
+        """What there is to know of a portrait [1,3,S',S'] in 0..1, cut by `portrait_crop`; S' is the config's size or,
+        to carry finer pixels, more. `seen`: where shape and motion are known better than the extractor sees them.
+
+        Raises InputError for another shape.
+        """
+        self._check(picture)
+        if len(picture) != 1:
+            raise InputError(f"{len(picture)} portraits; an identity is one picture's.")
+        small = resized(picture, self.config.size)
+        volume, maps = self.appearance(small)
+        seen = self.motion_extractor(small) if seen is None else seen
+        motion = Motion(*(part.float().cpu() for part in _parts(seen)), fps=FPS)
+        return Identity(volume, self.warping.motion.shown(volume), maps, picture, seen.canonical, motion)
+
+    @torch.no_grad()
+    def motion(self, frames: Tensor, fps: Rate = FPS) -> Motion:
+        """The motion of frames [T,3,S',S'] in 0..1, cut by one `portrait_crop`. Raises InputError for another shape."""
+        self._check(frames)
+        read = [self.motion_extractor(resized(part, self.config.size)) for part in frames.split(BATCH)]
+        parts = ([_parts(seen)[n].float().cpu() for seen in read] for n in range(4))
+        return Motion(*(torch.cat(part) for part in parts), fps=fps)
+
+    @torch.no_grad()
+    def render(self, identity: Identity, motion: Motion) -> Tensor:
+        """The person in every frame of a motion: pictures [T,3,S'',S''] in 0..1 on the renderer's device, float32.
+
+        What a decoder carries pixels into is as large as the identity's picture, else `picture_size`. The caller cuts a
+        long motion into parts. Raises InputError for a motion of other keypoints.
+        """
+        like = identity.canonical
+        if motion.keypoints != self.config.keypoints:
+            raise InputError(f"motion of {motion.keypoints} keypoints; this renderer has {self.config.keypoints}.")
+        driven = self._on(motion, like)
+        own = self._on(identity.motion, like)
+        count = len(motion)
+        source = [part.expand(count, *part.shape[1:]) for part in self.pose(identity.canonical, own)]
+        driving = self.pose(identity.canonical.expand(count, -1, -1), driven)
+        return self.paint(identity, source, driving)[0].pictures.float().clamp(0, 1)
+
+    def pose(self, canonical: Tensor, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
+        """Keypoints [B,K,3] of canonical ones in motion, their rotation matrices [B,3,3] and scales [B,1]."""
+        matrix = rotation_matrix(seen.rotation, self.config.order)
+        points = place(canonical, seen.expression, matrix, seen.translation, seen.scale, self.config.turns)
+        return points, matrix, seen.scale
+
+    def paint(
+        self, identity: Identity, source: tuple[Tensor, ...] | list[Tensor], driven: tuple[Tensor, ...] | list[Tensor]
+    ) -> tuple[Painted, Warped]:
+        """The driven pictures, of keypoints, matrices and scales as `pose` gives them."""
+        turn = None
+        if self.config.turns:
+            turn = (source[2] / driven[2])[:, :, None] * (driven[1].mT @ source[1])
+        warped = self.warping(identity.volume, identity.shown, source[0], driven[0], turn)
+        carried = None
+        if identity.maps is not None and warped.plane is not None:
+            carried = Carried(identity.picture, identity.maps, warped.plane)
+        return self.decoder(warped.features, carried), warped
+
+    def _on(self, motion: Motion, like: Tensor) -> Seen:
+        parts = (motion.expression, motion.rotation, motion.translation, motion.scale)
+        return Seen(like, *(part.to(like) for part in parts))
+
+    def _check(self, pictures: Tensor) -> None:
+        side = pictures.shape[-1]
+        if pictures.ndim != 4 or pictures.shape[1:] != (3, side, side) or side < self.config.size:
+            raise InputError(
+                f"pictures of shape {list(pictures.shape)}; this renderer reads squares of {self.config.size} px or "
+                "more: [B, 3, S, S]."
+            )
+
+
+def _parts(seen: Seen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return seen.expression, seen.rotation, seen.translation, seen.scale
+
+
+def inference_copy(net: HolisticRenderer, operations: Operations = nn) -> HolisticRenderer:
+    """The same function with its batch norms folded, made of `operations`' layers, in evaluation mode."""
+    with torch.device("meta"):
+        copy = HolisticRenderer(net.config, norm=False, operations=operations)
+    copy.load_state_dict(folded_state(net), assign=True)
+    return copy.eval().requires_grad_(False)
+
+
+RENDERER = Component(
+    COMPONENT,
+    RendererConfig,
+    lambda config, layers: HolisticRenderer(config, operations=layers),
+    half=True,
+    for_inference=inference_copy,
+)
