@@ -155,6 +155,11 @@ class HolisticRenderer(nn.Module):
         What a decoder carries pixels into is as large as the identity's picture, else `picture_size`. The caller cuts a
         long motion into parts. Raises InputError for a motion of other keypoints.
         """
+        return self.painted(identity, motion).pictures.float().clamp(0, 1)
+
+    @torch.no_grad()
+    def painted(self, identity: Identity, motion: Motion) -> Painted:
+        """`render`, with what was carried and where the decoder painted."""
         like = identity.canonical
         if motion.keypoints != self.config.keypoints:
             raise InputError(f"motion of {motion.keypoints} keypoints; this renderer has {self.config.keypoints}.")
@@ -163,7 +168,7 @@ class HolisticRenderer(nn.Module):
         count = len(motion)
         source = [part.expand(count, *part.shape[1:]) for part in self.pose(identity.canonical, own)]
         driving = self.pose(identity.canonical.expand(count, -1, -1), driven)
-        return self.paint(identity, source, driving)[0].pictures.float().clamp(0, 1)
+        return self.paint(identity, source, driving)[0]
 
     def pose(self, canonical: Tensor, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
         """Keypoints [B,K,3] of canonical ones in motion, their rotation matrices [B,3,3] and scales [B,1]."""
