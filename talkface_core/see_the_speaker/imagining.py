@@ -50,7 +50,8 @@ def imagine(
     `PortraitModel.imagine` does.
     """
     how = how or Imagining()
-    heard = speech_features(source, model.gate, model.gate_device)
+    place = model.device if model.gate is None else next(model.gate.parameters()).device
+    heard = speech_features(source, model.gate, place)
     made = model.imagine(heard, how.arm, how.weight, how.guidance, how.steps, how.seed, how.sampler, callback)
     if renderer is not None:
         made = renderer.sharper(made)
