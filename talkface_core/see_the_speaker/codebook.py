@@ -101,10 +101,11 @@ class CodebookDecoderConfig(Config):
             attention=(False, False),
             middle=False,
             norm=False,
-            bypass=96,
+            bypass=128,
             unseen=32,
             codebook=CodebookConfig(codes=1024, dim=8, update="ema", sphere=True, whiten=True),
             linear=False,
+            fade=0.6,
         )
         tiny = cls(
             autoencoder=faces,
@@ -192,8 +193,8 @@ class CodebookDecoder(nn.Module):
 
     def low(self, pictures: Tensor) -> Tensor | None:
         """The low band of soft pictures [B, 3, s, s] at the output's size, [B, 3, S, S]; None without a by-pass."""
-        sharp = self.config.autoencoder
-        return low_band(pictures, sharp.bypass / self.config.input_size, sharp.image_size) if sharp.bypass else None
+        sharp, share = self.config.autoencoder, self.config.autoencoder.bypass / self.config.input_size
+        return low_band(pictures, share, sharp.image_size, sharp.fade) if sharp.bypass else None
 
     def decode(self, z_q: Tensor, pictures: Tensor, maps: list[Tensor], fidelity: float | Tensor) -> Tensor:
         """Pictures [B, 3, S, S] in -1..1 of codes' vectors [B, g, g, D] and of the soft pictures with their maps."""
