@@ -172,6 +172,7 @@ class Decoder(nn.Module):
         """`fuse` changes the map after each scale's first block, where something else has a say."""
         if self.low is None:
             return self.unfold(self.out(self._scales(self.stem(z_q), None, fuse)))
+        assert low is not None
         folded = self.fold(low.to(z_q.dtype))
         detail = self.out(self._scales(self.stem(z_q), self.low(folded), fuse))
         if self.sharpen is not None:
@@ -181,6 +182,7 @@ class Decoder(nn.Module):
     def _scales(self, h: Tensor, low: Tensor | None, fuse: Fuse | None) -> Tensor:
         finest = len(self.scales) - 1
         for n, scale in enumerate(self.scales):
+            assert isinstance(scale, nn.Sequential)
             if n == finest and low is not None:
                 h = h + low
             h = scale(h) if fuse is None else scale[1:](fuse(finest - n, scale[0](h)))

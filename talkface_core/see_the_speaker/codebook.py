@@ -130,6 +130,7 @@ class Fusion(nn.Module):
         super().__init__()
         ops = operations
         self.slim = bool(width)
+        self.both: nn.Module
         if width:
             last = zero_init(ops.Conv2d(width, 2 * channels, 3, padding=1))
             self.both = nn.Sequential(ops.Conv2d(2 * channels, width, 3, padding=1), nn.SiLU(), last)

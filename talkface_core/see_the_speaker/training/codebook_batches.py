@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...datasets.clips import ClipSet
+from ...datasets.clips import Clip, ClipSet
 from ...datasets.stills import read_stills
 from ...errors import InputError
 from ...faces.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
@@ -147,10 +147,11 @@ class CodebookSampler:
         source = self.stills if self.stills is not None and rng.random() < self.settings.stills else self.films
         n = int(rng.integers(len(source.frames)))
         x, y = (int(by) for by in rng.integers(-SHIFT, SHIFT + 1, 2))
-        face, landmarks = moved(source.frames[n], x, y), source.landmarks[n] - np.float32([x, y])
+        face, landmarks = moved(source.frames[n], x, y), source.landmarks[n] - np.array([x, y], np.float32)
         if rng.random() < 0.5:
             # Left and right stay where they are named: only where features lie is asked of the points.
-            face, landmarks = face[:, ::-1], np.float32([self.size - 1, 0]) + landmarks * np.float32([-1, 1])
+            face, landmarks = face[:, ::-1], landmarks.copy()
+            landmarks[:, 0] = self.size - 1 - landmarks[:, 0]
         return self._colour(rng)(face), landmarks
 
     def _colour(self, rng: np.random.Generator) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
@@ -187,10 +188,15 @@ def film_portraits(clips: ClipSet, size: int, every: int, cache_dir: str | Path,
 
     count = sum(len(range(0, clip.frames, every)) for clip in clips.clips)
     pictures = cached_frames(key, cache_dir, (count, size, size, 3), frames, f"frames of {clips.name}", quiet)
-    points = [clip.truth().get("landmarks") for clip in clips.clips]
-    if any(one is None for one in points):
-        raise InputError(f"{clips.folder}: clips without 'landmarks' in their .npz; prepare them with landmarks.")
-    return Portraits(pictures, np.concatenate([one[::every] for one in points]) * np.float32(size / side))
+    points = np.concatenate([_landmarks(clip)[::every] for clip in clips.clips])
+    return Portraits(pictures, points * np.float32(size / side))
+
+
+def _landmarks(clip: Clip) -> NDArray[np.float32]:
+    truth = clip.truth()
+    if "landmarks" not in truth:
+        raise InputError(f"{clip.truth_file}: no 'landmarks' in it; prepare the clip with them.")
+    return truth["landmarks"]
 
 
 def still_portraits(folders: Sequence[str | Path], size: int) -> Portraits | None:
