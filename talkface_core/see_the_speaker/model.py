@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..speech.vad import GATE
 from .codebook import CODEBOOK
 from .conre import FACE_ENCODER, SPEECH_ENCODER
-from .lip_refinement import LIPS
+from .lip_refinement import LIP_REFINEMENT
 from .motion_diffusion import MOTION
 from .motion_stream import MotionModel
 from .portrait import PORTRAIT, PortraitModel
@@ -34,7 +34,7 @@ from .system import SYSTEM
 BUNDLED = "see_the_speaker_tiny"
 COMPONENTS = table(
     *(SPEECH_ENCODER, FACE_ENCODER, PORTRAIT_SPACE, PORTRAIT),
-    *(RENDERER, MOTION, LIPS, CODEBOOK, GATE, ACOUSTIC),
+    *(RENDERER, MOTION, LIP_REFINEMENT, CODEBOOK, GATE, ACOUSTIC),
 )
 
 IMAGINE = (SPEECH_ENCODER, PORTRAIT_SPACE, PORTRAIT)
@@ -116,7 +116,7 @@ def build_portrait(
 def build_motion(checkpoint: Checkpoint) -> MotionModel:
     """The motion side with its weights, float32, on the CPU. Raises CheckpointError."""
     _check_whole(checkpoint, MOTION.name)
-    parts = (build_optional(checkpoint, part) for part in (ACOUSTIC, GATE, LIPS))
+    parts = (build_optional(checkpoint, part) for part in (ACOUSTIC, GATE, LIP_REFINEMENT))
     try:
         return MotionModel(build(checkpoint, MOTION), *parts).eval()
     except CheckpointError:
