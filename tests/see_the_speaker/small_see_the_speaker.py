@@ -1,4 +1,4 @@
-"""A whole See the Speaker of random weights and some hundred kilobytes, for tests of the plumbing: its people are noise.
+"""A whole See the Speaker of random weights, for tests of the plumbing: its people are noise.
 
 Portraits of 32 px, which the codebook brings to 64; heads are drawn at 64 px.
 """
