@@ -14,11 +14,12 @@ from torch import Tensor
 from .device import without_autocast
 
 
-def low_band(frames: Tensor, share: float, size: int | None = None) -> Tensor:
+def low_band(frames: Tensor, share: float, size: int | None = None, fade: float = 0.0) -> Tensor:
     """Orthogonal projection of [B, C, H, W] onto the lowest `share` (0..1) of the cosines along either axis (DCT-II).
 
     A projection: what has no finer detail passes unchanged, doing it twice changes nothing, no difference grows.
-    `size`: the same cosines, sampled anew, as pictures [B, C, size, size].
+    `size`: the same cosines, sampled anew, as pictures [B, C, size, size]. `fade`: the share of the lines, the finest,
+    that get fainter and fainter; it is no projection then, but edges do not ring.
     """
     height, width = frames.shape[-2:]
     # Rounding to bfloat16 would be seen: this band goes to the picture as it is.
@@ -26,14 +27,21 @@ def low_band(frames: Tensor, share: float, size: int | None = None) -> Tensor:
         rows = _cosines(height, round(share * height), frames)
         columns = rows if width == height else _cosines(width, round(share * width), frames)
         lines = rows @ frames @ columns.T
-        if size is None:
-            return rows.T @ lines @ columns
-        # A cosine of unit norm is fainter the more pixels it has.
-        rows, columns = (
-            _cosines(size, count, frames) * math.sqrt(size / old)
-            for count, old in ((lines.shape[-2], height), (lines.shape[-1], width))
-        )
+        if fade:
+            lines = _faded(lines.shape[-2], fade, lines)[:, None] * lines * _faded(lines.shape[-1], fade, lines)
+        if size is not None:
+            # A cosine of unit norm is fainter the more pixels it has.
+            rows, columns = (
+                _cosines(size, count, frames) * math.sqrt(size / old)
+                for count, old in ((lines.shape[-2], height), (lines.shape[-1], width))
+            )
         return rows.T @ lines @ columns
+
+
+def _faded(lines: int, fade: float, like: Tensor) -> Tensor:
+    """Weights [lines] that fall from 1 to 0 as half a cosine over the last `fade` of them."""
+    places = (torch.arange(lines, device=like.device, dtype=like.dtype) + 0.5) / lines
+    return 0.5 + 0.5 * torch.cos(math.pi * ((places - 1) / fade + 1).clamp(0, 1))
 
 
 def _cosines(size: int, lines: int, like: Tensor) -> Tensor:

@@ -32,6 +32,17 @@ def test_the_low_band_at_another_size_is_the_same_cosines() -> None:
     assert torch.allclose(low_band(small, 0.5, 16), low_band(small, 0.5))
 
 
+def test_a_band_that_fades_does_not_ring() -> None:
+    step = (torch.arange(64.0) >= 32).float().expand(1, 1, 64, 64)
+    hard, soft = low_band(step, 0.5), low_band(step, 0.5, fade=0.7)
+    ringing = [(band - step)[..., :24].abs().max() for band in (hard, soft)]  # eight pixels off the edge and more
+    assert ringing[0] > 0.02
+    assert ringing[1] < 0.2 * ringing[0]
+    flat = torch.full((1, 1, 64, 64), 0.4)
+    torch.testing.assert_close(low_band(flat, 0.5, fade=0.7), flat)
+    assert torch.equal(low_band(step, 0.5, fade=1e-6), hard)
+
+
 def test_a_training_goes_on_after_a_host_that_infers() -> None:
     net, x = sovqae(SMALL), frames(2)
     with torch.inference_mode():

@@ -41,9 +41,10 @@ class VQAutoencoderConfig(Config):
 
     `channels` at each scale, halving from one to the next, after folding `patch` x `patch` pixels into channels;
     `blocks` residual blocks at each; `attention` at the scales it names; `middle`: CodeFormer's block-attention-block
-    in the middle; `norm`: group normalisation. `bypass`: lines of the low band that reach the decoder, 0 for none;
-    `linear`: beside the layers a linear filter sharpens it; `unseen`: the lines below which the encoder sees nothing,
-    so that no light and no colour cast changes a code.
+    in the middle; `norm`: group normalisation. `bypass`: lines of the low band that reach the decoder, 0 for none, of
+    which the finest, a share `fade`, get fainter and fainter, so that edges do not ring; `linear`: beside the layers a
+    linear filter sharpens it; `unseen`: the lines below which the encoder sees nothing, so that no light and no colour
+    cast changes a code.
     """
 
     image_size: int = 512
@@ -57,9 +58,11 @@ class VQAutoencoderConfig(Config):
     unseen: int = 0
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
     linear: bool = True
+    fade: float = 0.0
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "image_size", "patch", "channels", "blocks")
+        self.check_range(0, 1, "fade")
         if not 1 <= len(self.channels) <= 10 or self.image_size > 4096:
             raise InputError(f"{len(self.channels)} scales of {self.image_size} px; give 1 to 10, and 4096 px at most.")
         if max(self.bypass, self.unseen) > self.image_size:
@@ -169,6 +172,7 @@ class Decoder(nn.Module):
         """`fuse` changes the map after each scale's first block, where something else has a say."""
         if self.low is None:
             return self.unfold(self.out(self._scales(self.stem(z_q), None, fuse)))
+        assert low is not None
         folded = self.fold(low.to(z_q.dtype))
         detail = self.out(self._scales(self.stem(z_q), self.low(folded), fuse))
         if self.sharpen is not None:
@@ -178,6 +182,7 @@ class Decoder(nn.Module):
     def _scales(self, h: Tensor, low: Tensor | None, fuse: Fuse | None) -> Tensor:
         finest = len(self.scales) - 1
         for n, scale in enumerate(self.scales):
+            assert isinstance(scale, nn.Sequential)
             if n == finest and low is not None:
                 h = h + low
             h = scale(h) if fuse is None else scale[1:](fuse(finest - n, scale[0](h)))
@@ -216,7 +221,7 @@ class VQAutoencoder(nn.Module):
         """The low band [B, 3, H, W] that by-passes the codes, in the frames' dtype; None for a net without one."""
         if not self.config.bypass:
             return None
-        return low_band(frames, self.config.bypass / self.config.image_size)
+        return low_band(frames, self.config.bypass / self.config.image_size, fade=self.config.fade)
 
     def decode(self, codes: Tensor, low: Tensor | None = None) -> Tensor:
         """Frames [B, 3, H, W] of codes [B, h, w] and the low band."""

@@ -101,10 +101,11 @@ class CodebookDecoderConfig(Config):
             attention=(False, False),
             middle=False,
             norm=False,
-            bypass=96,
+            bypass=128,
             unseen=32,
             codebook=CodebookConfig(codes=1024, dim=8, update="ema", sphere=True, whiten=True),
             linear=False,
+            fade=0.6,
         )
         tiny = cls(
             autoencoder=faces,
@@ -129,6 +130,7 @@ class Fusion(nn.Module):
         super().__init__()
         ops = operations
         self.slim = bool(width)
+        self.both: nn.Module
         if width:
             last = zero_init(ops.Conv2d(width, 2 * channels, 3, padding=1))
             self.both = nn.Sequential(ops.Conv2d(2 * channels, width, 3, padding=1), nn.SiLU(), last)
@@ -192,8 +194,8 @@ class CodebookDecoder(nn.Module):
 
     def low(self, pictures: Tensor) -> Tensor | None:
         """The low band of soft pictures [B, 3, s, s] at the output's size, [B, 3, S, S]; None without a by-pass."""
-        sharp = self.config.autoencoder
-        return low_band(pictures, sharp.bypass / self.config.input_size, sharp.image_size) if sharp.bypass else None
+        sharp, share = self.config.autoencoder, self.config.autoencoder.bypass / self.config.input_size
+        return low_band(pictures, share, sharp.image_size, sharp.fade) if sharp.bypass else None
 
     def decode(self, z_q: Tensor, pictures: Tensor, maps: list[Tensor], fidelity: float | Tensor) -> Tensor:
         """Pictures [B, 3, S, S] in -1..1 of codes' vectors [B, g, g, D] and of the soft pictures with their maps."""

@@ -27,6 +27,7 @@ from ..diffusion.schedules import Schedule, timesteps
 from ..diffusion.unet import UNet, UNetConfig
 from ..errors import InputError
 from ..pixels import signed_to_unit
+from ..speech.vad import VoiceActivityGate
 from .conre import SpeechCode, SpeechEncoder
 from .portrait_space import PortraitSpace
 from .prior import BETA, FacePrior, SampleAdaptiveWeight, SAWConfig, check_arm
@@ -138,22 +139,29 @@ PORTRAIT = Component(
 """SAW stays exact: it is a few thousand weights that decide how much of a face is the mean."""
 
 
-@dataclass(frozen=True)
-class PortraitModel:
-    """From a voice to a portrait: the speech encoder, the denoiser and the space that it works in."""
+class PortraitModel(nn.Module):
+    """From a voice to a portrait: the speech encoder, the space and the denoiser that works in it, and the voice
+    activity gate that tells whether anybody speaks (None: only digital silence is no speech).
 
-    speech: SpeechEncoder
-    space: PortraitSpace
-    denoiser: PortraitDenoiser
+    Raises InputError for parts that do not belong together.
+    """
 
-    def __post_init__(self) -> None:
-        config, speech = self.denoiser.config, self.speech.config
-        if self.space.shape != (config.latent_channels, config.latent_size, config.latent_size):
+    def __init__(
+        self,
+        speech: SpeechEncoder,
+        space: PortraitSpace,
+        denoiser: PortraitDenoiser,
+        gate: VoiceActivityGate | None = None,
+    ) -> None:
+        super().__init__()
+        config, hearing = denoiser.config, speech.config
+        if space.shape != (config.latent_channels, config.latent_size, config.latent_size):
+            raise InputError(f"a portrait space of latents {list(space.shape)}, which the denoiser was not made for")
+        if (hearing.tokens, hearing.identity) != (config.tokens, config.identity):
             raise InputError(
-                f"a portrait space of latents {list(self.space.shape)}, which the denoiser was not made for"
+                f"a speech encoder of {hearing.tokens} and {hearing.identity}, not what the denoiser hears"
             )
-        if (speech.tokens, speech.identity) != (config.tokens, config.identity):
-            raise InputError(f"a speech encoder of {speech.tokens} and {speech.identity}, not what the denoiser hears")
+        self.speech, self.space, self.denoiser, self.gate = speech, space, denoiser, gate
 
     @property
     def device(self) -> torch.device:

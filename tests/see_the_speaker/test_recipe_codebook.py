@@ -23,12 +23,14 @@ from talkface_core.see_the_speaker.training.codebook_batches import (
     film_portraits,
     still_portraits,
 )
+from talkface_core.see_the_speaker.training.codebook_rendered import RenderedPairs, rendered_pairs
 from talkface_core.see_the_speaker.training.recipe_codebook import CodebookLoss, CodebookRecipe, read_autoencoder
 from talkface_core.see_the_speaker.training.recipe_codebook_vq import AutoencoderLoss, AutoencoderRecipe
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 from talkface_core.training.setup import load_init
 from tests.see_the_speaker.small_codebook import SMALL, small_decoder
+from tests.see_the_speaker.small_renderer import small_tiny, trained_looking
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -170,6 +172,25 @@ def test_films_and_stills_are_read(tmp_path: Path) -> None:
     cv2.imwrite(str(stills / "a.png"), np.zeros((128, 100, 3), np.uint8))
     with pytest.raises(InputError, match="100x128; give squares"):
         still_portraits([stills], 32)
+
+
+def test_the_renderers_pictures_lie_over_the_true_ones(tmp_path: Path) -> None:
+    """Pairs move, turn and change colour together; both are of the same frame."""
+    shown = portraits(4).frames
+    small = np.stack([cv2.resize(one, (16, 16), interpolation=cv2.INTER_AREA) for one in shown])
+    settings = CodebookBatches(size=8, rendered=1.0)
+    batch = CodebookSampler(portraits(), None, 16, settings, RenderedPairs(shown, small)).batch(rng())
+    real = np.stack([cv2.resize(one, (16, 16), interpolation=cv2.INTER_AREA) for one in batch["real"].numpy()])
+    assert np.abs(real - batch["soft"].numpy().astype(int)).max() <= 3
+    clips, path = ClipSet.open(FIXTURES), tmp_path / "renderer.safetensors"
+    net = trained_looking(small_tiny())
+    save_checkpoint(path, "see_the_speaker", {"renderer": net}, {"renderer": net.config.to_dict()}, {})
+    pairs = rendered_pairs(clips, path, 128, 64, 25, tmp_path, quiet=True)
+    assert pairs.real.shape == (sum(len(range(0, clip.frames, 25)) for clip in clips.clips), 128, 128, 3)
+    assert pairs.soft.shape == (len(pairs.real), 64, 64, 3)
+    assert pairs.soft.std() > 1
+    with pytest.raises(InputError, match="64 px and"):
+        rendered_pairs(clips, path, 256, 128, 25, tmp_path, quiet=True)
 
 
 def test_the_command_line_takes_a_sovqae_or_says_what_is_there(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:

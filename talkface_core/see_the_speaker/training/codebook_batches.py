@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...datasets.clips import ClipSet
+from ...datasets.clips import Clip, ClipSet
 from ...datasets.stills import read_stills
 from ...errors import InputError
 from ...faces.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
 from ...training.frame_cache import CacheKey, cached_frames, stats
 from ...training.recipe import Batch
+from .codebook_rendered import RenderedPairs
 
 SHIFT = 8
 """How far the grid of codes moves over a picture from one draw to the next, in pixels."""
@@ -78,10 +79,12 @@ class Softness:
 
 @dataclass(frozen=True)
 class CodebookBatches:
-    """`size` faces, a share `stills` of them of stills where there are such; `colour`: brightness, contrast and white
-    change by up to that share; `patch`: squares of so many pixels for the auto-encoder, 0 for whole faces."""
+    """`size` faces, a share `rendered` of them as the renderer draws them and, of the others, `stills` of stills, where
+    there are such; `colour`: brightness, contrast and white change by up to that share; `patch`: squares of so many
+    pixels for the auto-encoder, 0 for whole faces."""
 
     size: int = 8
+    rendered: float = 0.6
     stills: float = 0.4
     colour: float = 0.15
     patch: int = 0
@@ -99,9 +102,16 @@ class Portraits:
 class CodebookSampler:
     """Draws batches from portraits of films and, where there are some, of stills; the same for the same generator."""
 
-    def __init__(self, films: Portraits, stills: Portraits | None, soft: int, settings: CodebookBatches) -> None:
+    def __init__(
+        self,
+        films: Portraits,
+        stills: Portraits | None,
+        soft: int,
+        settings: CodebookBatches,
+        rendered: RenderedPairs | None = None,
+    ) -> None:
         """`soft`: side of the soft pictures; the sharp ones are as large as the portraits."""
-        self.films, self.stills, self.soft, self.settings = films, stills, soft, settings
+        self.films, self.stills, self.soft, self.settings, self.rendered = films, stills, soft, settings, rendered
         self.size = films.frames.shape[1]
 
     def batch(self, rng: np.random.Generator) -> Batch:
@@ -117,24 +127,44 @@ class CodebookSampler:
         return {"real": torch.from_numpy(np.stack(real)), "early": torch.from_numpy(rng.random(len(real), np.float32))}
 
     def _pair(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        if self.rendered is not None and rng.random() < self.settings.rendered:
+            return self._rendered(self.rendered, rng)
         sharp, landmarks = self._face(rng)
         return sharp, self.settings.softness.soften(sharp, landmarks, self.soft, rng)
+
+    def _rendered(self, pairs: RenderedPairs, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A true and a rendered face, moved alike: by whole pixels of the soft one."""
+        n, scale = int(rng.integers(len(pairs.real))), self.size // self.soft
+        x, y = (int(by) for by in rng.integers(-SHIFT // scale, SHIFT // scale + 1, 2))
+        flip, colour = rng.random() < 0.5, self._colour(rng)
+        real, soft = moved(pairs.real[n], x * scale, y * scale), moved(pairs.soft[n], x, y)
+        if flip:
+            real, soft = real[:, ::-1], soft[:, ::-1]
+        return colour(real), colour(soft)
 
     def _face(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """A face [S,S,3], whose grid of codes lies somewhere else each time, and its landmarks [68,2]."""
         source = self.stills if self.stills is not None and rng.random() < self.settings.stills else self.films
         n = int(rng.integers(len(source.frames)))
         x, y = (int(by) for by in rng.integers(-SHIFT, SHIFT + 1, 2))
-        face = cv2.copyMakeBorder(source.frames[n], SHIFT, SHIFT, SHIFT, SHIFT, cv2.BORDER_REFLECT_101)
-        face = face[SHIFT + y :, SHIFT + x :][: self.size, : self.size]
-        landmarks = source.landmarks[n] - np.float32([x, y])
+        face, landmarks = moved(source.frames[n], x, y), source.landmarks[n] - np.array([x, y], np.float32)
         if rng.random() < 0.5:
             # Left and right stay where they are named: only where features lie is asked of the points.
-            face, landmarks = face[:, ::-1], np.float32([self.size - 1, 0]) + landmarks * np.float32([-1, 1])
-        if colour := self.settings.colour:
-            gain = 1 + colour * rng.uniform(-1, 1) + colour / 3 * rng.uniform(-1, 1, 3).astype(np.float32)
-            face = np.clip((face - np.float32(128)) * gain + 128 + 80 * colour * rng.uniform(-1, 1), 0, 255)
-        return np.ascontiguousarray(face, np.uint8), landmarks
+            face, landmarks = face[:, ::-1], landmarks.copy()
+            landmarks[:, 0] = self.size - 1 - landmarks[:, 0]
+        return self._colour(rng)(face), landmarks
+
+    def _colour(self, rng: np.random.Generator) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+        """One change of brightness, contrast and white, for a picture or for both of a pair."""
+        share = self.settings.colour
+        gain = 1 + share * rng.uniform(-1, 1) + share / 3 * rng.uniform(-1, 1, 3).astype(np.float32)
+        level = 128 + 80 * share * rng.uniform(-1, 1)
+
+        def change(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            changed = np.clip((picture - np.float32(128)) * gain + level, 0, 255) if share else picture
+            return np.ascontiguousarray(changed, np.uint8)
+
+        return change
 
     def _patch(self, face: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         side = self.settings.patch or self.size
@@ -158,10 +188,15 @@ def film_portraits(clips: ClipSet, size: int, every: int, cache_dir: str | Path,
 
     count = sum(len(range(0, clip.frames, every)) for clip in clips.clips)
     pictures = cached_frames(key, cache_dir, (count, size, size, 3), frames, f"frames of {clips.name}", quiet)
-    points = [clip.truth().get("landmarks") for clip in clips.clips]
-    if any(one is None for one in points):
-        raise InputError(f"{clips.folder}: clips without 'landmarks' in their .npz; prepare them with landmarks.")
-    return Portraits(pictures, np.concatenate([one[::every] for one in points]) * np.float32(size / side))
+    points = np.concatenate([_landmarks(clip)[::every] for clip in clips.clips])
+    return Portraits(pictures, points * np.float32(size / side))
+
+
+def _landmarks(clip: Clip) -> NDArray[np.float32]:
+    truth = clip.truth()
+    if "landmarks" not in truth:
+        raise InputError(f"{clip.truth_file}: no 'landmarks' in it; prepare the clip with them.")
+    return truth["landmarks"]
 
 
 def still_portraits(folders: Sequence[str | Path], size: int) -> Portraits | None:
@@ -178,6 +213,14 @@ def still_portraits(folders: Sequence[str | Path], size: int) -> Portraits | Non
             frames.append(resized(picture, size))
             landmarks.append(points * np.float32(size / len(picture)))
     return Portraits(np.stack(frames), np.stack(landmarks)) if frames else None
+
+
+def moved(picture: NDArray[np.uint8], x: int, y: int) -> NDArray[np.uint8]:
+    """A picture [S,S,3] seen `x` pixels further right and `y` further down, mirrored at its borders; at most `SHIFT`
+    either way."""
+    size = len(picture)
+    wide = cv2.copyMakeBorder(picture, SHIFT, SHIFT, SHIFT, SHIFT, cv2.BORDER_REFLECT)
+    return wide[SHIFT + y :, SHIFT + x :][:size, :size]
 
 
 def resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

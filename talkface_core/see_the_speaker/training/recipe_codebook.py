@@ -6,7 +6,8 @@
 Source: CodeFormer (Zhou et al. 2022), stages 2 and 3. Stage 2 teaches encoder and transformer the codes of the sharp
 face: cross-entropy, and the distance of the encoder's own guess from their vectors. Stage 3 (`--fuse`) adds the picture
 itself, at fidelities drawn anew for each face; as published the decoder stays as it is there, which `--keep-decoder`
-asks for, while by default it learns to bear with codes that are predicted wrongly.
+asks for, while by default it learns to bear with codes that are predicted wrongly. `--renderer FILE` (of the system's
+second stage) shows it, beside softened pictures, what that renderer makes of the films.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from ...checkpoints import CheckpointError, find_checkpoint, read_checkpoint, save_checkpoint
 from ...components import Component, build
+from ...datasets.clips import open_splits
 from ...device import channels_last
 from ...errors import InputError
 from ...quantisation.vq_autoencoder import VQAutoencoder, VQAutoencoderConfig
@@ -36,6 +38,7 @@ from ..codebook import COMPONENT, CodebookDecoder, CodebookDecoderConfig
 from ..system import SYSTEM
 from . import recipe_codebook_vq as stage1
 from .codebook_batches import CodebookBatches, CodebookSampler, Portraits
+from .codebook_rendered import RenderedPairs, rendered_pairs
 from .recipe_codebook_vq import add_pictures, read_pictures, sheet, signed
 
 AUTOENCODERS = (stage1.COMPONENT, "sovqae")
@@ -87,6 +90,7 @@ class CodebookRecipe(Recipe):
         batches: CodebookBatches | None = None,
         loss: CodebookLoss | None = None,
         keep_decoder: bool = False,
+        rendered: RenderedPairs | None = None,
     ) -> None:
         """`data` names the set. Raises InputError for an auto-encoder of other settings than the config's."""
         if autoencoder.config.to_dict() != config.autoencoder.to_dict():
@@ -101,7 +105,8 @@ class CodebookRecipe(Recipe):
         self.net.decoder.requires_grad_(fuse and not keep_decoder)
         self.net.fusions.requires_grad_(fuse)
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
-        self.sampler = CodebookSampler(films, stills, config.input_size, batches or CodebookBatches())
+        batches = batches or CodebookBatches()
+        self.sampler = CodebookSampler(films, stills, config.input_size, batches, rendered)
         self.texture = TextureLoss()
         self.config: Mapping[str, Any] = {
             COMPONENT: config.to_dict(),
@@ -110,6 +115,7 @@ class CodebookRecipe(Recipe):
             "batches": asdict(self.sampler.settings),
             "weights": asdict(self.weights),
             "stills": 0 if stills is None else len(stills.frames),
+            "rendered": 0 if rendered is None else len(rendered.real),
         }
 
     @classmethod
@@ -120,6 +126,7 @@ class CodebookRecipe(Recipe):
         parser.add_argument(
             "--autoencoder", metavar="NAME|FILE", required=True, help="what see-the-speaker-codebook-vq trained"
         )
+        parser.add_argument("--renderer", metavar="NAME|FILE", help="a share of the inputs as this renderer draws them")
         parser.add_argument("--fuse", action="store_true", help="stage 3: the picture too, at every fidelity")
         parser.add_argument("--keep-decoder", action="store_true", help="in stage 3 leave the decoder as it is")
 
@@ -131,8 +138,11 @@ class CodebookRecipe(Recipe):
         if args.batch_size:
             batches = replace(batches, size=args.batch_size)
         films, stills, data = read_pictures(args, config.autoencoder.image_size)
-        loss = LOSSES[args.preset][stage]
-        recipe = cls(films, data, config, autoencoder, args.fuse, stills, batches, loss, args.keep_decoder)
+        loss, rendered, sizes = LOSSES[args.preset][stage], None, (config.autoencoder.image_size, config.input_size)
+        if args.renderer:
+            clips, _ = open_splits(args.data)
+            rendered = rendered_pairs(clips, args.renderer, *sizes, args.every, args.cache, args.quiet)
+        recipe = cls(films, data, config, autoencoder, args.fuse, stills, batches, loss, args.keep_decoder, rendered)
         return Plan(recipe, TRAINING[args.preset], STEPS[args.preset][stage])
 
     def prepare(self, device: torch.device) -> None:

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ class AutoencoderRecipe(Recipe):
         """Pictures of the set: what the low band holds of them, what is made of it and the codes, the truth."""
         films = self.sampler.films.frames
         real = torch.from_numpy(np.stack([films[n] for n in np.linspace(0, len(films) - 1, SHOWN).astype(int)]))
-        net = modules[COMPONENT]
+        net = cast(VQAutoencoder, modules[COMPONENT])
         pixels = signed(real).to(next(net.parameters()).device)
         low = net.low(pixels)
         return sheet([*([] if low is None else [low]), net(pixels).frames, pixels])
