@@ -14,6 +14,7 @@ from . import (
     ladtalk,
     landmark_diffusion,
     loaders,
+    picture,
     pose,
     see_the_speaker,
     speaker_videos,
@@ -21,7 +22,7 @@ from . import (
 )
 
 NODES = [
-    *(audio.LoadAudio, video.LoadVideo, video.MarkSynthetic),
+    *(audio.LoadAudio, video.LoadVideo, picture.LoadImage, video.MarkSynthetic),
     *(faces.DetectFaces, faces.CropFace, faces.PasteFace),
     *(loaders.LoadDAETalker, pose.HeadPose),
     *(dae_talker.Speech2Latent, dae_talker.DAEEncode, dae_talker.DAEDecode, dae_talker.TalkingVideo),

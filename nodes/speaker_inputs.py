@@ -148,7 +148,7 @@ def prior_inputs(prefix: str = "") -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="With prior = fixed, the mean face's weight: 1 all of it, 0 none. Without fixed it has no effect.",
+            tooltip="With prior = fixed, the mean face's weight: 1 all of it, 0 none. Otherwise it has no effect.",
         ),
         io.Float.Input(
             f"{prefix}guidance",

@@ -18,6 +18,7 @@ PAPERS = {
     "DAE-Talker": "https://arxiv.org/abs/2303.17550",
     "LaDTalk": "https://arxiv.org/abs/2410.00990",
     "Landmark Diffusion": "https://arxiv.org/abs/2408.05416",
+    "See the Speaker": "https://arxiv.org/abs/2510.26819",
 }
 LANGUAGES = ("en", "zh")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from . import dae_talker, faces, ladtalk, landmark_diffusion
+from . import dae_talker, faces, ladtalk, landmark_diffusion, see_the_speaker
 from .blueprints import BLUEPRINTS
 from .graph import Info
 
@@ -25,6 +25,8 @@ WORKFLOWS = (
     *(faces.faces_crop_paste, dae_talker.dae_talker_reconstruct),
     *(landmark_diffusion.landmark_dub, landmark_diffusion.landmark_dub_long, landmark_diffusion.landmark_portrait),
     *(landmark_diffusion.landmark_plus_sovqae, landmark_diffusion.landmark_two_people),
+    *(see_the_speaker.voice_to_talking_video, see_the_speaker.animate_any_portrait),
+    *(see_the_speaker.portrait_then_landmark_diffusion, see_the_speaker.voice_step_by_step),
 )
 
 

@@ -24,6 +24,8 @@ NAMES = list(TITLES)
 SPEECH_SECONDS = 8.0
 QUICK = 1.2
 """Seconds of speech that are spoken here: what is tested is the page."""
+PORTRAIT = 256
+"""Side of the portraits that are drawn, and of the sample's picture."""
 _BEHIND = """() => {
   const [graph, brush] = [app.graph, document.createElement("canvas").getContext("2d")], behind = [];
   brush.lineWidth = 4;
@@ -97,8 +99,9 @@ def test_it_opens_runs_and_shows_a_video(page: Page, drawn: str, template: str) 
     page.set("TalkFaceLoadAudio", start=0.4, duration=QUICK)
     page.set("TalkFaceLoadLaDTalk", dtype=DTYPE)
     page.set("TalkFaceSOVQAEEnhance", look_at=0)
-    for kind in ("TalkFaceDAEDecode", "TalkFaceTalkingVideo"):
+    for kind in ("TalkFaceDAEDecode", "TalkFaceTalkingVideo", "TalkFaceAnimatePortrait", "TalkFaceSpeechToMotion"):
         page.set(kind, steps=1, seed=len(drawn))  # a new seed, so that nothing comes from the cache
+    page.set("TalkFaceTalkingVideoFromVoice", motion_steps=1, seed=len(drawn))
     ran = page.run()
     assert ran.ended == "execution_success", page.shown_text()
     assert not page.alerts()
@@ -117,6 +120,8 @@ def test_it_opens_runs_and_shows_a_video(page: Page, drawn: str, template: str) 
 def _expected(nodes: list[dict[str, Any]]) -> tuple[int, float]:
     """Width and seconds of the video that a graph makes: of its footage, unless a speaker is drawn or speech rules."""
     kinds = {node["type"] for node in nodes}
+    if "TalkFaceLoadSeeTheSpeaker" in kinds:
+        return PORTRAIT, QUICK
     drawn = kinds & {"TalkFaceDAEDecode", "TalkFaceTalkingVideo"}
     lasting = "once" in (node["widgets"].get("length") for node in nodes)
     spoken = "TalkFaceLoadAudio" in kinds and not lasting

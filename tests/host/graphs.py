@@ -31,6 +31,15 @@ LANDMARKS, COMPLETE, PAINT = (
 )
 DUB_LANDMARKS = "TalkFaceDubVideoLandmarks"
 
+SPEAKER, IMAGINE, MOVE, RENDER, FROM_VOICE, ANIMATE = (
+    f"TalkFace{name}"
+    for name in (
+        *("LoadSeeTheSpeaker", "SpeechToPortrait", "SpeechToMotion", "RenderMotion"),
+        *("TalkingVideoFromVoice", "AnimatePortrait"),
+    )
+)
+PICTURE = "TalkFaceLoadImage"
+
 
 def workflow(path: Path) -> Prompt:
     """A workflow in API format."""
@@ -96,3 +105,22 @@ def landmark_streaming(**inputs: dict[str, object]) -> Prompt:
     """The workflow that dubs by landmarks in one node, as quick as it can be, with changes as in `changed`."""
     quick = {LANDMARKS: {"dtype": DTYPE}, DUB_LANDMARKS: {"steps": 1}}
     return changed(changed(workflow(API / "landmark_dub_long.json"), **quick), **inputs)
+
+
+def voice_stepwise(**inputs: dict[str, object]) -> Prompt:
+    """The workflow that makes a talking person of a voice step by step, as quick as it can be, with changes as in
+    `changed`."""
+    quick = {SPEAKER: {"dtype": DTYPE}, AUDIO: {"duration": 0.0}, IMAGINE: {"steps": 2}, MOVE: {"steps": 2}}
+    return changed(changed(workflow(API / "voice_step_by_step.json"), **quick), **inputs)
+
+
+def voice_streaming(**inputs: dict[str, object]) -> Prompt:
+    """The workflow that does so in one node, as quick as it can be, with changes as in `changed`."""
+    quick = {SPEAKER: {"dtype": DTYPE}, FROM_VOICE: {"portrait_steps": 2, "motion_steps": 2}}
+    return changed(changed(workflow(API / "voice_to_talking_video.json"), **quick), **inputs)
+
+
+def animating(**inputs: dict[str, object]) -> Prompt:
+    """The workflow that animates a picture, as quick as it can be, with changes as in `changed`."""
+    quick = {SPEAKER: {"dtype": DTYPE}, ANIMATE: {"steps": 2}}
+    return changed(changed(workflow(API / "animate_any_portrait.json"), **quick), **inputs)

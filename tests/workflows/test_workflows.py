@@ -157,20 +157,25 @@ def _origin(kind: str) -> dict[str, str]:
 def test_landmarks_are_shown_wherever_a_face_is_looked_for(name: str) -> None:
     prompt = _prompt(name)
     shown = {node["inputs"]["images"][0] for node in prompt.values() if node["class_type"] == "PreviewImage"}
-    completed = {key for key, node in prompt.items() if node["class_type"] == "TalkFaceLandmarkComplete"}
-    assert {key for key, node in prompt.items() if node["class_type"] == "TalkFaceDetectFaces"} == shown - completed
+    others = ("TalkFaceLandmarkComplete", "TalkFaceSpeechToPortrait", "TalkFaceTalkingVideoFromVoice")
+    others_shown = {key for key, node in prompt.items() if node["class_type"] in others}
+    assert {key for key, node in prompt.items() if node["class_type"] == "TalkFaceDetectFaces"} == shown - others_shown
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_rate_comes_from_the_footage(name: str) -> None:
-    """Straight from where the frames begin, so that no node in between can be bypassed and leave a widget's rate."""
+    """Straight from where the frames begin, so that no node in between can be bypassed and leave a widget's rate; a
+    portrait has none before it moves."""
     prompt = _prompt(name)
+    kinds = {node["class_type"] for node in prompt.values()}
+    still = "TalkFaceSpeechToPortrait" in kinds
     (ends,) = [node["inputs"]["fps"] for node in prompt.values() if node["class_type"] == "CreateVideo"] or [None]
     if ends is not None:
-        drawn = {"TalkFaceSpeech2Latent"} & {node["class_type"] for node in prompt.values()}
-        assert prompt[ends[0]]["class_type"] == (drawn or {"GetVideoComponents"}).pop()
+        drawn = {"TalkFaceSpeech2Latent", "TalkFaceSpeechToMotion"} & kinds
+        moved = {"TalkFaceLandmarkComplete"} if still else {"GetVideoComponents"}
+        assert prompt[ends[0]]["class_type"] == (drawn or moved).pop()
     for node in prompt.values():
-        if node["class_type"] == "TalkFaceDetectFaces":
+        if node["class_type"] == "TalkFaceDetectFaces" and not still:
             assert prompt[node["inputs"]["fps"][0]]["class_type"] == "GetVideoComponents"
 
 
