@@ -82,6 +82,18 @@ RECIPES = {
         *("see_the_speaker.training.recipe_renderer", "RendererRecipe"),
         "See the Speaker: the renderer, which reads a face's motion and moves a portrait by it",
     ),
+    "see-the-speaker-portrait-space": Entry(
+        *("see_the_speaker.training.recipe_portrait_space", "PortraitSpaceRecipe"),
+        "See the Speaker, portraits 1: the latent space, of rendered people alone",
+    ),
+    "see-the-speaker-conre": Entry(
+        *("see_the_speaker.training.recipe_conre", "ConReRecipe"),
+        "See the Speaker, portraits 2: speech and faces in one space",
+    ),
+    "see-the-speaker-portrait": Entry(
+        *("see_the_speaker.training.recipe_portrait", "PortraitRecipe"),
+        "See the Speaker, portraits 3: the denoiser with face prior, from a voice",
+    ),
 }
 
 

@@ -1,0 +1,171 @@
+"""Stage 1 of training: the latent space of portraits (recipe `see-the-speaker-portrait-space`).
+
+    python -m talkface_core train see-the-speaker-portrait-space --data PEOPLE --out RUN
+
+PEOPLE is what benchmarks/render_people.py made: rendered people alone, so that no portrait can be a real person's.
+
+Source: the KL-regularised autoencoder of latent diffusion (Rombach et al. 2022, section 3.1 and appendix G), without
+its discriminator: colours, contrasts and texture as strong as the real one, a slight pull to the normal distribution.
+Latents are drawn and disturbed before they are decoded, so that the decoder bears with what diffusion makes of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...checkpoints import save_checkpoint
+from ...device import channels_last
+from ...faces.picture_loss import reconstruction
+from ...pixels import signed_to_unit, to_bytes
+from ...training.arguments import add_batch_size, add_preset
+from ...training.config import TrainConfig
+from ...training.recipe import Batch, Plan, Recipe
+from ...training.texture_loss import TextureLoss
+from ..portrait_space import COMPONENT, EYES, FACE, PortraitSpace, PortraitSpaceConfig
+from ..system import SYSTEM
+from .people import People, open_people, signed
+
+TRAINING = {
+    "tiny": TrainConfig(
+        lr=2e-3, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.99, weight_decay=1e-3, ema_decay=0.997
+    ),
+    "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, precision="bf16"),
+}
+BATCH = {"tiny": 12, "base": 32}
+STEPS = {"tiny": 2500, "base": 200_000}
+
+_MOMENTUM, _FOLLOWED = 0.1, 10  # of the latents' running statistics, and after how many steps they are taken
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class SpaceLoss:
+    """face: extra weight of the face's middle; detail: share of the error that compares contrasts; texture: of
+    contrasts as strong as the real ones; kl: of the pull to the normal distribution; disturbed: the largest deviation
+    of the noise on normalised latents."""
+
+    face: float = 2.0
+    detail: float = 0.4
+    texture: float = 0.02
+    kl: float = 1e-4
+    disturbed: float = 0.2
+
+
+class PortraitSpaceRecipe(Recipe):
+    """Trains a `PortraitSpace`; of `val`, other people, the samples are drawn."""
+
+    name = "see-the-speaker-portrait-space"
+
+    def __init__(
+        self,
+        people: People,
+        config: PortraitSpaceConfig | None = None,
+        val: People | None = None,
+        batch: int = 12,
+        weights: SpaceLoss | None = None,
+    ) -> None:
+        self.net = channels_last(PortraitSpace(config))
+        self.people, self.weights, self.data, self._batch = people, weights or SpaceLoss(), people.folder, batch
+        self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
+        self.config: Mapping[str, Any] = {
+            COMPONENT: self.net.config.to_dict(),
+            "people": len(people),
+            "batch": batch,
+            "weights": asdict(self.weights),
+        }
+        self._texture, self._middle = TextureLoss(structure=0.0), face_weights(self.net.config.size, self.weights.face)
+        self._held_out = (val or people).signed(slice(_SHOWN))
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_preset(parser)
+        add_batch_size(parser)
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        config = PortraitSpaceConfig.preset(args.preset)
+        recipe = cls(*_people(args.data, config), batch=args.batch_size or BATCH[args.preset])
+        return Plan(recipe, TRAINING[args.preset], STEPS[args.preset])
+
+    def prepare(self, device: torch.device) -> None:
+        self._middle = self._middle.to(device)
+
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        count, shape = self._batch, self.net.shape
+        picked = torch.from_numpy(self.people.pictures[rng.integers(0, len(self.people), count)])
+        mirrored = torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None]
+        return {
+            "pictures": torch.where(mirrored, picked.flip(2), picked),
+            "noise": torch.from_numpy(rng.standard_normal((2, count, *shape), dtype=np.float32)),
+            "level": torch.from_numpy(rng.uniform(0, self.weights.disturbed, (count, 1, 1, 1)).astype(np.float32)),
+        }
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The terms and their sum, for latents that are drawn and disturbed."""
+        pictures, weights = signed(batch["pictures"]), self.weights
+        mean, logvar = self.net.autoencoder.distribution(pictures)
+        if self.net.training and step % _FOLLOWED == 0:
+            self._follow(mean)
+        latents = (
+            self.net.normalised(mean + (0.5 * logvar).exp() * batch["noise"][0]) + batch["level"] * batch["noise"][1]
+        )
+        made = self.net.decode(latents)
+        with torch.autocast(pictures.device.type, enabled=False):
+            mean, logvar = mean.float(), logvar.float()
+            losses = {
+                "picture": reconstruction(made, pictures, self._middle.expand(len(made), -1, -1, -1), weights.detail),
+                "texture": self._texture(made.float(), pictures),
+                "kl": 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean(),
+            }
+            total = losses["picture"] + weights.texture * losses["texture"] + weights.kl * losses["kl"]
+        return {"loss": total, **losses}
+
+    @torch.no_grad()
+    def _follow(self, means: Tensor) -> None:
+        """The latents' running mean and deviation; of the first batch as they are."""
+        variance, own = torch.var_mean(means.float(), dim=(0, 2, 3))
+        share = torch.where((self.net.deviation == 1).all(), 1.0, _MOMENTUM).to(own)
+        self.net.mean.lerp_(own, share)
+        self.net.deviation.lerp_(variance.sqrt().clamp(min=1e-3), share)
+
+    @torch.no_grad()
+    def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
+        """People held out, and what is left of them, one below the other."""
+        net = cast(PortraitSpace, modules[COMPONENT])
+        held = self._held_out.to(net.mean.device)
+        return rows([held, net.decode(net.encode(held))])
+
+    def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
+        configs = {COMPONENT: self.net.config.to_dict()}
+        save_checkpoint(path, SYSTEM, ema_modules, configs, provenance, torch.float16)
+
+
+def _people(folder: str | Path, config: PortraitSpaceConfig) -> tuple[People, PortraitSpaceConfig, People | None]:
+    own, val = open_people(folder, config.size)
+    return own, config, val
+
+
+def face_weights(size: int, extra: float) -> Tensor:
+    """How much each pixel of a portrait counts [1,1,S,S], mean 1: more in the middle of the face, which lies where it
+    lies in all of them."""
+    grid = (torch.arange(size) + 0.5) / size
+    across, down = (grid - 0.5) / (0.55 * FACE), (grid - EYES - 0.4 * FACE) / (0.6 * FACE)
+    bump = torch.exp(-across.square() / 2)[None, :] * torch.exp(-down.square() / 2)[:, None]
+    weights = 1 + extra * bump
+    return (weights / weights.mean())[None, None]
+
+
+def rows(pictures: list[Tensor]) -> NDArray[np.uint8]:
+    """Rows of pictures [n,3,S,S] in -1..1, one below the other."""
+    stacked = torch.stack([part.float().cpu() for part in pictures])
+    return to_bytes(signed_to_unit(rearrange(stacked, "r n c h w -> (r h) (n w) c"))).numpy()
