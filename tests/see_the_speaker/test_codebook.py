@@ -75,6 +75,16 @@ def test_fidelity_leads_from_the_codes_to_the_input(config: CodebookDecoderConfi
     torch.testing.assert_close(each.clamp(0, 1), torch.stack([by_codes[0], faithful[1]]), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("config", [SMALL, PLAIN], ids=["small", "plain"])
+def test_gradients_reach_what_drew_the_input(config: CodebookDecoderConfig) -> None:
+    """So a renderer can be trained by what becomes of its pictures; the choice of codes itself has no gradient."""
+    net, soft = small_decoder(replace(config, adapt=False)), pictures(1, config).requires_grad_()
+    (faithful,) = torch.autograd.grad(net(soft * 2 - 1, 1.0).pictures.square().mean(), soft)
+    assert (faithful.abs().sum(1) > 0).float().mean() > 0.9
+    (by_codes,) = torch.autograd.grad(net(soft * 2 - 1, 0.0).pictures.square().mean(), soft, allow_unused=True)
+    assert (by_codes is None) == (not config.autoencoder.bypass)
+
+
 def test_the_published_transformation() -> None:
     """out = d + w (d scale + shift), and nothing but d before it is trained."""
     torch.manual_seed(0)
