@@ -149,6 +149,19 @@ def test_a_position_is_learnt_for_each_token() -> None:
     torch.testing.assert_close(net.predictor(swapped).roll(-2, 2), net.predictor(latent), atol=1e-5, rtol=1e-5)
 
 
+def test_expected_codes_lead_to_the_likeliest() -> None:
+    net, logits = small_decoder(), torch.randn(2, 4, 4, 16)
+    guess = torch.zeros(2, 4, 4, 4)
+    hard = small_decoder(replace(SMALL, temperature=0.0)).vectors(logits, guess)
+    assert torch.equal(hard, net.quantiser.lookup(logits.argmax(-1)))
+    torch.testing.assert_close(net.vectors(1e4 * logits, guess), hard)
+    even = net.vectors(torch.zeros(1, 1, 1, 16), guess)
+    torch.testing.assert_close(even[0, 0, 0], net.quantiser.vectors.mean(0))
+    one, other = logits.clone(), logits.clone()
+    one[0, 0, 0, :2], other[0, 0, 0, :2] = torch.tensor([9.0, 9.01]), torch.tensor([9.01, 9.0])
+    assert (net.vectors(one, guess) - net.vectors(other, guess)).abs().max() < 0.02
+
+
 def test_adaptation_gives_codes_the_inputs_moments() -> None:
     like = 3 * torch.randn(2, 4, 4, 5) + 1
     moved = adapted(torch.randn(2, 4, 4, 5), like)
