@@ -28,6 +28,7 @@ SMALL = CodebookDecoderConfig(
     fused=(0, 1),
     fusion=8,
     adapt=False,
+    temperature=1.0,
 )
 """As `tiny`: a by-pass, tokens of several codes, slim fusions."""
 

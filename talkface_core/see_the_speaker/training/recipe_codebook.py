@@ -60,13 +60,15 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class CodebookLoss:
-    """Weights of the losses. `codes`: cross-entropy; `guess`: the encoder's own vectors; `l1`, `perceptual`: of stage
-    3's picture; `faithful`: share of faces whose fidelity is 1 there, that of the others being drawn from 0 to 1."""
+    """Weights of the losses. `codes`: cross-entropy; `guess`: the encoder's own vectors; `l1`, `perceptual`, `finest`:
+    of stage 3's picture, see `AutoencoderLoss`; `faithful`: share of faces whose fidelity is 1 there, that of the
+    others being drawn from 0 to 1."""
 
     codes: float = 0.5
     guess: float = 1.0
     l1: float = 1.0
     perceptual: float = 1.0
+    finest: float = 4.0
     faithful: float = 0.4
 
 
@@ -107,7 +109,7 @@ class CodebookRecipe(Recipe):
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         batches = batches or CodebookBatches()
         self.sampler = CodebookSampler(films, stills, config.input_size, batches, rendered)
-        self.texture = TextureLoss()
+        self.texture = TextureLoss(finest=self.weights.finest)
         self.config: Mapping[str, Any] = {
             COMPONENT: config.to_dict(),
             "fuse": fuse,
@@ -165,7 +167,7 @@ class CodebookRecipe(Recipe):
         }
         total = weights.codes * losses["codes"] + weights.guess * losses["guess"]
         if self.fuse:
-            z_q = net.vectors(predicted, guess)
+            z_q = net.vectors(logits, guess)
             # A coin of its own for the faithful ones, which is the draw below their share.
             drawn = (batch["fidelity"] - weights.faithful) / (1 - weights.faithful)
             fidelity = torch.where(drawn < 0, 1.0, drawn)[:, None, None, None]

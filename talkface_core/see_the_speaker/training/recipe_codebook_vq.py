@@ -49,12 +49,14 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class AutoencoderLoss:
-    """Weights of the losses; `codebook` counts where the codes follow gradients. Until step `quantise_from` fewer and
-    fewer pictures are decoded from encodings as they are, while commitment grows: there must be something to
+    """Weights of the losses; `finest`: of contrasts around Nyquist within the perceptual one (asked for more of them,
+    a small network draws chequerboards); `codebook` counts where the codes follow gradients. Until step `quantise_from`
+    fewer and fewer pictures are decoded from encodings as they are, while commitment grows: there must be something to
     quantise."""
 
     l1: float = 1.0
     perceptual: float = 1.0
+    finest: float = 4.0
     codebook: float = 1.0
     commitment: float = 0.01
     quantise_from: int = 250
@@ -82,7 +84,7 @@ class AutoencoderRecipe(Recipe):
         self.net = channels_last(VQAutoencoder(config))
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         self.sampler = CodebookSampler(films, stills, config.image_size, batches or CodebookBatches())
-        self.texture = TextureLoss()
+        self.texture = TextureLoss(finest=self.weights.finest)
         self.config: Mapping[str, Any] = {
             COMPONENT: config.to_dict(),
             "batches": asdict(self.sampler.settings),
