@@ -5,7 +5,20 @@ import logging
 from comfy_api.latest import ComfyExtension, io
 
 from ..talkface_core.installed import opencv_warning
-from . import audio, dae_talker, dubbing, faces, host, ladtalk, landmark_diffusion, loaders, pose, video
+from . import (
+    audio,
+    dae_talker,
+    dubbing,
+    faces,
+    host,
+    ladtalk,
+    landmark_diffusion,
+    loaders,
+    pose,
+    see_the_speaker,
+    speaker_videos,
+    video,
+)
 
 NODES = [
     *(audio.LoadAudio, video.LoadVideo, video.MarkSynthetic),
@@ -14,7 +27,9 @@ NODES = [
     *(dae_talker.Speech2Latent, dae_talker.DAEEncode, dae_talker.DAEDecode, dae_talker.TalkingVideo),
     *(loaders.LoadLaDTalk, ladtalk.Wav2Lip, ladtalk.SOVQAEEnhance, dubbing.DubVideo),
     *(loaders.LoadLandmarkDiffusion, landmark_diffusion.LandmarkComplete, landmark_diffusion.TalkFormerSampler),
-    dubbing.DubVideoLandmarks,
+    *(dubbing.DubVideoLandmarks, loaders.LoadSeeTheSpeaker),
+    *(see_the_speaker.SpeechToPortrait, see_the_speaker.SpeechToMotion, see_the_speaker.RenderMotion),
+    *(speaker_videos.TalkingVideoFromVoice, speaker_videos.AnimatePortrait),
 ]
 
 

@@ -17,8 +17,22 @@ from ..talkface_core.dae_talker import model as dae_talker
 from ..talkface_core.ladtalk import model as ladtalk
 from ..talkface_core.landmark_diffusion import model as landmark_diffusion
 from ..talkface_core.landmark_diffusion.vae_space import VaeSpace
+from ..talkface_core.see_the_speaker import model as see_the_speaker
+from ..talkface_core.see_the_speaker.spoken_motion import motion_space
 from . import host
-from .sockets import COMPLETION, DAE, SOVQAE, SPEECH2LATENT, TALKFORMER, WAV2LIP, advanced, schema
+from .sockets import (
+    COMPLETION,
+    DAE,
+    HRTF,
+    MOTION_MODEL,
+    PORTRAIT,
+    SOVQAE,
+    SPEECH2LATENT,
+    TALKFORMER,
+    WAV2LIP,
+    advanced,
+    schema,
+)
 
 log = logging.getLogger(__name__)
 
@@ -199,6 +213,72 @@ class LoadLandmarkDiffusion(io.ComfyNode):
         build_painter = partial(landmark_diffusion.build_painter, space=space)
         painter = _managed(whole, landmark_diffusion.TALKFORMER, dtype, "paints", build_painter)
         return io.NodeOutput(completion, painter and replace(painter, vae=shown))
+
+
+class LoadSeeTheSpeaker(io.ComfyNode):
+    """A See the Speaker checkpoint as its three sides: portraits of voices, motion of speech, and who draws both."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "LoadSeeTheSpeaker",
+            "Load See the Speaker",
+            "See the Speaker",
+            "Loads the networks that make a talking person of a voice: one guesses a portrait, one moves a face as the "
+            "speech goes, one draws any portrait in that motion. Small ones, trained by the pack itself, are bundled; "
+            "your own go into models/talkface.",
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=host.checkpoint_names(see_the_speaker.SYSTEM),
+                    tooltip="Bundled ones come first, then the .safetensors files of models/talkface. Train another "
+                    "with: python -m talkface_core train see-the-speaker-renderer and the other stages.",
+                ),
+                _dtype_input("the portrait's and the drawing networks"),
+            ],
+            outputs=[
+                PORTRAIT.Output(
+                    display_name="portrait_model",
+                    tooltip="Guesses a portrait from a voice, for Speech to Portrait or Talking Video from Voice. Not "
+                    "in every checkpoint: one that was trained to animate alone has none.",
+                ),
+                MOTION_MODEL.Output(
+                    display_name="motion_model",
+                    tooltip="Hears speech and says how face, eyes and head move, for Speech to Motion or the nodes "
+                    "that make a video.",
+                ),
+                HRTF.Output(
+                    display_name="hrtf",
+                    tooltip="Draws a portrait in motion, with the codebook that makes it sharp, for Render Motion or "
+                    "the nodes that make a video; Speech to Portrait takes its codebook.",
+                ),
+            ],
+            search_aliases=["talking head", "portrait animation", "voice to face", "liveportrait", "joyvasa"],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
+        """A file that was trained anew is loaded anew."""
+        return host.fingerprint(host.checkpoint_path(checkpoint, see_the_speaker.SYSTEM))
+
+    @classmethod
+    def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
+        whole = read_checkpoint(host.checkpoint_path(checkpoint, see_the_speaker.SYSTEM), see_the_speaker.SYSTEM)
+        named = [part.name for part in (see_the_speaker.PORTRAIT, see_the_speaker.MOTION, see_the_speaker.RENDERER)]
+        if not whole.configs.keys() & set(named):
+            raise CheckpointError(
+                f"{whole.path}: found only {', '.join(whole.configs)}; expected {' or '.join(named)}."
+            )
+        portrait, motion, space = None, None, motion_space(whole)
+        if see_the_speaker.can_imagine(whole):
+            portrait = _managed(
+                whole, see_the_speaker.PORTRAIT, dtype, "imagines", see_the_speaker.build_portrait, space
+            )
+        if see_the_speaker.MOTION.name in whole.configs:
+            hearing = host.managed(see_the_speaker.build_motion(whole))
+            motion = host.Component(hearing, whole.path.stem, space, whole.provenance)
+        drawing = _managed(whole, see_the_speaker.RENDERER, dtype, "draws", see_the_speaker.build_renderer, space)
+        return io.NodeOutput(portrait, motion, drawing)
 
 
 def _managed(

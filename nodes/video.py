@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import io as memory
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -85,19 +85,20 @@ class MarkSynthetic(io.ComfyNode):
         return io.NodeOutput(marked(video))
 
 
-def marked(video: Any) -> Any:
-    """The same video with SYNTHETIC_MARK added to the metadata of every file that it is saved to."""
+def marked(video: Any, more: Mapping[str, str] | None = None) -> Any:
+    """The same video with SYNTHETIC_MARK, and `more` over it, in the metadata of every file that it is saved to."""
+    mark = {**SYNTHETIC_MARK, **(more or {})}
 
     def save_to(path: Any, *args: Any, metadata: dict[str, Any] | None = None, **options: Any) -> Any:
-        video.save_to(path, *args, metadata={**(metadata or {}), **SYNTHETIC_MARK}, **options)
-        _unquote_mark(path)
+        video.save_to(path, *args, metadata={**(metadata or {}), **mark}, **options)
+        _unquote(path, mark)
 
     twin = copy.copy(video)  # of the same class, which other nodes and the host ask for
     twin.save_to = save_to
     return twin
 
 
-def _unquote_mark(path: Any) -> None:
+def _unquote(path: Any, mark: Mapping[str, str]) -> None:
     """The mark in a file [a path, or one in memory] as it is to be: frames that it encodes the host marks in JSON.
 
     Tools that look for the IPTC's code find none in quotes. Where they are, streams are copied, not encoded again.
@@ -109,16 +110,16 @@ def _unquote_mark(path: Any) -> None:
             whole.write_bytes(path.getbuffer())
         with open_input(whole if in_memory else path, "video") as container:
             found = {name.lower(): value for name, value in container.metadata.items()}
-        if all(found.get(name) == value for name, value in SYNTHETIC_MARK.items()):
+        if all(found.get(name) == value for name, value in mark.items()):
             return
         if in_memory:
             path.seek(0)
             path.truncate()
-            InputImpl.VideoFromFile(str(whole)).save_to(path, metadata=dict(SYNTHETIC_MARK))
+            InputImpl.VideoFromFile(str(whole)).save_to(path, metadata=dict(mark))
             return
         beside = Path(path).with_name(f".{whole.name}")
         try:
-            InputImpl.VideoFromFile(str(path)).save_to(str(beside), metadata=dict(SYNTHETIC_MARK))
+            InputImpl.VideoFromFile(str(path)).save_to(str(beside), metadata=dict(mark))
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)

@@ -6,10 +6,9 @@ import logging
 import sys
 from collections.abc import Callable
 from threading import Lock
+from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 log = logging.getLogger(__name__)
@@ -29,6 +28,14 @@ _TEXTS = (
 _host_errors: set[type[BaseException]] = set()
 
 
+class Batch(Protocol):
+    """Items that can be counted and cut out: a tensor, an array, a motion."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, items: slice, /) -> Any: ...
+
+
 class AdaptiveBatch:
     """`function` of batches [B, ...] -> [B, ...], computed in parts; what was too much once is not tried again.
 
@@ -40,7 +47,7 @@ class AdaptiveBatch:
         self.function, self.most = function, sys.maxsize
         self._lock = Lock()
 
-    def __call__(self, *batches: Tensor | NDArray[np.generic]) -> Tensor:
+    def __call__(self, *batches: Batch) -> Tensor:
         """The result for all items; the batches are of one length and are split alike."""
         outputs: list[Tensor] = []
         start, total = 0, len(batches[0])

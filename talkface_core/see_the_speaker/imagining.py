@@ -8,10 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from ..errors import InputError
+from ..faces.align import align
+from ..faces.face import Detector
+from ..faces.geometry import GENERIC_FACE
+from ..faces.track import FaceTrack
+from ..faces.tracking import track_faces
 from ..media.audio import AudioSource
+from ..media.timebase import FPS
 from .portrait import PortraitModel
+from .portrait_space import framed
 from .prior import BETA
 from .rendering import PortraitRenderer
 from .speech_check import speech_features
@@ -21,6 +30,9 @@ GUESS = {
     "at sex and age group. It shows nobody and identifies nobody."
 }
 """What the metadata of a file with such a portrait says."""
+
+_LIVE_MAPS = 6
+"""Maps of the autoencoder's finest level that are in memory at the peak."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +68,25 @@ def imagine(
     if renderer is not None:
         made = renderer.sharper(made)
     return made[0].permute(1, 2, 0).float().cpu()
+
+
+def imagine_memory(model: PortraitModel, renderer: PortraitRenderer | None) -> float:
+    """Bytes of activations that `imagine` needs at its peak, for a host that makes room beforehand."""
+    space = model.space.config
+    width = space.autoencoder.channels * space.autoencoder.multipliers[0]
+    maps = 4.0 * _LIVE_MAPS * width * (space.size // space.autoencoder.patch) ** 2
+    return maps if renderer is None else max(maps, renderer.memory(1))
+
+
+def face_in(portrait: Tensor, detector: Detector) -> Tensor:
+    """Landmarks [68,2], in pixels, of a portrait [S,S,3] in 0..1 that was imagined.
+
+    All are framed alike: where the detector finds no face, as in one of few steps, it lies where everybody's does.
+    """
+    try:
+        return track_faces(iter([portrait[None]]), FPS, detector, smoothing=0.0).landmarks[0]
+    except InputError:
+        side = portrait.shape[0]
+        points = torch.from_numpy(GENERIC_FACE[None, :, :2]).float() * torch.tensor([1.0, -1.0])
+        someone = FaceTrack(points, torch.tensor([True]), (side, side), FPS)
+        return framed(align(someone, side)).landmarks[0]

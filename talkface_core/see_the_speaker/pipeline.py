@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from ..faces.tracking import track_faces
 from ..media.audio import AudioSource
 from ..media.timebase import FPS, Rate, as_rate, frame_count
 from ..media.video_writer import VideoWriter
+from ..memory import AdaptiveBatch
 from ..pixels import to_bytes
 from ..speech.features import FrontEnd
 from ..stage_timer import StageTimer
@@ -33,7 +34,8 @@ from .motion import Motion
 from .motion_diffusion import MotionSampling
 from .motion_stream import MotionModel, MotionTrack, stream_motion
 from .rendering import Portrait, PortraitRenderer
-from .style import MotionStyle, keep_shut, placed
+from .spoken_motion import at_rest
+from .style import MotionStyle, placed
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +95,7 @@ def speech_motion(
 
 def rest(model: MotionModel, portrait: Portrait) -> Motion:
     """The motion of a portrait's face at rest: as it is in the picture, but with its mouth shut."""
-    own, controls = portrait.identity.motion, model.diffusion.controls
-    if not controls.names:
-        return own
-    return replace(own, expression=keep_shut(own.expression, torch.ones(len(own)), controls))
+    return at_rest(portrait, model.diffusion.controls)
 
 
 def draw(
@@ -114,10 +113,14 @@ def draw(
     timer = timer or StageTimer()
     still = None if picture is None else to_bytes(picture).cpu()
     mask = head_mask(portrait.crop)
+
+    def drawn(motion: Motion) -> Tensor:
+        return to_bytes(renderer.draw(portrait.identity, motion, fidelity).permute(0, 2, 3, 1)).cpu()
+
+    drawing = AdaptiveBatch(drawn)
     for motion in motions:
         with timer.part(DRAWING):
-            heads = renderer.draw(portrait.identity, motion, fidelity)
-            faces = to_bytes(heads.permute(0, 2, 3, 1)).cpu()
+            faces = drawing(motion)
         if still is None:
             yield faces
             continue
@@ -157,8 +160,12 @@ def on_portrait(
 ) -> Iterator[Motion]:
     """A voice's motion as the motion of one portrait's keypoints."""
     own, relative = rest(model, portrait), model.diffusion.config.relative
+    first: Motion | None = None
     for motion in motions:
-        yield placed(motion, own, relative, turned=animation.style.pose is not None)
+        # The first frame goes along: it is what a motion that is not about a rest is measured from.
+        first = motion[:1] if first is None else first
+        along = motion if relative else Motion.join([first, motion])
+        yield placed(along, own, relative, turned=animation.style.pose is not None)[len(along) - len(motion) :]
 
 
 def head_mask(crop: FaceCrop) -> Tensor:

@@ -20,6 +20,10 @@ from .motion import Motion
 from .portrait_crop import portrait_crop
 from .renderer import HolisticRenderer, Identity
 
+_LIVE_PLACES, _LIVE_FEATURES, _LIVE_PIXELS = 33, 8, 48
+"""Numbers at the peak: by each keypoint's place in the volume while it is warped, by the decoder's features at its
+finest maps, and by a pixel of the picture. Measured."""
+
 
 @dataclass(frozen=True)
 class Portrait:
@@ -70,6 +74,14 @@ class PortraitRenderer(nn.Module):
             # What was enlarged that far holds no more than the codebook's input does.
             head = self.sharper(head)
         return Portrait(self.net.identity(head.to(self.device)), crop)
+
+    def memory(self, frames: int) -> float:
+        """Bytes of activations that so many frames at once need, for a host that makes room beforehand."""
+        config, pixels = self.net.config, self.size**2
+        places = config.appearance.depth * (config.size // config.appearance.shrink) ** 2
+        features = config.warping.features * (config.picture_size // config.decoder.shuffle) ** 2
+        maps = max(_LIVE_PLACES * (config.keypoints + 1) * places, _LIVE_FEATURES * features)
+        return float(frames * max(maps * self.dtype.itemsize, 4 * _LIVE_PIXELS * pixels))
 
     @torch.no_grad()
     def draw(self, identity: Identity, motion: Motion, fidelity: float | None = None) -> Tensor:
