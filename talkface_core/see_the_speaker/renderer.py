@@ -162,9 +162,7 @@ class HolisticRenderer(nn.Module):
         return self.painted(identity, motion, adjust).pictures.float().clamp(0, 1)
 
     @torch.no_grad()
-    def painted(
-        self, identity: Identity, motion: Motion, adjust: Callable[[Tensor, Tensor], Tensor] | None = None
-    ) -> Painted:
+    def painted(self, identity: Identity, motion: Motion, adjust: Adjust | None = None) -> Painted:
         """`render`, with what was carried and where the decoder painted."""
         like = identity.canonical
         if motion.keypoints != self.config.keypoints:
