@@ -13,7 +13,7 @@ from .vq_autoencoder import DETAIL, Decoder
 
 
 @torch.no_grad()
-def fit_linear(decoder: Decoder, pairs: Iterable[tuple[Tensor, Tensor]], ridge: float = 1e-3) -> None:
+def fit_linear(decoder: Decoder, pairs: Iterable[tuple[Tensor | None, Tensor]], ridge: float = 1e-3) -> None:
     """Give a decoder's linear filter its best weights by least squares, which descent would take long to find.
 
     `pairs` are low bands and sharp pictures, both [B, 3, H, W] in -1..1. The filter maps the folded low band to what
@@ -23,6 +23,7 @@ def fit_linear(decoder: Decoder, pairs: Iterable[tuple[Tensor, Tensor]], ridge: 
     assert layer is not None
     gram, moment = torch.zeros(()), torch.zeros(())
     for low, real in pairs:
+        assert low is not None
         # Zeros beyond the border say nothing of pictures: without padding the edges are left out.
         inputs = rearrange(F.unfold(fold(low), 3), "b i l -> (b l) i")
         inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)

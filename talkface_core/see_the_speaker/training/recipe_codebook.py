@@ -159,14 +159,12 @@ class CodebookRecipe(Recipe):
         """Moves the frozen auto-encoder to the device."""
         channels_last(self.autoencoder.to(device))
 
-    def _pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _pairs(self) -> Iterator[tuple[Tensor | None, Tensor]]:
         """Low bands of soft pictures and the sharp ones."""
         chance = np.random.default_rng(0)
         for _ in range(stage1.FITTED // self.sampler.settings.size + 1):
             batch = self.sampler.batch(chance)
-            low = self.net.low(signed(batch["soft"]))
-            assert low is not None
-            yield low, signed(batch["real"])
+            yield self.net.low(signed(batch["soft"])), signed(batch["real"])
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         return self.sampler.batch(rng)
