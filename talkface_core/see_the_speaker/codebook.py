@@ -108,7 +108,6 @@ class CodebookDecoderConfig(Config):
             bypass=128,
             unseen=32,
             codebook=CodebookConfig(codes=1024, dim=8, update="ema", sphere=True, whiten=True),
-            linear=False,
             fade=0.6,
         )
         tiny = cls(

@@ -20,7 +20,7 @@ SMALL = CodebookDecoderConfig(
         bypass=12,
         unseen=4,
         codebook=CodebookConfig(codes=16, dim=4, update="ema", sphere=True, whiten=True),
-        linear=False,
+        fade=0.5,
     ),
     scale=2,
     latent=12,
