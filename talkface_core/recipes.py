@@ -94,6 +94,14 @@ RECIPES = {
         *("see_the_speaker.training.recipe_portrait", "PortraitRecipe"),
         "See the Speaker, portraits 3: the denoiser with face prior, from a voice",
     ),
+    "see-the-speaker-motion": Entry(
+        *("see_the_speaker.training.recipe_motion", "MotionRecipe"),
+        "See the Speaker: speech to the motion of lips, eyes and head",
+    ),
+    "see-the-speaker-lips": Entry(
+        *("see_the_speaker.training.recipe_lip_refinement", "LipRecipe"),
+        "See the Speaker: the refinement of a made motion's lips",
+    ),
 }
 
 

@@ -20,6 +20,7 @@ TABLES = {
     "dae_talker": "dae_talker.model",
     "ladtalk": "ladtalk.model",
     "landmark_diffusion": "landmark_diffusion.model",
+    "see_the_speaker": "see_the_speaker.model",
     "sync": "sync.syncnet",
     "faces": "faces.bundled",
     "landmark-probe": "evaluation.probe",
@@ -34,9 +35,11 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--convert",
         metavar="FILE",
+        nargs="+",
         help="a public checkpoint to convert: DiffAE's autoencoder (last.ckpt), Wav2Lip's generator or lip expert "
-        "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only, or IP_LAP's "
-        "landmark generator (landmarkgenerator_checkpoint.pth), for research only",
+        "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only, IP_LAP's "
+        "landmark generator (landmarkgenerator_checkpoint.pth), for research only, LivePortrait's networks (all files, "
+        "or their folder), or JoyVASA's motion generator and its template (two files)",
     )
     parser.add_argument("-o", "--output", metavar="OUT.safetensors", help="where the converted model goes")
     add_common(parser, device=False)
@@ -64,19 +67,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _convert(args: argparse.Namespace) -> int:
     if args.model is not None:
-        raise InputError(f"--convert takes one file; what is {args.model!r} for?")
+        raise InputError(f"--convert takes files; what is {args.model!r} for?")
     if args.output is None:
         raise InputError("--convert needs -o OUT.safetensors, where the converted model goes")
     if not Path(args.output).parent.is_dir():
         raise InputError(f"output folder {Path(args.output).parent} does not exist; create it first or choose another")
     from ..checkpoints import read_header
-    from ..dae_talker.convert import convert_diffae
-    from ..ladtalk.convert import convert_wav2lip, recognises
-    from ..landmark_diffusion.convert import convert_completion
-    from ..landmark_diffusion.convert import recognises as is_completion
+    from .conversions import convert
 
-    convert = convert_wav2lip if recognises(args.convert) else convert_diffae
-    convert = convert_completion if is_completion(args.convert) else convert
     path = convert(args.convert, args.output)
     description = _described(read_header(path))
     licence = description["provenance"].get("licence", "unknown")

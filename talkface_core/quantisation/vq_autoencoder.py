@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -153,7 +153,7 @@ class Decoder(nn.Module):
         self.low = ops.Conv2d(3 * patch**2, width, 3, padding=1) if config.bypass else None
         # What a linear filter makes of the low band need not be learnt by the layers in between.
         linear = config.bypass and config.linear
-        self.sharpen = zero_init(ops.Conv2d(3 * patch**2, 3 * patch**2, 3, padding=1)) if linear else None
+        self.sharpen: Any = zero_init(ops.Conv2d(3 * patch**2, 3 * patch**2, 3, padding=1)) if linear else None
         out = ops.Conv2d(width, 3 * patch**2, 3, padding=1)
         self.out = nn.Sequential(_norm(width, norm, ops), *([] if norm else [nn.SiLU()]), out)
         if config.bypass:

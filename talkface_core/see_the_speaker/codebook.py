@@ -49,7 +49,9 @@ class CodebookDecoderConfig(Config):
     output's is; `latent`: numbers of an encoding of the soft face, of which the first are its code as the encoder alone
     guesses it, the codebook's own `dim` where 0; `predictor`: the transformer; `fused`: the scales of the decoder
     (0: the finest) in which the soft face has a say; `fusion`: width of the layers between, 0 for CodeFormer's blocks;
-    `adapt`: the codes take the mean and spread of the soft face's own (CodeFormer's AdaIN); `fidelity`: the default w.
+    `adapt`: the codes take the mean and spread of the soft face's own (CodeFormer's AdaIN); `temperature`: 0 decodes
+    the likeliest code, as published; above, the mean of all codes' vectors by their probabilities at that temperature,
+    which does not jump from one frame to the next and lets gradients through; `fidelity`: the default w.
     """
 
     autoencoder: VQAutoencoderConfig = field(default_factory=VQAutoencoderConfig)
@@ -59,11 +61,13 @@ class CodebookDecoderConfig(Config):
     fused: tuple[int, ...] = (1, 2, 3, 4)
     fusion: int = 0
     adapt: bool = True
+    temperature: float = 0.0
     fidelity: float = 0.5
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "scale")
         self.check_range(0, 1, "fidelity")
+        self.check_range(0, 100, "temperature")
         size, dim = self.autoencoder.image_size, self.autoencoder.codebook.dim
         if size % self.scale or self.autoencoder.bypass > self.input_size:
             raise InputError(f"{size} px, {self.autoencoder.bypass} lines of by-pass: too much for a {self.scale}th.")
@@ -104,7 +108,6 @@ class CodebookDecoderConfig(Config):
             bypass=128,
             unseen=32,
             codebook=CodebookConfig(codes=1024, dim=8, update="ema", sphere=True, whiten=True),
-            linear=False,
             fade=0.6,
         )
         tiny = cls(
@@ -115,6 +118,7 @@ class CodebookDecoderConfig(Config):
             fused=(0, 1),
             fusion=32,
             adapt=False,
+            temperature=1.0,
         )
         return {"base": cls(), "tiny": tiny}
 
@@ -187,9 +191,13 @@ class CodebookDecoder(nn.Module):
         vectors = channels_at_the_end(latent[:, : codebook.dim]).float()
         return F.normalize(vectors, dim=-1) if codebook.sphere else vectors
 
-    def vectors(self, codes: Tensor, guess: Tensor) -> Tensor:
-        """What is decoded of codes [B, g, g]: [B, g, g, D], adapted to the encoder's guess where the config says so."""
-        z_q = self.quantiser.lookup(codes)
+    def vectors(self, logits: Tensor, guess: Tensor) -> Tensor:
+        """What is decoded of logits [B, g, g, codes]: [B, g, g, D], where the config says so adapted to the guess."""
+        if self.config.temperature:
+            z_q = (logits.float() / self.config.temperature).softmax(-1) @ self.quantiser.vectors
+        else:
+            # max is several times as fast as argmax on a CPU, and the same.
+            z_q = self.quantiser.lookup(logits.max(-1).indices)
         return adapted(z_q, guess) if self.config.adapt else z_q
 
     def low(self, pictures: Tensor) -> Tensor | None:
@@ -214,9 +222,7 @@ class CodebookDecoder(nn.Module):
         latent, maps = self.encode(pictures)
         logits = self.predictor(latent)
         guess = self.guess(latent)
-        # max is several times as fast as argmax on a CPU, and the same.
-        z_q = self.vectors(logits.max(-1).indices, guess)
-        return Enhanced(self.decode(z_q, pictures, maps, fidelity), logits, guess)
+        return Enhanced(self.decode(self.vectors(logits, guess), pictures, maps, fidelity), logits, guess)
 
     @torch.no_grad()
     def enhance(self, pictures: Tensor, fidelity: float | None = None) -> Tensor:

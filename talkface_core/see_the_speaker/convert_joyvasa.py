@@ -28,8 +28,9 @@ from ..checkpoints import save_checkpoint
 from ..errors import InputError
 from ..foreign import load_foreign, refuse, renamed_state, some, tensors_of
 from ..foreign_arrays import read_pickled_arrays
-from .motion import POSE_VALUES, SYSTEM
+from .motion import POSE_VALUES
 from .motion_diffusion import COMPONENT, MotionConfig, MotionDiffusion
+from .system import SYSTEM
 
 LICENCE = "MIT, as published by its authors (huggingface.co/jdh-algo/JoyVASA)"
 DELAY = 0.08

@@ -62,12 +62,13 @@ class Carried:
 
 @dataclass(frozen=True)
 class Painted:
-    """pictures [B,3,S',S'] in 0..1, made of what was `carried` and, as far as `paint` [B,1,S',S'] says, painted; the
-    latter two are None where nothing is carried."""
+    """pictures [B,3,S',S'] in 0..1, made of what was `carried` and, as far as `paint` [B,1,S',S'] says, of `colours`
+    that were painted; the latter three are None where nothing is carried."""
 
     pictures: Tensor
     carried: Tensor | None = None
     paint: Tensor | None = None
+    colours: Tensor | None = None
 
 
 class Decoder(nn.Module):
@@ -122,9 +123,8 @@ class Decoder(nn.Module):
         carried = carry(source.pictures, flow)
         painted = resized(F.pixel_shuffle(painted, self.config.shuffle), side)
         paint = (painted[:, 3:] + _PAINT_FIRST).sigmoid()
-        # Colours about the middle: an untrained net paints grey.
-        pictures = carried + paint * ((painted[:, :3] + 0.5) - carried)
-        return Painted(pictures, carried, paint)
+        colours = painted[:, :3] + 0.5  # an untrained net paints grey
+        return Painted(carried + paint * (colours - carried), carried, paint, colours)
 
 
 class Spade(nn.Module):

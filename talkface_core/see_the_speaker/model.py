@@ -29,16 +29,19 @@ from .portrait import PORTRAIT, PortraitModel
 from .portrait_space import PORTRAIT_SPACE
 from .renderer import RENDERER
 from .rendering import PortraitRenderer
+from .stitching import STITCHING
 from .system import SYSTEM
 
 BUNDLED = "see_the_speaker_tiny"
 COMPONENTS = table(
     *(SPEECH_ENCODER, FACE_ENCODER, PORTRAIT_SPACE, PORTRAIT),
-    *(RENDERER, MOTION, LIP_REFINEMENT, CODEBOOK, GATE, ACOUSTIC),
+    *(RENDERER, STITCHING, CODEBOOK, MOTION, LIP_REFINEMENT, GATE, ACOUSTIC),
 )
 
 IMAGINE = (SPEECH_ENCODER, PORTRAIT_SPACE, PORTRAIT)
 """What a portrait from the voice needs."""
+
+_WHOSE = {True: "of the pack's own kind", False: "of LivePortrait's kind"}
 
 __all__ = [
     "BUNDLED",
@@ -49,6 +52,7 @@ __all__ = [
     "build_portrait",
     "build_renderer",
     "can_imagine",
+    "check_together",
     "load_see_the_speaker",
 ]
 
@@ -76,10 +80,13 @@ class SeeTheSpeaker:
 
 
 def load_see_the_speaker(
-    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+    name_or_path: str | Path = BUNDLED,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | None = None,
+    motion: str | Path | None = None,
 ) -> SeeTheSpeaker:
     """Load a bundled checkpoint by name, or a file. `dtype` is the renderer's and the portrait's; None: what suits the
-    device.
+    device. motion: the checkpoint whose motion side is taken, None: the same.
 
     Raises CheckpointError for a file that is not whole, InputError for a device that is not there.
     """
@@ -87,10 +94,10 @@ def load_see_the_speaker(
     dtype = pick_dtype(device) if dtype is None else dtype
     checkpoint, layers = read_checkpoint(find_checkpoint(name_or_path), SYSTEM), pick_layers(device, dtype)
     portrait = build_portrait(checkpoint, layers, dtype, device) if can_imagine(checkpoint) else None
-    motion = build_motion(checkpoint).to(device)
-    renderer = build_renderer(checkpoint, layers, dtype, device)
-    _check_together(checkpoint, motion, renderer)
-    return SeeTheSpeaker(checkpoint.path, portrait, motion, renderer, checkpoint.provenance)
+    other = checkpoint if motion is None else read_checkpoint(find_checkpoint(motion), SYSTEM)
+    moving, renderer = build_motion(other).to(device), build_renderer(checkpoint, layers, dtype, device)
+    check_together(moving, renderer, str(checkpoint.path))
+    return SeeTheSpeaker(checkpoint.path, portrait, moving, renderer, checkpoint.provenance)
 
 
 def can_imagine(checkpoint: Header) -> bool:
@@ -135,8 +142,9 @@ def build_renderer(
     _check_whole(checkpoint, RENDERER.name)
     net = build(checkpoint, RENDERER, operations, dtype, device)
     codebook = build_optional(checkpoint, CODEBOOK, operations, dtype, device)
+    stitching = build_optional(checkpoint, STITCHING, operations, torch.float32, device)
     try:
-        return PortraitRenderer(net, codebook)
+        return PortraitRenderer(net, codebook, stitching)
     except InputError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
@@ -150,9 +158,12 @@ def _check_whole(checkpoint: Header, *names: str) -> None:
         )
 
 
-def _check_together(checkpoint: Header, motion: MotionModel, renderer: PortraitRenderer) -> None:
-    if motion.diffusion.config.keypoints != renderer.keypoints:
-        raise CheckpointError(
-            f"{checkpoint.path}: motion of {motion.diffusion.config.keypoints} keypoints for a renderer of "
-            f"{renderer.keypoints}; put parts of one training run together."
-        )
+def check_together(motion: MotionModel, renderer: PortraitRenderer, name: str) -> None:
+    """Raises CheckpointError that begins with `name` for a motion that is not told in this renderer's keypoints."""
+    moved, drawn = motion.diffusion.config, renderer.net.config
+    if (moved.keypoints, moved.relative) == (drawn.keypoints, drawn.turns):
+        return
+    raise CheckpointError(
+        f"{name}: its renderer has {drawn.keypoints} keypoints {_WHOSE[drawn.turns]}, the motion was learnt for "
+        f"{moved.keypoints} {_WHOSE[moved.relative]}; take both from one checkpoint, or LivePortrait's with JoyVASA's."
+    )

@@ -2,8 +2,11 @@
 
 Source: See the Speaker (Wang et al., arXiv 2510.26819), speech-conditioned portrait generation: latent diffusion
 (Rombach et al. 2022), whose KL-regularised autoencoder this is. It is trained on rendered people alone, who exist
-nowhere. A portrait shows the head with its hair: it is framed by the landmarks as all crops are, only wider, so that
-eyes and chin of everybody lie at the same heights, which is what makes a mean face of all faces.
+nowhere. Beside its convolutions there is a straight way (ours): each square of pixels to its latent by one matrix, and
+back. It begins as the principal components of such squares, so that colours and coarse shapes are there from the first
+step and the convolutions learn what is missing. A portrait shows the head with its hair: it is framed by the landmarks
+as all crops are, only wider, so that eyes and chin of everybody lie at the same heights, which is what makes a mean
+face of all faces.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..components import Component
@@ -74,14 +78,22 @@ class PortraitSpace(nn.Module):
     def __init__(self, config: PortraitSpaceConfig | None = None, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config or PortraitSpaceConfig()
-        self.autoencoder = KLAutoencoder(self.config.autoencoder, operations)
-        self.register_buffer("mean", torch.zeros(self.config.autoencoder.latent_channels))
-        self.register_buffer("deviation", torch.ones(self.config.autoencoder.latent_channels))
+        own = self.config.autoencoder
+        self.autoencoder = KLAutoencoder(own, operations)
+        self.to_latent = operations.Conv2d(3 * own.factor**2, own.latent_channels, 1)
+        self.to_pixels = operations.Conv2d(own.latent_channels, 3 * own.factor**2, 1)
+        self.register_buffer("mean", torch.zeros(own.latent_channels))
+        self.register_buffer("deviation", torch.ones(own.latent_channels))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of one portrait's latents."""
         return (self.config.autoencoder.latent_channels, self.config.latent_size, self.config.latent_size)
+
+    def distribution(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the variance [B,C,L,L] of portraits' latents, not normalised."""
+        mean, logvar = self.autoencoder.distribution(pictures)
+        return mean + self.to_latent(F.pixel_unshuffle(pictures, self.config.autoencoder.factor)), logvar
 
     def normalised(self, latents: Tensor) -> Tensor:
         """Latents as the autoencoder has them -> as diffusion has them."""
@@ -92,12 +104,13 @@ class PortraitSpace(nn.Module):
         side = self.config.size
         if pictures.ndim != 4 or pictures.shape[1:] != (3, side, side):
             raise InputError(f"portraits of shape {list(pictures.shape)}; this space has [B,3,{side},{side}].")
-        return self.normalised(self.autoencoder.distribution(pictures)[0])
+        return self.normalised(self.distribution(pictures)[0])
 
     def decode(self, latents: Tensor) -> Tensor:
         """The portraits of latents, in about -1..1."""
         own = latents * self.deviation[:, None, None].to(latents) + self.mean[:, None, None].to(latents)
-        return self.autoencoder.paint(own)
+        straight = F.pixel_shuffle(self.to_pixels(own), self.config.autoencoder.factor)
+        return self.autoencoder.paint(own) + straight
 
 
 PORTRAIT_SPACE = Component(

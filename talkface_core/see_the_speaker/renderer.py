@@ -8,6 +8,7 @@ carried along.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -27,6 +28,7 @@ from .volumes import folded_state
 from .warping import Warped, WarpingConfig, WarpingNetwork
 
 COMPONENT = "renderer"
+Adjust = Callable[[Tensor, Tensor], Tensor]
 BATCH = 8
 """Pictures that motion is read from at once."""
 
@@ -87,6 +89,7 @@ class RendererConfig(Config):
                 prior=0.07,
                 centred=True,
                 plane=True,
+                guide=True,
             ),
             decoder=DecoderConfig(1, (24,), 12, True, 2, True, 16),
         )
@@ -149,16 +152,17 @@ class HolisticRenderer(nn.Module):
         return Motion(*(torch.cat(part) for part in parts), fps=fps)
 
     @torch.no_grad()
-    def render(self, identity: Identity, motion: Motion) -> Tensor:
+    def render(self, identity: Identity, motion: Motion, adjust: Adjust | None = None) -> Tensor:
         """The person in every frame of a motion: pictures [T,3,S'',S''] in 0..1 on the renderer's device, float32.
 
         What a decoder carries pixels into is as large as the identity's picture, else `picture_size`. The caller cuts a
-        long motion into parts. Raises InputError for a motion of other keypoints.
+        long motion into parts. `adjust`: changes driven keypoints, given the source's (say `Stitching.stitched`).
+        Raises InputError for a motion of other keypoints.
         """
-        return self.painted(identity, motion).pictures.float().clamp(0, 1)
+        return self.painted(identity, motion, adjust).pictures.float().clamp(0, 1)
 
     @torch.no_grad()
-    def painted(self, identity: Identity, motion: Motion) -> Painted:
+    def painted(self, identity: Identity, motion: Motion, adjust: Adjust | None = None) -> Painted:
         """`render`, with what was carried and where the decoder painted."""
         like = identity.canonical
         if motion.keypoints != self.config.keypoints:
@@ -167,7 +171,8 @@ class HolisticRenderer(nn.Module):
         own = self._on(identity.motion, like)
         count = len(motion)
         source = [part.expand(count, *part.shape[1:]) for part in self.pose(identity.canonical, own)]
-        driving = self.pose(identity.canonical.expand(count, -1, -1), driven)
+        points, matrix, scale = self.pose(identity.canonical.expand(count, -1, -1), driven)
+        driving = (points if adjust is None else adjust(source[0], points), matrix, scale)
         return self.paint(identity, source, driving)[0]
 
     def pose(self, canonical: Tensor, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:

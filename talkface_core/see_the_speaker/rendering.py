@@ -19,6 +19,7 @@ from .codebook import CodebookDecoder
 from .motion import Motion
 from .portrait_crop import portrait_crop
 from .renderer import HolisticRenderer, Identity
+from .stitching import Stitching
 
 _LIVE_PLACES, _LIVE_FEATURES, _LIVE_PIXELS = 33, 8, 48
 """Numbers at the peak: by each keypoint's place in the volume while it is warped, by the decoder's features at its
@@ -34,16 +35,21 @@ class Portrait:
 
 
 class PortraitRenderer(nn.Module):
-    """The renderer, and the codebook where there is one. Raises InputError for one that cannot take its pictures."""
+    """The renderer, the codebook and the stitching (a head that fits its shoulders), where there are such.
 
-    def __init__(self, net: HolisticRenderer, codebook: CodebookDecoder | None = None) -> None:
+    Raises InputError for a codebook that cannot take its pictures.
+    """
+
+    def __init__(
+        self, net: HolisticRenderer, codebook: CodebookDecoder | None = None, stitching: Stitching | None = None
+    ) -> None:
         super().__init__()
         if codebook is not None and codebook.config.input_size > net.config.picture_size:
             raise InputError(
                 f"a codebook for faces of {codebook.config.input_size} px behind a renderer of "
                 f"{net.config.picture_size}; put parts of one training run together."
             )
-        self.net, self.codebook = net, codebook
+        self.net, self.codebook, self.stitching = net, codebook, stitching
 
     @property
     def keypoints(self) -> int:
@@ -89,7 +95,8 @@ class PortraitRenderer(nn.Module):
 
         fidelity: of the codebook, 0 (codes alone) to 1 (as the renderer painted); None: its own. Raises InputError.
         """
-        painted = self.net.painted(identity, motion)
+        adjust = None if self.stitching is None else self.stitching.stitched
+        painted = self.net.painted(identity, motion, adjust)
         pictures = painted.pictures.float().clamp(0, 1)
         fine = resized_pictures(pictures, self.size)
         if self.codebook is None:

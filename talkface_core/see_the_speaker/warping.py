@@ -36,7 +36,8 @@ class WarpingConfig(Config):
     the mask's kernel is flat too); shown: it sees its input once more at the end; features: channels of the warped
     maps; variance: of a keypoint's bump in the plane, depth_variance: along z; difference: the source's bumps are taken
     off the driven ones; prior: width of keypoints' own likelihood, 0: none; centred: cells' places are their centres
-    (see `grid`); plane: the picture's own flow is wanted.
+    (see `grid`); plane: the picture's own flow is wanted; guide: the warped maps know where keypoints are,
+    driven and in the source.
     """
 
     channels: int = 32
@@ -53,6 +54,7 @@ class WarpingConfig(Config):
     prior: float = 0.0
     centred: bool = False
     plane: bool = False
+    guide: bool = False
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "channels", "most", "compress", "features")
@@ -91,6 +93,7 @@ class WarpingNetwork(nn.Module):
         self.config, ops = config, operations
         self.motion = DenseMotion(config, appearance.volume, appearance.depth, keypoints, norm, ops)
         flat, features = appearance.volume * appearance.depth, config.features
+        flat += 2 * keypoints if config.guide else 0
         self.third = ConvNorm(flat, features, leak=_LEAK, norm=norm, operations=ops)
         self.fourth = ops.Conv2d(features, features, 1)
 
@@ -99,7 +102,12 @@ class WarpingNetwork(nn.Module):
         differences between driven places to those in the source, None where they stay as they are."""
         deformation, occlusion, plane = self.motion(shown, source, driven, turn)
         moved = look_up(volume.expand(len(driven), *volume.shape[1:]), deformation, self.config.centred)
-        features = self.fourth(self.third(moved.flatten(1, 2)))
+        maps = moved.flatten(1, 2)
+        if self.config.guide:
+            places = grid(*moved.shape[2:], self.config.centred, driven)
+            bumps = [self.motion.bumps(places, points).mean(2) for points in (driven, source)]
+            maps = torch.cat([maps, *(bump.expand(len(driven), *bump.shape[1:]).to(maps) for bump in bumps)], 1)
+        features = self.fourth(self.third(maps))
         return Warped(features * occlusion, occlusion, deformation, plane)
 
 
@@ -134,9 +142,9 @@ class DenseMotion(nn.Module):
         asked = rearrange(proposals, "b k d h w c -> b (k d) h w c")
         moved = look_up(shown.expand(len(driven), *shown.shape[1:]), asked, config.centred)
         moved = rearrange(moved, "b c (k d) h w -> b k c d h w", d=size[0])
-        bumps = self._bumps(places, driven)
+        bumps = self.bumps(places, driven)
         if config.difference:
-            bumps = bumps - self._bumps(places, source)
+            bumps = bumps - self.bumps(places, source)
         bumps = F.pad(bumps, (0, 0, 0, 0, 0, 0, 1, 0))
         x = self.hourglass(torch.cat([bumps[:, :, None], moved], 2).flatten(1, 2))
         logits = self.mask(x)
@@ -163,7 +171,7 @@ class DenseMotion(nn.Module):
         stay = places.expand(len(driven), 1, *places.shape)
         return torch.cat([stay, moved], 1)
 
-    def _bumps(self, places: Tensor, points: Tensor) -> Tensor:
+    def bumps(self, places: Tensor, points: Tensor) -> Tensor:
         """A Gaussian about each keypoint [B,K,D,h,w]."""
         config = self.config
         away = (places - points[:, :, None, None, None]).square()

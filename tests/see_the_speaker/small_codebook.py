@@ -20,7 +20,7 @@ SMALL = CodebookDecoderConfig(
         bypass=12,
         unseen=4,
         codebook=CodebookConfig(codes=16, dim=4, update="ema", sphere=True, whiten=True),
-        linear=False,
+        fade=0.5,
     ),
     scale=2,
     latent=12,
@@ -28,6 +28,7 @@ SMALL = CodebookDecoderConfig(
     fused=(0, 1),
     fusion=8,
     adapt=False,
+    temperature=1.0,
 )
 """As `tiny`: a by-pass, tokens of several codes, slim fusions."""
 

@@ -75,6 +75,16 @@ def test_fidelity_leads_from_the_codes_to_the_input(config: CodebookDecoderConfi
     torch.testing.assert_close(each.clamp(0, 1), torch.stack([by_codes[0], faithful[1]]), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("config", [SMALL, PLAIN], ids=["small", "plain"])
+def test_gradients_reach_what_drew_the_input(config: CodebookDecoderConfig) -> None:
+    """So a renderer can be trained by what becomes of its pictures; the choice of codes itself has no gradient."""
+    net, soft = small_decoder(replace(config, adapt=False)), pictures(1, config).requires_grad_()
+    (faithful,) = torch.autograd.grad(net(soft * 2 - 1, 1.0).pictures.square().mean(), soft)
+    assert (faithful.abs().sum(1) > 0).float().mean() > 0.9
+    (by_codes,) = torch.autograd.grad(net(soft * 2 - 1, 0.0).pictures.square().mean(), soft, allow_unused=True)
+    assert (by_codes is None) == (not config.autoencoder.bypass)
+
+
 def test_the_published_transformation() -> None:
     """out = d + w (d scale + shift), and nothing but d before it is trained."""
     torch.manual_seed(0)
@@ -137,6 +147,19 @@ def test_a_position_is_learnt_for_each_token() -> None:
     with torch.no_grad():
         net.predictor.position.zero_()
     torch.testing.assert_close(net.predictor(swapped).roll(-2, 2), net.predictor(latent), atol=1e-5, rtol=1e-5)
+
+
+def test_expected_codes_lead_to_the_likeliest() -> None:
+    net, logits = small_decoder(), torch.randn(2, 4, 4, 16)
+    guess = torch.zeros(2, 4, 4, 4)
+    hard = small_decoder(replace(SMALL, temperature=0.0)).vectors(logits, guess)
+    assert torch.equal(hard, net.quantiser.lookup(logits.argmax(-1)))
+    torch.testing.assert_close(net.vectors(1e4 * logits, guess), hard)
+    even = net.vectors(torch.zeros(1, 1, 1, 16), guess)
+    torch.testing.assert_close(even[0, 0, 0], net.quantiser.vectors.mean(0))
+    one, other = logits.clone(), logits.clone()
+    one[0, 0, 0, :2], other[0, 0, 0, :2] = torch.tensor([9.0, 9.01]), torch.tensor([9.01, 9.0])
+    assert (net.vectors(one, guess) - net.vectors(other, guess)).abs().max() < 0.02
 
 
 def test_adaptation_gives_codes_the_inputs_moments() -> None:

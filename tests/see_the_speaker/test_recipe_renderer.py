@@ -66,7 +66,7 @@ def test_pairs_are_of_one_clip_and_the_same_for_the_same_generator():
         PairSampler(alone, RendererBatches())
 
 
-@pytest.mark.parametrize("part", ["all", "motion", "picture"])
+@pytest.mark.parametrize("part", ["all", "motion", "picture", "paint"])
 def test_every_trained_weight_takes_part(part):
     one = recipe(part=part)
     losses = one.loss(one.batch(0, np.random.default_rng(0)), 0)
@@ -75,7 +75,9 @@ def test_every_trained_weight_takes_part(part):
         assert (weight.grad is not None) == weight.requires_grad, name
     trained = {name.split(".")[0] for name, weight in one.net.named_parameters() if weight.requires_grad}
     others = {"appearance", "warping", "decoder"}
-    assert trained == {"all": others | {"motion_extractor"}, "motion": {"motion_extractor"}, "picture": others}[part]
+    expected = {"all": others | {"motion_extractor"}, "motion": {"motion_extractor"}, "picture": others}
+    assert trained == expected.get(part, {"warping", "decoder"})
+    assert one.net.warping.motion.mask.weight.requires_grad == (part in ("all", "picture"))
 
 
 @pytest.mark.parametrize("part", ["motion", "picture"])
@@ -103,7 +105,7 @@ def test_an_untrained_extractor_sees_the_mean_face():
 def test_samples_and_checkpoint(tmp_path):
     one = recipe()
     one.net.eval()
-    assert one.sample(one.modules).shape == (5 * SIDE, 10 * SIDE, 3)
+    assert one.sample(one.modules).shape == (6 * SIDE, 10 * SIDE, 3)
     one.save(tmp_path / "r.safetensors", one.modules, {})
     assert read_checkpoint(tmp_path / "r.safetensors").config(COMPONENT, RendererConfig) == small_tiny()
 
@@ -129,5 +131,5 @@ def test_gaze_of_a_clip_in_the_picture():
 def test_what_cannot_be_trained_is_refused():
     with pytest.raises(InputError, match="tied to landmarks"):
         RendererRecipe(heads(), small_base())
-    with pytest.raises(InputError, match="all, motion, picture"):
+    with pytest.raises(InputError, match="all, motion, picture, paint"):
         recipe(part="nose")

@@ -109,6 +109,30 @@ def test_a_decoder_that_chooses_no_paint_gives_what_is_carried():
     assert torch.allclose(painted.pictures, picture.expand(2, -1, -1, -1), atol=1e-5)
 
 
+def test_driven_keypoints_can_be_adjusted():
+    """Put back where the source's are, a head stays as the source has it, but for the turn of what lies about them."""
+    config = replace(small_base(), turns=False)
+    net = trained_looking(config)
+    identity, motion = net.identity(torch.rand(1, 3, 64, 64)), some_motion(2, 4)
+    still = Motion.join([identity.motion, identity.motion])
+    kept = net.render(identity, motion, lambda source, driven: source)
+    assert torch.allclose(kept, net.render(identity, still), atol=1e-5)
+    assert (kept - net.render(identity, motion)).abs().mean() > 1e-4
+
+
+def test_warped_maps_know_where_keypoints_are():
+    """A guided warping tells motions apart that leave a source of one colour as it is."""
+    config = small_tiny()
+    for guide in (True, False):
+        warping = WarpingNetwork(replace(config.warping, guide=guide), config.appearance, 21).eval()
+        volume, points = torch.ones(1, 6, 1, 16, 16), torch.rand(1, 21, 3) - 0.5
+        shown, turn = warping.motion.shown(volume), torch.eye(3)[None]
+        with torch.no_grad():
+            warping.motion.occlusion.weight.zero_()
+        one, other = (warping(volume, shown, points, points + shift, turn).features for shift in (0.0, 0.2))
+        assert torch.allclose(one, other, atol=1e-6) != guide
+
+
 def test_finer_pictures_stay_fine():
     net = trained_looking(small_tiny())
     identity = net.identity(torch.rand(1, 3, 128, 128))

@@ -25,7 +25,7 @@ from ...faces.track import FaceTrack
 from ...media.picture import read_picture
 from ...pixels import to_signed
 from ..conre import AGES
-from ..portrait_space import framed
+from ..portrait_space import PortraitSpace, framed
 
 UNKNOWN = -1
 """Stands for an attribute that is not known."""
@@ -105,3 +105,13 @@ def open_people(folder: str | Path, size: int) -> tuple[People, People | None]:
     val = (inside if inside.is_dir() else folder).parent / "val"
     own = read_people(inside if inside.is_dir() else folder, size)
     return own, read_people(val, size) if val.is_dir() and val != folder else None
+
+
+@torch.no_grad()
+def latents_of(pictures: NDArray[np.uint8], space: PortraitSpace) -> Tensor:
+    """The latents of portraits [N,S,S,3], as they are and mirrored, [N,2,C,L,L] on the CPU."""
+    parts = []
+    for start in range(0, len(pictures), 16):
+        part = signed(torch.from_numpy(pictures[start : start + 16]).to(space.mean.device))
+        parts.append(torch.stack([space.encode(part), space.encode(part.flip(3))], 1).cpu())
+    return torch.cat(parts)

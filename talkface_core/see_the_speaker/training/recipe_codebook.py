@@ -13,7 +13,7 @@ second stage) shows it, beside softened pictures, what that renderer makes of th
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,17 +29,17 @@ from ...components import Component, build
 from ...datasets.clips import open_splits
 from ...device import channels_last
 from ...errors import InputError
+from ...quantisation.linear_start import fit_linear
 from ...quantisation.vq_autoencoder import VQAutoencoder, VQAutoencoderConfig
 from ...training.arguments import add_batch_size, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
-from ...training.texture_loss import TextureLoss
 from ..codebook import COMPONENT, CodebookDecoder, CodebookDecoderConfig
 from ..system import SYSTEM
 from . import recipe_codebook_vq as stage1
 from .codebook_batches import CodebookBatches, CodebookSampler, Portraits
 from .codebook_rendered import RenderedPairs, rendered_pairs
-from .recipe_codebook_vq import add_pictures, read_pictures, sheet, signed
+from .recipe_codebook_vq import add_contrast, add_pictures, read_pictures, sheet, signed, texture_loss
 
 AUTOENCODERS = (stage1.COMPONENT, "sovqae")
 """Components that may be the auto-encoder of sharp faces: stage 1's, or a SOVQAE of another system's file."""
@@ -60,13 +60,15 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class CodebookLoss:
-    """Weights of the losses. `codes`: cross-entropy; `guess`: the encoder's own vectors; `l1`, `perceptual`: of stage
-    3's picture; `faithful`: share of faces whose fidelity is 1 there, that of the others being drawn from 0 to 1."""
+    """Weights of the losses. `codes`: cross-entropy; `guess`: the encoder's own vectors; `l1`, `perceptual`,
+    `contrast`: of stage 3's picture, see `AutoencoderLoss`; `faithful`: share of faces whose fidelity is 1 there, that
+    of the others being drawn from 0 to 1."""
 
     codes: float = 0.5
     guess: float = 1.0
     l1: float = 1.0
     perceptual: float = 1.0
+    contrast: float = 0.1
     faithful: float = 0.4
 
 
@@ -91,8 +93,10 @@ class CodebookRecipe(Recipe):
         loss: CodebookLoss | None = None,
         keep_decoder: bool = False,
         rendered: RenderedPairs | None = None,
+        fit: bool = True,
     ) -> None:
-        """`data` names the set. Raises InputError for an auto-encoder of other settings than the config's."""
+        """`data` names the set. `fit`: the decoder's linear filter begins at its best for soft pictures, in vain where
+        weights are loaded afterwards. Raises InputError for an auto-encoder of other settings than the config's."""
         if autoencoder.config.to_dict() != config.autoencoder.to_dict():
             raise InputError("the auto-encoder has other settings than those whose codes are to be predicted.")
         self.data, self.weights, self.fuse = data, loss or CodebookLoss(), fuse
@@ -107,7 +111,9 @@ class CodebookRecipe(Recipe):
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         batches = batches or CodebookBatches()
         self.sampler = CodebookSampler(films, stills, config.input_size, batches, rendered)
-        self.texture = TextureLoss()
+        if fit and self.net.decoder.sharpen is not None:
+            fit_linear(self.net.decoder, self._pairs())
+        self.texture = texture_loss(self.weights.contrast)
         self.config: Mapping[str, Any] = {
             COMPONENT: config.to_dict(),
             "fuse": fuse,
@@ -123,6 +129,7 @@ class CodebookRecipe(Recipe):
         add_preset(parser)
         add_batch_size(parser)
         add_pictures(parser)
+        add_contrast(parser)
         parser.add_argument(
             "--autoencoder", metavar="NAME|FILE", required=True, help="what see-the-speaker-codebook-vq trained"
         )
@@ -138,16 +145,26 @@ class CodebookRecipe(Recipe):
         if args.batch_size:
             batches = replace(batches, size=args.batch_size)
         films, stills, data = read_pictures(args, config.autoencoder.image_size)
-        loss, rendered, sizes = LOSSES[args.preset][stage], None, (config.autoencoder.image_size, config.input_size)
+        loss = LOSSES[args.preset][stage]
+        loss = loss if args.contrast is None else replace(loss, contrast=args.contrast)
+        rendered, sizes = None, (config.autoencoder.image_size, config.input_size)
         if args.renderer:
             clips, _ = open_splits(args.data)
             rendered = rendered_pairs(clips, args.renderer, *sizes, args.every, args.cache, args.quiet)
-        recipe = cls(films, data, config, autoencoder, args.fuse, stills, batches, loss, args.keep_decoder, rendered)
+        kept, fit = args.keep_decoder, not args.init
+        recipe = cls(films, data, config, autoencoder, args.fuse, stills, batches, loss, kept, rendered, fit)
         return Plan(recipe, TRAINING[args.preset], STEPS[args.preset][stage])
 
     def prepare(self, device: torch.device) -> None:
         """Moves the frozen auto-encoder to the device."""
         channels_last(self.autoencoder.to(device))
+
+    def _pairs(self) -> Iterator[tuple[Tensor | None, Tensor]]:
+        """Low bands of soft pictures and the sharp ones."""
+        chance = np.random.default_rng(0)
+        for _ in range(stage1.FITTED // self.sampler.settings.size + 1):
+            batch = self.sampler.batch(chance)
+            yield self.net.low(signed(batch["soft"])), signed(batch["real"])
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         return self.sampler.batch(rng)
@@ -165,7 +182,7 @@ class CodebookRecipe(Recipe):
         }
         total = weights.codes * losses["codes"] + weights.guess * losses["guess"]
         if self.fuse:
-            z_q = net.vectors(predicted, guess)
+            z_q = net.vectors(logits, guess)
             # A coin of its own for the faithful ones, which is the draw below their share.
             drawn = (batch["fidelity"] - weights.faithful) / (1 - weights.faithful)
             fidelity = torch.where(drawn < 0, 1.0, drawn)[:, None, None, None]

@@ -24,6 +24,7 @@ from ...checkpoints import save_checkpoint
 from ...datasets.clips import open_splits
 from ...device import channels_last
 from ...pixels import signed_to_unit, to_bytes, to_signed
+from ...quantisation.linear_start import fit_linear
 from ...quantisation.vq_autoencoder import VQAutoencoder, VQAutoencoderConfig, channels_at_the_end, channels_first
 from ...training.arguments import above_zero, add_batch_size, add_preset
 from ...training.config import TrainConfig
@@ -45,16 +46,20 @@ TRAINING = {
 BATCHES = {"tiny": CodebookBatches(size=16, patch=96), "base": CodebookBatches(size=32)}
 STEPS = {"tiny": 2500, "base": 1_600_000}
 SHOWN = 6
+FITTED = 96
+"""Patches or pictures that the decoder's linear filter is fitted to before the first step."""
 
 
 @dataclass(frozen=True)
 class AutoencoderLoss:
-    """Weights of the losses; `codebook` counts where the codes follow gradients. Until step `quantise_from` fewer and
-    fewer pictures are decoded from encodings as they are, while commitment grows: there must be something to
-    quantise."""
+    """Weights of the losses; `contrast`: of contrasts as strong as the real ones within the perceptual one (asked for
+    them before it can place edges, a small network draws chequerboards); `codebook` counts where the codes follow
+    gradients. Until step `quantise_from` fewer and fewer pictures are decoded from encodings as they are, while
+    commitment grows: there must be something to quantise."""
 
     l1: float = 1.0
     perceptual: float = 1.0
+    contrast: float = 0.1
     codebook: float = 1.0
     commitment: float = 0.01
     quantise_from: int = 250
@@ -76,13 +81,21 @@ class AutoencoderRecipe(Recipe):
         stills: Portraits | None = None,
         batches: CodebookBatches | None = None,
         loss: AutoencoderLoss | None = None,
+        fit: bool = True,
     ) -> None:
-        """`data` names the set."""
+        """`data` names the set. `fit` begins with the decoder's linear filter at its best for these pictures: in vain
+        where weights are loaded afterwards."""
         self.data, self.weights = data, loss or AutoencoderLoss()
         self.net = channels_last(VQAutoencoder(config))
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         self.sampler = CodebookSampler(films, stills, config.image_size, batches or CodebookBatches())
-        self.texture = TextureLoss()
+        self.texture = texture_loss(self.weights.contrast)
+        if fit and self.net.decoder.sharpen is not None:
+            chance = np.random.default_rng(0)
+            shown = [
+                signed(self.sampler.patches(chance)["real"]) for _ in range(FITTED // self.sampler.settings.size + 1)
+            ]
+            fit_linear(self.net.decoder, [(self.net.low(real), real) for real in shown])
         self.config: Mapping[str, Any] = {
             COMPONENT: config.to_dict(),
             "batches": asdict(self.sampler.settings),
@@ -95,6 +108,7 @@ class AutoencoderRecipe(Recipe):
         add_preset(parser)
         add_batch_size(parser)
         add_pictures(parser)
+        add_contrast(parser)
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
@@ -104,7 +118,10 @@ class AutoencoderRecipe(Recipe):
         films, stills, data = read_pictures(args, config.image_size)
         # A trained one has something to quantise already.
         loss = replace(LOSSES[args.preset], quantise_from=0) if args.init else LOSSES[args.preset]
-        return Plan(cls(films, data, config, stills, batches, loss), TRAINING[args.preset], STEPS[args.preset])
+        loss = loss if args.contrast is None else replace(loss, contrast=args.contrast)
+        return Plan(
+            cls(films, data, config, stills, batches, loss, not args.init), TRAINING[args.preset], STEPS[args.preset]
+        )
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         return self.sampler.patches(rng)
@@ -147,6 +164,16 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     """The flags of what portraits are trained on."""
     parser.add_argument("--stills", metavar="DIR", action="append", help="portraits with landmarks too; repeatable")
     parser.add_argument("--every", type=above_zero(int), default=20, metavar="N", help="frames of a film per one used")
+
+
+def add_contrast(parser: argparse.ArgumentParser) -> None:
+    """`--contrast`."""
+    parser.add_argument("--contrast", type=float, metavar="WEIGHT", help="of contrasts as strong as real ones")
+
+
+def texture_loss(contrast: float) -> TextureLoss:
+    """The perceptual loss with its contrasts weighed so; 0: differences of a Laplacian pyramid and SSIM alone."""
+    return TextureLoss(energy=contrast, finest=4 * contrast)
 
 
 def read_pictures(args: argparse.Namespace, size: int) -> tuple[Portraits, Portraits | None, str]:

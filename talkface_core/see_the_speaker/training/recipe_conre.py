@@ -38,7 +38,7 @@ from ..conre import FACE, SPEECH, FaceEncoder, FaceEncoderConfig, SpeechEncoder,
 from ..portrait_space import PORTRAIT_SPACE, PortraitSpace
 from ..system import SYSTEM
 from .conre_loss import ConReHead, attribute_loss, coarse, info_nce, mismatches
-from .people import UNKNOWN, People, open_people, signed
+from .people import UNKNOWN, People, latents_of, open_people, signed
 from .recipe_portrait_space import rows
 from .voices import Voice, drawn_mels, partners, read_voices
 
@@ -67,7 +67,7 @@ class ConReLoss:
 
 
 class ConReRecipe(Recipe):
-    """Trains a `SpeechEncoder` and a `FaceEncoder`; the portrait space is frozen."""
+    """Trains a `SpeechEncoder` and a `FaceEncoder`; the portrait space is only looked at."""
 
     name = "see-the-speaker-conre"
 
@@ -88,7 +88,6 @@ class ConReRecipe(Recipe):
         if own != other:
             raise InputError(f"a voice's vector of {own} numbers and a face's of {other}; they have to be as long")
         self.head = ConReHead(own, space.shape[0])
-        self.space = channels_last(space.eval()).requires_grad_(False)
         self.people, self.voices, self.weights = people, voices, weights or ConReLoss()
         self.data, self._batch = people.folder, batch
         self.modules: dict[str, nn.Module] = {SPEECH: self.speech, FACE: self.face, HEAD: self.head}
@@ -104,6 +103,11 @@ class ConReRecipe(Recipe):
         self._suits = [np.flatnonzero(partners(v.sex, v.age, people.sex, people.age)) for v in voices]
         if empty := [voice.name for voice, suits in zip(voices, self._suits, strict=True) if not len(suits)]:
             raise InputError(f"nobody of the {len(people)} people has the sex and age group of the voice {empty[0]}.")
+        owners = [n for n, voice in enumerate(voices) if voice.portrait is not None]
+        own_portraits = [portrait for voice in voices if (portrait := voice.portrait) is not None]
+        self._own = {voice: len(people) + n for n, voice in enumerate(owners)}
+        self._faces = np.concatenate([people.pictures, *(portrait[None] for portrait in own_portraits)])
+        self._coarse = coarse(latents_of(self._faces, space.eval()).flatten(0, 1)).unflatten(0, (-1, 2))
         self._share = group_shares([(v.sex, v.age) for v in voices])
 
     @classmethod
@@ -128,45 +132,39 @@ class ConReRecipe(Recipe):
         )
         return Plan(recipe, TRAINING[args.preset], STEPS[args.preset])
 
-    def prepare(self, device: torch.device) -> None:
-        """Moves the frozen space to the device."""
-        self.space.to(device)
-
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
-        """mels [B,S,80], faces uint8 [B,P,P,3], sex and age of both [B]."""
+        """mels [B,S,80]; faces uint8 [B,P,P,3], their coarse latents and light; sex and age of both [B]."""
         count = self._batch
         picked = rng.choice(len(self.voices), count, p=self._share)
         mels = drawn_mels(self.voices, picked, int(rng.integers(*_STEPS)), rng, self._noises)
-        faces, ages = [], []
-        for index in picked:
-            voice, face = self.voices[index], int(rng.choice(self._suits[index]))
-            own = voice.portrait if rng.random() < self.weights.own else None
-            faces.append(self.people.pictures[face] if own is None else own)
-            ages.append(self.people.age[face] if own is None else voice.age)
-        pictures = torch.from_numpy(np.stack(faces))
-        mirrored = torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None]
+        faces = np.array([int(rng.choice(self._suits[k])) for k in picked])
+        ages = self.people.age[faces]
+        for n, k in enumerate(picked):
+            if rng.random() < self.weights.own and k in self._own:
+                faces[n], ages[n] = self._own[k], self.voices[k].age
+        mirrored = rng.integers(0, 2, count)
+        pictures = torch.from_numpy(self._faces[faces])
         return {
             "mels": mels,
-            "faces": torch.where(mirrored, pictures.flip(2), pictures),
+            "faces": torch.where(torch.from_numpy(mirrored > 0)[:, None, None, None], pictures.flip(2), pictures),
+            "coarse": self._coarse[faces, mirrored],
             "light": torch.from_numpy(rng.uniform(0.8, 1.2, (count, 3, 1, 1)).astype(np.float32)),
             "sex": torch.tensor([self.voices[k].sex for k in picked]),
             "age": torch.tensor([self.voices[k].age for k in picked]),
-            "age_of_face": torch.tensor(np.array(ages)),
+            "age_of_face": torch.from_numpy(ages),
         }
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         faces, weights = signed(batch["faces"]), self.weights
         heard = self.speech(batch["mels"])
         seen = self.face(((faces + 1) * batch["light"] - 1).clamp(-1, 1))
-        with torch.no_grad():
-            latents = coarse(self.space.encode(faces).float())
         with torch.autocast(faces.device.type, enabled=False):
             voices, looks = heard.identity.float(), seen.float()
             # A face's sex is its voice's; its age group may be known where the voice's is not.
             against = mismatches(batch["sex"], batch["age"], batch["sex"], batch["age_of_face"])
             losses = {
                 "contrast": info_nce(voices, looks, self.head.scale, against),
-                "reconstruction": (self.head.reconstructed(voices) - latents).square().mean(),
+                "reconstruction": (self.head.reconstructed(voices) - batch["coarse"]).square().mean(),
                 "attributes": attribute_loss(self.speech, heard, batch["sex"], batch["age"]),
             }
             total = losses["contrast"] + sum(

@@ -37,7 +37,7 @@ from ..portrait_space import COMPONENT as SPACE
 from ..portrait_space import PortraitSpace
 from ..prior import BETA
 from ..system import SYSTEM
-from .people import UNKNOWN, People, open_people
+from .people import UNKNOWN, People, latents_of, open_people
 from .recipe_conre import add_space, add_voices, read_space, voices_of
 from .recipe_portrait_space import rows
 from .voices import Voice, drawn_mels, partners
@@ -102,7 +102,7 @@ class PortraitRecipe(Recipe):
             "batch": batch,
             "weights": asdict(self.weights),
         }
-        self._latents = encoded(space, people)
+        self._latents = latents_of(people.pictures, space)
         self.net.prior.latent.copy_(self._latents.mean((0, 1)))
         self._tokens, self._identity = heard(speech, voices, variants, seed)
         self._suits = [_suited(int(s), int(a), voices) for s, a in zip(people.sex, people.age, strict=True)]
@@ -191,16 +191,6 @@ class PortraitRecipe(Recipe):
         parts: dict[str, Any] = {COMPONENT: ema_modules[COMPONENT], SPEECH: self.speech, SPACE: self.space}
         configs = {name: part.config.to_dict() for name, part in parts.items()}
         save_checkpoint(path, SYSTEM, parts, configs, provenance, torch.float16)
-
-
-@torch.no_grad()
-def encoded(space: PortraitSpace, people: People) -> Tensor:
-    """The latents of people as they are and mirrored [N,2,C,L,L], on the CPU."""
-    parts = []
-    for start in range(0, len(people), 16):
-        pictures = people.signed(slice(start, start + 16)).to(space.mean.device)
-        parts.append(torch.stack([space.encode(pictures), space.encode(pictures.flip(3))], 1).cpu())
-    return torch.cat(parts)
 
 
 @torch.no_grad()

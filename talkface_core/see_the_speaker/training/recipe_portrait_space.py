@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -37,15 +38,16 @@ from .people import People, open_people, signed
 
 TRAINING = {
     "tiny": TrainConfig(
-        lr=2e-3, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.99, weight_decay=1e-3, ema_decay=0.997
+        lr=7e-4, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.99, weight_decay=1e-3, ema_decay=0.99
     ),
     "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, precision="bf16"),
 }
-BATCH = {"tiny": 12, "base": 32}
-STEPS = {"tiny": 2500, "base": 200_000}
+BATCH = {"tiny": 6, "base": 32}
+STEPS = {"tiny": 1500, "base": 200_000}
 
 _MOMENTUM, _FOLLOWED = 0.1, 10  # of the latents' running statistics, and after how many steps they are taken
 _SHOWN = 8
+_LITTLE = -5.0  # logarithm of the variance
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class PortraitSpaceRecipe(Recipe):
         weights: SpaceLoss | None = None,
     ) -> None:
         self.net = channels_last(PortraitSpace(config))
+        begin_straight(self.net, people)
         self.people, self.weights, self.data, self._batch = people, weights or SpaceLoss(), people.folder, batch
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         self.config: Mapping[str, Any] = {
@@ -113,7 +116,7 @@ class PortraitSpaceRecipe(Recipe):
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms and their sum, for latents that are drawn and disturbed."""
         pictures, weights = signed(batch["pictures"]), self.weights
-        mean, logvar = self.net.autoencoder.distribution(pictures)
+        mean, logvar = self.net.distribution(pictures)
         if self.net.training and step % _FOLLOWED == 0:
             self._follow(mean)
         latents = (
@@ -148,6 +151,28 @@ class PortraitSpaceRecipe(Recipe):
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         configs = {COMPONENT: self.net.config.to_dict()}
         save_checkpoint(path, SYSTEM, ema_modules, configs, provenance, torch.float16)
+
+
+@torch.no_grad()
+def begin_straight(net: PortraitSpace, people: People, squares: int = 40_000) -> None:
+    """The straight way begins as the principal components of squares of pixels, each of unit deviation; the
+    convolutions add nothing to it yet, and the latents are drawn with little noise."""
+    factor, channels = net.config.autoencoder.factor, net.shape[0]
+    rng = np.random.default_rng(0)
+    count = max(1, min(len(people), squares // net.config.latent_size**2))
+    shown = people.signed(rng.choice(len(people), count, replace=False))
+    values = rearrange(F.pixel_unshuffle(shown, factor), "b c h w -> (b h w) c").double()
+    mean, (power, axes) = values.mean(0), torch.linalg.eigh(torch.cov(values.T))
+    spread, axes = power[-channels:].clamp(min=1e-6).sqrt(), axes[:, -channels:]
+    net.to_latent.weight.copy_((axes / spread).T[..., None, None])
+    net.to_latent.bias.copy_(-(mean @ axes) / spread)
+    net.to_pixels.weight.copy_((axes * spread)[..., None, None])
+    net.to_pixels.bias.copy_(mean)
+    for layer in (net.autoencoder.encoder.conv_out, net.autoencoder.decoder.conv_out, net.autoencoder.quant_conv):
+        layer.bias.zero_()
+    net.autoencoder.encoder.conv_out.weight.zero_()
+    net.autoencoder.decoder.conv_out.weight.zero_()
+    net.autoencoder.quant_conv.bias[channels:] = _LITTLE
 
 
 def _people(folder: str | Path, config: PortraitSpaceConfig) -> tuple[People, PortraitSpaceConfig, People | None]:

@@ -5,7 +5,8 @@
 Source: See the Speaker's rendering network; LivePortrait's first stage (Guo et al. 2024, section 3.1) without its
 discriminators and perceptual nets, guided by landmarks as its landmark loss is. The motion of `tiny`'s keypoints is
 known (landmark_motion.py): the extractor learns to see it, the renderer is driven by it, and neither waits for the
-other. The extractor is trained alone with `--part motion`, the rest with `--part picture`.
+other. The extractor is trained alone with `--part motion`, the rest with `--part picture`,
+and once the flow is good, cheaper, with `--part paint`.
 """
 
 from __future__ import annotations
@@ -42,22 +43,30 @@ from .renderer_batches import PARTS, PairSampler, RendererBatches
 
 TRAINING = TrainConfig(lr=2e-3, schedule="cosine", warmup=50, final_lr=0.02, beta2=0.99, ema_decay=0.995)
 STEPS = 4000
-TRAINED = ("all", "motion", "picture")
+TRAINED = {
+    "all": ("",),
+    "motion": ("motion_extractor.",),
+    "picture": ("appearance.", "warping.", "decoder."),
+    "paint": ("warping.third.", "warping.fourth.", "decoder."),
+}
+"""What can be trained, by how the names of its weights begin; "paint": the flow stays as it is."""
 
 
 @dataclass(frozen=True)
 class RendererLoss:
     """detail: share of the pictures' error that compares contrasts; mouth, eyes: extra weight of their middles;
-    carried: weight of the picture that is carried alone; paint: of the share that is painted; texture: of contrasts as
-    strong as the real ones; points, motion: of the extractor's error in keypoints and in the parts of motion; noise:
-    deviation of keypoints when they drive, as an extractor's error would be."""
+    carried, colours: weights of the picture that is carried alone and of the one that is painted alone; paint: of the
+    share that is painted; texture: of contrasts as strong as the real ones; points, motion: of the extractor's error in
+    keypoints and in the parts of motion; noise: deviation of keypoints when they drive, as an extractor's error would
+    be."""
 
     detail: float = 0.4
     mouth: float = 6.0
     eyes: float = 4.0
-    carried: float = 0.5
-    paint: float = 0.02
-    texture: float = 0.02
+    carried: float = 0.4
+    colours: float = 0.4
+    paint: float = 0.005
+    texture: float = 0.0
     points: float = 10.0
     motion: float = 1.0
     noise: float = 0.004
@@ -75,7 +84,7 @@ class RendererRecipe(Recipe):
         val: MovingHeads | None = None,
         batches: RendererBatches | None = None,
         weights: RendererLoss | None = None,
-        part: str = TRAINED[0],
+        part: str = "all",
     ) -> None:
         """`part`: what is trained, see `TRAINED`. Raises InputError for keypoints that are not tied to landmarks."""
         if part not in TRAINED:
@@ -85,8 +94,8 @@ class RendererRecipe(Recipe):
             raise InputError(
                 "this recipe trains renderers whose keypoints are tied to landmarks, as the preset tiny's."
             )
-        for name, child in self.net.named_children():
-            child.requires_grad_(part == "all" or (name == "motion_extractor") == (part == "motion"))
+        for name, weight in self.net.named_parameters():
+            weight.requires_grad_(name.startswith(TRAINED[part]))
         self._part, self.data = part, data.name
         self.settings, self.weights = batches or RendererBatches(), weights or RendererLoss()
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
@@ -106,7 +115,7 @@ class RendererRecipe(Recipe):
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add_preset(parser)
         add_batch_size(parser)
-        parser.add_argument("--part", choices=TRAINED, default=TRAINED[0], help="what is trained (default: all of it)")
+        parser.add_argument("--part", choices=TRAINED, default="all", help="what is trained (default: all of it)")
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
@@ -130,9 +139,8 @@ class RendererRecipe(Recipe):
         if self._part != "motion":
             painted = self._painted(self.net, batch, source, self.weights.noise)
             losses |= self._picture_losses(painted, driven, batch["landmarks"])
-            total = total + losses["picture"]
-            total = total + sum(getattr(self.weights, name) * losses[name] for name in ("carried", "paint", "texture"))
-        if self._part != "picture":
+            total = total + sum(losses[name] * getattr(self.weights, name, 1.0) for name in losses)
+        if self._part in ("all", "motion"):
             losses |= self._motion_losses(self.net.motion_extractor(driven), batch)
             total = total + self.weights.points * losses["points"] + self.weights.motion * losses["motion"]
         return {"loss": total, **losses}
@@ -154,14 +162,18 @@ class RendererRecipe(Recipe):
     def _picture_losses(self, painted: Painted, real: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         weights = self.weights
         count = face_weights(landmarks, real.shape[-1], weights.mouth, weights.eyes)
+        # What has to be painted is in mouths and eyes.
+        painting = face_weights(landmarks, real.shape[-1], 3 * weights.mouth, 2 * weights.eyes)
         # Losses are made for pictures in -1..1.
-        real, made, carried = (2 * part - 1 for part in (real, painted.pictures, painted.carried))
-        return {
+        shown = (real, painted.pictures, painted.carried, painted.colours)
+        real, made, carried, colours = (2 * part - 1 for part in shown)
+        losses = {
             "picture": reconstruction(made, real, count, weights.detail),
             "carried": reconstruction(carried, real, count, weights.detail),
-            "texture": self._texture(made, real),
+            "colours": reconstruction(colours, real, painting, weights.detail),
             "paint": painted.paint.mean(),
         }
+        return losses | ({"texture": self._texture(made, real)} if weights.texture else {})
 
     def _motion_losses(self, seen: Seen, batch: Batch) -> dict[str, Tensor]:
         true = {part: batch[f"driven_{part}"] for part in PARTS}
@@ -182,13 +194,13 @@ class RendererRecipe(Recipe):
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
-        """Of people held out: the source, what is carried, the share of paint, the picture made, and the truth."""
+        """Of people held out: source, what is carried, what is painted, its share, what is made, and the truth."""
         net, held = cast(HolisticRenderer, modules[COMPONENT]), self._held_out
         device = next(net.parameters()).device
         held = {name: value.to(device) for name, value in held.items()}
         source, driven = unit(held["source_frames"]), unit(held["driven_frames"])
         painted = self._painted(net, held, source, 0.0)
-        rows = [source, painted.carried, painted.paint.expand_as(source), painted.pictures, driven]
+        rows = [source, painted.carried, painted.colours, painted.paint.expand_as(source), painted.pictures, driven]
         stacked = torch.stack([part.float().cpu() for part in rows])
         return to_bytes(rearrange(stacked, "r n c h w -> (r h) (n w) c").clamp(0, 1)).numpy()
 

@@ -1,0 +1,225 @@
+"""The recipe `see-the-speaker-lips`: trains the refinement of the lips on what a trained motion diffusion makes.
+
+    python -m talkface_core train see-the-speaker-lips --data SET/train --motion RUN/see-the-speaker-motion.safetensors
+        --out RUN
+
+Source: See the Speaker (Wang et al., arXiv 2510.26819), section on lip refinement: lip reconstruction and a lip
+expert's loss. Here no picture is rendered: in place of the expert, which sees pictures, the mouth's opening is judged
+by what the table of controls reads off the keypoints, and its closures at p, b and m count several times. Each clip's
+sound is said by the frozen diffusion a few times; the refinement learns the way from there to the true lips.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...acoustic.losses import masked_mean
+from ...acoustic.model import ACOUSTIC, AcousticModel
+from ...checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
+from ...components import build
+from ...datasets.sounds import SOUND_VERSIONS
+from ...errors import InputError
+from ...training.arguments import add_batch_size
+from ...training.config import TrainConfig
+from ...training.curves import plot_curves
+from ...training.recipe import Batch, Plan, Recipe
+from ..controls import OPENING, ControlTable
+from ..lip_refinement import COMPONENT, MASKS, LipRefinement, LipRefinementConfig
+from ..motion_diffusion import MOTION, MotionDiffusion
+from ..system import SYSTEM
+from .motion_clips import read_motion_clips
+from .motion_losses import expression
+from .motion_scores import MotionScores, motion_scores, opening_track
+from .recipe_motion import MotionData, cached_data, heard_key, motion_data, open_renderer, sampled
+
+TRAINING = TrainConfig(lr=1e-3, schedule="cosine", warmup=100, final_lr=0.02, weight_decay=0.02, ema_decay=0.995)
+STEPS = 1500
+
+
+@dataclass(frozen=True)
+class LipTraining:
+    """windows: in a batch, of so many frames; takes: how often the diffusion says each clip; dull: the most of a
+    mouth's motion that is taken from some windows; closure: extra weight of frames at p, b and m; lips, velocity,
+    opening, spread: weights of the losses."""
+
+    windows: int = 24
+    frames: int = 50
+    takes: int = 2
+    dull: float = 0.5
+    closure: float = 4.0
+    lips: float = 1.0
+    velocity: float = 1.0
+    opening: float = 1.0
+    spread: float = 0.3
+
+
+class LipRecipe(Recipe):
+    """Train a `LipRefinement` beside a frozen motion diffusion; `val`, other people, is measured at the end."""
+
+    name = "see-the-speaker-lips"
+
+    def __init__(
+        self,
+        data: MotionData,
+        motion: MotionDiffusion,
+        acoustic: AcousticModel,
+        val: MotionData | None = None,
+        settings: LipTraining | None = None,
+        seed: int = 0,
+        config: LipRefinementConfig | None = None,
+    ) -> None:
+        """Raises InputError for a diffusion without a control of the mouth's opening, and for no clip."""
+        if OPENING not in motion.controls.names or not data.clips:
+            raise InputError("lips are refined of a motion whose table of controls knows the mouth, and on clips.")
+        self.settings, self._val, self.data = settings or LipTraining(), val, data.name
+        self.motion, self.acoustic = motion.eval().requires_grad_(False), acoustic.eval().requires_grad_(False)
+        sizes = {"keypoints": motion.config.keypoints, "audio": motion.config.audio}
+        config = LipRefinementConfig(**{**(config or LipRefinementConfig()).to_dict(), **sizes})
+        self.net = LipRefinement(config)
+        self.net.masks.copy_(lip_masks(motion.controls, motion.config.keypoints))
+        self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
+        self._clips = data
+        self._takes = [
+            [motion.normalise(sampled(motion, data, k, seed + take)) for take in range(self.settings.takes)]
+            for k in range(len(data.clips))
+        ]
+        self._truth = [motion.normalise(clip.values) for clip in data.clips]
+        lengths = np.array([len(clip) for clip in data.clips], np.float64)
+        self._chances = lengths / lengths.sum()
+        self.config: Mapping[str, Any] = {
+            "lip_refinement": config.to_dict(),
+            "motion": motion.config.to_dict(),
+            "training": asdict(self.settings),
+            "clips": len(data.clips),
+        }
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_batch_size(parser)
+        parser.add_argument(
+            "--motion", metavar="NAME|FILE", required=True, help="trained motion, with what it hears by"
+        )
+        parser.add_argument("--renderer", metavar="NAME|FILE", help="read motion off the pictures by its extractor")
+        parser.add_argument("--val", metavar="DIR", help="clips to measure at the end (default: DIR/val)")
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        data = Path(args.data).absolute()
+        folder = data / "train" if (data / "train").is_dir() else data
+        beside = args.val or (data / "val" if (data / "val").is_dir() else None)
+        checkpoint = read_checkpoint(find_checkpoint(args.motion))
+        motion, acoustic = build(checkpoint, MOTION), build(checkpoint, ACOUSTIC)
+        renderer, stamp = open_renderer(args.renderer)
+        read = {"cache_dir": args.cache, "seed": args.seed, "renderer": renderer, "stamp": stamp}
+        clips = read_motion_clips(folder, versions=SOUND_VERSIONS, **read)
+        train = cached_data(clips, acoustic, heard_key(folder, acoustic, args.seed), args.cache)
+        val = motion_data(read_motion_clips(beside, **read), acoustic) if beside else None
+        settings = LipTraining(windows=args.batch_size or LipTraining.windows)
+        name = f"{folder.parent.name}/{folder.name}"
+        named = MotionData(train.clips, train.heard, name)
+        return Plan(cls(named, motion, acoustic, val, settings, args.seed), TRAINING, STEPS)
+
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        """features [B,L,A]; made, truth [B,L,V], normalised; weight [B,L]."""
+        chosen = rng.choice(len(self._clips.clips), self.settings.windows, p=self._chances)
+        items = [self._window(int(index), rng) for index in chosen]
+        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+    def _window(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        settings, clip = self.settings, self._clips.clips[index]
+        first = int(rng.integers(0, max(len(clip) - settings.frames, 0) + 1))
+        every = first + np.arange(settings.frames)
+        inside = torch.from_numpy(every < len(clip)).float()
+        every = every.clip(max=len(clip) - 1)
+        made = self._takes[index][int(rng.integers(settings.takes))][every]
+        if rng.random() < 0.5:  # a mouth that mumbles
+            made = torch.lerp(made, made.mean(0, keepdim=True), settings.dull * rng.random())
+        features = self._clips.heard.of(index, every, rng)
+        if self.motion.config.prosody:
+            features = torch.cat([features, clip.prosody[every]], 1)
+        closing = np.isin(every, clip.closures[:, None] + np.arange(-1, 2)).astype(np.float32)
+        return {
+            "features": features,
+            "made": made,
+            "truth": self._truth[index][every],
+            "weight": inside * (1 + settings.closure * torch.from_numpy(closing)),
+        }
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The terms and their weighted sum."""
+        net, settings, weight, std = self.net, self.settings, batch["weight"], self.motion.std
+        said = net(batch["made"], batch["features"])
+        points = [expression(values) for values in (said, batch["truth"])]
+        error = (points[0] - points[1]) * net.masks[0][:, None]
+        terms = {"lips": masked_mean(error.square().flatten(2), weight)}
+        terms["velocity"] = masked_mean(
+            error.diff(dim=1).square().flatten(2), torch.minimum(weight[:, 1:], weight[:, :-1])
+        )
+        opening, real = (
+            self.motion.controls.value(expression(values * std), OPENING) for values in (said, batch["truth"])
+        )
+        terms["opening"] = masked_mean((opening - real).abs(), weight)
+        counted = (weight > 0).float()
+        tracks = [(track * counted).flatten().sort().values for track in (opening, real)]
+        terms["spread"] = (tracks[0] - tracks[1]).abs().mean()
+        total = torch.stack([getattr(settings, name) * value for name, value in terms.items()]).sum()
+        return {"loss": total, **terms}
+
+    @torch.no_grad()
+    def refined(self, net: LipRefinement, data: MotionData, index: int, seed: int = 0) -> Tensor:
+        """Motion values [T,3K+7] to a clip's clean sound, refined window by window as a stream does."""
+        clip, length = data.clips[index], self.motion.config.frames
+        made = self.motion.normalise(sampled(self.motion, data, index, seed))
+        features = data.heard.clips[index][0].float()
+        if self.motion.config.prosody:
+            features = torch.cat([features, clip.prosody], 1)
+        parts = []
+        for first in range(0, len(clip), length):
+            rows = (first + torch.arange(length)).clamp_max(len(clip) - 1)
+            parts.append(net(made[rows][None].to(net.which), features[rows][None].to(net.which))[0].float().cpu())
+        return self.motion.denormalise(torch.cat(parts)[: len(clip)])
+
+    @torch.no_grad()
+    def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
+        """The opening over time in four clips: the truth in light grey, as it was made in grey, refined in black."""
+        net, rows, data = cast(LipRefinement, modules[COMPONENT]), [], self._val or self._clips
+        for k in np.linspace(0, len(data.clips) - 1, 4).astype(int):
+            index = int(k)
+            made = sampled(self.motion, data, index)
+            tracks: Sequence[Tensor] = (data.clips[index].values, made, self.refined(net, data, index))
+            rows.append(plot_curves([torch.from_numpy(opening_track(v, self.motion.controls)) for v in tracks]))
+        return np.concatenate(rows)
+
+    def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
+        net, data, measured = cast(LipRefinement, ema_modules[COMPONENT]), self._val, {}
+        if data:
+            controls, count = self.motion.controls, range(len(data.clips))
+            before = [motion_scores(sampled(self.motion, data, k), data.clips[k], controls) for k in count]
+            after = [motion_scores(self.refined(net, data, k), data.clips[k], controls) for k in count]
+            measured = {"unrefined": MotionScores.mean(before), "measured": MotionScores.mean(after)}
+        parts: dict[str, nn.Module] = {COMPONENT: net, MOTION.name: self.motion, ACOUSTIC.name: self.acoustic}
+        configs = {
+            COMPONENT: net.config.to_dict(),
+            MOTION.name: self.motion.config.to_dict(),
+            ACOUSTIC.name: self.acoustic.config.to_dict(),
+        }
+        save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
+
+
+def lip_masks(controls: ControlTable, keypoints: int) -> Tensor:
+    """[3,K]: how much each keypoint belongs to the lips, the face and the whole, 0..1, by how far it goes when the
+    mouth opens."""
+    along = controls.write[controls.place(OPENING)].unflatten(0, (keypoints, 3)).norm(dim=1)
+    lips = (2 * along / along.max().clamp_min(1e-9)).clamp(0, 1)
+    lips = torch.where(lips < 0.1, 0.0, lips)
+    masks = {"lip": lips, "face": 1 - lips, "full": torch.ones_like(lips)}
+    return torch.stack([masks[name] for name in MASKS])
