@@ -231,8 +231,9 @@ class LoadSeeTheSpeaker(io.ComfyNode):
                 io.Combo.Input(
                     "checkpoint",
                     options=host.checkpoint_names(see_the_speaker.SYSTEM),
-                    tooltip="Bundled ones come first, then the .safetensors files of models/talkface. Train another "
-                    "with: python -m talkface_core train see-the-speaker-renderer and the other stages.",
+                    tooltip="Bundled ones come first, then the .safetensors files of models/talkface. The public "
+                    "weights of LivePortrait (hrtf) and JoyVASA (motion_model) can be converted: python -m "
+                    "talkface_core models --convert.",
                 ),
                 _dtype_input("the portrait's and the drawing networks"),
             ],
@@ -240,7 +241,7 @@ class LoadSeeTheSpeaker(io.ComfyNode):
                 PORTRAIT.Output(
                     display_name="portrait_model",
                     tooltip="Guesses a portrait from a voice, for Speech to Portrait or Talking Video from Voice. Not "
-                    "in every checkpoint: one that was trained to animate alone has none.",
+                    "in every checkpoint: converted ones have none.",
                 ),
                 MOTION_MODEL.Output(
                     display_name="motion_model",

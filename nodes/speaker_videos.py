@@ -102,8 +102,8 @@ class TalkingVideoFromVoice(io.ComfyNode):
         how = Imagining(prior, prior_weight, portrait_guidance, portrait_steps, seed)
         source = host.Interruptible(audio_source(audio))
         work = _Work(sides[1:], source, head_pose, audio_encoder_output, seed, fidelity, settings)
-        model, detector = sides[0].network, detector_of("bundled", beside=sides)
-        host.load_all(sides, max(work.memory, imagine_memory(model, work.renderer)))
+        model = sides[0].network
+        detector = detector_of("bundled", beside=sides, memory=max(work.memory, imagine_memory(model, work.renderer)))
         progress = host.Progress(portrait_steps + work.setup.frames)
         image = imagine(model, work.renderer, source, how, shown(progress))
         video = work.video(image, face_in(image, detector), progress, GUESS)
@@ -191,7 +191,7 @@ class _Work:
         if not hearing.space.fits(drawing.space):
             raise InputError(
                 f"motion_model is of the model {hearing.name!r} and hrtf of {drawing.name!r}, whose keypoints are "
-                "others: take both from one loader"
+                "others: take both from one loader, or LivePortrait's with JoyVASA's"
             )
         self.model: MotionModel = hearing.network
         self.renderer: PortraitRenderer = drawing.network

@@ -7,30 +7,40 @@ the renderer that they were learned with: another one would tear a face by them,
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from ..checkpoints import Checkpoint
 from ..errors import InputError
 from .controls import ControlTable
 from .motion import Motion
-from .renderer import RENDERER
+from .motion_diffusion import MOTION, MotionConfig
+from .renderer import RENDERER, RendererConfig
 from .rendering import Portrait
 from .style import keep_shut, placed
 
 
 @dataclass(frozen=True)
 class MotionSpace:
-    """The keypoints of one renderer. Two are equal where the network that reads them off faces is, whatever the file
-    is called; "" is the fingerprint where a file holds no renderer."""
+    """The keypoints that a checkpoint's motion moves and its renderer draws.
+
+    keypoints: how many; relative: whether motion is about a face at rest, as the pack's own is; fingerprint: of the
+    network that reads them off faces, "" where a file holds none.
+    """
 
     name: str = field(compare=False)
+    keypoints: int
+    relative: bool
     fingerprint: str
 
     def fits(self, other: MotionSpace) -> bool:
         """Whether a motion of the one may move the other's keypoints, as far as both are known."""
-        return not self.fingerprint or not other.fingerprint or self == other
+        known = self.fingerprint and other.fingerprint
+        alike = (self.keypoints, self.relative) == (other.keypoints, other.relative)
+        return alike and (not known or self.fingerprint == other.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -54,20 +64,30 @@ class SpokenMotion:
         """The motion of a portrait's own keypoints, for a renderer of `space`. Raises InputError for another's."""
         if not self.space.fits(space):
             raise InputError(
-                f"this motion belongs to the model {self.space.name!r} ({self.space.fingerprint}), and the renderer is "
-                f"of {space.name!r} ({space.fingerprint}), whose keypoints are others: take both from one checkpoint"
+                f"this motion belongs to the model {self.space.name!r} and the renderer to {space.name!r}, whose "
+                "keypoints are others: take both from one checkpoint, or LivePortrait's with JoyVASA's"
             )
         return placed(self.motion, at_rest(portrait, self.controls), self.relative, self.turned)
 
 
-def motion_space(checkpoint: Checkpoint) -> MotionSpace:
-    """What tells this file's keypoints from others': a fingerprint of what reads them off faces."""
-    state, digest = checkpoint.states.get(RENDERER.name, {}), hashlib.sha256()
-    keys = sorted(key for key in state if key.startswith("motion_extractor."))
-    for key in keys:
+def motion_space(checkpoint: Checkpoint) -> MotionSpace | None:
+    """The keypoints of a checkpoint; None where it has neither motion nor renderer. Raises CheckpointError."""
+    name = checkpoint.path.stem
+    if RENDERER.name in checkpoint.configs:
+        drawn = checkpoint.config(RENDERER.name, RendererConfig)
+        return MotionSpace(name, drawn.keypoints, drawn.turns, _fingerprint(checkpoint.states[RENDERER.name]))
+    if MOTION.name in checkpoint.configs:
+        moved = checkpoint.config(MOTION.name, MotionConfig)
+        return MotionSpace(name, moved.keypoints, moved.relative, "")
+    return None
+
+
+def _fingerprint(renderer: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(key for key in renderer if key.startswith("motion_extractor.")):
         digest.update(key.encode())
-        digest.update(state[key].half().contiguous().numpy().tobytes())
-    return MotionSpace(checkpoint.path.stem, digest.hexdigest()[:12] if keys else "")
+        digest.update(renderer[key].half().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def at_rest(portrait: Portrait, controls: ControlTable) -> Motion:

@@ -19,7 +19,8 @@ LEAST = {
 """Least closeness to float32 in dB, 6 below what was measured; videos are read back from compressed ones."""
 
 WITHOUT_PIXELS = {
-    *("LoadAudio", "LoadVideo", "MarkSynthetic", "LoadDAETalker", "LoadLaDTalk", "LoadLandmarkDiffusion"),
+    *("LoadAudio", "LoadVideo", "LoadImage", "MarkSynthetic"),
+    *("LoadDAETalker", "LoadLaDTalk", "LoadLandmarkDiffusion", "LoadSeeTheSpeaker"),
 }
 """Nodes that neither compute nor take frames."""
 
@@ -35,6 +36,7 @@ def load_models_gpu(models, *args, **options):
 mm.load_models_gpu = load_models_gpu
 film = InputImpl.VideoFromFile(os.path.join(base, "input", "film.mp4"))
 audio = NODES["LoadAudio"].execute("talk.wav", 1.0, 0.16)[0]
+voice = NODES["LoadAudio"].execute("talk.wav", 0.2, 1.2)[0]
 # Bytes, which half precision tells apart: else the detector would see another picture, a level off here and there.
 pictures = (film.get_components().images[:4] * 255).round() / 255
 face = {"face": "largest", "index": 0, "x": 0, "y": 0}
@@ -90,6 +92,26 @@ def run(dtype):
     video, = node("DubVideoLandmarks", completion=completion, talkformer=talkformer, sovqae=sovqae, video=film,
                   smoothing=0.3, match_texture=False, **wanted, **sampling, **face, **found)
     values["DubVideoLandmarks"] = video.get_components().images
+
+    imagines, moves, draws = node("LoadSeeTheSpeaker", checkpoint="see_the_speaker_tiny", dtype=dtype)
+    prior = {"prior": "adaptive", "prior_weight": 1.0}
+    values["SpeechToPortrait"], = node("SpeechToPortrait", portrait_model=imagines, audio=voice, guidance=2.0, steps=2,
+                                       seed=3, hrtf=draws, **prior)
+    style = {"fps": 25.0, "head_motion": 1.0, "expression": 1.0, "blink": 1.0, "blink_rate": -1.0, "gaze_right": 0.0}
+    style["gaze_down"] = 0.0
+    sampled = {"guidance": 0.0, "steps": 2}
+    motion, _, _ = node("SpeechToMotion", motion_model=moves, audio=audio, seed=3, **style, **sampled)
+    values["SpeechToMotion"] = motion.motion.values()
+    values["RenderMotion"], = node("RenderMotion", hrtf=draws, image=images[:1], motion=motion, region="picture",
+                                   fidelity=-1.0, window=0)
+    video, values["TalkingVideoFromVoice image"] = node(
+        "TalkingVideoFromVoice", portrait_model=imagines, motion_model=moves, hrtf=draws, audio=voice,
+        portrait_guidance=2.0, portrait_steps=2, motion_guidance=0.0, motion_steps=2, fidelity=-1.0, seed=3, **prior,
+        **style)
+    values["TalkingVideoFromVoice"] = video.get_components().images
+    video, = node("AnimatePortrait", motion_model=moves, hrtf=draws, image=images[:1], audio=audio, region="picture",
+                  fidelity=-1.0, seed=3, **face, **found, **style, **sampled)
+    values["AnimatePortrait"] = video.get_components().images
     return {name: value.double() for name, value in values.items()}, together
 
 exact, together = run("float32")
@@ -132,3 +154,8 @@ def test_networks_that_work_together_are_loaded_together(found: dict[str, Any]) 
     assert together["LandmarkComplete"] == [["CompletionModel"]]
     assert together["TalkFormerSampler"] == [["TalkFormerModel"]]
     assert together["DubVideoLandmarks"] == [["ModuleList"], ["CompletionModel", "SOVQAE", "TalkFormerModel"]]
+    assert together["SpeechToPortrait"] == [["PortraitModel", "PortraitRenderer"]]
+    assert together["SpeechToMotion"] == [["MotionModel"]]
+    assert together["RenderMotion"] == [["ModuleList"], ["PortraitRenderer"]]
+    assert together["TalkingVideoFromVoice"] == [["ModuleList", "MotionModel", "PortraitModel", "PortraitRenderer"]]
+    assert together["AnimatePortrait"] == [["ModuleList"], ["MotionModel", "PortraitRenderer"]]

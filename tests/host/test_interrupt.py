@@ -12,6 +12,7 @@ from talkface_core.media.video_writer import VideoWriter
 
 from .client import INTERRUPTED, SUCCESS, Prompt
 from .graphs import (
+    ANIMATE,
     AUDIO,
     COMPLETE,
     DECODE,
@@ -19,8 +20,13 @@ from .graphs import (
     DUB_LANDMARKS,
     ENHANCE,
     FOOTAGE,
+    FROM_VOICE,
+    IMAGINE,
+    MOVE,
     PAINT,
+    RENDER,
     STREAM,
+    animating,
     dub_streaming,
     dubbing,
     landmark_dubbing,
@@ -28,6 +34,8 @@ from .graphs import (
     nodes_of,
     plain,
     streaming,
+    voice_stepwise,
+    voice_streaming,
     without_previews,
 )
 from .media import Film, encode_mp3, talk
@@ -108,6 +116,31 @@ def test_while_texture_is_restored(server: Server, tmp_path: Path, nothing_left:
     name = server.client.upload(talk(tmp_path / "texture.wav", 2.0))
     prompt = without_previews(dubbing(**{AUDIO: {"audio": name}, ENHANCE: {"look_at": look_at}}))
     _stops(server, prompt, ENHANCE, wait=0.0 if look_at == 0 else 1.0, done=done)
+
+
+def test_while_a_portrait_is_imagined(server: Server, tmp_path: Path, nothing_left: None) -> None:
+    """1000 steps take far longer than one may wait."""
+    name = server.client.upload(talk(tmp_path / "imagined.wav", 2.0))
+    prompt = without_previews(voice_stepwise(**{AUDIO: {"audio": name}, IMAGINE: {"steps": 1000}}))
+    _stops(server, prompt, IMAGINE, wait=0.0, done=20)
+
+
+def test_while_a_face_is_moved_and_drawn(server: Server, tmp_path: Path, nothing_left: None) -> None:
+    name = server.client.upload(talk(tmp_path / "moved.wav", 900))
+    prompt = without_previews(voice_stepwise(**{AUDIO: {"audio": name}, MOVE: {"steps": 20}}))
+    _stops(server, prompt, MOVE, wait=0.0, done=40)
+    name = server.client.upload(talk(tmp_path / "drawn.wav", 60))
+    _stops(server, without_previews(voice_stepwise(**{AUDIO: {"audio": name}})), RENDER, wait=0.0, done=40)
+
+
+@pytest.mark.parametrize(("build", "kind"), [(voice_streaming, FROM_VOICE), (animating, ANIMATE)])
+def test_while_somebody_talks(
+    server: Server, tmp_path: Path, nothing_left: None, build: type[Prompt], kind: str
+) -> None:
+    name = server.client.upload(talk(tmp_path / "talks.wav", 600))
+    before = server.leftovers()
+    during = _stops(server, without_previews(build(**{AUDIO: {"audio": name}})), kind, wait=0.5, done=60)
+    assert during > before, "nothing was on the disk yet: the test shows nothing"
 
 
 def test_the_next_prompt_runs(server: Server, tmp_path: Path) -> None:
