@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from talkface_core.dae_talker.decode import encode, fit_square
 from talkface_core.dae_talker.model import BUNDLED, load_autoencoder
@@ -82,6 +82,19 @@ class Shots:
             points = clip.found(index) if self.bare else clip.points[index]
             _mark(tile, (points - box[:2]) * (size[0] / (box[2] - box[0])))
         return tile
+
+
+@dataclass(frozen=True)
+class Still:
+    """A picture that was given, its middle; `grey` sets it apart."""
+
+    file: Path
+    grey: bool = False
+
+    def draw(self, seen: Seen, size: tuple[int, int]) -> Image.Image:
+        with Image.open(self.file) as picture:
+            tile = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.LANCZOS)
+        return tile.convert("L").convert("RGB") if self.grey else tile
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from PIL import Image
 from workflows.dae_talker import KEYFRAMES
 
 from .card_clips import Seen, View
-from .card_panels import AMBER, DARK, Cropped, Keyframes, Latents, Panel, Shots, Sound, Split
+from .card_panels import AMBER, DARK, Cropped, Keyframes, Latents, Panel, Shots, Sound, Split, Still
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-FOOTAGE = SAMPLES / "ada.mp4"
+FOOTAGE, PORTRAIT = SAMPLES / "ada.mp4", SAMPLES / "portrait.jpg"
 SIDE = 400  # pixels
 KEYS = (1.5, 4.5, 3.0)
 
@@ -92,6 +92,23 @@ CARDS: Mapping[str, tuple[tuple[Area, Panel], ...]] = {
         ((202, 0, 400, 198), Shots("video", View.FACE, person=1)),
         ((0, 202, 198, 400), Shots("video", View.FACE, person=0)),
         ((202, 202, 400, 400), Shots("video", View.FACE, person=1, bare=True)),
+    ),
+    "voice_to_talking_video": (
+        ((0, 0, 110, 400), Sound(colour=AMBER, down=True)),
+        ((110, 0, 400, 400), Shots()),
+    ),
+    "animate_any_portrait": (
+        ((0, 0, 262, 400), Still(PORTRAIT, grey=True)),
+        ((266, 0, 400, 400), Shots("video", View.FACE, count=3, down=True)),
+    ),
+    "portrait_then_landmark_diffusion": (
+        ((0, 0, 198, 262), Shots()),
+        ((202, 0, 400, 262), Shots("video", View.FACE, bare=True)),
+        ((0, 266, 400, 400), Shots("video", MOUTH, count=3)),
+    ),
+    "voice_step_by_step": (
+        ((0, 0, 400, 80), Sound(colour=AMBER)),
+        ((0, 84, 400, 400), Shots("video", View.FACE, count=2)),
     ),
 }
 """What is where on the card of each workflow. Where the two could be taken for each other, what was given is grey."""

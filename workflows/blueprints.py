@@ -117,9 +117,35 @@ def dub_landmarks(info: Info) -> Blueprint:
     return Blueprint(graph, about, inlet, {"video": dubbed["video"]}, (*shown, (dubbed, "seed"), (model, "checkpoint")))
 
 
+def imagine(info: Info) -> Blueprint:
+    """A voice alone to a talking person, streamed to disk."""
+    graph = Graph("imagine", "Voice to Talking Person", info)
+    inlet = _inlet(audio="AUDIO")
+    model = graph.add("TalkFaceLoadSeeTheSpeaker", (120, 0), (320, 122))
+    given = {name: model[name] for name in ("portrait_model", "motion_model", "hrtf")} | {"audio": inlet["audio"]}
+    made = graph.add("TalkFaceTalkingVideoFromVoice", (520, 0), (380, 640), **given)
+    shown = ((made, "seed"), (made, "prior"), (made, "portrait_guidance"), (made, "head_motion"))
+    about = "A voice alone to a video of a made-up person who says it, a guess at sex and age group, written to disk."
+    outputs = {"video": made["video"], "image": made["image"]}
+    return Blueprint(graph, about, inlet, outputs, (*shown, (made, "expression"), (model, "checkpoint")))
+
+
+def animate(info: Info) -> Blueprint:
+    """A picture that says a sound, streamed to disk."""
+    graph = Graph("animate", "Animate Portrait (See the Speaker)", info)
+    inlet = _inlet(image="IMAGE", audio="AUDIO")
+    model = graph.add("TalkFaceLoadSeeTheSpeaker", (120, 0), (320, 122))
+    given = {"motion_model": model["motion_model"], "hrtf": model["hrtf"]}
+    given |= {"image": inlet["image"], "audio": inlet["audio"]}
+    made = graph.add("TalkFaceAnimatePortrait", (520, 0), (380, 660), **given)
+    shown = ((made, "face"), (made, "head_motion"), (made, "expression"), (made, "region"), (made, "seed"))
+    about = "A picture with a face that says a sound, head and eyes moving, written to disk as it is drawn."
+    return Blueprint(graph, about, inlet, {"video": made["video"]}, (*shown, (model, "checkpoint")))
+
+
 def _inlet(**outputs: str) -> Node:
     """What stands for the inputs of the one node: name -> type."""
     return Node(INLET, "", {"inputs": {}, "outputs": outputs}, (0, 0), (0, 0), {})
 
 
-BLUEPRINTS = (speak, dub, dub_landmarks)
+BLUEPRINTS = (speak, dub, dub_landmarks, imagine, animate)

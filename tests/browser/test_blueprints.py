@@ -20,12 +20,13 @@ _JOIN = """(dtype) => {
   for (const inner of whole.subgraph.nodes)
     for (const widget of inner.widgets || [])
       if (widget.name == "dtype") widget.value = dtype;
-      else if (widget.name == "steps") widget.value = 1;
+      else if (widget.name.endsWith("steps")) widget.value = 1;
   const add = (kind, values) => { const node = LiteGraph.createNode(kind); graph.add(node);
     for (const widget of node.widgets || []) if (widget.name in values) widget.value = values[widget.name];
     return node; };
-  const given = {AUDIO: () => add("TalkFaceLoadAudio", {audio: "hello.flac [sample]", duration: 0.6}),
-                 VIDEO: () => add("TalkFaceLoadVideo", {file: "ada.mp4 [sample]"})};
+  const given = {AUDIO: () => add("TalkFaceLoadAudio", {audio: "hello.flac [sample]", duration: 1.6}),
+                 VIDEO: () => add("TalkFaceLoadVideo", {file: "ada.mp4 [sample]"}),
+                 IMAGE: () => add("TalkFaceLoadImage", {image: "portrait.jpg [sample]"})};
   whole.inputs.forEach((input, slot) => { if (given[input.type]) given[input.type]().connect(0, whole, slot); });
   whole.connect(0, add("SaveVideo", {filename_prefix: "talkface/blueprint"}), 0);
   return {inputs: whole.inputs.map(input => input.type), widgets: whole.widgets.map(widget => widget.name)};
