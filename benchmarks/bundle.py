@@ -38,6 +38,13 @@ def main() -> None:
         help="a setting that is not trained; repeatable",
     )
     parser.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COMPONENT.PREFIX",
+        help="weights that what infers has no use for, such as an encoder's; repeatable, with the --set that says so",
+    )
+    parser.add_argument(
         "--measured", type=Path, action="append", default=[], help="JSON report of a quality benchmark; repeatable"
     )
     parser.add_argument("--licence", default=LICENCE)
@@ -64,9 +71,15 @@ def main() -> None:
         provenance.setdefault("added", {})[component] = other.provenance.get("added", {}).get(component, alone)
     for change in args.set:
         name, _, value = change.partition("=")
-        component, _, key = name.partition(".")
-        configs[component] = {**configs[component], key: json.loads(value)}
+        component, *keys, last = name.split(".")
+        place = configs[component] = json.loads(json.dumps(configs[component]))
+        for key in keys:
+            place = place[key]
+        place[last] = json.loads(value)
         provenance.setdefault("set", {})[name] = json.loads(value)
+    for dropped in args.drop:
+        component, _, prefix = dropped.partition(".")
+        states[component] = {key: value for key, value in states[component].items() if not key.startswith(prefix)}
     target = PRETRAINED / f"{args.name}.safetensors"
     components = {name: Stored(state) for name, state in states.items()}
     save_checkpoint(target, checkpoint.system, components, configs, provenance, torch.float16)

@@ -1,9 +1,11 @@
 """The codebook on people it never saw: sharpness, likeness and flicker over the fidelity, beside a plain enlargement.
 
     python -m benchmarks.codebook_quality CHECKPOINT SET/val … OUT [--stills DIR/val …] [--frames 24] [--clean]
+    python -m benchmarks.codebook_quality CHECKPOINT SET/val … OUT --renderer FILE
 
 Frames are brought to the codebook's input size and made as soft as a small renderer's (one draw of `Softness` for each
-clip; `--clean`: resized alone), enhanced at several fidelities, and compared with the true frames. Sharpness: variance
+clip; `--clean`: resized alone; `--renderer`: heads as that one draws them of the clip's last frame in the true motion,
+which adds its own errors), enhanced at several fidelities, and compared with the true frames. Sharpness: variance
 of the luma's Laplacian in squares around mouth and eyes, by the true one's. PSNR: of the whole frame and of the mouth's
 square. Flicker: mean absolute change from frame to frame of the whole picture, by the true clip's; `codes that stay`:
 share of the predicted codes that are the same in the next frame. Writes OUT/quality.json, a table and a sheet of each
@@ -16,7 +18,7 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -32,13 +34,21 @@ from talkface_core.components import build
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import flicker, psnr, sharpness_ratio
 from talkface_core.evaluation.report import CROPS, crops
-from talkface_core.pixels import as_byte_array, as_unit_tensor
+from talkface_core.faces.align import warp
+from talkface_core.pixels import as_byte_array, as_unit_tensor, resized_pictures
 from talkface_core.see_the_speaker.codebook import CODEBOOK, CodebookDecoder
+from talkface_core.see_the_speaker.motion import Motion
+from talkface_core.see_the_speaker.motion_extractor import Seen
+from talkface_core.see_the_speaker.portrait_crop import portrait_crop
+from talkface_core.see_the_speaker.renderer import RENDERER, HolisticRenderer
 from talkface_core.see_the_speaker.training.codebook_batches import Softness, resized, still_portraits
+from talkface_core.see_the_speaker.training.moving_heads import clip_motion
 
 FIDELITIES = (0.0, 0.5, 0.8, 1.0)
 Clip = tuple[NDArray[np.uint8], NDArray[np.float32]]
 """Frames [T,S,S,3] and landmarks [T,68,2] as shares of the side."""
+Pair = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.uint8]]
+"""The same and soft frames [T,s,s,3]."""
 
 
 def main() -> None:
@@ -48,6 +58,7 @@ def main() -> None:
     parser.add_argument("--stills", type=Path, nargs="*", default=[], help="folders of portraits")
     parser.add_argument("--clips", type=int, default=8, help="of each set (default: 8)")
     parser.add_argument("--frames", type=int, default=24, help="of each clip, one after the other (default: 24)")
+    parser.add_argument("--renderer", help="checkpoint whose pictures are enhanced, instead of softened frames")
     parser.add_argument("--clean", action="store_true", help="frames are shrunk and not made soft")
     args = parser.parse_args()
     *folders, out = args.data
@@ -55,13 +66,15 @@ def main() -> None:
     net = build(read_checkpoint(find_checkpoint(args.checkpoint)), CODEBOOK)
     softness = Softness(0.0, 0.0, 0.0, 1.0, 0.0, 0.0) if args.clean else Softness(noise=0.0)
     rows: dict[str, dict[str, dict[str, float]]] = {}
-    sets = [(folder, clips_of(folder, net, args.clips, args.frames)) for folder in folders]
-    sets += [(folder, stills_of(folder, net)) for folder in args.stills]
+    sets = [(folder, softened(net, softness, clips_of(folder, net, args.clips, args.frames))) for folder in folders]
+    sets += [(folder, softened(net, softness, stills_of(folder, net))) for folder in args.stills]
+    if args.renderer:
+        renderer = build(read_checkpoint(find_checkpoint(args.renderer)), RENDERER)
+        sets = [(folder, rendered(folder, net, renderer, args.clips, args.frames)) for folder in folders]
     for folder, clips in sets:
         name, scores = f"{folder.parent.name}/{folder.name}", defaultdict(list)
         sheet: dict[str, list[NDArray[np.uint8]]] = defaultdict(list)
-        for number, (real, landmarks) in enumerate(clips):
-            soft = softened(real, landmarks, net, softness, number)
+        for real, landmarks, soft in clips:
             pictures = {"bicubic": enlarged(soft, real.shape[1])}
             for fidelity in FIDELITIES:
                 pictures[f"w {fidelity:g}"], seconds, stay = enhanced(net, soft, fidelity)
@@ -76,7 +89,7 @@ def main() -> None:
     (out / "quality.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     for name, kinds in rows.items():
         print(f"\n| {name} | {' | '.join(kinds)} |\n|{'---|' * (len(kinds) + 1)}")
-        for measure in next(reversed(kinds.values())):
+        for measure in {measure: None for row in kinds.values() for measure in row}:
             values = (kinds[kind].get(measure) for kind in kinds)
             print(f"| {measure} | {' | '.join('' if v is None else f'{v:.3g}' for v in values)} |")
 
@@ -99,13 +112,33 @@ def stills_of(folder: Path, net: CodebookDecoder) -> Iterator[Clip]:
         yield frame[None], landmarks[None]
 
 
-def softened(
-    real: NDArray[np.uint8], landmarks: NDArray[np.float32], net: CodebookDecoder, softness: Softness, seed: int
-) -> NDArray[np.uint8]:
-    """Soft frames [T,s,s,3], with the same draw for each."""
-    pairs = zip(real, landmarks * real.shape[1], strict=True)
+def softened(net: CodebookDecoder, softness: Softness, clips: Iterable[Clip]) -> Iterator[Pair]:
+    """Clips with their soft frames, of the same draw for all of a clip."""
     size = net.config.input_size
-    return np.stack([softness.soften(one, points, size, np.random.default_rng(seed)) for one, points in pairs])
+    for number, (real, landmarks) in enumerate(clips):
+        pairs = zip(real, landmarks * real.shape[1], strict=True)
+        soft = [softness.soften(one, points, size, np.random.default_rng(number)) for one, points in pairs]
+        yield real, landmarks, np.stack(soft)
+
+
+def rendered(folder: Path, net: CodebookDecoder, renderer: HolisticRenderer, clips: int, frames: int) -> Iterator[Pair]:
+    """Heads of some clips of a set, and as the renderer draws their first frames of their last one."""
+    found = ClipSet.open(folder).clips
+    size = net.config.autoencoder.image_size
+    for n in sorted({round(n) for n in np.linspace(0, len(found) - 1, clips)}):
+        truth, every = found[n].truth(), list(found[n].decode())
+        shape = (found[n].height, found[n].width)
+        crop = portrait_crop(torch.from_numpy(truth["landmarks"]), shape, size, renderer.config.reach)
+        chosen = [*range(frames), len(every) - 1]
+        heads = np.stack([warp(every[k], crop.matrices[0].numpy(), size) for k in chosen])
+        seen = clip_motion(truth, crop.landmarks, size)
+        known = Seen(*(getattr(seen, name)[[-1]] for name in Seen.__dataclass_fields__))
+        pictures = rearrange(as_unit_tensor(heads), "t h w c -> t c h w")
+        identity = renderer.identity(resized_pictures(pictures[-1:], renderer.config.size), known)
+        parts = (seen.expression, seen.rotation, seen.translation, seen.scale)
+        drawn = renderer.render(identity, Motion(*(part[:frames] for part in parts)))
+        soft = as_byte_array(rearrange(drawn, "t c h w -> t h w c"))
+        yield heads[:-1], (crop.landmarks[:frames] / size).numpy(), soft
 
 
 def enlarged(soft: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

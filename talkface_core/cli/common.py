@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 PROGRAM = "python -m talkface_core"
 WRONG_INPUT = 2
+LARGEST_SEED = 2**63 - 1
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,6 +29,17 @@ def add_common(parser: argparse.ArgumentParser, device: bool = True) -> None:
         parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
     parser.add_argument("--quiet", action="store_true", help="no progress, no messages; errors only")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout; messages go to stderr")
+
+
+def seed_number(text: str) -> int:
+    """A type of argument: a seed, as every command and node takes it."""
+    value = int(text)
+    if not 0 <= value <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text}: a seed is a whole number from 0 to {LARGEST_SEED}")
+    return value
+
+
+seed_number.__name__ = "int"  # argparse names it where the text is no number
 
 
 def report(args: argparse.Namespace, result: Mapping[str, Any], text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from .common import seed_number
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +87,7 @@ def add_own_flags(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("of landmark-diffusion")
     group.add_argument("--steps", type=int, metavar="N", help="of diffusion (default: 4)")
-    group.add_argument("--seed", type=int, metavar="N", help="of the noise that all frames share (default: 0)")
+    group.add_argument("--seed", type=seed_number, metavar="N", help="of the noise that all frames share (default: 0)")
     group.add_argument("--guidance", type=float, metavar="N", help="against the mouth at rest (default: the model's)")
     group.add_argument(
         "--vae", metavar="FILE", help="Stable Diffusion's VAE, for a --model that was trained in its space"

@@ -6,15 +6,12 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
-from .common import add_common, peak_rss_mb, report
+from .common import add_common, peak_rss_mb, report, seed_number
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..dae_talker.model import DAETalker
-
-_LARGEST_SEED = 2**63 - 1
 
 
 def add_command(commands: Any) -> None:
@@ -29,7 +26,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--no-idle", action="store_true", help="no blinks and no idle sway of the head")
     parser.add_argument("--steps", type=int, metavar="N", help="network evaluations a frame (default: the model's)")
     parser.add_argument("--sampler", metavar="NAME", help="ddim or dpmpp_2m (default: the model's)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise, blinks and sway (default: 0)")
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, metavar="N", help="of noise, blinks and sway (default: 0)"
+    )
     parser.add_argument("--fps", metavar="F", help="frames a second, such as 25 or 30000/1001 (default: the model's)")
     parser.add_argument("--reference", metavar="IMAGE", help="picture to take the noise x_T from, by inversion")
     parser.add_argument("--size", type=int, metavar="PX", help="side of the frames (default: the model's largest)")
@@ -54,8 +53,6 @@ def run(args: argparse.Namespace) -> int:
     from ..parallel import pick_workers
     from .pose import read_pose
 
-    if not 0 <= args.seed <= _LARGEST_SEED:
-        raise InputError(f"seed {args.seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
     output = check_output(args.output, [path for path in (args.audio, args.reference, args.pose) if path])
     source = open_audio(args.audio, args.start, args.duration)
     talker = load_dae_talker(args.model or BUNDLED, args.device)

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import InputError
 from ..installed import require_training
 from ..recipes import RECIPES, make_plan, recipe_class
-from .common import Parser, add_common, peak_rss_mb, report
+from .common import Parser, add_common, peak_rss_mb, report, seed_number
 
 
 class RecipeParser(Parser):
@@ -57,7 +57,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="steps in all (default: the recipe's)")
     parser.add_argument("--lr", type=float, help="learning rate (default: the recipe's)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="default: the recipe's")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: 0")
     parser.add_argument("--init", metavar="NAME|FILE", help="weights to begin with, say to make them one person's own")
     parser.add_argument("--max-minutes", type=float, metavar="M", help="stop after so long, with the state saved")
     parser.add_argument("--resume", action="store_true", help="go on from the run's state")
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, flag)
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"--{flag.replace('_', '-')} {value}: give a number above zero")
-    for flag in ("seed", "save_every", "sample_every", "log_every"):
+    for flag in ("save_every", "sample_every", "log_every"):
         if getattr(args, flag) < 0:
             raise InputError(f"--{flag.replace('_', '-')} {getattr(args, flag)}: give zero or more")
     if Path(args.out).is_file():

@@ -26,13 +26,15 @@ _AT_ONCE = 8  # pictures: of 256 px a map of the decoder's finest level has 64 M
 @dataclass(frozen=True)
 class KLConfig(Config):
     """Sizes of a `KLAutoencoder`: channels, and by how much more each level has, finest first; blocks of a level; side
-    of the squares of pixels that are folded into channels before the finest level."""
+    of the squares of pixels that are folded into channels before the finest level; `encodes`: whether it has its
+    encoder, which what only draws can do without."""
 
     channels: int = 128
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
     blocks: int = 2
     latent_channels: int = 4
     patch: int = 1
+    encodes: bool = True
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "channels", "multipliers", "latent_channels")
@@ -59,12 +61,18 @@ class KLAutoencoder(nn.Module):
         super().__init__()
         self.config = config = config or KLConfig()
         latent = config.latent_channels
-        self.encoder, self.decoder = _Encoder(config, operations), _Decoder(config, operations)
-        self.quant_conv = operations.Conv2d(2 * latent, 2 * latent, 1)
+        self.encoder = _Encoder(config, operations) if config.encodes else None
+        self.decoder = _Decoder(config, operations)
+        self.quant_conv = operations.Conv2d(2 * latent, 2 * latent, 1) if config.encodes else None
         self.post_quant_conv = operations.Conv2d(latent, latent, 1)
 
     def distribution(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the variance [B,C,h,w] of the latents of pictures [B,3,H,W] in -1..1."""
+        """Mean and logarithm of the variance [B,C,h,w] of the latents of pictures [B,3,H,W] in -1..1.
+
+        Raises InputError where there is no encoder.
+        """
+        if self.encoder is None or self.quant_conv is None:
+            raise InputError("this autoencoder decodes only: it was stored without its encoder; take the trained file.")
         mean, logvar = self.quant_conv(self.encoder(pictures)).chunk(2, 1)
         return mean, logvar.clamp(-30, 20)
 

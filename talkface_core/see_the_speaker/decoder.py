@@ -2,14 +2,17 @@
 
 Source: LivePortrait's generator (Guo et al. 2024, section 3.1), SPADE (Park et al. 2019): residual blocks whose
 instance norms are modulated by the features themselves, then pixel shuffle. Ours, where the settings ask for it: the
-flow also carries the source's own pixels and its finer maps, and of each pixel the decoder chooses between what it
-paints and what is carried, which stays sharp.
+flow also carries the source's own pixels and its finer maps; what is carried stays sharp, and the decoder paints over
+it what the source does not show.
 """
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +22,12 @@ from torch import Tensor, nn
 from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
+from .grown_convolution import GrownConvolution
 
 SLOPE = 0.2
 FARTHEST = 0.04
 """How far the decoder may move a carried pixel beyond the flow, -1..1 being the crop."""
-_PAINT_FIRST = -1.0  # how likely paint is at first against what is carried
+_PAINT_FIRST = 1.0  # how likely paint is at first against what is carried
 
 
 @dataclass(frozen=True)
@@ -74,18 +78,20 @@ class Painted:
 class Decoder(nn.Module):
     """Features [B,F,h,w] -> `Painted`."""
 
-    def __init__(self, config: DecoderConfig, features: int, operations: Operations = nn) -> None:
+    def __init__(self, config: DecoderConfig, features: int, norm: bool = True, operations: Operations = nn) -> None:
+        """`norm=False`: as it infers, see `GrownConvolution`."""
         super().__init__()
         self.config, ops = config, operations
         width = 2 * features
 
-        def block(inputs: int, outputs: int) -> SpadeBlock:
-            return SpadeBlock(inputs, outputs, features, config.hidden, config.coarse, ops)
+        def block(inputs: int, outputs: int, growth: int) -> SpadeBlock:
+            grown = 1 if config.coarse or norm else growth
+            return SpadeBlock(inputs, outputs, partial(Spade, features, config.hidden, config.coarse, grown, ops), ops)
 
         self.first = ops.Conv2d(features, width, 3, padding=1)
-        self.middle = nn.ModuleList(block(width, width) for _ in range(config.blocks))
+        self.middle = nn.ModuleList(block(width, width, 1) for _ in range(config.blocks))
         widths, fine = (width, *config.up), config.shuffle**2
-        self.up = nn.ModuleList(block(narrow, wide) for narrow, wide in itertools.pairwise(widths))
+        self.up = nn.ModuleList(block(narrow, wide, 2 ** (n + 1)) for n, (narrow, wide) in enumerate(pairwise(widths)))
         # The source's maps, and its pixels as far as the picture is finer.
         carried = config.skip + 3 * fine
         self.join = ops.Conv2d(widths[-1] + carried, config.join, 3, padding=1) if config.carry else None
@@ -120,22 +126,31 @@ class Decoder(nn.Module):
         painted, further = x.float().split([4 * fine, 2], 1)
         further = FARTHEST * rearrange(further.tanh(), "b c h w -> b h w c")
         flow = resized_flow(resized_flow(source.plane, x.shape[-1]) + further, side)
-        carried = carry(source.pictures, flow)
+        # Linear sampling would blur what is carried for its texture.
+        carried = carry(source.pictures, flow, "bicubic")
         painted = resized(F.pixel_shuffle(painted, self.config.shuffle), side)
         paint = (painted[:, 3:] + _PAINT_FIRST).sigmoid()
-        colours = painted[:, :3] + 0.5  # an untrained net paints grey
+        colours = carried + painted[:, :3]
         return Painted(carried + paint * (colours - carried), carried, paint, colours)
 
 
 class Spade(nn.Module):
-    """Instance norm of maps [B,C,H,W] with gains and biases that features [B,F,h,w] give for every place."""
+    """Instance norm of maps [B,C,H,W] with gains and biases that features [B,F,h,w] give for every place.
 
-    def __init__(self, channels: int, features: int, hidden: int, coarse: bool, operations: Operations) -> None:
+    growth: how many times as large the maps are, where the features' first convolution is a `GrownConvolution`, else 1.
+    """
+
+    def __init__(
+        self, features: int, hidden: int, coarse: bool, growth: int, operations: Operations, channels: int
+    ) -> None:
         super().__init__()
-        self.shared = operations.Conv2d(features, hidden, 3, padding=1)
+        if growth > 1:
+            self.shared: Any = GrownConvolution(features, hidden, growth, None, operations)
+        else:
+            self.shared = operations.Conv2d(features, hidden, 3, padding=1)
         self.gamma = operations.Conv2d(hidden, channels, 3, padding=1)
         self.beta = operations.Conv2d(hidden, channels, 3, padding=1)
-        self.coarse = coarse
+        self.coarse = coarse or growth > 1
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         size = x.shape[2:]
@@ -151,18 +166,16 @@ class Spade(nn.Module):
 class SpadeBlock(nn.Module):
     """Residual block of two modulated convolutions; another width goes through a modulated 1 x 1."""
 
-    def __init__(
-        self, inputs: int, outputs: int, features: int, hidden: int, coarse: bool, operations: Operations
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: Callable[[int], Spade], operations: Operations = nn) -> None:
         super().__init__()
         middle = min(inputs, outputs)
-        self.norm_0 = Spade(inputs, features, hidden, coarse, operations)
+        self.norm_0 = norm(inputs)
         self.conv_0 = operations.Conv2d(inputs, middle, 3, padding=1)
-        self.norm_1 = Spade(middle, features, hidden, coarse, operations)
+        self.norm_1 = norm(middle)
         self.conv_1 = operations.Conv2d(middle, outputs, 3, padding=1)
         self.norm_s, self.conv_s = None, None
         if inputs != outputs:
-            self.norm_s = Spade(inputs, features, hidden, coarse, operations)
+            self.norm_s = norm(inputs)
             self.conv_s = operations.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
@@ -171,14 +184,15 @@ class SpadeBlock(nn.Module):
         return h + (x if self.conv_s is None or self.norm_s is None else self.conv_s(self.norm_s(x, features)))
 
 
-def carry(maps: Tensor, flow: Tensor) -> Tensor:
+def carry(maps: Tensor, flow: Tensor, between: str = "bilinear") -> Tensor:
     """Maps [B or 1,C,H,W] looked up as far away as a flow [B,h,w,2] says (-1..1 being their sides): [B,C,h,w]. Edges
-    repeat. In float32, which half a grid's numbers would not resolve."""
+    repeat; `between`: how values between pixels are found. In float32, which half a grid's numbers would not
+    resolve."""
     count, side = len(flow), flow.shape[1]
     centres = (torch.arange(side, device=flow.device, dtype=torch.float32) + 0.5) * (2 / side) - 1
     places = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1) + flow.float()
     maps = maps.float().expand(count, *maps.shape[1:])
-    return F.grid_sample(maps, places, "bilinear", "border", align_corners=False)
+    return F.grid_sample(maps, places, between, "border", align_corners=False)
 
 
 def resized_flow(flow: Tensor, side: int) -> Tensor:

@@ -116,7 +116,7 @@ class Identity:
 
 
 class HolisticRenderer(nn.Module):
-    """The four networks. `norm=False`: without batch norms, to infer."""
+    """The four networks. `norm=False`: as they infer, without batch norms."""
 
     def __init__(self, config: RendererConfig | None = None, norm: bool = True, operations: Operations = nn) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class HolisticRenderer(nn.Module):
         self.appearance = AppearanceExtractor(own.appearance, norm, operations)
         self.motion_extractor = MotionExtractor(own.motion, own.keypoints, own.size, operations)
         self.warping = WarpingNetwork(own.warping, own.appearance, own.keypoints, norm, operations)
-        self.decoder = Decoder(own.decoder, own.warping.features, operations)
+        self.decoder = Decoder(own.decoder, own.warping.features, norm, operations)
 
     @torch.no_grad()
     def identity(self, picture: Tensor, seen: Seen | None = None) -> Identity:
@@ -215,7 +215,7 @@ def inference_copy(net: HolisticRenderer, operations: Operations = nn) -> Holist
     """The same function with its batch norms folded, made of `operations`' layers, in evaluation mode."""
     with torch.device("meta"):
         copy = HolisticRenderer(net.config, norm=False, operations=operations)
-    copy.load_state_dict(folded_state(net), assign=True)
+    copy.load_state_dict(folded_state(net, copy), assign=True)
     return copy.eval().requires_grad_(False)
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..device import Operations
+from .grown_convolution import GrownConvolution, grown_state
 
 
 class ConvNorm(nn.Module):
@@ -49,9 +50,16 @@ class ConvNorm(nn.Module):
 class GrowConvNorm(ConvNorm):
     """The same in a volume of twice the height and width."""
 
+    def __init__(self, inputs: int, outputs: int, depth: int, norm: bool = True, operations: Operations = nn) -> None:
+        super().__init__(inputs, outputs, depth, norm=norm, operations=operations)
+        if not norm:
+            self.conv = GrownConvolution(inputs, outputs, 2, depth, operations)
+
     def forward(self, x: Tensor) -> Tensor:
         """x [B,C,D,H,W] -> [B,C',D,2H,2W]."""
-        return super().forward(F.interpolate(x, scale_factor=(1, 2, 2)))
+        return super().forward(
+            x if isinstance(self.conv, GrownConvolution) else F.interpolate(x, scale_factor=(1, 2, 2))
+        )
 
 
 class VolumeBlock(nn.Module):
@@ -87,11 +95,11 @@ def convolution(inputs: int, outputs: int, side: int, depth: int | None, operati
     return operations.Conv3d(inputs, outputs, (depth, side, side), padding=(depth // 2, side // 2, side // 2))
 
 
-def folded_state(net: nn.Module) -> dict[str, Tensor]:
-    """The state, in float32, of the same network built with `norm=False`: as `net` evaluates.
+def folded_state(net: nn.Module, copy: nn.Module) -> dict[str, Tensor]:
+    """The state, in float32, of `copy`, the same network built with `norm=False`: as `net` evaluates.
 
     A norm behind a convolution goes into it: W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta; one
-    before a convolution, with a ReLU between, stays as gain and bias.
+    before a convolution, with a ReLU between, stays as gain and bias. See also `GrownConvolution`.
     """
     state = {key: value.detach().float().clone() for key, value in net.state_dict().items()}
 
@@ -112,6 +120,10 @@ def folded_state(net: nn.Module) -> dict[str, Tensor]:
                 kernel = state[f"{inside}{conv}.weight"]
                 state[f"{inside}{conv}.weight"] = kernel * weight.view(-1, *[1] * (kernel.ndim - 1))
                 state[f"{inside}{conv}.bias"] = state[f"{inside}{conv}.bias"] * weight + bias
+    for name, part in copy.named_modules():
+        if isinstance(part, GrownConvolution):
+            grown = grown_state(part, state.pop(f"{name}.weight"), state.pop(f"{name}.bias"))
+            state |= {f"{name}.{key}": value for key, value in grown.items()}
     return state
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import InputError
 
@@ -55,13 +55,21 @@ class TrainConfig:
         return self.lr * (self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Each setting whose value differs, as "name: old -> new", nested ones by their path."""
+class Difference(NamedTuple):
+    """A setting by its path in the settings ("train.lr"), and both values; None where one has none."""
+
+    setting: str
+    before: Any
+    after: Any
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = "") -> list[Difference]:
+    """Each setting whose value differs, in the order of their names."""
     changes = []
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            changes += [f"{name}.{line}" for line in differences(before, after)]
+            changes += differences(before, after, f"{within}{name}.")
         elif before != after:
-            changes.append(f"{name}: {before!r} -> {after!r}")
+            changes.append(Difference(within + name, before, after))
     return changes

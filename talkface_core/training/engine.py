@@ -126,7 +126,7 @@ class _Run:
         }
         # As a state returns it, so that a tuple that comes back as a list is no change.
         self.settings = json.loads(json.dumps(settings, allow_nan=False))
-        former = former_progress(run_dir, self.settings, resume, allow_changes)
+        former = former_progress(run_dir, type(recipe), self.settings, resume, allow_changes)
 
         objective = _Objective(recipe).to(self.device).train()
         if init and not former:

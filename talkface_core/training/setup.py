@@ -1,7 +1,8 @@
 """The set-up of a run: the device, the optimiser, and the progress of an earlier sitting."""
 
+import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..errors import InputError
-from .config import differences
+from .config import Difference, differences
 from .recipe import Recipe
 from .state import STATE, read_progress
 
@@ -66,21 +67,54 @@ def grown(weight: Tensor, own: Tensor) -> Tensor:
 
 
 def former_progress(
-    run_dir: Path, settings: Mapping[str, Any], resume: bool, allow_changes: bool
+    run_dir: Path, recipe: type[Recipe], settings: Mapping[str, Any], resume: bool, allow_changes: bool
 ) -> dict[str, Any] | None:
     """The progress to go on from, None for a new run. Raises InputError where the folder is not what `resume` says."""
     progress = read_progress(run_dir)
     if progress is None:
         if resume:
-            raise InputError(f"{run_dir}: holds no {STATE} to resume from; start the run without resuming.")
+            raise InputError(f"{run_dir}: holds no {STATE} to resume from; leave out --resume or give its --out.")
         return None
     if not resume:
-        raise InputError(f"{run_dir}: holds a run, at step {progress['step']}; resume it or choose another folder.")
-    changed = differences(progress["settings"], settings)
-    if changed and not allow_changes:
         raise InputError(
-            f"{run_dir}: its run has other settings ({'; '.join(changed)}); resume with those or allow it."
+            f"{run_dir}: holds a run, at step {progress['step']}; give --resume to go on with it, or another --out."
         )
-    for line in changed:
-        tqdm.write(f"changed since the last sitting: {line}", file=sys.stderr)
+    changed = differences(progress["settings"], settings)
+    if changed:
+        told = "; ".join(_told(changed, recipe))
+        if not allow_changes:
+            raise InputError(f"{run_dir}: its run has other settings: {told}. Give the run's own, or --allow-changes.")
+        tqdm.write(f"changed since the last sitting: {told}", file=sys.stderr)
     return progress
+
+
+_FLAGS = {
+    "data": "--data",
+    "config.init": "--init",
+    "train.lr": "--lr",
+    "train.precision": "--precision",
+    "train.seed": "--seed",
+    "processes": "accelerate launch --num_processes",
+}
+
+_MOST = 4
+
+
+def _told(changed: Sequence[Difference], recipe: type[Recipe]) -> list[str]:
+    """Differences with both values, first those that a flag makes, by the flag; of a preset's many settings a few."""
+    own = argparse.ArgumentParser(add_help=False)
+    recipe.add_arguments(own)
+    flags = {action.dest: action.option_strings[0] for action in own._actions if action.option_strings}
+    by_flag, others = [], []
+    for setting, *values in changed:
+        was, now = ("not given" if value is None else repr(value) for value in values)
+        if setting == "recipe":  # all else differs with it, and tells nothing
+            return [f"recipe was {was} and is {now}"]
+        flag = _FLAGS.get(setting) or flags.get(setting.rpartition(".")[2])
+        (by_flag if flag else others).append(f"{flag or setting} was {was} and is {now}")
+    shared = " or ".join(flags[name] for name in ("preset", "batch_size") if name in flags)
+    if others and shared:
+        others[0] += f" (by {shared}?)"
+    if len(others) > _MOST:
+        others[_MOST:] = [f"and {len(others) - _MOST} more"]
+    return by_flag + others

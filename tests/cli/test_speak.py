@@ -154,7 +154,7 @@ def refused(ended, folder: Path, message: str) -> None:
         ("--fps fast", "rate 'fast' is not a number"),
         ("--fps 1000", "1000 frames per second: choose 1 to 120"),
         ("--fps 0.1", "choose 1 to 120"),
-        ("--seed -1", "seed -1: a seed is a whole number from 0"),
+        ("--seed -1", "--seed: -1: a seed is a whole number from 0"),
         ("--seed 99999999999999999999", "a seed is a whole number"),
         ("--reference {tmp}/none.png", "none.png does not exist"),
         ("--reference {tmp}/speech.wav", "cannot be read; give a whole .png or .jpg"),

@@ -25,10 +25,12 @@ def test_a_run_ends_in_a_checkpoint_and_goes_on_later(talkface, tmp_path):
 
     again = talkface(*small, "--steps", 2, "--lr", 1e-4, "--seed", 7)
     assert again.status == 2
-    assert "holds a run, at step 1; resume it" in again.err
+    assert "holds a run, at step 1; give --resume" in again.err
     other = talkface(*small, "--steps", 2, "--lr", 1e-3, "--seed", 7, "--resume")
     assert other.status == 2
-    assert "other settings" in other.err
+    assert "other settings: --lr was 0.0001 and is 0.001. Give the run's own, or --allow-changes." in other.err
+    larger = talkface(*small, "--steps", 2, "--lr", 1e-4, "--seed", 7, "--resume", "--batch-size", 2)
+    assert "--batch-size was 1 and is 2" in larger.err
     more = talkface(*small, "--steps", 2, "--lr", 1e-4, "--seed", 7, "--resume")
     assert json.loads(more.out)["steps"] == 2
 
@@ -40,7 +42,8 @@ def test_a_run_ends_in_a_checkpoint_and_goes_on_later(talkface, tmp_path):
         ("--batch-size -1", "--batch-size: -1: give a number above zero"),
         ("--lr nan", "--lr nan"),
         ("--max-minutes 0", "--max-minutes 0.0"),
-        ("--seed -1", "--seed -1: give zero or more"),
+        ("--seed -1", "--seed: -1: a seed is a whole number from 0"),
+        ("--seed 99999999999999999999", "a seed is a whole number from 0"),
         ("--save-every -1", "--save-every -1"),
         ("--preset huge", "'huge'"),
         ("--precision fp8", "'fp8'"),

@@ -1,5 +1,7 @@
 """The autoencoder of latent diffusion: sizes, folded pixels, the two ways to call it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -34,3 +36,12 @@ def test_no_level_is_refused() -> None:
         KLConfig(multipliers=())
     with pytest.raises(InputError, match="patch"):
         KLConfig(patch=0)
+
+
+def test_what_only_draws_needs_no_encoder() -> None:
+    whole, drawing = small(), small(replace(FOLDED, encodes=False))
+    drawing.load_state_dict({k: v for k, v in whole.state_dict().items() if k in drawing.state_dict()})
+    latents = torch.randn(1, 6, 4, 4)
+    assert torch.equal(drawing.paint(latents), whole.paint(latents))
+    with pytest.raises(InputError, match="decodes only"):
+        drawing.distribution(torch.zeros(1, 3, 32, 32))

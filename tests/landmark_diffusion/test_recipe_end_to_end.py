@@ -65,3 +65,23 @@ def test_much_noise_leaves_the_lip_expert_little_to_say() -> None:
     alone = made._sync(pictures[:5], windows[:1], torch.tensor([0.5]))
     torch.testing.assert_close(one, alone, atol=1e-3, rtol=0)
     assert (one - other).abs() > 1e-5
+
+
+def test_the_completion_is_shown_one_pose_and_its_words_follow_each_frames() -> None:
+    """Neither how the footage's head moves nor its mouth reaches what is said; where it is said is each frame's own."""
+    made = recipe(EndToEndLoss())
+    batch = made.batch(0, np.random.default_rng(0))
+    known, middle = made.completion.landmarks, int(batch["inside"][0]) + 2
+    made.completion.eval()
+    plain, _ = made._completed(batch)
+
+    moving = torch.linspace(-0.03, 0.03, batch["around"].shape[1])[None, :, None, None] * torch.tensor([1.0, 0.5])
+    moving = moving - moving[:, middle : middle + 1]
+    turned, _ = made._completed({**batch, "around": batch["around"] + moving})
+    own = moving[0, middle - 2 : middle + 3]
+    torch.testing.assert_close(turned, plain + own, atol=1e-5, rtol=0)
+
+    other = batch["around"].clone()
+    other[:, :, list(known.content)] += 0.02 * torch.randn(other[:, :, list(known.content)].shape)
+    said, _ = made._completed({**batch, "around": other})
+    torch.testing.assert_close(said, plain, atol=1e-6, rtol=0)

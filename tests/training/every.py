@@ -19,7 +19,7 @@ from talkface_core.training.recipe import Plan
 from tests.dae_talker.small import save_small_talker
 from tests.landmark_diffusion.small_completion import save_small_acoustic
 from tests.landmark_diffusion.small_painter import save_small_listener, save_small_painter
-from tests.see_the_speaker.small_portrait import save_small_portrait, write_people
+from tests.see_the_speaker.small_portrait import save_small_portrait, write_people, write_voices
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 STEPS = 2
@@ -33,9 +33,9 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
     ),
     "see-the-speaker-codebook": lambda _: ("--autoencoder", "ladtalk_tiny"),
     "see-the-speaker-portrait-space": lambda folder: ("--data", people(folder)),
-    "see-the-speaker-conre": lambda folder: (*portrait_files(folder), "--voices", folder / "set" / "train"),
+    "see-the-speaker-conre": lambda folder: portrait_files(folder),
     "see-the-speaker-portrait": lambda folder: (
-        *(*portrait_files(folder), "--voices", folder / "set" / "train"),
+        *portrait_files(folder),
         *("--conre", folder / "portrait.safetensors"),
     ),
     "dae-talker-upsampler": lambda folder: ("--talker", save_small_talker(folder / "talker.safetensors")),
@@ -44,16 +44,18 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
 
 
 def people(folder: Path) -> Path:
-    """Stills of a few people in `folder`/people/train, one of them of the fixture's sex and age group."""
+    """Stills of two people in `folder`/people/train, and their voices in `folder`/voices."""
     made = folder / "people" / "train"
     if not made.is_dir():
-        write_people(made, 1, 256)
+        write_people(made, 2, 256)
+        write_voices(folder / "voices", 2)
     return made.parent
 
 
 def portrait_files(folder: Path) -> Sequence[object]:
-    """What both later stages of portraits need: people, and a small space."""
-    return "--data", people(folder), "--space", save_small_portrait(folder / "portrait.safetensors")
+    """What both later stages of portraits need: people, voices, and a small space."""
+    made, space = people(folder), save_small_portrait(folder / "portrait.safetensors")
+    return "--data", made, "--space", space, "--voices", folder / "voices"
 
 
 def toy_set(folder: Path) -> None:

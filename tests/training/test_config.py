@@ -47,4 +47,4 @@ def test_differences() -> None:
     old = {"a": 1, "b": {"c": [1, 2], "d": 2}, "gone": 0}
     assert differences(old, old) == []
     new = {"a": 1, "b": {"c": [1, 3], "d": 2}, "new": "x"}
-    assert differences(old, new) == ["b.c: [1, 2] -> [1, 3]", "gone: 0 -> None", "new: None -> 'x'"]
+    assert differences(old, new) == [("b.c", [1, 2], [1, 3]), ("gone", 0, None), ("new", None, "x")]

@@ -183,7 +183,7 @@ def test_divergence_names_the_step_and_keeps_the_good_state(tmp_path: Path, even
 
 
 def test_a_folder_with_a_run_is_not_overwritten(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds a run, at step 12; resume it"):
+    with pytest.raises(InputError, match="holds a run, at step 12; give --resume to go on with it"):
         go(whole)
     with pytest.raises(InputError, match=r"no state\.safetensors to resume"):
         go(tmp_path, resume=True)
@@ -195,11 +195,11 @@ def test_other_settings_are_named(whole: Path, tmp_path: Path, capsys) -> None:
         go(tmp_path, Toy(at7=RuntimeError("power")))
     other = Toy()
     other.config = {**other.config, "width": 5}
-    with pytest.raises(InputError, match=r"other settings \(config\.width: 4 -> 5; train\.lr: 0\.01 -> 0\.02\)"):
+    with pytest.raises(InputError, match=r"settings: --lr was 0\.01 and is 0\.02; config\.width was 4 and is 5\. Give"):
         go(tmp_path, other, config=replace(CONFIG, lr=0.02), resume=True)
     go(tmp_path, other, config=replace(CONFIG, lr=0.02), resume=True, allow_changes=True)
     output = capsys.readouterr()
-    assert "train.lr: 0.01 -> 0.02" in output.err
+    assert "changed since the last sitting: --lr was 0.01 and is 0.02; config.width was 4 and is 5" in output.err
     assert output.out == ""
     assert json.loads((tmp_path / "run.json").read_text())["train"]["lr"] == 0.02
     assert read_progress(tmp_path)["settings"]["train"]["lr"] == 0.02
@@ -247,7 +247,7 @@ def test_a_run_begins_with_a_checkpoint(whole: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(own["net.0.weight"], first["net.0.weight"], atol=1e-6, rtol=0)
     assert json.loads((tmp_path / "own" / "run.json").read_text())["config"]["init"] == "toy"
     (tmp_path / "own" / "toy.safetensors").unlink()
-    with pytest.raises(InputError, match=r"config\.init: 'toy' -> None"):
+    with pytest.raises(InputError, match="--init was 'toy' and is not given"):
         go(tmp_path / "own", config=replace(CONFIG, lr=1e-9), resume=True)
     gone = tmp_path / "gone" / "toy.safetensors"  # a run that goes on does not read it again
     assert go(tmp_path / "own", steps=2, config=replace(CONFIG, lr=1e-9), resume=True, init=gone).step == 2

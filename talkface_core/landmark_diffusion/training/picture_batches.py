@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...datasets.stills import StillFaces
 from ...datasets.talking_faces import TalkingFaces
+from ...dubbing.references import SHUT, WIDE
 from ...errors import InputError
 from ...faces.landmarks import INNER_LIPS, JAW, MOUTH, inner_lip_gap
 from ...faces.placement import Placement
@@ -31,9 +32,6 @@ LOOKS = PictureAugment(noise=5.0, noise_probability=0.2, blur=0.9, blur_probabil
 
 LIGHTS = PictureAugment(gain=0.1, tint=0.04, contrast=0.1, gamma=0.1, saturation=0.15, light=0.1, noise_probability=0.0)
 """How a reference may differ from its frame: another moment of one scene."""
-
-SHUT, WIDE = 0.15, 0.85
-"""Quantiles of a clip's openings below and above which a mouth counts as shut and as wide open."""
 
 _APART = 0.008  # deviation of a still's warped points, by the crop's side
 _COARSE = 4  # pixels of a still's warp that are computed as one
@@ -121,7 +119,7 @@ class PictureSampler:
         gaps = self._gap[candidates]
         groups = [candidates] * settings.references
         if rng.random() >= settings.any:
-            shut, wide = np.quantile(gaps, SHUT), np.quantile(gaps, WIDE)
+            shut, wide = np.quantile(gaps, SHUT), np.quantile(gaps, 1 - WIDE)
             groups = [candidates[gaps <= shut], *[candidates[gaps >= wide]] * (settings.references - 1)]
         chosen = [int(rng.choice(group)) for group in groups]
         if rng.random() < settings.same:

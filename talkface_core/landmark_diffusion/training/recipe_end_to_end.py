@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from ...acoustic.model import ACOUSTIC, AcousticModel
 from ...acoustic.training_features import heard_features
-from ...checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
+from ...checkpoints import save_checkpoint
 from ...components import build
 from ...datasets.talking_faces import TalkingFaces, open_talking_faces
 from ...device import channels_last
@@ -53,10 +53,12 @@ from ..landmarks import SYSTEM, pick
 from ..latent_space import LatentSpace, known_part
 from ..model import build_painter
 from ..painter import TalkFormerModel
+from ..reposing import repose
 from .completion_losses import CompletionWeights, completion_losses, sum_of
 from .picture_batches import PictureBatches, PictureSampler
 from .recipe_autoencoder import ENCODER, signed
 from .recipe_diffusion import drawn_noise, painted_rows, reference_condition
+from .stage_files import read_stages
 
 TRAINING = {
     "tiny": TrainConfig(
@@ -168,8 +170,7 @@ class EndToEndRecipe(Recipe):
         batches = BATCHES[args.preset]
         if args.batch_size:
             batches = replace(batches, windows=args.batch_size, singles=args.batch_size)
-        completion = read_checkpoint(find_checkpoint(args.completion), SYSTEM)
-        painter = read_checkpoint(find_checkpoint(args.painter), SYSTEM)
+        completion, painter = read_stages(args.completion, args.painter)
         model = build_painter(painter, space=None if args.vae is None else kl_space(read_kl_autoencoder(args.vae)))
         data, val = open_talking_faces(args.data, model.autoencoder.size, args.cache, seed=args.seed, quiet=args.quiet)
         recipe = cls(
@@ -257,14 +258,20 @@ class EndToEndRecipe(Recipe):
         return {"loss": total, **losses}
 
     def _completed(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Landmarks of the windows' frames [5 W,68,2] as the completion tells them, and its own loss."""
-        net, weights = self.completion, CompletionWeights()
-        motion, rest = net.motion(batch["audio"], batch["around"], batch["shown"])
-        truth = pick(batch["around"], net.landmarks.content)
-        terms = completion_losses(rest + motion, truth, torch.ones_like(truth[..., 0, 0]), net.landmarks, weights)
-        every = net.place(batch["around"], rest + motion)
-        index = batch["inside"][:, None] + torch.arange(FRAMES, device=every.device)
-        completed = every[torch.arange(len(every), device=every.device)[:, None], index]
+        """Landmarks of the windows' frames [5 W,68,2] as the completion tells them, and its own loss.
+
+        It is shown one pose for the whole window, that of the pictures' middle, and what it says is moved to each
+        frame's own: a head moves with its footage's words, which could be read off the pose instead of the sound.
+        """
+        net, weights, around = self.completion, CompletionWeights(), batch["around"]
+        known, windows = net.landmarks, torch.arange(len(around), device=around.device)[:, None]
+        index = batch["inside"][:, None] + torch.arange(FRAMES, device=around.device)
+        held = around[windows, index[:, FRAMES // 2 :][:, :1]].expand_as(around)
+        motion, rest = net.motion(batch["audio"], held, batch["shown"])
+        said = repose(rest + motion, pick(held, known.stable), pick(around, known.stable))
+        truth = pick(around, known.content)
+        terms = completion_losses(said, truth, torch.ones_like(truth[..., 0, 0]), known, weights)
+        completed = net.place(around, said)[windows, index]
         return rearrange(completed, "w f n d -> (w f) n d"), {"landmarks": sum_of(terms, weights)}
 
     def _sync(self, made: Tensor, windows: Tensor, alpha: Tensor) -> Tensor:

@@ -34,11 +34,11 @@ class Softness:
     noise: largest deviation in steps of 255.
     """
 
-    blur: float = 0.9
-    features: float = 1.6
-    featured: float = 0.5
-    lines: float = 0.65
-    resampled: float = 0.3
+    blur: float = 0.6
+    features: float = 1.3
+    featured: float = 0.4
+    lines: float = 0.75
+    resampled: float = 0.2
     noise: float = 1.5
 
     def soften(
