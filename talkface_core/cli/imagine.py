@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     from ..media.picture_writer import write_picture
     from ..media.video_writer import check_output
     from ..pixels import to_bytes
-    from ..see_the_speaker.imagining import GUESS, Imagining, imagine
+    from ..see_the_speaker.imagining import GUESS, Imagining, face_in, imagine
     from ..see_the_speaker.model import BUNDLED, load_see_the_speaker
-    from ..see_the_speaker.pipeline import find_face, output_rate
+    from ..see_the_speaker.pipeline import output_rate
 
     check_seed(args.seed)
     inputs = [path for path in (args.audio, args.pose) if path]
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     portrait = imagine(model.portrait, model.renderer, source, how)
     if target is not None:
         write_picture(target, to_bytes(portrait).numpy(), GUESS)
-    landmarks = find_face(portrait, find_detector("bundled", model.device))
+    landmarks = face_in(portrait, find_detector("bundled", model.device))
     seconds = round(time.perf_counter() - began - loaded, 3)
     return write_animation(
         args, model, animation, portrait, landmarks, source, output, began, loaded, GUESS, seconds_portrait=seconds
