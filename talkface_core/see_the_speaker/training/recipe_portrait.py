@@ -44,11 +44,11 @@ from .voices import Voice, drawn_mels, partners
 
 TRAINING = {
     "tiny": TrainConfig(
-        lr=1e-3, schedule="cosine", warmup=200, final_lr=0.02, beta2=0.99, weight_decay=1e-3, ema_decay=0.998
+        lr=1.5e-3, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.99, weight_decay=1e-3, ema_decay=0.995
     ),
     "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.9999, precision="bf16"),
 }
-BATCH = {"tiny": 32, "base": 256}
+BATCH = {"tiny": 16, "base": 256}
 STEPS = {"tiny": 6000, "base": 200_000}
 
 _VARIANTS, _STEPS, _NOISES = 12, 240, 24  # of each voice: how many stretches of how many mel steps are heard
@@ -89,8 +89,8 @@ class PortraitRecipe(Recipe):
         config = config or PortraitConfig()
         saw = replace(config.saw, identity=speech.config.identity)
         channels, side, _ = space.shape
-        heard_sizes = {"tokens": speech.config.tokens, "identity": speech.config.identity, "saw": saw}
-        config = replace(config, latent_size=side, latent_channels=channels, **heard_sizes)
+        tokens, identity = speech.config.tokens, speech.config.identity
+        config = replace(config, latent_size=side, latent_channels=channels, tokens=tokens, identity=identity, saw=saw)
         self.net = PortraitDenoiser(config)
         self.space, self.speech = space.eval().requires_grad_(False), speech.eval().requires_grad_(False)
         self.weights, self.data, self._batch = weights or PortraitLoss(), people.folder, batch
