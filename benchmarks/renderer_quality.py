@@ -3,14 +3,14 @@
     python -m benchmarks.renderer_quality CHECKPOINT OUT DATA/val [DATA/val ...] [--clips 8] [--frames 10] [--size 128]
 
 Each clip's first frame is the portrait; `--frames` others, spread over the clip, drive it, by the motion that the
-extractor reads in them ("read") and by the true one ("true"). Reported per set: PSNR of the whole crop, of the mouth
-and of what is background in both frames, the distance of landmarks that the bundled face net reads in the made and in
-the real frame as a share of the eye distance, the same of the mouth alone, how much the portrait itself would score,
-sharpness against the real frames, likeness, and seconds a frame. Likeness: the correlation of
-the aligned faces' fine structure, since no face recogniser may be bundled; beside it that of the real frames with the
-portrait and with the other people's portraits. Writes OUT/quality.json, OUT/sheet.png (portrait, made by the read
-motion, made by the true one, real) and OUT/cross.png: every portrait (rows) in the motion of other people (columns).
-The sheets show whoever is in the data: keep those of real people to yourself.
+extractor reads in them ("read"; in the portrait beside its landmarks) and by the true one ("true"). Reported per set:
+PSNR of the whole crop, of the mouth and of what is background in all frames; the distance of landmarks that the bundled
+face net reads in the made and in the real frame as a share of the eye distance, of all and of the mouth's; sharpness
+against the real frames; the same of the portrait itself, unmoved ("still"); seconds of the CPU a frame; and likeness:
+the correlation of the aligned faces' fine structure, since no face recogniser may be bundled, of the made frames with
+their portrait, of the real ones with it, and of the made ones with other people's portraits. Writes OUT/quality.json,
+OUT/sheet.png (portrait, made by the read motion, made by the true one, real) and OUT/cross.png: every portrait (rows)
+in the motion of other people (columns). The sheets show whoever is in the data: keep those of real people to yourself.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
 from talkface_core.faces.track import FaceTrack
 from talkface_core.pixels import as_byte_array, to_unit
+from talkface_core.see_the_speaker.landmark_motion import fitted
 from talkface_core.see_the_speaker.motion import SYSTEM, Motion
 from talkface_core.see_the_speaker.motion_extractor import Seen
+from talkface_core.see_the_speaker.portrait_crop import crop_places
 from talkface_core.see_the_speaker.renderer import RENDERER, HolisticRenderer
 from talkface_core.see_the_speaker.training.moving_heads import MovingHeads, moving_heads
 
@@ -95,21 +97,21 @@ def measure(
         chosen = np.linspace(first, stop - 1, frames + 1).round().astype(int)
         pictures = rearrange(to_unit(torch.from_numpy(np.array(data.frames[chosen]))), "t h w c -> t c h w")
         portrait, real = pictures[:1], pictures[1:]
+        points = torch.from_numpy(data.landmarks[chosen])
         true = Seen(*(getattr(data.seen, part)[chosen] for part in Seen.__dataclass_fields__))
         motions = {"read": net.motion(real), "true": motion_of(true)[1:]}
         identities = {
-            "read": net.identity(portrait),
+            "read": net.identity(portrait, fitted(net.see(portrait), crop_places(points[:1], data.size))),
             "true": net.identity(portrait, Seen(*(getattr(true, part)[:1] for part in Seen.__dataclass_fields__))),
         }
         made, row = {}, {}
         for kind, motion in motions.items():
-            began = time.perf_counter()
+            began = time.process_time()
             made[kind] = net.render(identities[kind], motion)
-            row[f"{kind} seconds"] = (time.perf_counter() - began) / len(motion)
+            row[f"{kind} seconds"] = (time.process_time() - began) / len(motion)
             row |= {f"{kind} {name}": value for name, value in compared(made[kind], real, data, chosen, reader).items()}
         still = compared(portrait.expand_as(real), real, data, chosen, reader)
         row |= {f"still {name}": value for name, value in still.items()}
-        points = torch.from_numpy(data.landmarks[chosen])
         faces.append((aligned(portrait, points[:1]), aligned(made["true"], points[1:])))
         row["likeness real"] = float(likeness(aligned(real, points[1:]), faces[-1][0]).mean())
         scores.append(row)

@@ -194,7 +194,9 @@ class CodebookDecoder(nn.Module):
     def vectors(self, logits: Tensor, guess: Tensor) -> Tensor:
         """What is decoded of logits [B, g, g, codes]: [B, g, g, D], where the config says so adapted to the guess."""
         if self.config.temperature:
-            z_q = (logits.float() / self.config.temperature).softmax(-1) @ self.quantiser.vectors
+            # A pass over so many logits takes as long as a convolution.
+            sharpened = logits if self.config.temperature == 1 else logits / self.config.temperature
+            z_q = sharpened.float().softmax(-1) @ self.quantiser.vectors
         else:
             # max is several times as fast as argmax on a CPU, and the same.
             z_q = self.quantiser.lookup(logits.max(-1).indices)

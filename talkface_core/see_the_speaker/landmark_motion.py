@@ -82,6 +82,26 @@ def landmark_motion(landmarks: Tensor, pose: Tensor, shape: HeadShape, gaze: Ten
     return Seen(canonical.float(), *(part.float() for part in parts))
 
 
+def fitted(seen: Seen, landmarks: Tensor) -> Seen:
+    """What the extractor saw in pictures [B], put exactly onto their landmarks [B,68,2] in -1..1 of the crop.
+
+    Its expression and rotation are kept (an open mouth stays an expression); the person's canonical keypoints, scale
+    and translation follow from the landmarks.
+    """
+    _check(landmarks, seen.rotation)
+    mean, landmarks = mean_shape().points.to(landmarks.device), landmarks.double()
+    matrix = rotation_matrix(seen.rotation.double())
+    scale, shift = _placement(landmarks, mean, matrix)
+    places = _unturned((landmarks - shift) / scale - (mean[:, 2:] * matrix[:, None, 2, :2]), matrix)
+    depth = tied_points(mean)[:, 2:].expand(len(places), -1, -1)
+    flat = tied_points(places) - seen.expression[..., :2]
+    # What the extractor's expression has along z counts in the picture once the head is turned.
+    flat = flat - _unturned(seen.expression[..., 2:].double() * matrix[:, None, 2, :2], matrix)
+    translation = torch.cat([shift[:, 0], torch.zeros_like(shift[:, 0, :1])], 1)
+    parts = (torch.cat([flat, depth], -1), seen.expression, seen.rotation, translation, scale[:, 0])
+    return Seen(*(part.to(seen.canonical) for part in parts))
+
+
 def _placement(landmarks: Tensor, points: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Scale [T,1,1] and translation [T,1,2] by which the rigid points fall best on the landmarks."""
     rigid = list(STABLE)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -86,7 +87,7 @@ class SampleAdaptiveWeight(nn.Module):
         super().__init__()
         self.config, self.channels = config or SAWConfig(), channels
         self.enter = operations.Linear(self.config.identity, self.config.width)
-        self.out = zero_init(operations.Linear(self.config.width, channels if self.config.per_channel else 1))
+        self.out: Any = zero_init(operations.Linear(self.config.width, channels if self.config.per_channel else 1))
         with torch.no_grad():
             self.out.bias.fill_(math.log(_FIRST / (1 - _FIRST)))
 

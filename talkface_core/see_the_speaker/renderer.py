@@ -130,7 +130,8 @@ class HolisticRenderer(nn.Module):
     @torch.no_grad()
     def identity(self, picture: Tensor, seen: Seen | None = None) -> Identity:
         """What there is to know of a portrait [1,3,S',S'] in 0..1, cut by `portrait_crop`; S' is the config's size or,
-        to carry finer pixels, more. `seen`: where shape and motion are known better than the extractor sees them.
+        to carry finer pixels, more. `seen`: where shape and motion are known better than the extractor sees them, say
+        of `fitted(net.see(picture), landmarks)` (landmark_motion.py).
 
         Raises InputError for another shape.
         """
@@ -142,6 +143,12 @@ class HolisticRenderer(nn.Module):
         seen = self.motion_extractor(small) if seen is None else seen
         motion = Motion(*(part.float().cpu() for part in _parts(seen)), fps=FPS)
         return Identity(volume, self.warping.motion.shown(volume), maps, picture, seen.canonical, motion)
+
+    @torch.no_grad()
+    def see(self, pictures: Tensor) -> Seen:
+        """What the extractor sees in pictures [B,3,S',S'], as `identity` takes it. Raises InputError."""
+        self._check(pictures)
+        return self.motion_extractor(resized(pictures, self.config.size))
 
     @torch.no_grad()
     def motion(self, frames: Tensor, fps: Rate = FPS) -> Motion:

@@ -1,14 +1,19 @@
 """Small motion models with weights drawn at random, and sounds for them."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
-from talkface_core.acoustic.model import AcousticConfig, AcousticModel
+from talkface_core.acoustic.model import ACOUSTIC, AcousticConfig, AcousticModel
+from talkface_core.checkpoints import save_checkpoint
 from talkface_core.media.audio import AudioSource, audio_source
+from talkface_core.see_the_speaker.controls import OPENING
 from talkface_core.see_the_speaker.lip_refinement import LipRefinement, LipRefinementConfig
-from talkface_core.see_the_speaker.motion_diffusion import MotionConfig, MotionDiffusion, MotionSampling
+from talkface_core.see_the_speaker.motion_diffusion import MOTION, MotionConfig, MotionDiffusion, MotionSampling
 from talkface_core.see_the_speaker.motion_stream import MotionModel
 from talkface_core.see_the_speaker.prosody import Prosody
+from talkface_core.see_the_speaker.system import SYSTEM
 
 KEYPOINTS, WIDTH = 5, 16
 
@@ -25,7 +30,9 @@ def small_diffusion(**changes: object) -> MotionDiffusion:
     if net.controls.names:
         net.mean[0] = 2.0  # a mouth that is open most of the time
         # Each control is a coordinate of its own.
-        net.controls.fit(known := torch.randn(400, KEYPOINTS, 3), known.flatten(1)[:, : len(net.controls.names)])
+        net.controls.fit(
+            known := torch.randn(400, net.config.keypoints, 3), known.flatten(1)[:, : len(net.controls.names)]
+        )
     return net
 
 
@@ -47,3 +54,13 @@ def sound(seconds: float = 2.0, pitch: float = 150.0, rate: int = 16000, loud: f
 
 def source(wave: Tensor) -> AudioSource:
     return audio_source({"waveform": wave[None, None], "sample_rate": 16000})
+
+
+def save_small_motion(path: Path) -> Path:
+    """A checkpoint of a motion model, and what it hears by, whose mouth is the first keypoint."""
+    torch.manual_seed(0)
+    net, acoustic = small_diffusion(keypoints=21, controls=(OPENING,)), small_acoustic()
+    parts = {MOTION.name: net, ACOUSTIC.name: acoustic}
+    configs = {name: part.config.to_dict() for name, part in parts.items()}
+    save_checkpoint(path, SYSTEM, parts, configs, {})
+    return path

@@ -15,7 +15,7 @@ from talkface_core.see_the_speaker.keypoints import (
     rotation_matrix,
     tied_points,
 )
-from talkface_core.see_the_speaker.landmark_motion import UNIT, head_shape, landmark_motion, mean_shape
+from talkface_core.see_the_speaker.landmark_motion import UNIT, fitted, head_shape, landmark_motion, mean_shape
 from talkface_core.see_the_speaker.motion_extractor import Seen
 
 FLIP = np.diag([1.0, -1.0, -1.0])
@@ -99,6 +99,23 @@ def test_keypoints_lie_on_their_landmarks():
     matrix = rotation_matrix(seen.rotation.double()).float()
     points = place(seen.canonical, seen.expression, matrix, seen.translation, seen.scale, True)
     assert torch.allclose(points[..., :2], tied_points(landmarks).float(), atol=1e-5)
+
+
+def test_what_was_seen_is_put_onto_the_landmarks():
+    """With its expression kept: of a mouth that stands open the resting one is found."""
+    pose = some_poses(7)
+    landmarks, openings = moving_mouth(pose)
+    true = landmark_motion(landmarks, pose, head_shape(landmarks, pose, openings))
+    wrong = Seen(true.canonical + 0.1, true.expression, true.rotation, true.translation + 0.2, 1.3 * true.scale)
+    found = fitted(wrong, landmarks)
+    assert torch.allclose(found.canonical, true.canonical, atol=1e-5)
+    matrix = rotation_matrix(found.rotation)
+    deep = Seen(
+        wrong.canonical, wrong.expression + 0.02, *(getattr(wrong, p) for p in ("rotation", "translation", "scale"))
+    )
+    for one in (found, fitted(deep, landmarks)):
+        points = place(one.canonical, one.expression, matrix, one.translation, one.scale, True)
+        assert torch.allclose(points[..., :2], tied_points(landmarks).float(), atol=1e-5)
 
 
 def test_a_gaze_moves_the_irises_alone():

@@ -19,6 +19,7 @@ from talkface_core.training.recipe import Plan
 from tests.dae_talker.small import save_small_talker
 from tests.landmark_diffusion.small_completion import save_small_acoustic
 from tests.landmark_diffusion.small_painter import save_small_listener, save_small_painter
+from tests.see_the_speaker.small_motion import save_small_motion
 from tests.see_the_speaker.small_portrait import save_small_portrait, write_people, write_voices
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -38,6 +39,8 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
         *portrait_files(folder),
         *("--conre", folder / "portrait.safetensors"),
     ),
+    "see-the-speaker-motion": lambda folder: ("--acoustic", save_small_acoustic(folder / "acoustic.safetensors")),
+    "see-the-speaker-lips": lambda folder: ("--motion", save_small_motion(folder / "motion.safetensors")),
     "dae-talker-upsampler": lambda folder: ("--talker", save_small_talker(folder / "talker.safetensors")),
 }
 """What a recipe's command line needs besides the data, made in a folder."""

@@ -84,7 +84,7 @@ class CodebookBatches:
     pixels for the auto-encoder, 0 for whole faces."""
 
     size: int = 8
-    rendered: float = 0.6
+    rendered: float = 0.35
     stills: float = 0.4
     colour: float = 0.15
     patch: int = 0

@@ -104,7 +104,9 @@ def closed_share(said: Track, closures: NDArray[np.int64], limit: float) -> floa
 
 
 def blinks_a_minute(values: Tensor, controls: ControlTable, fps: float = 25) -> float:
-    """How often both lids shut in motion values [T,3K+7]."""
+    """How often both lids shut in motion values [T,3K+7]; NaN where the controls do not know the lids."""
+    if not {BLINK_LEFT, BLINK_RIGHT} <= set(controls.names):
+        return float("nan")
     expression = Motion.from_values(values).expression
     shut = (controls.value(expression, BLINK_LEFT) + controls.value(expression, BLINK_RIGHT)).numpy() / 2
     return float(((shut[1:] > BLINK) & (shut[:-1] <= BLINK)).sum() / len(shut) * fps * 60)

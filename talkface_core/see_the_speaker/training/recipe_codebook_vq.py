@@ -173,7 +173,7 @@ def add_contrast(parser: argparse.ArgumentParser) -> None:
 
 def texture_loss(contrast: float) -> TextureLoss:
     """The perceptual loss with its contrasts weighed so; 0: differences of a Laplacian pyramid and SSIM alone."""
-    return TextureLoss(energy=contrast, finest=4 * contrast)
+    return TextureLoss(energy=contrast, finest=2 * contrast)
 
 
 def read_pictures(args: argparse.Namespace, size: int) -> tuple[Portraits, Portraits | None, str]:

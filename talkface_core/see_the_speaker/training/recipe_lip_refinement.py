@@ -128,6 +128,9 @@ class LipRecipe(Recipe):
         named = MotionData(train.clips, train.heard, name)
         return Plan(cls(named, motion, acoustic, val, settings, args.seed), TRAINING, STEPS)
 
+    def prepare(self, device: torch.device) -> None:
+        self.motion.to(device)
+
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """features [B,L,A]; made, truth [B,L,V], normalised; weight [B,L]."""
         chosen = rng.choice(len(self._clips.clips), self.settings.windows, p=self._chances)
@@ -178,15 +181,16 @@ class LipRecipe(Recipe):
     def refined(self, net: LipRefinement, data: MotionData, index: int, seed: int = 0) -> Tensor:
         """Motion values [T,3K+7] to a clip's clean sound, refined window by window as a stream does."""
         clip, length = data.clips[index], self.motion.config.frames
-        made = self.motion.normalise(sampled(self.motion, data, index, seed))
+        motion = self.motion
+        made = motion.normalise(sampled(motion, data, index, seed).to(motion.mean))
         features = data.heard.clips[index][0].float()
         if self.motion.config.prosody:
             features = torch.cat([features, clip.prosody], 1)
         parts = []
         for first in range(0, len(clip), length):
             rows = (first + torch.arange(length)).clamp_max(len(clip) - 1)
-            parts.append(net(made[rows][None].to(net.which), features[rows][None].to(net.which))[0].float().cpu())
-        return self.motion.denormalise(torch.cat(parts)[: len(clip)])
+            parts.append(net(made[rows.to(made.device)][None].to(net.which), features[rows][None].to(net.which))[0])
+        return motion.denormalise(torch.cat(parts)[: len(clip)]).float().cpu()
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:

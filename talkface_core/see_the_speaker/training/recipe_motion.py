@@ -34,6 +34,7 @@ from ...training.config import TrainConfig
 from ...training.curves import plot_curves
 from ...training.frame_cache import CacheKey, cached_file, stats
 from ...training.recipe import Batch, Plan, Recipe
+from ..controls import CONTROLS
 from ..motion_diffusion import COMPONENT, Before, MotionConfig, MotionDiffusion, MotionSampling
 from ..prosody import Prosody
 from ..renderer import RENDERER, HolisticRenderer
@@ -83,7 +84,8 @@ class MotionRecipe(Recipe):
             raise InputError("the motion is trained on features of an acoustic model at its own rate.")
         audio = acoustic.config.width + (Prosody.dim if config.prosody else 0)
         keypoints = (data.clips[0].values.shape[1] - 7) // 3 if data.clips else config.keypoints
-        config = replace(config, audio=audio, keypoints=keypoints, relative=True)
+        names = known_controls(data.clips, config.controls)
+        config = replace(config, audio=audio, keypoints=keypoints, relative=True, controls=names)
         self.acoustic, self.weights = acoustic.eval().requires_grad_(False), weights or MotionWeights()
         self.settings = batches or MotionBatches()
         self.net, self._val, self.data = MotionDiffusion(config), val, data.name
@@ -134,6 +136,9 @@ class MotionRecipe(Recipe):
         name = f"{folder.parent.name}/{folder.name}"
         return Plan(cls(replace(train, name=name), acoustic, None, val, batches), TRAINING, STEPS)
 
+    def prepare(self, device: torch.device) -> None:
+        self._alpha, self._sigma = self._alpha.to(device), self._sigma.to(device)
+
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         batch = self.sampler.batch(rng)
         count = len(batch["motion"])
@@ -158,7 +163,7 @@ class MotionRecipe(Recipe):
         )
         heard = torch.where(batch["without"][:, None, None], net.null_audio, heard[:, previous:])
         steps = batch["steps"]
-        alpha, sigma = self._alpha.to(steps.device)[steps], self._sigma.to(steps.device)[steps]
+        alpha, sigma = self._alpha[steps], self._sigma[steps]
         said = net(diffuse(motion, batch["motion noise"], alpha, sigma), steps, heard, past)[:, previous:]
         clear = (alpha > 0.5).float() * (1 - batch["without"].float())
         last = torch.where(starts[:, 0], motion[:, 0], before[:, -1])
@@ -244,13 +249,22 @@ def fit_network(net: MotionDiffusion, clips: Sequence[MotionClip], mirror: bool 
     net.std.copy_(torch.where(still, 1.0, std))
 
 
+def known_controls(clips: Sequence[MotionClip], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Those of the controls that the truth of some clip tells."""
+    told = [
+        bool(torch.isfinite(torch.cat([clip.controls[:, k] for clip in clips])).any()) for k in range(len(CONTROLS))
+    ]
+    return tuple(name for name in wanted if told[CONTROLS.index(name)])
+
+
 def _fit_controls(net: MotionDiffusion, values: Tensor, told: Tensor) -> None:
     """The table of controls of motion values [N,V] and what their truth told [N,C]."""
     if not net.controls.names:
         return
+    told = told[:, [CONTROLS.index(name) for name in net.controls.names]]
     whole = torch.isfinite(told).all(1)
     if not whole.any():
-        raise InputError("no clip's truth tells mouth, lids and gaze; controls cannot be learnt.")
+        raise InputError(f"no clip's truth tells {', '.join(net.controls.names)}: the controls cannot be learnt.")
     net.controls.fit(expression(values[whole]), told[whole])
 
 

@@ -44,11 +44,11 @@ from .voices import Voice, drawn_mels, partners
 
 TRAINING = {
     "tiny": TrainConfig(
-        lr=1e-3, schedule="cosine", warmup=200, final_lr=0.02, beta2=0.99, weight_decay=1e-3, ema_decay=0.998
+        lr=1.5e-3, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.99, weight_decay=1e-3, ema_decay=0.995
     ),
     "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.9999, precision="bf16"),
 }
-BATCH = {"tiny": 32, "base": 256}
+BATCH = {"tiny": 16, "base": 256}
 STEPS = {"tiny": 6000, "base": 200_000}
 
 _VARIANTS, _STEPS, _NOISES = 12, 240, 24  # of each voice: how many stretches of how many mel steps are heard
@@ -89,8 +89,8 @@ class PortraitRecipe(Recipe):
         config = config or PortraitConfig()
         saw = replace(config.saw, identity=speech.config.identity)
         channels, side, _ = space.shape
-        heard_sizes = {"tokens": speech.config.tokens, "identity": speech.config.identity, "saw": saw}
-        config = replace(config, latent_size=side, latent_channels=channels, **heard_sizes)
+        tokens, identity = speech.config.tokens, speech.config.identity
+        config = replace(config, latent_size=side, latent_channels=channels, tokens=tokens, identity=identity, saw=saw)
         self.net = PortraitDenoiser(config)
         self.space, self.speech = space.eval().requires_grad_(False), speech.eval().requires_grad_(False)
         self.weights, self.data, self._batch = weights or PortraitLoss(), people.folder, batch
@@ -104,6 +104,7 @@ class PortraitRecipe(Recipe):
         }
         self._latents = latents_of(people.pictures, space)
         self.net.prior.latent.copy_(self._latents.mean((0, 1)))
+        self._counts = shown_in_pixels(space)
         self._tokens, self._identity = heard(speech, voices, variants, seed)
         self._suits = [_suited(int(s), int(a), voices) for s, a in zip(people.sex, people.age, strict=True)]
 
@@ -127,6 +128,7 @@ class PortraitRecipe(Recipe):
 
     def prepare(self, device: torch.device) -> None:
         """Moves the frozen networks to the device; the samples want them."""
+        self._counts = self._counts.to(device)
         self.space.to(device)
         self.speech.to(device)
 
@@ -163,7 +165,7 @@ class PortraitRecipe(Recipe):
         return int(rng.choice(unknown if from_unknown else known))
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Mean squared error of the prediction of the residual, and SAW's distance to 1."""
+        """Squared error of the prediction of the residual, channels counting as they show, and SAW's distance to 1."""
         net, kind = self.net, self.net.config.prediction
         code = SpeechCode(batch["tokens"], batch["identity"])
         own = net.saw(code.identity)
@@ -172,9 +174,9 @@ class PortraitRecipe(Recipe):
         noisy = diffuse(residual, batch["eps"], batch["alpha"], batch["sigma"])
         out = net(noisy, batch["t"], net.prior.weighted(beta), net.context(code, batch["dropped"]))
         wanted = target(kind, residual, batch["eps"], batch["alpha"], batch["sigma"])
-        mse = (out.float() - wanted).square().mean()
-        near = (own - BETA).square().mean()
-        return {"loss": mse + self.weights.near * near, "mse": mse, "beta": own.detach().mean()}
+        each = (out.float() - wanted).square().mean((0, 2, 3))
+        error, near = (self._counts * each).mean(), (own - BETA).square().mean()
+        return {"loss": error + self.weights.near * near, "mse": each.mean(), "beta": own.detach().mean()}
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
@@ -191,6 +193,13 @@ class PortraitRecipe(Recipe):
         parts: dict[str, Any] = {COMPONENT: ema_modules[COMPONENT], SPEECH: self.speech, SPACE: self.space}
         configs = {name: part.config.to_dict() for name, part in parts.items()}
         save_checkpoint(path, SYSTEM, parts, configs, provenance, torch.float16)
+
+
+def shown_in_pixels(space: PortraitSpace) -> Tensor:
+    """How much each channel of the latents counts [C], mean 1: as its unit deviation moves pixels on the straight way.
+    The first ones are colours and shading, on which sex and age are seen from afar; the last are edges."""
+    moved = space.to_pixels.weight.detach().square().sum((0, 2, 3)).sqrt() * space.deviation
+    return moved / moved.mean()
 
 
 @torch.no_grad()

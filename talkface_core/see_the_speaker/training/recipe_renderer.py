@@ -61,8 +61,8 @@ class RendererLoss:
     be."""
 
     detail: float = 0.4
-    mouth: float = 6.0
-    eyes: float = 4.0
+    mouth: float = 16.0
+    eyes: float = 6.0
     carried: float = 0.4
     colours: float = 0.4
     paint: float = 0.005
@@ -162,15 +162,13 @@ class RendererRecipe(Recipe):
     def _picture_losses(self, painted: Painted, real: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         weights = self.weights
         count = face_weights(landmarks, real.shape[-1], weights.mouth, weights.eyes)
-        # What has to be painted is in mouths and eyes.
-        painting = face_weights(landmarks, real.shape[-1], 3 * weights.mouth, 2 * weights.eyes)
         # Losses are made for pictures in -1..1.
         shown = (real, painted.pictures, painted.carried, painted.colours)
         real, made, carried, colours = (2 * part - 1 for part in shown)
         losses = {
             "picture": reconstruction(made, real, count, weights.detail),
             "carried": reconstruction(carried, real, count, weights.detail),
-            "colours": reconstruction(colours, real, painting, weights.detail),
+            "colours": reconstruction(colours, real, count, weights.detail),
             "paint": painted.paint.mean(),
         }
         return losses | ({"texture": self._texture(made, real)} if weights.texture else {})

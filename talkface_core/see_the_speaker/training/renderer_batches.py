@@ -33,7 +33,7 @@ PARTS = ("canonical", "expression", "matrix", "translation", "scale")
 class RendererBatches:
     """pairs: of frames in a batch; zoom, lean, shift: the largest change of the crop's size, of its angle in degrees,
     of its place by its side; far: share of pairs whose source is, of three, the one whose head is turned the furthest
-    from the driven; augment: other cameras and lights."""
+    from the driven, or whose expression is the least like its; augment: other cameras and lights."""
 
     pairs: int = 8
     zoom: float = 0.12
@@ -67,8 +67,10 @@ class PairSampler:
         driven, *others = rng.integers(first, stop, 4)
         if rng.random() >= self.settings.far:
             return int(others[0]), int(driven)
-        turned = [float((self._matrices[other] - self._matrices[driven]).square().sum()) for other in others]
-        return int(others[int(np.argmax(turned))]), int(driven)
+        # Turned the furthest, or of the most unlike expression: mouths that have to be opened or shut.
+        told = self._matrices if rng.random() < 0.5 else self.data.seen.expression
+        apart = [float((told[other] - told[driven]).square().sum()) for other in others]
+        return int(others[int(np.argmax(apart))]), int(driven)
 
     def _sample(self, source: int, driven: int, rng: np.random.Generator) -> dict[str, Tensor]:
         data, settings, size = self.data, self.settings, self.data.size
