@@ -77,7 +77,7 @@ def voice_step_by_step(info: Info) -> Graph:
     draws = {"hrtf": model["hrtf"], "image": portrait["image"], "motion": motion["motion"]}
     frames = graph.add("TalkFaceRenderMotion", (1020, 150), (250, 350), **draws)
     save(graph, (1330, 70), frames["images"], motion["fps"], sound["audio"], number=5)
-    graph.notes((0, 1010), (790, 200))
+    graph.notes((0, 1060), (790, 200))
     return graph
 
 
