@@ -49,8 +49,8 @@ def landmark_portrait(info: Info) -> Graph:
 
 
 def landmark_plus_sovqae(info: Info) -> Graph:
-    """Two papers joined: what TalkFormer has painted, LaDTalk's SOVQAE makes as sharp as the footage."""
-    graph = Graph("landmark_plus_sovqae", "14 Landmarks, then sharper mouth", info)
+    """Two papers joined: LaDTalk's SOVQAE restores what TalkFormer has painted, and nothing besides."""
+    graph = Graph("landmark_plus_sovqae", "14 Landmarks, then SOVQAE", info)
     model, video, sound = _given(graph, duration=4.0)
     parts, track = _found(graph, video)
     goal = _spoken(graph, model, parts["images"], track, sound)

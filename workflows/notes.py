@@ -264,7 +264,7 @@ NOTES: dict[str, tuple[Note, Note]] = {
             ("Load Video and Load Audio: footage, and what it is to say", "Press Run", "The video is in Save Video"),
             (
                 "Frames go to disk as they are made: an hour needs little more memory than a minute.",
-                "Sharper mouths: connect sovqae of Load LaDTalk.",
+                "sovqae of Load LaDTalk restores what was painted: with the bundled weights little.",
                 CONSENT,
             ),
         ),
@@ -273,7 +273,7 @@ NOTES: dict[str, tuple[Note, Note]] = {
             ("加载视频和加载音频：素材，以及要说的话", "点击运行", "视频出现在“保存视频”节点中"),
             (
                 "画面边生成边写入磁盘：一小时只比一分钟多占一点内存。",
-                "要更清晰的嘴：连接“加载 LaDTalk”的 sovqae。",
+                "“加载 LaDTalk”的 sovqae 只恢复画出来的部分：用自带权重时很少。",
                 CONSENT_ZH,
             ),
         ),
@@ -308,26 +308,30 @@ NOTES: dict[str, tuple[Note, Note]] = {
     ),
     "landmark_plus_sovqae": (
         Note(
-            "Two papers joined: landmarks, then texture",
+            "Two papers joined: landmarks, then SOVQAE",
             (
                 "Load Video and Load Audio: footage, and what it is to say",
-                "TalkFormer paints the mouth, SOVQAE restores its texture",
+                "TalkFormer paints the mouth, SOVQAE restores what it painted",
                 "The video appears in Save Video and output/talkface",
             ),
             (
-                "The mask holds the change to what was painted.",
-                "match_texture makes mouths as sharp as the footage is.",
+                "With the bundled weights nearly all of a mouth is footage, moved: little is left to restore.",
+                "Take out the mask, and it restores the whole mouth: sharper, with specks below some lips.",
                 CONSENT,
             ),
         ),
         Note(
-            "说明：两篇论文合在一起，先关键点后纹理",
+            "说明：两篇论文合在一起，先关键点后 SOVQAE",
             (
                 "加载视频和加载音频：素材，以及要说的话",
-                "TalkFormer 画嘴，SOVQAE 恢复纹理",
+                "TalkFormer 画嘴，SOVQAE 恢复画出来的部分",
                 "视频出现在“保存视频”节点和 output/talkface 中",
             ),
-            ("遮罩把改动限制在画出来的部分。", "match_texture 让嘴部与素材一样清晰。", CONSENT_ZH),
+            (
+                "用自带权重时，嘴大多是素材自己的、移动过的像素：SOVQAE 能恢复的很少。",
+                "断开遮罩就恢复整张嘴：更清晰，但有的嘴唇下方会出现斑点。",
+                CONSENT_ZH,
+            ),
         ),
     ),
     "landmark_two_people": (

@@ -49,6 +49,7 @@ class CodebookDecoderConfig(Config):
     output's is; `latent`: numbers of an encoding of the soft face, of which the first are its code as the encoder alone
     guesses it, the codebook's own `dim` where 0; `predictor`: the transformer; `fused`: the scales of the decoder
     (0: the finest) in which the soft face has a say; `fusion`: width of the layers between, 0 for CodeFormer's blocks;
+    `fine`: channels of a last stage at the input's own pixels (see `Fine`), 0 for none;
     `adapt`: the codes take the mean and spread of the soft face's own (CodeFormer's AdaIN); `temperature`: 0 decodes
     the likeliest code, as published; above, the mean of all codes' vectors by their probabilities at that temperature,
     which does not jump from one frame to the next and lets gradients through; `fidelity`: the default w.
@@ -60,6 +61,7 @@ class CodebookDecoderConfig(Config):
     predictor: CodePredictorConfig = field(default_factory=CodePredictorConfig)
     fused: tuple[int, ...] = (1, 2, 3, 4)
     fusion: int = 0
+    fine: int = 0
     adapt: bool = True
     temperature: float = 0.0
     fidelity: float = 0.5
@@ -117,6 +119,7 @@ class CodebookDecoderConfig(Config):
             predictor=CodePredictorConfig(width=96, layers=4, heads=4, hidden=192, merge=2, own=48),
             fused=(0, 1),
             fusion=32,
+            fine=16,
             adapt=False,
             temperature=1.0,
         )
@@ -149,6 +152,28 @@ class Fusion(nn.Module):
         return decoded + fidelity * torch.addcmul(shift, decoded, scale)
 
 
+class Fine(nn.Module):
+    """Mends decoded pictures [B, 3, S, S] where they are folded coarsely (ours): a decoder whose pixels are channels of
+    large patches combs edges. Here `scale` x `scale` of them lie beside the soft picture's own pixel [B, 3, s, s], of
+    which w counts. Begins as the identity."""
+
+    def __init__(self, scale: int, width: int, operations: Operations = nn) -> None:
+        super().__init__()
+        ops, folded = operations, 3 * scale**2
+        self.fold, self.unfold = nn.PixelUnshuffle(scale), nn.PixelShuffle(scale)
+        self.layers = nn.Sequential(
+            ops.Conv2d(folded + 3, width, 3, padding=1),
+            nn.SiLU(),
+            ops.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(),
+            zero_init(ops.Conv2d(width, folded, 3, padding=1)),
+        )
+
+    def forward(self, decoded: Tensor, pictures: Tensor, fidelity: float | Tensor) -> Tensor:
+        maps = torch.cat([self.fold(decoded), fidelity * pictures], 1).to(self.layers[0].weight.dtype)
+        return decoded + self.unfold(self.layers(maps)).to(decoded.dtype)
+
+
 class Enhanced(NamedTuple):
     """Pictures [B, 3, S, S] in -1..1, the logits [B, g, g, codes] of their codes, and the soft face's own encodings
     [B, g, g, D] in the place of the codes."""
@@ -172,6 +197,7 @@ class CodebookDecoder(nn.Module):
         self.decoder = Decoder(sharp, operations)
         channels = [sharp.channels[scale] for scale in config.fused]
         self.fusions = nn.ModuleList(Fusion(width, config.fusion, sharp.norm, operations) for width in channels)
+        self.fine = Fine(config.scale, config.fine, operations) if config.fine else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -217,7 +243,8 @@ class CodebookDecoder(nn.Module):
 
         by_codes_alone = not isinstance(fidelity, Tensor) and not fidelity
         vectors = channels_first(z_q).to(self.dtype)
-        return self.decoder(vectors, self.low(pictures), None if by_codes_alone else fuse)
+        decoded = self.decoder(vectors, self.low(pictures), None if by_codes_alone else fuse)
+        return decoded if self.fine is None else self.fine(decoded, pictures, fidelity)
 
     def forward(self, pictures: Tensor, fidelity: float | Tensor = 1.0) -> Enhanced:
         """pictures [B, 3, s, s] in -1..1; fidelity: w in 0..1, one number or [B,1,1,1]."""

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..acoustic.model import ACOUSTIC
-from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
+from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
+from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, list_checkpoints, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_device, pick_dtype, pick_layers
 from ..errors import InputError
@@ -123,13 +123,24 @@ def build_portrait(
 def build_motion(checkpoint: Checkpoint) -> MotionModel:
     """The motion side with its weights, float32, on the CPU. Raises CheckpointError."""
     _check_whole(checkpoint, MOTION.name)
-    parts = (build_optional(checkpoint, part) for part in (ACOUSTIC, GATE, LIP_REFINEMENT))
+    acoustic, gate, lips = (build_optional(checkpoint, part) for part in (ACOUSTIC, GATE, LIP_REFINEMENT))
     try:
-        return MotionModel(build(checkpoint, MOTION), *parts).eval()
+        diffusion = build(checkpoint, MOTION)
+        if acoustic is None and diffusion.config.acoustic:
+            acoustic = _bundled_acoustic(diffusion.config.acoustic)
+        return MotionModel(diffusion, acoustic, gate, lips).eval()
     except CheckpointError:
         raise
     except InputError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
+def _bundled_acoustic(name: str) -> AcousticModel:
+    """The acoustic model of a bundled checkpoint. Raises InputError for another name: files come from strangers."""
+    known = list_checkpoints()
+    if name not in known:
+        raise InputError(f"it hears by the acoustic model of {name[:40]!r}, which is none of {', '.join(known)}.")
+    return load_acoustic(known[name])
 
 
 def build_renderer(

@@ -53,7 +53,8 @@ class MotionConfig(Config):
     keypoints K, so 3K + 7 values a frame; audio: values of a frame's sound, prosody: whether the last of them are
     prosody's; frames, previous: of a window, and before it; relative: the motion is about a face at rest, so scale is
     about 1 and all else about 0, or else a whole face's; delay: seconds by which it hears late; controls: what the
-    table of controls knows.
+    table of controls knows; acoustic: the bundled checkpoint whose acoustic model it hears, "" where its own file has
+    one or it hears a speech encoder.
     """
 
     keypoints: int = 21
@@ -72,6 +73,7 @@ class MotionConfig(Config):
     relative: bool = True
     delay: float = 0.0
     controls: tuple[str, ...] = CONTROLS
+    acoustic: str = ""
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "audio", "width", "ff")

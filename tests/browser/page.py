@@ -168,7 +168,8 @@ class Page:
         return self.do("async () => (await app.graphToPrompt()).output")
 
     def run(self, seconds: float = 240) -> Ran:
-        """Press the Run button and wait for the end."""
+        """Press the Run button and wait for the end, however long it takes as long as the page hears of it: of nothing
+        for `seconds` is an error."""
         self.do("() => { for (const key in heard) delete heard[key] }")
         answers: list[int] = []
 
@@ -178,13 +179,16 @@ class Page:
 
         self.inner.on("response", answered)
         self.inner.get_by_role("button", name="Run", exact=True).first.click()
+        last: dict[str, Any] = {}
         end = time.monotonic() + seconds
         try:
             while not (ended := self.do("heard.ended")):
                 if 400 in answers:
                     return Ran("rejected", {})
+                if (now := self.do("heard")) != last:
+                    last, end = now, time.monotonic() + seconds
                 if time.monotonic() > end:
-                    raise TimeoutError(f"the run goes on after {seconds:g} s; the page heard {self.do('heard')}")
+                    raise TimeoutError(f"the run goes on, silent for {seconds:g} s; the page had heard {last}")
                 self.settle(0.1)
         finally:
             self.inner.remove_listener("response", answered)

@@ -15,7 +15,7 @@ from talkface_core.media.video_reader import VideoReader
 from workflows.build import FOLDER, titles
 from workflows.graph import NOTE
 
-from ..host.graphs import DTYPE
+from ..host.graphs import DECODE, DTYPE, DUB_LANDMARKS, ENHANCE, LADTALK, LANDMARKS, PAINT, STREAM
 from ..host.server import Server
 from .page import Page
 
@@ -97,9 +97,10 @@ def test_it_opens_runs_and_shows_a_video(page: Page, drawn: str, template: str) 
     assert sorted(players) == pytest.approx(sorted(_seconds(sample) for sample in samples), abs=0.1)
     width, seconds = _expected(nodes)
     page.set("TalkFaceLoadAudio", start=0.4, duration=QUICK)
-    page.set("TalkFaceLoadLaDTalk", dtype=DTYPE)
-    page.set("TalkFaceSOVQAEEnhance", look_at=0)
-    for kind in ("TalkFaceDAEDecode", "TalkFaceTalkingVideo", "TalkFaceAnimatePortrait", "TalkFaceSpeechToMotion"):
+    for kind in (LADTALK, LANDMARKS):
+        page.set(kind, dtype=DTYPE)
+    page.set(ENHANCE, look_at=0)
+    for kind in (DECODE, STREAM, PAINT, DUB_LANDMARKS, "TalkFaceAnimatePortrait", "TalkFaceSpeechToMotion"):
         page.set(kind, steps=1, seed=len(drawn))  # a new seed, so that nothing comes from the cache
     page.set("TalkFaceTalkingVideoFromVoice", motion_steps=1, seed=len(drawn))
     ran = page.run()

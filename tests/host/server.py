@@ -26,7 +26,7 @@ NEEDED = ("torch", "aiohttp", "yaml", "einops", "safetensors", "av", "tqdm", "ps
 
 NOT_PACK = (".*", "__pycache__", "*.pyc", "*.part", "*.egg-info", "node_modules", "tests", "benchmarks", "runs")
 FOLDERS = ("custom_nodes", "input", "output", "temp", "user", "models")
-START_SECONDS = 120
+START_SECONDS = 600
 
 
 class NoHost(Exception):

@@ -27,6 +27,7 @@ SMALL = CodebookDecoderConfig(
     predictor=CodePredictorConfig(width=16, layers=2, heads=2, hidden=16, merge=2, own=8),
     fused=(0, 1),
     fusion=8,
+    fine=4,
     adapt=False,
     temperature=1.0,
 )

@@ -100,15 +100,16 @@ def test_in_the_first_stage_every_weight_takes_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fuse", "keep", "learning"),
+    ("fuse", "how", "learning"),
     [
-        (False, False, {"encoder", "predictor"}),
-        (True, True, {"encoder", "predictor", "fusions"}),
-        (True, False, {"encoder", "predictor", "fusions", "decoder"}),
+        (False, {}, {"encoder", "predictor"}),
+        (True, {"keep_decoder": True}, {"encoder", "predictor", "fusions", "fine"}),
+        (True, {}, {"encoder", "predictor", "fusions", "decoder", "fine"}),
+        (True, {"fine_only": True}, {"fine"}),
     ],
 )
-def test_who_learns_in_which_stage(fuse: bool, keep: bool, learning: set[str]) -> None:
-    recipe = codebook_recipe(fuse, keep_decoder=keep)
+def test_who_learns_in_which_stage(fuse: bool, how: dict[str, bool], learning: set[str]) -> None:
+    recipe = codebook_recipe(fuse, **how)
     for parameter in recipe.net.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)

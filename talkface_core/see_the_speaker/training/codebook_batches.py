@@ -34,9 +34,9 @@ class Softness:
     noise: largest deviation in steps of 255.
     """
 
-    blur: float = 0.6
-    features: float = 1.3
-    featured: float = 0.4
+    blur: float = 0.5
+    features: float = 0.9
+    featured: float = 0.3
     lines: float = 0.75
     resampled: float = 0.2
     noise: float = 1.5
@@ -65,13 +65,11 @@ class Softness:
         self, small: NDArray[np.uint8], landmarks: NDArray[np.float32], rng: np.random.Generator
     ) -> NDArray[np.uint8]:
         mask = np.zeros(small.shape[:2], np.float32)
-        for points in (LEFT_EYE, RIGHT_EYE, MOUTH):
-            if rng.random() < 0.7:
-                x, y = landmarks[points].mean(0)
-                half = np.ptp(landmarks[points], 0).max() * 0.8 + 2
-                cv2.ellipse(
-                    mask, (round(float(x)), round(float(y))), (round(half), round(half * 0.7)), 0, 0, 360, 1, -1
-                )
+        shown = [*((LEFT_EYE, RIGHT_EYE) if rng.random() < 0.7 else ()), *((MOUTH,) if rng.random() < 0.7 else ())]
+        for points in shown:
+            centre = tuple(round(float(value)) for value in landmarks[points].mean(0))
+            half = float(np.ptp(landmarks[points], 0).max()) * 0.8 + 2
+            cv2.ellipse(mask, centre, (round(half), round(half * 0.7)), 0, 0, 360, 1, -1)
         mask = cv2.GaussianBlur(mask, (0, 0), 3)[..., None]
         soft = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.5, self.features))
         return (small + mask * (soft.astype(np.float32) - small) + 0.5).astype(np.uint8)
