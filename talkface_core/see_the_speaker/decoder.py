@@ -34,8 +34,8 @@ _PAINT_FIRST = 1.0  # how likely paint is at first against what is carried
 class DecoderConfig(Config):
     """blocks: at the features' size, of twice their channels; up: channels after each doubling; hidden: of what
     modulates; coarse: modulation is computed at the features' size and enlarged; shuffle: how many times finer than the
-    last maps the picture is; carry: the source's pixels and maps of `skip` channels are carried
-    along; join: channels in which they meet what is painted."""
+    last maps the picture is; carry: the source's pixels and maps of `skip` channels are carried along; join: channels
+    in which they meet what is painted; apertures: maps of how far mouth and eyes stand open, which it is shown."""
 
     blocks: int = 6
     up: tuple[int, ...] = (256, 64)
@@ -45,6 +45,7 @@ class DecoderConfig(Config):
     carry: bool = False
     skip: int = 0
     join: int = 16
+    apertures: int = 0
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "up", "hidden", "join")
@@ -57,11 +58,13 @@ class DecoderConfig(Config):
 @dataclass(frozen=True)
 class Carried:
     """What is carried into driven pictures besides the volume: pictures [B or 1,3,S',S'] in 0..1 and maps [B or
-    1,C,S/2,S/2] of the source, and the flow [B,h,w,2] (see `Warped.plane`)."""
+    1,C,S/2,S/2] of the source, and the flow [B,h,w,2] (see `Warped.plane`). apertures: maps [B,A,S/2,S/2] of the
+    source and of the driven face, or None."""
 
     pictures: Tensor
     maps: Tensor
     plane: Tensor
+    apertures: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Decoder(nn.Module):
         widths, fine = (width, *config.up), config.shuffle**2
         self.up = nn.ModuleList(block(narrow, wide, 2 ** (n + 1)) for n, (narrow, wide) in enumerate(pairwise(widths)))
         # The source's maps, and its pixels as far as the picture is finer.
-        carried = config.skip + 3 * fine
+        carried = config.skip + 3 * fine + 2 * config.apertures
         self.join = ops.Conv2d(widths[-1] + carried, config.join, 3, padding=1) if config.carry else None
         self.out = ops.Conv2d(
             config.join if config.carry else widths[-1], (4 * fine + 2) if config.carry else 3 * fine, 3, padding=1
@@ -118,7 +121,11 @@ class Decoder(nn.Module):
         side = x.shape[-1]
         pictures = resized(source.pictures, side * self.config.shuffle)
         finer = torch.cat([source.maps, F.pixel_unshuffle(pictures, self.config.shuffle)], 1)
-        return carry(finer, resized_flow(source.plane, side)).to(x)
+        if source.apertures is None:
+            return carry(finer, resized_flow(source.plane, side)).to(x)
+        was, now = source.apertures
+        finer = torch.cat([finer.expand(len(was), *finer.shape[1:]), was.to(finer)], 1)
+        return torch.cat([carry(finer, resized_flow(source.plane, side)), now.float()], 1).to(x)
 
     def _joined(self, x: Tensor, source: Carried) -> Painted:
         """Paint and carried pixels as one picture."""

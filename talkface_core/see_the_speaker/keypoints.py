@@ -32,6 +32,33 @@ MIRRORED = (1, 0, 2, 3, 4, 5, 11, 10, 12, 13, 7, 6, 8, 9, 15, 14, 17, 16, 18, 19
 """Partner of each of `TIED` when left and right are swapped."""
 
 
+APERTURES = ((0, 1, 4, 5), (6, 7, 8, 9), (10, 11, 12, 13))
+"""Of the mouth and of both eyes: two corners, the upper and the lower edge, as places among `TIED`."""
+
+_EDGE = 0.03
+"""How soft an aperture's edge is, by half the crop's side."""
+
+
+def apertures(points: Tensor, side: int) -> Tensor:
+    """How far mouth and eyes stand open, as pictures [B,3,side,side] of tied keypoints [B,21,3]: near 1 between the
+    lips and between the lids, 0 outside; shut ones are hardly seen."""
+    places = (torch.arange(side, device=points.device, dtype=points.dtype) + 0.5) * (2 / side) - 1
+    y, x = places[:, None], places[None, :]
+    maps = []
+    for corners in APERTURES:
+        one, other, upper, lower = (points[:, k, :2, None, None] for k in corners)
+        middle, axis = (upper + lower) / 2, other - one
+        width = axis.square().sum(1).clamp(min=1e-6).sqrt()
+        along = ((x - middle[:, 0]) * axis[:, 0] + (y - middle[:, 1]) * axis[:, 1]) / width
+        across = ((y - middle[:, 1]) * axis[:, 0] - (x - middle[:, 0]) * axis[:, 1]) / width
+        # How far down the lower edge lies below the upper one, across the axis of the corners.
+        gap = lower - upper
+        height = ((gap[:, 1] * axis[:, 0] - gap[:, 0] * axis[:, 1]) / width).clamp(min=0) / 2
+        reach = (1 - (2 * along / width).square()).clamp(min=0).sqrt()  # an ellipse's half height there
+        maps.append(((height * reach - across.abs()) / _EDGE).sigmoid() * 2 * (height / _EDGE).tanh() * (reach > 0))
+    return torch.stack(maps, 1)
+
+
 def tied_points(landmarks: Tensor) -> Tensor:
     """Landmarks [...,68,D] -> the points [...,21,D] that `tiny`'s keypoints are tied to; irises at rest."""
     return torch.stack([landmarks[..., list(group), :].mean(-2) for group in TIED], -2)

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..media.timebase import FPS, Rate
 from .appearance import AppearanceConfig, AppearanceExtractor
 from .decoder import Carried, Decoder, DecoderConfig, Painted, resized
-from .keypoints import EULER, TIED, place, rotation_matrix
+from .keypoints import APERTURES, EULER, TIED, apertures, place, rotation_matrix
 from .motion import Motion
 from .motion_extractor import MotionExtractor, MotionExtractorConfig, Seen
 from .volumes import folded_state
@@ -60,6 +60,10 @@ class RendererConfig(Config):
         carry = self.decoder.carry
         if carry and not (self.warping.plane and self.appearance.skip):
             raise InputError("a decoder that carries pixels needs the warping's plane and the appearance's skip")
+        if self.decoder.apertures not in (0, len(APERTURES) if self.keypoints == len(TIED) else 0):
+            raise InputError(
+                f"{self.decoder.apertures} apertures; {len(APERTURES)} of keypoints tied to landmarks, or 0"
+            )
         if carry and self.decoder.skip != self.appearance.kept:
             raise InputError(f"the decoder carries {self.decoder.skip} channels of {self.appearance.kept}")
 
@@ -91,7 +95,7 @@ class RendererConfig(Config):
                 plane=True,
                 guide=True,
             ),
-            decoder=DecoderConfig(1, (24,), 12, True, 2, True, 16),
+            decoder=DecoderConfig(1, (24,), 12, True, 2, True, 16, 16, len(APERTURES)),
         )
         return {"tiny": tiny, "base": cls()}
 
@@ -198,7 +202,11 @@ class HolisticRenderer(nn.Module):
         warped = self.warping(identity.volume, identity.shown, source[0], driven[0], turn)
         carried = None
         if identity.maps is not None and warped.plane is not None:
-            carried = Carried(identity.picture, identity.maps, warped.plane)
+            open_ = None
+            if self.config.decoder.apertures:
+                side = identity.maps.shape[-1]
+                open_ = (apertures(source[0], side), apertures(driven[0], side))
+            carried = Carried(identity.picture, identity.maps, warped.plane, open_)
         return self.decoder(warped.features, carried), warped
 
     def _on(self, motion: Motion, like: Tensor) -> Seen:

@@ -11,6 +11,7 @@ from talkface_core.see_the_speaker.keypoints import (
     IRISES,
     MIRRORED,
     TIED,
+    apertures,
     place,
     rotation_matrix,
     tied_points,
@@ -116,6 +117,22 @@ def test_what_was_seen_is_put_onto_the_landmarks():
     for one in (found, fitted(deep, landmarks)):
         points = place(one.canonical, one.expression, matrix, one.translation, one.scale, True)
         assert torch.allclose(points[..., :2], tied_points(landmarks).float(), atol=1e-5)
+
+
+def test_apertures_are_where_mouth_and_eyes_stand_open():
+    pose = torch.zeros(2, 3)
+    landmarks, _ = moving_mouth(pose)  # shut, then open
+    seen = landmark_motion(landmarks, pose, mean_shape())
+    points = place(seen.canonical, seen.expression, rotation_matrix(pose), seen.translation, seen.scale, True)
+    shut, opened = apertures(points, 64)
+    assert shut[0].max() < 0.1
+    assert opened[0].max() > 0.8
+    y, x = divmod(int(opened[0].argmax()), 64)
+    middle = (points[1, [4, 5], :2].mean(0) + 1) * 32
+    assert abs(x + 0.5 - middle[0]) < 4
+    assert abs(y + 0.5 - middle[1]) < 1.5
+    assert torch.allclose(shut[1:], opened[1:], atol=1e-5)
+    assert opened[1][:, 36:].max() < 0.01 < 0.3 < opened[1][:, :28].max()  # the right eye, on the picture's left
 
 
 def test_a_gaze_moves_the_irises_alone():
