@@ -37,7 +37,7 @@ class MotionSampling(Config):
     sampler: str = "ddim"
     steps: int = 12
     eta: float = 0.0
-    guidance: float = 1.0
+    guidance: float = 1.25
 
     def __post_init__(self) -> None:
         get_sampler(self.sampler)

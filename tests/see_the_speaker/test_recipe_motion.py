@@ -162,9 +162,9 @@ def test_losses_fall_and_reach_every_weight(recipe: MotionRecipe) -> None:
         if step == 0:
             assert all(weight.grad is not None for weight in net.parameters())
         optimiser.step()
-        losses.append(float(terms["loss"].detach()))
+        losses.append(float(terms["opening"].detach()))
     net.eval()
-    assert np.mean(losses[-8:]) < 0.95 * np.mean(losses[:8])  # most of it is noise that nobody can tell
+    assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
 
 
 def test_what_a_clip_does_not_know_is_not_judged(recipe: MotionRecipe) -> None:
@@ -173,7 +173,16 @@ def test_what_a_clip_does_not_know_is_not_judged(recipe: MotionRecipe) -> None:
     known[0, 3:5] = 0
 
     def points(predicted: Tensor) -> Tensor:
-        arguments = (truth[:, 0], torch.ones(2, 6), known, net.std, net.controls, torch.ones(2), MotionWeights())
+        arguments = (
+            truth[:, 0],
+            torch.ones(2, 6),
+            known,
+            net.std,
+            net.controls,
+            torch.ones(2),
+            torch.ones(2),
+            MotionWeights(),
+        )
         return motion_losses(predicted, truth, *arguments)["points"]
 
     off, seen = truth.clone(), truth.clone()

@@ -29,7 +29,7 @@ from ...datasets.clips import ClipSet
 from ...datasets.sounds import SOUND_VERSIONS
 from ...diffusion.parameterisation import diffuse
 from ...errors import InputError
-from ...training.arguments import add_batch_size
+from ...training.arguments import add_batch_size, share
 from ...training.config import TrainConfig
 from ...training.curves import plot_curves
 from ...training.frame_cache import CacheKey, cached_file, stats
@@ -52,7 +52,8 @@ STEPS = 6000
 NO_SOUND = 0.1
 """Probability with which a window is learnt without its sound, for guidance."""
 
-TEMPOS = (0.87, 1.15)
+MOST_SNR, LEAST_LEVEL = 5.0, 0.5
+"""How much a noise level counts: its signal-to-noise ratio, at most so much, and so much more."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class MotionRecipe(Recipe):
         add_batch_size(parser)
         parser.add_argument("--acoustic", metavar="NAME|FILE", default="landmark_tiny", help="what is heard by")
         parser.add_argument("--renderer", metavar="NAME|FILE", help="read motion off the pictures by its extractor")
+        parser.add_argument("--dropout", type=share, help="default: the preset's")
         parser.add_argument("--val", metavar="DIR", help="clips to measure at the end (default: DIR/val)")
 
     @classmethod
@@ -134,7 +136,9 @@ class MotionRecipe(Recipe):
         if renderer is not None:
             batches = replace(batches, mirror=0.0)  # which keypoints are partners is not known
         name = f"{folder.parent.name}/{folder.name}"
-        return Plan(cls(replace(train, name=name), acoustic, None, val, batches), TRAINING, STEPS)
+        config = MotionConfig()
+        config = replace(config, dropout=config.dropout if args.dropout is None else args.dropout)
+        return Plan(cls(replace(train, name=name), acoustic, config, val, batches), TRAINING, STEPS)
 
     def prepare(self, device: torch.device) -> None:
         self._alpha, self._sigma = self._alpha.to(device), self._sigma.to(device)
@@ -166,9 +170,14 @@ class MotionRecipe(Recipe):
         alpha, sigma = self._alpha[steps], self._sigma[steps]
         said = net(diffuse(motion, batch["motion noise"], alpha, sigma), steps, heard, past)[:, previous:]
         clear = (alpha > 0.5).float() * (1 - batch["without"].float())
+        # Of samples that live, blinks among them, more is decided where half of the motion shows (min-SNR, Hang et al.
+        # 2023) than where none of it does.
+        level = (alpha / sigma).square().clamp_max(MOST_SNR) + LEAST_LEVEL
         last = torch.where(starts[:, 0], motion[:, 0], before[:, -1])
         weight = batch["weight"]
-        terms = motion_losses(said, motion, last, weight, batch["known"], net.std, net.controls, clear, self.weights)
+        terms = motion_losses(
+            said, motion, last, weight, batch["known"], net.std, net.controls, clear, level, self.weights
+        )
         return {"loss": sum_of(terms, self.weights), **terms}
 
     @torch.no_grad()
@@ -251,9 +260,9 @@ def fit_network(net: MotionDiffusion, clips: Sequence[MotionClip], mirror: bool 
 
 def known_controls(clips: Sequence[MotionClip], wanted: Sequence[str]) -> tuple[str, ...]:
     """Those of the controls that the truth of some clip tells."""
-    told = [
-        bool(torch.isfinite(torch.cat([clip.controls[:, k] for clip in clips])).any()) for k in range(len(CONTROLS))
-    ]
+    if not clips:
+        return tuple(wanted)
+    told = torch.isfinite(torch.cat([clip.controls for clip in clips])).any(0).tolist()
     return tuple(name for name in wanted if told[CONTROLS.index(name)])
 
 
