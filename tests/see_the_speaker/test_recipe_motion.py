@@ -213,6 +213,9 @@ def test_a_run_saves_what_a_stream_needs(recipe: MotionRecipe, data: MotionData,
     checkpoint = read_checkpoint(path, "see_the_speaker")
     assert set(checkpoint.configs) == {"motion", "acoustic"}
     assert 0 <= checkpoint.provenance["measured"]["closed"] <= 1
+    sampling = MotionConfig.from_dict(checkpoint.configs["motion"]).sampling
+    assert 1 <= sampling.head <= 2.5
+    assert sampling.blinks is None or sampling.blinks > 10
     net = build(checkpoint, MOTION)
     assert torch.allclose(net.controls.read, recipe.net.controls.read, rtol=1e-2, atol=1e-2)
     assert recipe.sample(recipe.modules).shape == (480, 800, 3)

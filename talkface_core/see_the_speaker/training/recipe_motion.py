@@ -52,6 +52,9 @@ STEPS = 6000
 NO_SOUND = 0.1
 """Probability with which a window is learnt without its sound, for guidance."""
 
+MOST_HEAD = 2.5
+"""No sample's head is moved further by more."""
+
 MOST_SNR, LEAST_LEVEL = 5.0, 0.5
 """How much a noise level counts: its signal-to-noise ratio, at most so much, and so much more."""
 
@@ -195,9 +198,10 @@ class MotionRecipe(Recipe):
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         net = cast(MotionDiffusion, ema_modules[COMPONENT])
         scores = scored(net, self._val) if self._val else []
+        config = replace(net.config, sampling=calibrated(net, MotionData(self.sampler.clips, self.sampler.heard)))
         measured = {"measured": MotionScores.mean(scores)} if scores else {}
         parts: dict[str, MotionDiffusion | AcousticModel] = {COMPONENT: net, ACOUSTIC.name: self.acoustic}
-        configs = {name: part.config.to_dict() for name, part in parts.items()}
+        configs = {COMPONENT: config.to_dict(), ACOUSTIC.name: self.acoustic.config.to_dict()}
         save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
 
 
@@ -295,6 +299,23 @@ def sampled(
         before = Before(values[:, -config.previous :], heard[:, -config.previous :])
         made.append(net.denormalise(values)[0].float().cpu())
     return torch.cat(made)[: len(clip)]
+
+
+def calibrated(net: MotionDiffusion, data: MotionData, most: int = 24) -> MotionSampling:
+    """A network's sampling with heads that move as far as those of its training clips, and lids that blink as often.
+
+    Where samples blink as often as people by themselves, within a half more or less, they keep their own blinks.
+    """
+    chosen = np.unique(np.linspace(0, len(data.clips) - 1, min(most, len(data.clips))).astype(int))
+    some = MotionData(
+        [data.clips[k] for k in chosen], HeardFeatures([data.heard.clips[k] for k in chosen], data.heard.silence)
+    )
+    found = MotionScores.mean(scored(net, some))
+    sampling = net.config.sampling
+    head = min(max(found["head_real"] / max(found["head"], 1e-6), 1.0), MOST_HEAD)
+    made, real = found.get("blinks", 0.0), found.get("blinks_real", 0.0)
+    blinks = round(min(real, 60.0), 1) if real and not real / 1.5 <= made <= 1.5 * real else None
+    return replace(sampling, head=round(head, 2), blinks=blinks)
 
 
 def scored(net: MotionDiffusion, data: MotionData, sampling: MotionSampling | None = None) -> list[MotionScores]:
