@@ -3,7 +3,7 @@
     python -m benchmarks.renderer_quality CHECKPOINT OUT DATA/val [DATA/val ...] [--clips 8] [--frames 10] [--size 128]
 
 Each clip's first frame is the portrait; `--frames` others, spread over the clip, drive it, by the motion that the
-extractor reads in them ("read"; in the portrait beside its landmarks) and by the true one ("true"). Reported per set:
+extractor reads in them and in the portrait ("read") and by the true one ("true"). Reported per set:
 PSNR of the whole crop, of the mouth and of what is background in all frames; the distance of landmarks that the bundled
 face net reads in the made and in the real frame as a share of the eye distance, of all and of the mouth's; sharpness
 against the real frames; the same of the portrait itself, unmoved ("still"); seconds of the CPU a frame; and likeness:
@@ -38,10 +38,8 @@ from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
 from talkface_core.faces.track import FaceTrack
 from talkface_core.pixels import as_byte_array, to_unit
-from talkface_core.see_the_speaker.landmark_motion import fitted
 from talkface_core.see_the_speaker.motion import SYSTEM, Motion
 from talkface_core.see_the_speaker.motion_extractor import Seen
-from talkface_core.see_the_speaker.portrait_crop import crop_places
 from talkface_core.see_the_speaker.renderer import RENDERER, HolisticRenderer
 from talkface_core.see_the_speaker.training.moving_heads import MovingHeads, moving_heads
 
@@ -101,7 +99,7 @@ def measure(
         true = Seen(*(getattr(data.seen, part)[chosen] for part in Seen.__dataclass_fields__))
         motions = {"read": net.motion(real), "true": motion_of(true)[1:]}
         identities = {
-            "read": net.identity(portrait, fitted(net.see(portrait), crop_places(points[:1], data.size))),
+            "read": net.identity(portrait),
             "true": net.identity(portrait, Seen(*(getattr(true, part)[:1] for part in Seen.__dataclass_fields__))),
         }
         made, row = {}, {}

@@ -1,6 +1,7 @@
 """Motion of any length: windows that follow one another, seeds, other rates, silence, and what is read ahead."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource
-from talkface_core.see_the_speaker.controls import OPENING
+from talkface_core.see_the_speaker.controls import BLINK_LEFT, OPENING
 from talkface_core.see_the_speaker.motion import Motion
 from talkface_core.see_the_speaker.motion_stream import (
     Hearing,
@@ -141,6 +142,26 @@ def test_a_style_is_applied_as_the_stream_goes(model: MotionModel) -> None:
     assert torch.equal(still.expression, plain.expression)
     assert not still.rotation.any()
     assert plain.rotation.any()
+
+
+def test_heads_move_further_and_lids_blink_as_the_sampling_says() -> None:
+    model, wave = small_model(), sound(8.0)
+    own = model.diffusion.config.sampling
+    plain, livelier = (
+        Motion.join(list(stream_motion(model, source(wave), sampling=sampling)))
+        for sampling in (own, replace(own, head=1.5, blinks=60.0))
+    )
+    assert torch.allclose(livelier.rotation, 1.5 * plain.rotation, atol=1e-5)
+    assert torch.allclose(livelier.scale - 1, 1.5 * (plain.scale - 1), atol=1e-5)
+    controls = model.diffusion.controls
+    shut = controls.value(livelier.expression, BLINK_LEFT)
+    assert 4 <= int(((shut[1:] > 0.5) & (shut[:-1] <= 0.5)).sum()) <= 10
+    opening = (controls.value(part.expression, OPENING) for part in (plain, livelier))
+    assert torch.allclose(*opening, atol=0.05)
+    asked = Motion.join(
+        list(stream_motion(model, source(wave), style=MotionStyle(blink_rate=0.0), sampling=replace(own, blinks=60.0)))
+    )
+    assert float(controls.value(asked.expression, BLINK_LEFT).max()) < 0.1
 
 
 def test_progress_is_told(model: MotionModel) -> None:

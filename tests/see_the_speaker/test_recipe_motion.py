@@ -162,9 +162,9 @@ def test_losses_fall_and_reach_every_weight(recipe: MotionRecipe) -> None:
         if step == 0:
             assert all(weight.grad is not None for weight in net.parameters())
         optimiser.step()
-        losses.append(float(terms["loss"].detach()))
+        losses.append(float(terms["opening"].detach()))
     net.eval()
-    assert np.mean(losses[-8:]) < 0.95 * np.mean(losses[:8])  # most of it is noise that nobody can tell
+    assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
 
 
 def test_what_a_clip_does_not_know_is_not_judged(recipe: MotionRecipe) -> None:
@@ -173,7 +173,16 @@ def test_what_a_clip_does_not_know_is_not_judged(recipe: MotionRecipe) -> None:
     known[0, 3:5] = 0
 
     def points(predicted: Tensor) -> Tensor:
-        arguments = (truth[:, 0], torch.ones(2, 6), known, net.std, net.controls, torch.ones(2), MotionWeights())
+        arguments = (
+            truth[:, 0],
+            torch.ones(2, 6),
+            known,
+            net.std,
+            net.controls,
+            torch.ones(2),
+            torch.ones(2),
+            MotionWeights(),
+        )
         return motion_losses(predicted, truth, *arguments)["points"]
 
     off, seen = truth.clone(), truth.clone()
@@ -204,6 +213,9 @@ def test_a_run_saves_what_a_stream_needs(recipe: MotionRecipe, data: MotionData,
     checkpoint = read_checkpoint(path, "see_the_speaker")
     assert set(checkpoint.configs) == {"motion", "acoustic"}
     assert 0 <= checkpoint.provenance["measured"]["closed"] <= 1
+    sampling = MotionConfig.from_dict(checkpoint.configs["motion"]).sampling
+    assert 1 <= sampling.head <= 2.5
+    assert sampling.blinks is None or sampling.blinks > 10
     net = build(checkpoint, MOTION)
     assert torch.allclose(net.controls.read, recipe.net.controls.read, rtol=1e-2, atol=1e-2)
     assert recipe.sample(recipe.modules).shape == (480, 800, 3)

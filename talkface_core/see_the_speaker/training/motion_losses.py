@@ -38,24 +38,27 @@ def motion_losses(
     std: Tensor,
     controls: ControlTable,
     clear: Tensor,
+    level: Tensor,
     weights: MotionWeights,
 ) -> dict[str, Tensor]:
     """The terms by name, of normalised motion [B,L,V].
 
     before [B,V]: the last frame before the window; weight [B,L] of frames; known [B,V]; std [V]: what 1 stands for;
-    clear [B]: 1 where hardly any noise hides the motion, 0 where all does.
+    clear [B]: 1 where hardly any noise hides the motion, 0 where all does; level [B]: how much a window's noise level
+    counts in all but the mouth, which the sound tells at any level.
     """
     predicted, truth = predicted.float(), truth.float()
     each = known[:, None] * value_weights(std, controls, weights.lips)
     error = (predicted - truth) * each
-    terms = {"points": masked_mean((error * (predicted - truth)), weight)}
+    each_level = weight * level[:, None]
+    terms = {"points": masked_mean((error * (predicted - truth)), each_level)}
     steps = torch.cat([before[:, None], predicted], 1).diff(dim=1) - torch.cat([before[:, None], truth], 1).diff(dim=1)
-    terms["velocity"] = masked_mean(steps.square() * each, weight)
+    terms["velocity"] = masked_mean(steps.square() * each, each_level)
     if not controls.names:
         return terms
     said, real = (controls.values(expression(values * std)) for values in (predicted, truth))
     off = (said - real).square() * controls_known(known, controls)
-    terms["controls"] = masked_mean(off, weight)
+    terms["controls"] = masked_mean(off, each_level)
     place = controls.place(OPENING)
     terms["opening"] = masked_mean((said - real)[..., place].abs(), weight)
     counted = (weight > 0).float() * clear[:, None]

@@ -29,7 +29,7 @@ from ...datasets.clips import ClipSet
 from ...datasets.sounds import SOUND_VERSIONS
 from ...diffusion.parameterisation import diffuse
 from ...errors import InputError
-from ...training.arguments import add_batch_size
+from ...training.arguments import add_batch_size, share
 from ...training.config import TrainConfig
 from ...training.curves import plot_curves
 from ...training.frame_cache import CacheKey, cached_file, stats
@@ -52,7 +52,11 @@ STEPS = 6000
 NO_SOUND = 0.1
 """Probability with which a window is learnt without its sound, for guidance."""
 
-TEMPOS = (0.87, 1.15)
+MOST_HEAD = 2.5
+"""No sample's head is moved further by more."""
+
+MOST_SNR, LEAST_LEVEL = 5.0, 0.5
+"""How much a noise level counts: its signal-to-noise ratio, at most so much, and so much more."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class MotionRecipe(Recipe):
         add_batch_size(parser)
         parser.add_argument("--acoustic", metavar="NAME|FILE", default="landmark_tiny", help="what is heard by")
         parser.add_argument("--renderer", metavar="NAME|FILE", help="read motion off the pictures by its extractor")
+        parser.add_argument("--dropout", type=share, help="default: the preset's")
         parser.add_argument("--val", metavar="DIR", help="clips to measure at the end (default: DIR/val)")
 
     @classmethod
@@ -134,7 +139,9 @@ class MotionRecipe(Recipe):
         if renderer is not None:
             batches = replace(batches, mirror=0.0)  # which keypoints are partners is not known
         name = f"{folder.parent.name}/{folder.name}"
-        return Plan(cls(replace(train, name=name), acoustic, None, val, batches), TRAINING, STEPS)
+        config = MotionConfig()
+        config = replace(config, dropout=config.dropout if args.dropout is None else args.dropout)
+        return Plan(cls(replace(train, name=name), acoustic, config, val, batches), TRAINING, STEPS)
 
     def prepare(self, device: torch.device) -> None:
         self._alpha, self._sigma = self._alpha.to(device), self._sigma.to(device)
@@ -166,9 +173,14 @@ class MotionRecipe(Recipe):
         alpha, sigma = self._alpha[steps], self._sigma[steps]
         said = net(diffuse(motion, batch["motion noise"], alpha, sigma), steps, heard, past)[:, previous:]
         clear = (alpha > 0.5).float() * (1 - batch["without"].float())
+        # Of samples that live, blinks among them, more is decided where half of the motion shows (min-SNR, Hang et al.
+        # 2023) than where none of it does.
+        level = (alpha / sigma).square().clamp_max(MOST_SNR) + LEAST_LEVEL
         last = torch.where(starts[:, 0], motion[:, 0], before[:, -1])
         weight = batch["weight"]
-        terms = motion_losses(said, motion, last, weight, batch["known"], net.std, net.controls, clear, self.weights)
+        terms = motion_losses(
+            said, motion, last, weight, batch["known"], net.std, net.controls, clear, level, self.weights
+        )
         return {"loss": sum_of(terms, self.weights), **terms}
 
     @torch.no_grad()
@@ -186,9 +198,10 @@ class MotionRecipe(Recipe):
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         net = cast(MotionDiffusion, ema_modules[COMPONENT])
         scores = scored(net, self._val) if self._val else []
+        config = replace(net.config, sampling=calibrated(net, MotionData(self.sampler.clips, self.sampler.heard)))
         measured = {"measured": MotionScores.mean(scores)} if scores else {}
         parts: dict[str, MotionDiffusion | AcousticModel] = {COMPONENT: net, ACOUSTIC.name: self.acoustic}
-        configs = {name: part.config.to_dict() for name, part in parts.items()}
+        configs = {COMPONENT: config.to_dict(), ACOUSTIC.name: self.acoustic.config.to_dict()}
         save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
 
 
@@ -251,9 +264,9 @@ def fit_network(net: MotionDiffusion, clips: Sequence[MotionClip], mirror: bool 
 
 def known_controls(clips: Sequence[MotionClip], wanted: Sequence[str]) -> tuple[str, ...]:
     """Those of the controls that the truth of some clip tells."""
-    told = [
-        bool(torch.isfinite(torch.cat([clip.controls[:, k] for clip in clips])).any()) for k in range(len(CONTROLS))
-    ]
+    if not clips:
+        return tuple(wanted)
+    told = torch.isfinite(torch.cat([clip.controls for clip in clips])).any(0).tolist()
     return tuple(name for name in wanted if told[CONTROLS.index(name)])
 
 
@@ -286,6 +299,23 @@ def sampled(
         before = Before(values[:, -config.previous :], heard[:, -config.previous :])
         made.append(net.denormalise(values)[0].float().cpu())
     return torch.cat(made)[: len(clip)]
+
+
+def calibrated(net: MotionDiffusion, data: MotionData, most: int = 24) -> MotionSampling:
+    """A network's sampling with heads that move as far as those of its training clips, and lids that blink as often.
+
+    Where samples blink as often as people by themselves, within a half more or less, they keep their own blinks.
+    """
+    chosen = np.unique(np.linspace(0, len(data.clips) - 1, min(most, len(data.clips))).astype(int))
+    some = MotionData(
+        [data.clips[k] for k in chosen], HeardFeatures([data.heard.clips[k] for k in chosen], data.heard.silence)
+    )
+    found = MotionScores.mean(scored(net, some))
+    sampling = net.config.sampling
+    head = min(max(found["head_real"] / max(found["head"], 1e-6), 1.0), MOST_HEAD)
+    made, real = found.get("blinks", 0.0), found.get("blinks_real", 0.0)
+    blinks = round(min(real, 60.0), 1) if real and not real / 1.5 <= made <= 1.5 * real else None
+    return replace(sampling, head=round(head, 2), blinks=blinks)
 
 
 def scored(net: MotionDiffusion, data: MotionData, sampling: MotionSampling | None = None) -> list[MotionScores]:
