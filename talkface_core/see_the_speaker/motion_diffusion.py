@@ -29,6 +29,9 @@ from .prosody import Prosody
 
 COMPONENT = "motion"
 
+STILL = 1e-6
+"""The deviation of a value that never moved in training, such as the depth of keypoints that are tied to landmarks."""
+
 
 @dataclass(frozen=True)
 class MotionSampling(Config):

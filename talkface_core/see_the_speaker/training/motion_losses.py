@@ -15,6 +15,7 @@ from torch import Tensor
 from ...acoustic.losses import masked_mean
 from ..controls import OPENING, ControlTable
 from ..motion import POSE_VALUES
+from ..motion_diffusion import STILL
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def value_weights(std: Tensor, controls: ControlTable, lips: float) -> Tensor:
     if controls.names:
         along = controls.write[controls.place(OPENING)].abs() / std[:-POSE_VALUES]
         each[:-POSE_VALUES] += (lips - 1) * (along / along.max().clamp_min(1e-9)).clamp(0, 1)
-    each = torch.where(std == 1, 0.0, each)
+    each = torch.where(std <= STILL, 0.0, each)
     return each / each.mean().clamp_min(1e-9)
 
 

@@ -35,7 +35,7 @@ from ...training.curves import plot_curves
 from ...training.frame_cache import CacheKey, cached_file, stats
 from ...training.recipe import Batch, Plan, Recipe
 from ..controls import CONTROLS
-from ..motion_diffusion import COMPONENT, Before, MotionConfig, MotionDiffusion, MotionSampling
+from ..motion_diffusion import COMPONENT, STILL, Before, MotionConfig, MotionDiffusion, MotionSampling
 from ..prosody import Prosody
 from ..renderer import RENDERER, HolisticRenderer
 from ..system import SYSTEM
@@ -259,7 +259,8 @@ def fit_network(net: MotionDiffusion, clips: Sequence[MotionClip], mirror: bool 
     std = ((known * (values - mean).square()).sum(0) / count).sqrt()
     still = std < 1e-5
     net.mean.copy_(torch.where(still, values.mean(0), mean))
-    net.std.copy_(torch.where(still, 1.0, std))
+    # What never moved in training must not move by a sample's errors.
+    net.std.copy_(torch.where(still, STILL, std))
 
 
 def known_controls(clips: Sequence[MotionClip], wanted: Sequence[str]) -> tuple[str, ...]:
