@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def main() -> None:
     model = MotionModel(build(checkpoint, MOTION), build(checkpoint, ACOUSTIC), gate, lips).eval()
     own = model.diffusion.config.sampling
     guidance = own.guidance if args.guidance is None else args.guidance
-    sampling = MotionSampling(own.sampler, args.steps or own.steps, own.eta, guidance)
+    sampling = replace(own, steps=args.steps or own.steps, guidance=guidance)
     renderer, stamp = open_renderer(args.renderer)
     rows: list[Row] = []
     speech: list[Tensor] = []
@@ -120,7 +120,8 @@ def set_rows(
     for number, (clip, file) in enumerate(zip(clips, files, strict=True)):
         wave = analysis_audio(file.audio())
         for seed in range(seeds):
-            values = made_for(wave, model, sampling, seed).values()
+            # Blinks come by the seed and the time: of one seed, all clips would have the same.
+            values = made_for(wave, model, sampling, seeds * number + seed).values()
             values = values[torch.arange(len(clip)).clamp_max(len(values) - 1)]
             scores.setdefault(clip.name, []).append(motion_scores(values, clip, controls))
             if out is not None and seed == 0 and number % max(len(clips) // 4, 1) == 0:

@@ -30,7 +30,7 @@ def _inert(module: str, name: str) -> type:
     return type(name, (_Inert,), {"__module__": module, "__qualname__": name})
 
 
-_STAND_INS = [
+_STAND_INS: list[Any] = [
     _inert("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),  # old Lightning files states by it
     _inert("argparse", "Namespace"),  # a program's arguments; `vars` tells them
     *(_inert(module, name) for module in ("pathlib", "pathlib._local") for name in ("PosixPath", "WindowsPath")),

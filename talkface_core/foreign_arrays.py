@@ -94,11 +94,11 @@ def _run(data: bytes) -> Any:
             count = int(name[-1])
             stack[-count:] = [tuple(stack[-count:])]
         elif name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
-            memo[len(memo) if argument is None else argument] = stack[-1]
+            memo[len(memo) if argument is None else int(argument)] = stack[-1]
         elif name in ("GET", "BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
+            stack.append(memo[int(str(argument))])
         elif name == "GLOBAL":
-            stack.append(_Name(*argument.split(" ")))
+            stack.append(_Name(*str(argument).split(" ")))
         elif name == "STACK_GLOBAL":
             stack[-2:] = [_Name(stack[-2], stack[-1])]
         elif name in ("REDUCE", "NEWOBJ"):
@@ -169,4 +169,6 @@ def _dtype(value: Any) -> np.dtype[Any]:
     if found.kind not in _KINDS:
         raise ValueError(f"an array of {found}")
     order = value.state[1] if value.state else "="
-    return found.newbyteorder(order) if order in ("<", ">") else found
+    if order == ">":
+        return found.newbyteorder(">")
+    return found.newbyteorder("<") if order == "<" else found

@@ -42,8 +42,8 @@ class MotionSampling(Config):
     """
 
     sampler: str = "ddim"
-    steps: int = 12
-    eta: float = 0.0
+    steps: int = 16
+    eta: float = 1.0
     guidance: float = 1.25
     head: float = 1.0
     blinks: float | None = None

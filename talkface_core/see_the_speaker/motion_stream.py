@@ -210,10 +210,10 @@ def livelier(values: Tensor, head: float) -> Tensor:
     return torch.cat([expression, 1 + head * (scale - 1), head * turns], -1)
 
 
-def closing(pressed: Tensor, at: float = 0.12, width: float = 0.025) -> Tensor:
+def closing(pressed: Tensor, at: float = 0.08, width: float = 0.02) -> Tensor:
     """How far lips close at a probability [n] of p, b or m: a logistic curve from 0.
 
-    Of noisy training voices, five in six p, b and m have more than `at`, and one in twelve frames of an open mouth.
+    Of noisy training voices, seven in eight p, b and m have more than `at`, and one in ten frames of an open mouth.
     """
     least = 1 / (1 + math.exp(at / width))
     return ((torch.sigmoid((pressed - at) / width) - least) / (1 - least)).clamp(0, 1)
