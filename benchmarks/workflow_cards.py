@@ -108,7 +108,7 @@ CARDS: Mapping[str, tuple[tuple[Area, Panel], ...]] = {
     ),
     "voice_step_by_step": (
         ((0, 0, 400, 80), Sound(colour=AMBER)),
-        ((0, 84, 400, 400), Shots("video", View.FACE, count=2)),
+        ((0, 84, 400, 400), Shots("video", count=2)),
     ),
 }
 """What is where on the card of each workflow. Where the two could be taken for each other, what was given is grey."""
