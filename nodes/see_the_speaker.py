@@ -223,8 +223,8 @@ class RenderMotion(io.ComfyNode):
         renderer: PortraitRenderer = component.network
         kept, at_once, whole = fidelity_of(renderer, fidelity), window_of(window), region == REGIONS[0]
         picture, track = one_picture(image, face_track)
-        size = picture.shape[:2] if whole else (renderer.size, renderer.size)
-        host.check_room(len(spoken), *size, STREAM)
+        height, width = picture.shape[:2] if whole else (renderer.size, renderer.size)
+        host.check_room(len(spoken), height, width, STREAM)
         landmarks = track.landmarks[0] if track else find_face(picture, detector_of("auto"))
         host.load(component, renderer.memory(at_once))
         portrait = renderer.portrait(picture, landmarks)

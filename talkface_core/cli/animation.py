@@ -57,12 +57,12 @@ def read_animation(args: argparse.Namespace, model: SeeTheSpeaker) -> Animation:
     """What the flags say. Raises InputError, also for what this model cannot do."""
     from dataclasses import replace
 
-    from ..media.timebase import FPS
+    from ..media.timebase import FPS, as_rate
     from ..see_the_speaker.pipeline import Animation
     from ..see_the_speaker.style import MotionStyle
 
     gaze = _pair(args.gaze)
-    pose = None if args.pose is None else read_pose(args.pose, FPS)
+    pose = None if args.pose is None else read_pose(args.pose, as_rate(FPS))
     style = MotionStyle(args.head, args.expression, args.blink, args.blink_rate, gaze, pose=pose, seed=args.seed)
     asked = {name: getattr(args, name) for name in ("guidance", "steps") if getattr(args, name) is not None}
     sampling = replace(model.motion.diffusion.config.sampling, **asked)

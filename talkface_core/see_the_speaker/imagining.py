@@ -18,7 +18,7 @@ from ..faces.geometry import GENERIC_FACE
 from ..faces.track import FaceTrack
 from ..faces.tracking import track_faces
 from ..media.audio import AudioSource
-from ..media.timebase import FPS
+from ..media.timebase import FPS, as_rate
 from .portrait import PortraitModel
 from .portrait_space import framed
 from .prior import BETA
@@ -88,5 +88,5 @@ def face_in(portrait: Tensor, detector: Detector) -> Tensor:
     except InputError:
         side = portrait.shape[0]
         points = torch.from_numpy(GENERIC_FACE[None, :, :2]).float() * torch.tensor([1.0, -1.0])
-        someone = FaceTrack(points, torch.tensor([True]), (side, side), FPS)
+        someone = FaceTrack(points, torch.tensor([True]), (side, side), as_rate(FPS))
         return framed(align(someone, side)).landmarks[0]

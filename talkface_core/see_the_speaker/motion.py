@@ -72,8 +72,8 @@ class Motion:
         return cls(expression.unflatten(1, (points, 3)), rotation, translation, scale, fps)
 
     def __getitem__(self, frames: slice) -> Motion:
-        parts = (self.expression, self.rotation, self.translation, self.scale)
-        return Motion(*(part[frames] for part in parts), self.fps)
+        expression, rotation, translation = self.expression[frames], self.rotation[frames], self.translation[frames]
+        return Motion(expression, rotation, translation, self.scale[frames], self.fps)
 
     @classmethod
     def join(cls, parts: Sequence[Motion]) -> Motion:

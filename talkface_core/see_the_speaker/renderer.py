@@ -145,7 +145,8 @@ class HolisticRenderer(nn.Module):
         small = resized(picture, self.config.size)
         volume, maps = self.appearance(small)
         seen = self.motion_extractor(small) if seen is None else seen
-        motion = Motion(*(part.float().cpu() for part in _parts(seen)), fps=FPS)
+        expression, rotation, translation, scale = (part.float().cpu() for part in _parts(seen))
+        motion = Motion(expression, rotation, translation, scale, FPS)
         return Identity(volume, self.warping.motion.shown(volume), maps, picture, seen.canonical, motion)
 
     @torch.no_grad()
@@ -160,7 +161,8 @@ class HolisticRenderer(nn.Module):
         self._check(frames)
         read = [self.motion_extractor(resized(part, self.config.size)) for part in frames.split(BATCH)]
         parts = ([_parts(seen)[n].float().cpu() for seen in read] for n in range(4))
-        return Motion(*(torch.cat(part) for part in parts), fps=fps)
+        expression, rotation, translation, scale = (torch.cat(part) for part in parts)
+        return Motion(expression, rotation, translation, scale, fps)
 
     @torch.no_grad()
     def render(self, identity: Identity, motion: Motion, adjust: Adjust | None = None) -> Tensor:

@@ -104,7 +104,8 @@ class WarpingNetwork(nn.Module):
         moved = look_up(volume.expand(len(driven), *volume.shape[1:]), deformation, self.config.centred)
         maps = moved.flatten(1, 2)
         if self.config.guide:
-            places = grid(*moved.shape[2:], self.config.centred, driven)
+            depth, height, width = moved.shape[2:]
+            places = grid(depth, height, width, self.config.centred, driven)
             bumps = [self.motion.bumps(places, points).mean(2) for points in (driven, source)]
             maps = torch.cat([maps, *(bump.expand(len(driven), *bump.shape[1:]).to(maps) for bump in bumps)], 1)
         features = self.fourth(self.third(maps))
@@ -137,7 +138,8 @@ class DenseMotion(nn.Module):
         self, shown: Tensor, source: Tensor, driven: Tensor, turn: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         config, size = self.config, tuple(shown.shape[2:])
-        places = grid(*size, config.centred, driven)
+        depth, height, width = size
+        places = grid(depth, height, width, config.centred, driven)
         proposals = self._proposals(places, source, driven, turn)
         asked = rearrange(proposals, "b k d h w c -> b (k d) h w c")
         moved = look_up(shown.expand(len(driven), *shown.shape[1:]), asked, config.centred)

@@ -168,11 +168,14 @@ def begin_straight(net: PortraitSpace, people: People, squares: int = 40_000) ->
     net.to_latent.bias.copy_(-(mean @ axes) / spread)
     net.to_pixels.weight.copy_((axes * spread)[..., None, None])
     net.to_pixels.bias.copy_(mean)
-    for layer in (net.autoencoder.encoder.conv_out, net.autoencoder.decoder.conv_out, net.autoencoder.quant_conv):
+    encoder, decoder, quant = net.autoencoder.encoder, net.autoencoder.decoder, net.autoencoder.quant_conv
+    assert encoder is not None  # what is trained encodes
+    assert quant is not None
+    for layer in (encoder.conv_out, decoder.conv_out, quant):
         layer.bias.zero_()
-    net.autoencoder.encoder.conv_out.weight.zero_()
-    net.autoencoder.decoder.conv_out.weight.zero_()
-    net.autoencoder.quant_conv.bias[channels:] = _LITTLE
+    encoder.conv_out.weight.zero_()
+    decoder.conv_out.weight.zero_()
+    quant.bias[channels:] = _LITTLE
 
 
 def _people(folder: str | Path, config: PortraitSpaceConfig) -> tuple[People, PortraitSpaceConfig, People | None]:

@@ -153,7 +153,7 @@ class RendererRecipe(Recipe):
             seen = {part: batch[f"{name}_{part}"] for part in PARTS}
             # The shape is the person's: the source's.
             seen["canonical"] = batch["source_canonical"]
-            points = place(*seen.values(), net.config.turns)
+            points = _placed(seen, net.config.turns)
             if noise:
                 points = points + noise * batch["noise"][number]
             poses.append((points, seen["matrix"], seen["scale"]))
@@ -163,13 +163,13 @@ class RendererRecipe(Recipe):
         weights = self.weights
         count = face_weights(landmarks, real.shape[-1], weights.mouth, weights.eyes)
         # Losses are made for pictures in -1..1.
-        shown = (real, painted.pictures, painted.carried, painted.colours)
-        real, made, carried, colours = (2 * part - 1 for part in shown)
+        carried, colours, paint = _carrying(painted)
+        real, made, carried, colours = (2 * part - 1 for part in (real, painted.pictures, carried, colours))
         losses = {
             "picture": reconstruction(made, real, count, weights.detail),
             "carried": reconstruction(carried, real, count, weights.detail),
             "colours": reconstruction(colours, real, count, weights.detail),
-            "paint": painted.paint.mean(),
+            "paint": paint.mean(),
         }
         return losses | ({"texture": self._texture(made, real)} if weights.texture else {})
 
@@ -180,7 +180,7 @@ class RendererRecipe(Recipe):
         looked = torch.ones(len(matrix), config.keypoints, 1, device=matrix.device)
         looked[:, list(IRISES)] = batch["gazing"][:, None, None]
         points = place(seen.canonical, seen.expression, matrix, seen.translation, seen.scale, config.turns)
-        away = points[..., :2] - place(*true.values(), config.turns)[..., :2]
+        away = points[..., :2] - _placed(true, config.turns)[..., :2]
         parts = (
             (looked * (seen.canonical - true["canonical"])).abs().mean() * 2,
             (looked * (seen.expression - true["expression"])).abs().mean() * 6,
@@ -198,7 +198,8 @@ class RendererRecipe(Recipe):
         held = {name: value.to(device) for name, value in held.items()}
         source, driven = unit(held["source_frames"]), unit(held["driven_frames"])
         painted = self._painted(net, held, source, 0.0)
-        rows = [source, painted.carried, painted.colours, painted.paint.expand_as(source), painted.pictures, driven]
+        carried, colours, paint = _carrying(painted)
+        rows = [source, carried, colours, paint.expand_as(source), painted.pictures, driven]
         stacked = torch.stack([part.float().cpu() for part in rows])
         return to_bytes(rearrange(stacked, "r n c h w -> (r h) (n w) c").clamp(0, 1)).numpy()
 
@@ -238,3 +239,18 @@ def _rest(net: HolisticRenderer, seen: Seen) -> None:
         for name in ("yaw", "pitch", "roll"):
             getattr(extractor, name).weight.mul_(0.1)
             getattr(extractor, name).bias.zero_()
+
+
+def _placed(parts: Mapping[str, Tensor], turns: bool) -> Tensor:
+    """Keypoints [B,K,3] of the parts of motion by their names."""
+    canonical, expression, matrix, translation, scale = (parts[name] for name in PARTS)
+    return place(canonical, expression, matrix, translation, scale, turns)
+
+
+def _carrying(painted: Painted) -> tuple[Tensor, Tensor, Tensor]:
+    """What was carried, painted, and the paint's share, of a decoder that carries, as those that are trained do."""
+    carried, colours, paint = painted.carried, painted.colours, painted.paint
+    assert carried is not None
+    assert colours is not None
+    assert paint is not None
+    return carried, colours, paint
