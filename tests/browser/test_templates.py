@@ -22,7 +22,7 @@ from .page import Page
 TITLES = titles()
 NAMES = list(TITLES)
 SPEECH_SECONDS = 8.0
-QUICK = 1.2
+QUICK = 2.0
 """Seconds of speech that are spoken here: what is tested is the page."""
 PORTRAIT = 256
 """Side of the portraits that are drawn, and of the sample's picture."""

@@ -190,7 +190,7 @@ def test_portraits_by_voice_seed_and_prior(server: Server, tmp_path: Path) -> No
 
 @BUILDS
 def test_progress_and_previews_arrive(client: Client, tmp_path: Path, build: type[Prompt]) -> None:
-    prompt = build(**{AUDIO: {"audio": client.upload(talk(tmp_path / "shown.wav", 1.2))}})
+    prompt = build(**{AUDIO: {"audio": client.upload(talk(tmp_path / "shown.wav", 2.0))}})
     kind = {voice_stepwise: IMAGINE, voice_streaming: FROM_VOICE, animating: ANIMATE}[build]
     (node,) = nodes_of(prompt, kind)
     if build is voice_stepwise:
@@ -208,7 +208,7 @@ def test_progress_and_previews_arrive(client: Client, tmp_path: Path, build: typ
 
 def test_what_is_computed_again(client: Client, tmp_path: Path) -> None:
     """Another motion keeps the portrait; another portrait keeps the motion; the same is cached."""
-    name = client.upload(talk(tmp_path / "again.wav", 1.2))
+    name = client.upload(talk(tmp_path / "again.wav", 2.0))
     sound = {AUDIO: {"audio": name}}
     runs = [voice_stepwise(**sound), voice_stepwise(**sound, **{MOVE: {"head_motion": 0.5}})]
     runs += [voice_stepwise(**sound, **{MOVE: {"head_motion": 0.5}, IMAGINE: {"seed": 3}})]
