@@ -44,8 +44,8 @@ def speech_features(
             break
     if spoken < max(least, 1):
         raise InputError(
-            f"a portrait needs speech, and this sound holds {max(spoken, 0) / float(LogMel.rate):.2f} s of it; "
-            f"give at least {least / float(LogMel.rate):.2f} s of one person speaking."
+            f"a portrait needs speech, and this sound holds {max(spoken, 0) / float(LogMel.rate):.1f} s of it; "
+            f"give at least {least / float(LogMel.rate):.1f} s of one person speaking."
         )
     return _filled(best)
 

@@ -249,7 +249,7 @@ def test_where_there_is_no_room_no_way_is_made_up() -> None:
 def test_titles_are_for_people_and_notes_for_all_to_read(name: str) -> None:
     """Titles begin with their place and are no longer than a card; notes and groups are in English and Chinese, and all
     lines of notes are headings."""
-    assert re.fullmatch(rf"{NAMES.index(name) + 1:02} [A-Z][a-z, ]{{10,33}}", TITLES[name])
+    assert re.fullmatch(rf"{NAMES.index(name) + 1:02} [A-Z][A-Za-z, ]{{10,33}}", TITLES[name])
     page = _page(name)
     english, chinese = (node for node in page["nodes"] if node["type"] == NOTE)
     for note, letters in ((english, r"[A-Za-z]"), (chinese, r"[\u4e00-\u9fff]")):
