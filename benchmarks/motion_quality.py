@@ -138,7 +138,10 @@ def set_rows(
         low, high = TARGETS.get(field.name, (None, None))
         if field.name in ("blinks", "head") and real:
             low, high = real / FACTOR, real * FACTOR
-        rows.append(Row(name, field.name, mean.get(field.name, float("nan")), real, "", low, high, by_clip))
+        value = mean.get(field.name, float("nan"))
+        if math.isnan(value):  # a set whose truth does not tell
+            low = high = None
+        rows.append(Row(name, field.name, value, real, "", low, high, by_clip))
     return rows
 
 

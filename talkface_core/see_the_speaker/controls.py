@@ -57,6 +57,12 @@ class ControlTable(nn.Module):
         along = self.write[place].to(expression).unflatten(0, expression.shape[-2:])
         return expression + torch.as_tensor(by, dtype=expression.dtype)[..., None, None] * along
 
+    def shares(self, name: str) -> Tensor:
+        """How much each keypoint [K] has to do with a control, 0..1, by how far it goes. Raises InputError."""
+        along = self.write[self.place(name)].unflatten(0, (-1, 3)).norm(dim=1)
+        share = (2 * along / along.max().clamp_min(1e-9)).clamp(0, 1)
+        return torch.where(share < 0.1, 0.0, share)
+
     def place(self, name: str) -> int:
         """The row of a control. Raises InputError for one that this table does not know."""
         if name not in self.names:

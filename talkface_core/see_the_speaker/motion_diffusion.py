@@ -38,15 +38,17 @@ class MotionSampling(Config):
     """How a window is sampled: steps; eta of DDIM, 1 is ancestral (dpmpp_2m has none); guidance, see guidance.py.
 
     Few steps of a small network make calm faces. head: how many times as far as in a sample the head moves; blinks: a
-    minute, by chance (style.py), in place of a sample's own, None: those. Both are measured on training clips.
+    minute, by chance (style.py), in place of a sample's own, None: those. Both are measured on training clips. takes:
+    samples whose mean the lips are, for the sound tells them; eyes and head are one sample's.
     """
 
     sampler: str = "ddim"
-    steps: int = 16
-    eta: float = 1.0
+    steps: int = 12
+    eta: float = 0.0
     guidance: float = 1.25
     head: float = 1.0
     blinks: float | None = None
+    takes: int = 4
 
     def __post_init__(self) -> None:
         get_sampler(self.sampler)
@@ -54,6 +56,7 @@ class MotionSampling(Config):
         self.check_range(0, 1, "eta")
         self.check_range(0, 20, "guidance")
         self.check_range(0, 5, "head")
+        self.check_range(1, 16, "takes")
         if self.blinks is not None:
             self.check_range(0, 60, "blinks")
 
@@ -105,7 +108,7 @@ class MotionConfig(Config):
     @classmethod
     def presets(cls) -> dict[str, MotionConfig]:
         """ "tiny" (bundled) and "base", the published size."""
-        sampling = MotionSampling(steps=50, eta=1.0, guidance=2.8)
+        sampling = MotionSampling(steps=50, eta=1.0, guidance=2.8, takes=1)
         base = cls(audio=768, prosody=False, frames=100, width=512, heads=8, layers=8, ff=2048, sampling=sampling)
         return {"tiny": cls(), "base": replace(base, relative=False, controls=())}
 

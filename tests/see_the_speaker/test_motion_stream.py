@@ -164,6 +164,27 @@ def test_heads_move_further_and_lids_blink_as_the_sampling_says() -> None:
     assert float(controls.value(asked.expression, BLINK_LEFT).max()) < 0.1
 
 
+def test_lips_of_several_takes_are_their_mean() -> None:
+    """They vary less from seed to seed; what the sound does not tell varies as before."""
+    model, wave = small_model(), sound(2.0)
+    own = model.diffusion.config.sampling
+
+    def spread(takes: int) -> Tensor:
+        made = [values_of(seed, takes) for seed in range(6)]
+        return torch.stack(made)[:, :12].std(0).mean(0)
+
+    def values_of(seed: int, takes: int) -> Tensor:
+        sampling = replace(own, takes=takes)
+        parts = stream_motion(model, source(wave), seed, sampling=sampling)
+        return model.diffusion.normalise(Motion.join(list(islice(parts, 1))).values())
+
+    one, many = spread(1), spread(9)
+    lips = model.diffusion.controls.shares(OPENING)
+    assert float(lips[0]) == 1.0
+    assert float(many[1]) < 0.6 * float(one[1])  # of the first keypoint
+    assert float(many[-3:].mean()) > 0.7 * float(one[-3:].mean())
+
+
 def test_progress_is_told(model: MotionModel) -> None:
     told: list[int] = []
     list(islice(stream_motion(model, source(sound(3.0)), callback=told.append), 3))

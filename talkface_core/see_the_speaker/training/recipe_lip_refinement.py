@@ -85,7 +85,7 @@ class LipRecipe(Recipe):
         sizes = {"keypoints": motion.config.keypoints, "audio": motion.config.audio}
         config = LipRefinementConfig(**{**(config or LipRefinementConfig()).to_dict(), **sizes})
         self.net = LipRefinement(config)
-        self.net.masks.copy_(lip_masks(motion.controls, motion.config.keypoints))
+        self.net.masks.copy_(lip_masks(motion.controls))
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         self._clips = data
         self._takes = [
@@ -219,11 +219,9 @@ class LipRecipe(Recipe):
         save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
 
 
-def lip_masks(controls: ControlTable, keypoints: int) -> Tensor:
+def lip_masks(controls: ControlTable) -> Tensor:
     """[3,K]: how much each keypoint belongs to the lips, the face and the whole, 0..1, by how far it goes when the
     mouth opens."""
-    along = controls.write[controls.place(OPENING)].unflatten(0, (keypoints, 3)).norm(dim=1)
-    lips = (2 * along / along.max().clamp_min(1e-9)).clamp(0, 1)
-    lips = torch.where(lips < 0.1, 0.0, lips)
+    lips = controls.shares(OPENING)
     masks = {"lip": lips, "face": 1 - lips, "full": torch.ones_like(lips)}
     return torch.stack([masks[name] for name in MASKS])
