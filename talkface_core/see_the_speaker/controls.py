@@ -26,6 +26,10 @@ CONTROLS = (OPENING, BLINK_RIGHT, BLINK_LEFT, GAZE_RIGHT, GAZE_DOWN)
 right and left eye; gaze: to the right of the picture and down, 1 as far as people look while they talk."""
 
 
+ALIKE = 0.8
+"""Controls go together from this correlation on."""
+
+
 class ControlTable(nn.Module):
     """Buffers for expressions [...,K,3] about a face at rest: read [C,3K], bias [C], write [C,3K]."""
 
@@ -87,11 +91,13 @@ class ControlTable(nn.Module):
         self.read.copy_(read)
         self.bias.copy_(y_mean - read @ x_mean)
         inner = y.T @ y / len(y)
+        deviation = inner.diagonal().sqrt().clamp_min(1e-9)
         # Eyes blink together: without it the little in which they differ would be blown up into wild motion.
-        inner = inner + 0.02 * inner.diagonal().mean() * torch.eye(len(inner), dtype=torch.float64)
-        self.write.copy_(torch.linalg.solve(inner, y.T @ x / len(x)))
-        # What is written is read back whole.
-        told = (self.write.double() * read).sum(1).clamp_min(0.1)
-        self.write.div_(told[:, None].to(self.write))
+        likely = inner + 0.02 * inner.diagonal().mean() * torch.eye(len(inner), dtype=torch.float64)
+        write = torch.linalg.solve(likely, y.T @ x / len(x))
+        # What is written is read back whole, of controls that go together where all of them are written.
+        alike = (inner / deviation[:, None] / deviation).abs() > ALIKE
+        told = ((write @ read.T) * alike).sum(0).clamp_min(0.1)
+        self.write.copy_(write / told[:, None])
         said = x @ read.T
         return ((said * y).mean(0) / (said.std(0) * y.std(0)).clamp_min(1e-9)).float()
