@@ -21,16 +21,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from talkface_core.acoustic.model import ACOUSTIC
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
-from talkface_core.components import build, build_optional
+from talkface_core.components import build
 from talkface_core.datasets.clips import Clip, ClipSet
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.media.audio import analysis_audio, audio_source
 from talkface_core.media.timebase import SAMPLE_RATE
-from talkface_core.see_the_speaker.lip_refinement import LIP_REFINEMENT
+from talkface_core.see_the_speaker.model import build_motion
 from talkface_core.see_the_speaker.motion import Motion
-from talkface_core.see_the_speaker.motion_diffusion import MOTION, MotionSampling
+from talkface_core.see_the_speaker.motion_diffusion import MotionSampling
 from talkface_core.see_the_speaker.motion_stream import MotionModel, stream_motion
 from talkface_core.see_the_speaker.training.motion_clips import MotionClip, read_motion_clips
 from talkface_core.see_the_speaker.training.motion_scores import (
@@ -60,8 +59,10 @@ SILENCE = 20.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", metavar="SPLIT", help="folders of clips with truth")
-    parser.add_argument("--model", required=True, metavar="NAME|FILE", help="motion, acoustic and, if any, lips")
-    parser.add_argument("--gate", default="landmark_tiny", metavar="NAME|FILE", help="where the gate is from")
+    parser.add_argument("--model", required=True, metavar="NAME|FILE", help="with its motion and, if any, lips")
+    parser.add_argument(
+        "--gate", default="landmark_tiny", metavar="NAME|FILE", help="where the gate is from, for a model without one"
+    )
     parser.add_argument("--renderer", metavar="NAME|FILE", help="read the true motion off the pictures")
     parser.add_argument("--seeds", type=int, default=1, metavar="N")
     parser.add_argument("--steps", type=int, help="sampling steps, default: the model's")
@@ -72,9 +73,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="DIR")
     args = parser.parse_args()
     checkpoint = read_checkpoint(find_checkpoint(args.model))
-    gate = build_optional(checkpoint, GATE) or build(read_checkpoint(find_checkpoint(args.gate)), GATE)
-    lips = None if args.no_lips else build_optional(checkpoint, LIP_REFINEMENT)
-    model = MotionModel(build(checkpoint, MOTION), build(checkpoint, ACOUSTIC), gate, lips).eval()
+    model = build_motion(checkpoint)
+    if model.gate is None:
+        model.gate = build(read_checkpoint(find_checkpoint(args.gate)), GATE)
+    if args.no_lips:
+        model.lips = None
     own = model.diffusion.config.sampling
     guidance = own.guidance if args.guidance is None else args.guidance
     sampling = replace(own, steps=args.steps or own.steps, guidance=guidance)
