@@ -135,4 +135,5 @@ HALF_ON_CPU = SimpleNamespace(
     ConvTranspose2d=nn.ConvTranspose2d,
     Linear=nn.Linear,
     GroupNorm=SmallMapGroupNorm,
+    LayerNorm=nn.LayerNorm,
 )

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from talkface_core import device
-from talkface_core.device import HALF_ON_CPU, pick_device, pick_dtype, pick_layers, without_autocast
+from talkface_core.device import HALF_ON_CPU, Operations, pick_device, pick_dtype, pick_layers, without_autocast
 from talkface_core.errors import InputError
 
 
@@ -61,6 +61,10 @@ def test_the_gain_is_measured_once_and_draws_no_number():
     assert 0.01 < gain < 100
     assert device.bfloat16_gain() is gain
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_half_precision_has_every_kind_of_layer():
+    assert Operations.__annotations__.keys() == vars(HALF_ON_CPU).keys()
 
 
 @pytest.mark.parametrize("size", [8, 16, 32])
