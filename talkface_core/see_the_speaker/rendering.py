@@ -86,8 +86,8 @@ class PortraitRenderer(nn.Module):
         config, pixels = self.net.config, self.size**2
         places = config.appearance.depth * (config.size // config.appearance.shrink) ** 2
         features = config.warping.features * (config.picture_size // config.decoder.shuffle) ** 2
-        maps = max(_LIVE_PLACES * (config.keypoints + 1) * places, _LIVE_FEATURES * features)
-        return float(frames * max(maps * self.dtype.itemsize, 4 * _LIVE_PIXELS * pixels))
+        exact = 4 * max(_LIVE_PLACES * (config.keypoints + 1) * places, _LIVE_PIXELS * pixels)
+        return float(frames * max(exact, self.dtype.itemsize * _LIVE_FEATURES * features))
 
     @torch.no_grad()
     def draw(self, identity: Identity, motion: Motion, fidelity: float | None = None) -> Tensor:

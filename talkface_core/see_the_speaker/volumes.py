@@ -44,7 +44,8 @@ class ConvNorm(nn.Module):
         x = F.leaky_relu(x, self.leak) if self.leak else F.relu(x)
         if not self.halve:
             return x
-        return F.avg_pool2d(x, 2) if x.ndim == 4 else F.avg_pool3d(x, (1, 2, 2))
+        # A volume's layers as channels: torch averages no volumes in halves on a CPU.
+        return F.avg_pool2d(x.flatten(1, -3), 2).unflatten(1, x.shape[1:-2])
 
 
 class GrowConvNorm(ConvNorm):

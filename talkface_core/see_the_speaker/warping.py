@@ -148,15 +148,15 @@ class DenseMotion(nn.Module):
         if config.difference:
             bumps = bumps - self.bumps(places, source)
         bumps = F.pad(bumps, (0, 0, 0, 0, 0, 0, 1, 0))
-        x = self.hourglass(torch.cat([bumps[:, :, None], moved], 2).flatten(1, 2))
-        logits = self.mask(x)
+        x = self.hourglass(torch.cat([bumps[:, :, None].to(moved), moved], 2).flatten(1, 2))
+        logits = self.mask(x).float()
         if config.prior:
             logits = logits + self._prior(places, driven)
         deformation = (logits.softmax(1)[..., None] * proposals).sum(1)
         layers = x.flatten(1, 2)
         occlusion, plane = self.occlusion(layers).sigmoid(), None
         if self.seen is not None:
-            share = self.seen(layers).softmax(1)[..., None]
+            share = self.seen(layers).float().softmax(1)[..., None]
             plane = (share * (deformation - places)[..., :2]).sum(1)
         return deformation, occlusion, plane
 
