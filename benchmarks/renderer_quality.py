@@ -38,9 +38,10 @@ from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
 from talkface_core.faces.track import FaceTrack
 from talkface_core.pixels import as_byte_array, to_unit
-from talkface_core.see_the_speaker.motion import SYSTEM, Motion
+from talkface_core.see_the_speaker.motion import Motion
 from talkface_core.see_the_speaker.motion_extractor import Seen
 from talkface_core.see_the_speaker.renderer import RENDERER, HolisticRenderer
+from talkface_core.see_the_speaker.system import SYSTEM
 from talkface_core.see_the_speaker.training.moving_heads import MovingHeads, moving_heads
 
 SHOWN = 3

@@ -26,11 +26,11 @@ from ..errors import InputError
 from ..foreign import load_foreign, refuse, renamed_state, some, tensors_of
 from .appearance import AppearanceConfig
 from .decoder import DecoderConfig
-from .motion import SYSTEM
 from .motion_extractor import MotionExtractorConfig
 from .renderer import COMPONENT, HolisticRenderer, RendererConfig
 from .stitching import COMPONENT as STITCHING
 from .stitching import Stitching, StitchingConfig
+from .system import SYSTEM
 from .warping import WarpingConfig
 
 LICENCE = "MIT, as published by its authors (huggingface.co/KwaiVGI/LivePortrait)"

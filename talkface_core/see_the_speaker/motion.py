@@ -16,9 +16,6 @@ from torch import Tensor
 from ..errors import InputError
 from ..media.timebase import Rate, as_rate
 
-SYSTEM = "see_the_speaker"
-"""The system that its checkpoints name."""
-
 POSE_VALUES = 7
 """Values of a frame besides its expression: scale 1, translation 3, rotation 3."""
 

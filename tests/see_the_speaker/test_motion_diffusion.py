@@ -10,7 +10,6 @@ from talkface_core.checkpoints import read_checkpoint, save_checkpoint
 from talkface_core.components import build
 from talkface_core.diffusion.parameterisation import diffuse
 from talkface_core.errors import InputError
-from talkface_core.see_the_speaker.motion import SYSTEM
 from talkface_core.see_the_speaker.motion_diffusion import (
     MOTION,
     Before,
@@ -18,6 +17,7 @@ from talkface_core.see_the_speaker.motion_diffusion import (
     MotionDiffusion,
     MotionSampling,
 )
+from talkface_core.see_the_speaker.system import SYSTEM
 from tests.see_the_speaker.small_motion import small_diffusion
 
 

@@ -10,7 +10,7 @@ from talkface_core.components import build
 from talkface_core.config import Config
 from talkface_core.errors import InputError
 from talkface_core.see_the_speaker.decoder import Carried, Decoder, DecoderConfig, carry
-from talkface_core.see_the_speaker.motion import SYSTEM, Motion
+from talkface_core.see_the_speaker.motion import Motion
 from talkface_core.see_the_speaker.renderer import (
     COMPONENT,
     RENDERER,
@@ -18,6 +18,7 @@ from talkface_core.see_the_speaker.renderer import (
     RendererConfig,
     inference_copy,
 )
+from talkface_core.see_the_speaker.system import SYSTEM
 from talkface_core.see_the_speaker.volumes import grid
 from talkface_core.see_the_speaker.warping import WarpingNetwork
 from tests.see_the_speaker.small_renderer import small_base, small_tiny, trained_looking

@@ -17,9 +17,10 @@ from ...datasets.clips import ClipSet
 from ...errors import InputError
 from ...pixels import as_byte_array, resized_pictures, to_unit
 from ...training.frame_cache import CacheKey, cached_frames, stats
-from ..motion import SYSTEM, Motion
+from ..motion import Motion
 from ..motion_extractor import Seen
 from ..renderer import RENDERER, HolisticRenderer
+from ..system import SYSTEM
 from .moving_heads import MovingHeads, moving_heads
 
 _VERSION = 1

@@ -35,9 +35,9 @@ from ...training.recipe import Batch, Plan, Recipe
 from ...training.texture_loss import TextureLoss
 from ..decoder import Painted
 from ..keypoints import IRISES, place, rotation_matrix
-from ..motion import SYSTEM
 from ..motion_extractor import Seen
 from ..renderer import COMPONENT, HolisticRenderer, Identity, RendererConfig
+from ..system import SYSTEM
 from .moving_heads import MovingHeads, open_moving_heads
 from .renderer_batches import PARTS, PairSampler, RendererBatches
 
