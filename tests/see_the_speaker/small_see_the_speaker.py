@@ -45,7 +45,7 @@ def small_motion(keypoints: int) -> MotionDiffusion:
     net = small_diffusion(keypoints=keypoints, controls=())
     whole = MotionDiffusion(replace(net.config, controls=type(net.config)().controls)).eval()
     whole.controls.fit(known := torch.randn(400, keypoints, 3), known.flatten(1)[:, : len(whole.controls.names)])
-    whole.std.fill_(0.02)
+    whole.std.fill_(0.05)
     return whole
 
 
