@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from ..errors import InputError
-from .animation import add_motion_flags, check_seed, read_animation, write_animation
+from .animation import add_motion_flags, read_animation, write_animation
 from .common import add_common
 from .dub import read_choice
 
@@ -42,7 +42,6 @@ def run(args: argparse.Namespace) -> int:
     from ..see_the_speaker.model import BUNDLED, load_see_the_speaker
     from ..see_the_speaker.pipeline import find_face, output_rate
 
-    check_seed(args.seed)
     output = check_output(args.output, [path for path in (args.picture, args.audio, args.pose) if path])
     output_rate(args.fps)
     choice = read_choice(args.face)

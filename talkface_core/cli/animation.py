@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .common import peak_rss_mb, report
+from .common import peak_rss_mb, report, seed_number
 from .pose import read_pose
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_motion_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pose", metavar="YAW,PITCH,ROLL|FILE", help="head pose in degrees, or a file of keyframes")
     group.add_argument("--guidance", type=float, metavar="N", help="how much the voice counts (default: the model's)")
     group.add_argument("--steps", type=int, metavar="N", help="evaluations for a window of motion (the model's)")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn by lot (default: 0)")
+    group.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of all that is drawn by lot (0)")
     group = parser.add_argument_group("of the pictures")
     group.add_argument("--fps", metavar="F", help="frames a second, such as 25 or 30000/1001 (default: 25)")
     group.add_argument(
@@ -44,13 +44,6 @@ def add_motion_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--crop", action="store_true", help="the head's square alone, not the whole picture")
     parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where in the sound to begin")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
-
-
-def check_seed(seed: int) -> int:
-    """Raises InputError for a seed below 0 or beyond 64 bits."""
-    if not 0 <= seed < 2**63:
-        raise InputError(f"seed {seed}: a seed is a whole number from 0 to {2**63 - 1}")
-    return seed
 
 
 def read_animation(args: argparse.Namespace, model: SeeTheSpeaker) -> Animation:

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from ..errors import InputError
-from .animation import add_motion_flags, check_seed, read_animation, write_animation
+from .animation import add_motion_flags, read_animation, write_animation
 from .common import add_common
 
 
@@ -43,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
     from ..see_the_speaker.model import BUNDLED, load_see_the_speaker
     from ..see_the_speaker.pipeline import output_rate
 
-    check_seed(args.seed)
     inputs = [path for path in (args.audio, args.pose) if path]
     output = check_output(args.output, inputs)
     target = None if args.portrait is None else check_output(args.portrait, [*inputs, args.output], ".png")

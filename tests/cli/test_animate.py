@@ -141,7 +141,7 @@ def refused(ended, folder: Path, message: str) -> None:
         ("--guidance 99", "99"),
         ("--steps 0", "0"),
         ("--fidelity 2", "--fidelity 2.0: give 0"),
-        ("--seed -1", "seed -1: a seed is a whole number from 0"),
+        ("--seed -1", "--seed: -1: a seed is a whole number from 0"),
         ("--fps 0", "rate 0 is not above zero"),
         ("--fps 1000", "1000 frames per second: choose 1 to 120"),
         ("--face tallest", "tallest"),

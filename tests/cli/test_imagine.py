@@ -96,7 +96,7 @@ def test_flags_change_the_portrait_and_a_repeat_does_not(imagine, voice, tmp_pat
         ("--prior mean", "--prior 'mean': give adaptive, none, or a weight"),
         ("--prior 2", "2.0"),
         ("--portrait-steps 0", "0"),
-        ("--seed -1", "seed -1: a seed is a whole number from 0"),
+        ("--seed -1", "--seed: -1: a seed is a whole number from 0"),
         ("--gaze 9,9", "both parts lie between -1 and 1"),
         ("--fps 1000", "1000 frames per second: choose 1 to 120"),
         ("--model nobody", "nobody: found no such file"),
