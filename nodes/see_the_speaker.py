@@ -7,15 +7,11 @@ sockets and the words. A portrait is a guess at sex and age group and identifies
 from __future__ import annotations
 
 import copy
-import logging
-from collections.abc import Callable
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..talkface_core.errors import InputError
-from ..talkface_core.faces.even import grow_even, on_frames, size_of
 from ..talkface_core.faces.head_pose import HeadPose as Pose
 from ..talkface_core.faces.track import FaceTrack
 from ..talkface_core.media.audio import audio_source
@@ -29,30 +25,31 @@ from ..talkface_core.see_the_speaker.spoken_motion import SpokenMotion
 from ..talkface_core.speech.features import EncodedAudio
 from . import host
 from .face_inputs import detector_of
-from .repaint import footage
 from .sockets import FACE_TRACK, HRTF, MOTION, advanced, encoder_input, is_a, schema, seed_input
 from .speaker_inputs import (
     REGIONS,
-    MotionSetup,
-    check_hrtf,
-    check_motion,
-    check_portrait,
+    SYSTEM,
     drawing_input,
     fidelity_input,
-    fidelity_of,
     motion_input,
+    picture_input,
     portrait_input,
     pose_input,
     prior_inputs,
     region_input,
     style_inputs,
     voice_input,
+)
+from .speaker_setup import (
+    MotionSetup,
+    check_hrtf,
+    check_motion,
+    check_portrait,
+    fidelity_of,
+    one_picture,
+    shown,
     window_of,
 )
-
-log = logging.getLogger(__name__)
-
-SYSTEM = "See the Speaker"
 
 STREAM = "use the node Animate Portrait, which writes frames to disk as they come, or a shorter sound"
 
@@ -176,9 +173,7 @@ class RenderMotion(io.ComfyNode):
             "voice. The head moves in its square; around it the picture stays.",
             inputs=[
                 drawing_input(),
-                io.Image.Input(
-                    "image", tooltip="Any picture with a face that looks about ahead; of several the first is taken."
-                ),
+                picture_input(),
                 MOTION.Input("motion", tooltip="From Speech to Motion of the same checkpoint."),
                 region_input(),
                 fidelity_input(),
@@ -233,24 +228,3 @@ class RenderMotion(io.ComfyNode):
         frames = draw(renderer, portrait, parts, picture if whole else None, kept)
         images = host.gather((to_unit(part) for part in host.Progress(len(moved)).follow(frames)), len(moved))
         return io.NodeOutput(images)
-
-
-def shown(progress: host.Progress) -> Callable[[int, int, Tensor], None]:
-    """For samplers of portraits: each step moves the bar, and is looked at."""
-    return lambda step, _, portrait: progress.reach(step + 1, portrait[0].permute(1, 2, 0))
-
-
-def one_picture(images: Tensor, face_track: FaceTrack | None = None) -> tuple[Tensor, FaceTrack | None]:
-    """The first of a batch of pictures [H,W,3], even, as Save Video needs it; with the track of its face.
-
-    Raises InputError for a batch of none, and for a track of other pictures.
-    """
-    if not len(images):
-        raise InputError("there is no picture: the batch of images is empty")
-    if len(images) > 1:
-        log.warning("TalkFace: of %d pictures the first is animated", len(images))
-    if face_track is not None:
-        images, face_track = footage(images, face_track)
-    picture = images[:1, ..., :3].float()
-    grown = grow_even(picture)
-    return grown[0], None if face_track is None else on_frames(face_track, size_of(grown))

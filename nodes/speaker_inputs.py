@@ -2,104 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from fractions import Fraction
-
 from comfy_api.latest import io
 
-from ..talkface_core.errors import InputError
-from ..talkface_core.faces.head_pose import HeadPose
-from ..talkface_core.media.audio import AudioSource
-from ..talkface_core.media.timebase import frame_count
 from ..talkface_core.see_the_speaker import pipeline
 from ..talkface_core.see_the_speaker.imagining import Imagining
-from ..talkface_core.see_the_speaker.motion_stream import MotionModel
-from ..talkface_core.see_the_speaker.rendering import PortraitRenderer
-from ..talkface_core.see_the_speaker.style import MOST, MotionStyle
-from . import host
-from .sockets import HEAD_POSE, HRTF, MOTION_MODEL, PORTRAIT, advanced, is_a
+from ..talkface_core.see_the_speaker.style import MOST
+from .sockets import HEAD_POSE, HRTF, MOTION_MODEL, PORTRAIT, advanced
+
+SYSTEM = "See the Speaker"
+"""The nodes' place in the menu."""
 
 ARMS = ("adaptive", "fixed", "none")
 REGIONS = ("picture", "head")
 
 _PLAIN = Imagining()
-_AT_ONCE = {"cpu": pipeline.WINDOW, "gpu": 4 * pipeline.WINDOW}
-
-
-@dataclass(frozen=True)
-class MotionSetup:
-    """A sound's frames and what steers them: `rate`, `frames`, `how`."""
-
-    rate: Fraction
-    frames: int
-    how: pipeline.Animation
-
-    @classmethod
-    def of(
-        cls,
-        model: MotionModel,
-        source: AudioSource,
-        head_pose: HeadPose | None,
-        seed: int,
-        *,
-        fps: float,
-        head_motion: float,
-        expression: float,
-        blink: float,
-        blink_rate: float,
-        gaze_right: float,
-        gaze_down: float,
-        guidance: float,
-        steps: int,
-    ) -> MotionSetup:
-        """What the inputs say. Raises InputError for impossible settings."""
-        rate = pipeline.output_rate(fps)
-        pose = None if head_pose is None else is_a(HeadPose, head_pose, "head_pose")
-        blinks = None if blink_rate < 0 else blink_rate
-        gaze = (gaze_right, gaze_down)
-        style = MotionStyle(head_motion, expression, blink, blinks, gaze, pose=pose, seed=seed)
-        own = model.diffusion.config.sampling
-        sampling = replace(own, guidance=guidance or own.guidance, steps=steps or own.steps)
-        frames = frame_count(source.num_samples(), source.sample_rate, rate)
-        return cls(rate, frames, pipeline.Animation(style, sampling, seed))
-
-
-def check_portrait(component: host.Component | None) -> host.Component:
-    """Raises InputError where the checkpoint makes no portraits."""
-    return _side(component, "portrait_model", "portrait model")
-
-
-def check_motion(component: host.Component | None) -> host.Component:
-    """Raises InputError where the checkpoint has no motion."""
-    return _side(component, "motion_model", "motion model")
-
-
-def check_hrtf(component: host.Component | None) -> host.Component:
-    """Raises InputError where the checkpoint draws nothing."""
-    return _side(component, "hrtf", "renderer")
-
-
-def _side(component: host.Component | None, socket: str, what: str) -> host.Component:
-    if component is None:
-        raise InputError(
-            f"{socket} is empty: the checkpoint in Load See the Speaker holds no {what}; choose one that does, such as "
-            "the bundled one"
-        )
-    return is_a(host.Component, component, socket)
-
-
-def fidelity_of(renderer: PortraitRenderer, fidelity: float) -> float | None:
-    """What the input says. Raises InputError for a checkpoint without a codebook."""
-    if fidelity < 0:
-        return None
-    if renderer.codebook is None:
-        raise InputError(f"fidelity is {fidelity:g}, but this checkpoint has no codebook: set it to -1")
-    return fidelity
-
-
-def window_of(window: int) -> int:
-    """Frames that are drawn at once: what suits the device for 0."""
-    return window or _AT_ONCE["cpu" if host.device().type == "cpu" else "gpu"]
 
 
 def portrait_input() -> io.Input:
@@ -120,6 +36,13 @@ def drawing_input() -> io.Input:
     """The side that draws."""
     return HRTF.Input(
         "hrtf", tooltip="The network that draws a portrait in motion, from the same Load See the Speaker."
+    )
+
+
+def picture_input() -> io.Input:
+    """What is moved."""
+    return io.Image.Input(
+        "image", tooltip="Any picture with a face that looks about ahead; of several the first is taken."
     )
 
 

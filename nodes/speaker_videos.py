@@ -25,29 +25,32 @@ from ..talkface_core.see_the_speaker.rendering import PortraitRenderer
 from ..talkface_core.speech.features import EncodedAudio
 from . import host
 from .face_inputs import choice_inputs, chosen, detector_inputs, detector_of, mask_input
-from .see_the_speaker import one_picture, shown
 from .sockets import encoder_input, schema, seed_input
 from .speaker_inputs import (
     REGIONS,
-    MotionSetup,
-    check_hrtf,
-    check_motion,
-    check_portrait,
+    SYSTEM,
     drawing_input,
     fidelity_input,
-    fidelity_of,
     motion_input,
+    picture_input,
     portrait_input,
     pose_input,
     prior_inputs,
     region_input,
     style_inputs,
     voice_input,
+)
+from .speaker_setup import (
+    MotionSetup,
+    check_hrtf,
+    check_motion,
+    check_portrait,
+    fidelity_of,
+    one_picture,
+    shown,
     window_of,
 )
 from .video import marked
-
-SYSTEM = "See the Speaker"
 
 
 class TalkingVideoFromVoice(io.ComfyNode):
@@ -125,9 +128,7 @@ class AnimatePortrait(io.ComfyNode):
             inputs=[
                 motion_input(),
                 drawing_input(),
-                io.Image.Input(
-                    "image", tooltip="Any picture with a face that looks about ahead; of several the first is taken."
-                ),
+                picture_input(),
                 voice_input("It goes into the video as it is, in up to 8 channels."),
                 *choice_inputs(),
                 *style_inputs(),

@@ -36,10 +36,17 @@ def nodes() -> dict[str, str]:
 
 
 def constants(path: Path) -> dict[str, str]:
-    """The strings that a file assigns to names."""
+    """The strings that a file assigns to names, or takes by name from a file beside it."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    assignments = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)]
-    return {node.targets[0].id: node.value.value for node in assignments}
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            beside = path.with_name(f"{node.module}.py")
+            there = constants(beside) if beside.exists() else {}
+            found |= {alias.name: there[alias.name] for alias in node.names if alias.name in there}
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            found[node.targets[0].id] = node.value.value
+    return found
 
 
 def page(node: str, language: str) -> str:

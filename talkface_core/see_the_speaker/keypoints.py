@@ -72,7 +72,8 @@ def rotation_matrix(rotation: Tensor, order: str = EULER[0]) -> Tensor:
     if order not in EULER:
         raise InputError(f"order of turning {order!r} is unknown; choose one of {', '.join(EULER)}.")
     # HeadPose counts y upwards and z to us: yaw and roll turn the other way round here.
-    yaw, pitch, roll = (torch.deg2rad(rotation) * rotation.new_tensor([-1.0, 1.0, -1.0])).unbind(-1)
+    yaw, pitch, roll = torch.deg2rad(rotation).unbind(-1)
+    yaw, roll = -yaw, -roll
     zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
 
     def matrix(*entries: Tensor) -> Tensor:

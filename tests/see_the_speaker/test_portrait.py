@@ -33,7 +33,8 @@ def test_voices_of_a_batch_are_each_their_own() -> None:
     model = small_model()
     code = model.hear(torch.stack([mel(), mel(1)]))
     both = model.portraits(code, [5, 6], steps=3)
-    torch.testing.assert_close(both[1:], model.imagine(mel(1), steps=3, seed=6), atol=1e-4, rtol=0)
+    # Steps carry on what a CPU sums in another order for a batch: seen 1.3e-4, where another voice is 0.8 away.
+    torch.testing.assert_close(both[1:], model.imagine(mel(1), steps=3, seed=6), atol=1e-3, rtol=0)
 
 
 def test_guidance_of_one_is_the_condition_alone_and_of_none_hears_nobody() -> None:

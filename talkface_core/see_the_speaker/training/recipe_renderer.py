@@ -178,7 +178,8 @@ class RendererRecipe(Recipe):
         config = self.net.config
         matrix = rotation_matrix(seen.rotation, config.order)
         looked = torch.ones(len(matrix), config.keypoints, 1, device=matrix.device)
-        looked[:, list(IRISES)] = batch["gazing"][:, None, None]
+        for iris in IRISES:  # one by one: a list of indices would be copied to the device in each step
+            looked[:, iris] = batch["gazing"][:, None]
         points = place(seen.canonical, seen.expression, matrix, seen.translation, seen.scale, config.turns)
         away = points[..., :2] - _placed(true, config.turns)[..., :2]
         parts = (
