@@ -22,12 +22,12 @@ from talkface_core.datasets.aligned_faces import face_crops
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import psnr
 from talkface_core.ladtalk.degrade import Degradation, degrade
-from talkface_core.ladtalk.discriminators import PatchDiscriminatorConfig
 from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.recipe_sovqae import BATCHES, LOSSES, TRAINING, SOVQAERecipe
 from talkface_core.ladtalk.robustness import certify, same_codes
 from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
 from talkface_core.quantisation.quantiser import perplexity
+from talkface_core.training.adversarial import PatchDiscriminatorConfig
 from talkface_core.training.engine import train
 
 LEVELS = (0.5, 1.0, 2.0, 4.0)

@@ -1,8 +1,8 @@
 """Stage 3 of training: the upsampler, on what the frozen autoencoder makes of frames beside the frames themselves.
 
 Source: ours. The mean absolute error alone would leave skin, lashes and teeth as soft as they come; the contrasts of a
-Laplacian pyramid ask for as much texture at each place as is real (training/texture_loss.py). What lies around Nyquist
-is not asked for: there a grid of dots along the edges is the cheapest answer.
+Laplacian pyramid ask for as much texture at each place as is real (training/texture_loss.py), and would be content with
+dots; so a patch discriminator, which has seen one person alone, says what hers looks like (training/adversarial.py).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ..device import channels_last
 from ..errors import InputError
 from ..faces.landmarks import EYES, MOUTH
 from ..pixels import signed_to_unit, to_bytes, to_signed
+from ..training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
 from ..training.frame_cache import CacheKey, cached_frames, stats
@@ -42,7 +43,7 @@ from .upsampler import UPSAMPLER, Upsampler, UpsamplerConfig
 class UpsamplerTraining:
     """Batches of `batch_size` squares of `side` pixels of the small frames: shares `mouth` and `eyes` of them about
     these, the others anywhere. `every`: of how many frames of a clip one is taken. `l1` and `perceptual` are weights
-    of the losses."""
+    of the losses; `adversarial` are the discriminator's terms."""
 
     batch_size: int = 8
     side: int = 48
@@ -51,7 +52,8 @@ class UpsamplerTraining:
     every: int = 10
     l1: float = 2.0
     perceptual: float = 1.0
-    texture: TextureLoss = field(default_factory=lambda: TextureLoss(energy=6.0, finest=0.0))
+    texture: TextureLoss = field(default_factory=lambda: TextureLoss(energy=1.0, finest=0.0))
+    adversarial: AdversarialLoss = field(default_factory=lambda: AdversarialLoss(judge=0.03, matching=0.3, start=300))
 
 
 TRAINING = TrainConfig(
@@ -76,6 +78,7 @@ class UpsamplerRecipe(Recipe):
         frozen: Mapping[str, nn.Module] | None = None,
         frozen_configs: Mapping[str, Mapping[str, Any]] | None = None,
         data: str = "frames",
+        discriminator: PatchDiscriminatorConfig | None = None,
     ) -> None:
         """`landmarks` [N, 68, 2] are shares of the frame. `frozen`: the other components of the checkpoint
         whose frames `small` are. Raises InputError where frames are not of the config's sizes."""
@@ -86,10 +89,13 @@ class UpsamplerRecipe(Recipe):
             if frames.shape[1:] != (side, side, 3):
                 raise InputError(f"frames of shape {list(frames.shape[1:])}; the upsampler needs [{side}, {side}, 3].")
         self.upsampler = channels_last(Upsampler(config))
-        self.modules: dict[str, nn.Module] = {UPSAMPLER.name: self.upsampler}
+        judge = discriminator or PatchDiscriminatorConfig.preset("tiny")
+        self.discriminator = channels_last(PatchDiscriminator(judge))
+        self.modules: dict[str, nn.Module] = {UPSAMPLER.name: self.upsampler, "judge": self.discriminator}
         self.config: Mapping[str, Any] = {
             "upsampler": config.to_dict(),
             "training": asdict(self.training),
+            "judge": judge.to_dict(),
             "frames": len(small),
         }
 
@@ -115,7 +121,9 @@ class UpsamplerRecipe(Recipe):
         decoded = decoded_frames(frames, args.talker, clips, training.every, args.device, args.cache, args.quiet)
         landmarks = clips.landmarks[chosen_frames(clips, training.every)]
         recipe = cls(
-            decoded, frames, landmarks, config, training, frozen=kept, frozen_configs=kept_configs, data=clips.name
+            **{"small": decoded, "large": frames, "landmarks": landmarks, "config": config, "training": training},
+            **{"frozen": kept, "frozen_configs": kept_configs, "data": clips.name},
+            discriminator=PatchDiscriminatorConfig.preset(args.preset),
         )
         return Plan(recipe, TRAINING, STEPS[args.preset])
 
@@ -137,12 +145,14 @@ class UpsamplerRecipe(Recipe):
         return {"small": torch.from_numpy(np.stack(small)), "large": torch.from_numpy(np.stack(large))}
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Mean absolute error and the texture's."""
+        """Mean absolute error, the texture's, and the discriminator's terms."""
         w = self.training
         small, real = (rearrange(to_signed(batch[name]), "b h w c -> b c h w") for name in ("small", "large"))
         generated = self.upsampler(small.contiguous(memory_format=torch.channels_last)).float()
         losses = {"l1": (generated - real).abs().mean(), "perceptual": w.texture(generated, real)}
-        return {"loss": w.l1 * losses["l1"] + w.perceptual * losses["perceptual"], **losses}
+        picture = w.l1 * losses["l1"] + w.perceptual * losses["perceptual"]
+        against, terms = w.adversarial(self.discriminator, generated, real, step)
+        return {"loss": picture + against, **losses, **terms}
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:

@@ -25,7 +25,9 @@ _CPU_SIDE = 4096  # pixels
 @dataclass(frozen=True)
 class UpsamplerConfig(Config):
     """image_size: side of the frames that come in; factor: how many times it is larger afterwards. `wide` channels and
-    `deep` residual blocks where 4 x 4 pixels are folded, `fine` channels and `shallow` blocks where 2 x 2 are."""
+    `deep` residual blocks where 4 x 4 pixels are folded, `fine` channels and `shallow` blocks where 2 x 2 are; `last`
+    channels where none are: a convolution across the seams of what was folded, without which a grid of dots is the
+    cheapest texture."""
 
     image_size: int = 128
     factor: int = 2
@@ -33,9 +35,10 @@ class UpsamplerConfig(Config):
     deep: int = 3
     fine: int = 64
     shallow: int = 1
+    last: int = 12
 
     def __post_init__(self) -> None:
-        self.check_range(1, LARGEST, "wide", "fine")
+        self.check_range(1, LARGEST, "wide", "fine", "last")
         self.check_range(0, 100, "deep", "shallow")
         self.check_range(2, 8, "factor")
         self.check_range(4, _CPU_SIDE // self.factor, "image_size")
@@ -45,7 +48,7 @@ class UpsamplerConfig(Config):
     @classmethod
     def presets(cls) -> dict[str, UpsamplerConfig]:
         """ "tiny" and "base"."""
-        return {"tiny": cls(), "base": cls(image_size=256, wide=256, deep=8, fine=128, shallow=2)}
+        return {"tiny": cls(), "base": cls(image_size=256, wide=256, deep=8, fine=128, shallow=2, last=24)}
 
     @property
     def output_size(self) -> int:
@@ -67,12 +70,13 @@ class Upsampler(nn.Module):
         self.deep = nn.Sequential(*[Residual(config.wide, operations) for _ in range(config.deep)])
         self.up = conv(config.wide, 4 * config.fine)
         self.shallow = nn.Sequential(*[Residual(config.fine, operations) for _ in range(config.shallow)])
-        self.out = zero_init(conv(config.fine, 3 * (2 * config.factor) ** 2))
+        self.unfold = conv(config.fine, config.last * (2 * config.factor) ** 2)
+        self.out = zero_init(conv(config.last, 3))
 
     def forward(self, frames: Tensor) -> Tensor:
         h = self.deep(self.coarse_in(F.pixel_unshuffle(frames, 4)))
         h = F.pixel_shuffle(self.up(F.silu(h)), 2) + self.fine_in(F.pixel_unshuffle(frames, 2))
-        detail = F.pixel_shuffle(self.out(F.silu(self.shallow(h))), 2 * self.config.factor)
+        detail = self.out(F.silu(F.pixel_shuffle(self.unfold(F.silu(self.shallow(h))), 2 * self.config.factor)))
         return F.interpolate(frames, scale_factor=float(self.config.factor), mode="bilinear") + detail
 
 

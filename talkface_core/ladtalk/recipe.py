@@ -43,7 +43,7 @@ from ..sync.syncnet import SyncNet, load_syncnet, lower_half, sync_loss
 from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
-from . import discriminators as quality
+from . import quality_discriminator as quality
 from .losses import Weights, adversarial, combined, discriminator_loss
 from .training_batches import Wav2LipBatches, Wav2LipSampler
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig

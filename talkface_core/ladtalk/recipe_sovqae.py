@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,17 @@ from ..datasets.talking_faces import talking_faces
 from ..device import channels_last, pick_dtype
 from ..errors import InputError
 from ..pixels import signed_to_unit, to_bytes
+from ..training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ..training.arguments import add_batch_size, add_compile, add_preset, share
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from ..training.texture_loss import Perceptual, TextureLoss
 from .decoder_init import init_decoder_lstsq, to_pixels
 from .degrade import Degradation, degrade
-from .discriminators import PatchDiscriminator, PatchDiscriminatorConfig
 from .lpips import LPIPS, find_vgg
 from .model import build_wav2lip_model
 from .sovqae import COMPONENT, SOVQAE, SOVQAEConfig
-from .sovqae_losses import (
-    adaptive_weight,
-    codebook_repulsion,
-    discriminator_hinge,
-    discriminator_maps,
-    feature_matching,
-    generator_hinge,
-)
+from .sovqae_losses import codebook_repulsion
 from .training_patches import PatchSampler, SOVQAETraining
 from .training_repainted import Repainted, repaint_set
 from .wav2lip import SYSTEM, picture_size
@@ -60,8 +53,7 @@ class SOVQAELoss:
     repulsion of used codes nearer than `spread_margin`; 0 is the plain VQ auto-encoder. `consistency` pulls the
     encodings of soft inputs to the codes of the sharp ones. Until step `quantise_from` fewer and fewer pictures are
     decoded from encodings as they are, while commitment and consistency grow: there must be something to quantise.
-    From step `judge_from` on the patch discriminator weighs `judge`, times the balance of gradients where `adaptive`,
-    and its features `matching`.
+    `adversarial` are the patch discriminator's terms; with a `judge` of 0 there is none.
     """
 
     l1: float = 1.0
@@ -72,17 +64,14 @@ class SOVQAELoss:
     spread_margin: float = 0.5
     consistency: float = 0.0
     quantise_from: int = 0
-    judge: float = 0.8
-    adaptive: bool = True
-    matching: float = 0.0
-    judge_from: int = 30_001
+    adversarial: AdversarialLoss = field(default_factory=lambda: AdversarialLoss(0.8, True, 0.0, 30_001))
 
 
 LOSSES = {
     "tiny": SOVQAELoss(
         **{"codebook": 1.0, "commitment": 0.01, "spread": 10.0, "spread_margin": 0.9},
         **{"consistency": 0.02, "quantise_from": 250},
-        **{"judge": 0.02, "adaptive": False, "matching": 0.1, "judge_from": 1500},
+        adversarial=AdversarialLoss(start=1500),
     ),
     "base": SOVQAELoss(),
 }
@@ -220,7 +209,7 @@ class SOVQAERecipe(Recipe):
         return self.patches.batch(rng)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """The auto-encoder's losses and, from `judge_from` on, the discriminator's own, which reach the discriminator
+        """The auto-encoder's losses and, from `start` on, the discriminator's own, which reach the discriminator
         alone."""
         w, net = self.weights, self.sovqae
         real, degraded = (to_pixels(batch[name]) for name in ("real", "degraded"))
@@ -253,27 +242,11 @@ class SOVQAERecipe(Recipe):
             for name in losses  # in their order: a set's differs from process to process, and rounding with it
             if name not in ("l1", "perceptual")
         )
-        if w.judge and step >= w.judge_from:
-            total = total + self._adversarial(generated, real, picture, losses)
-        elif w.judge:
-            # Its weights enter the loss times zero: the engine asks for a gradient of each.
-            total = total + 0 * sum(weight.sum() for weight in self.discriminator.parameters())
+        if w.adversarial.judge:
+            last = self.sovqae.decoder.last.weight
+            against, terms = w.adversarial(self.discriminator, generated, real, step, picture, last)
+            total, losses = total + against, losses | terms
         return {"loss": total, **losses, "perplexity": quantised.losses.perplexity}
-
-    def _adversarial(self, generated: Tensor, real: Tensor, picture: Tensor, losses: dict[str, Tensor]) -> Tensor:
-        w = self.weights
-        on_real, on_generated = self.discriminator(real), self.discriminator(generated.detach())
-        maps = discriminator_maps(self.discriminator, generated)
-        losses["judge"] = generator_hinge(maps[-1])
-        losses["judge_own"] = discriminator_hinge(on_real[-1], on_generated[-1])
-        weight: float | Tensor = w.judge
-        if w.adaptive:
-            weight = weight * adaptive_weight(picture, losses["judge"], self.sovqae.decoder.last.weight)
-        total = weight * losses["judge"] + losses["judge_own"]
-        if w.matching:
-            losses["matching"] = feature_matching(maps, on_real)
-            total = total + w.matching * losses["matching"]
-        return total
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
@@ -296,7 +269,7 @@ class SOVQAERecipe(Recipe):
 
 def own(loss: SOVQAELoss) -> SOVQAELoss:
     """The weights for going on from a trained model, say to one person's own: everything counts from the first step."""
-    return replace(loss, quantise_from=0, judge_from=0)
+    return replace(loss, quantise_from=0, adversarial=replace(loss.adversarial, start=0))
 
 
 def settings_of(perceptual: Perceptual) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from talkface_core.ladtalk.discriminators import QualityDiscriminator
 from talkface_core.ladtalk.losses import adversarial, combined, discriminator_loss
+from talkface_core.ladtalk.quality_discriminator import QualityDiscriminator
 
 
 def test_the_published_sum():

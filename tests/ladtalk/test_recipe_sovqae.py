@@ -14,7 +14,6 @@ from talkface_core.errors import InputError
 from talkface_core.evaluation.metrics import high_band_share
 from talkface_core.ladtalk.decoder_init import init_decoder_lstsq, to_pixels
 from talkface_core.ladtalk.degrade import Degradation, degrade
-from talkface_core.ladtalk.discriminators import PatchDiscriminatorConfig
 from talkface_core.ladtalk.recipe_sovqae import (
     BATCHES,
     LOSSES,
@@ -24,6 +23,7 @@ from talkface_core.ladtalk.recipe_sovqae import (
 )
 from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
 from talkface_core.quantisation.vq_autoencoder import DETAIL
+from talkface_core.training.adversarial import AdversarialLoss, PatchDiscriminatorConfig
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 from talkface_core.training.setup import load_init
@@ -33,7 +33,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 DISCRIMINATOR = PatchDiscriminatorConfig(patch=2, channels=(4, 8), norm=False)
 CROPS = pictures(12, 48)
 TRAINING = SOVQAETraining(batch_size=4, patch=32, scales=(0.8, 1.4), soft=0.5, colour=0.1)
-LOSS = replace(LOSSES["tiny"], quantise_from=4, judge_from=2)
+LOSS = replace(LOSSES["tiny"], quantise_from=4, adversarial=AdversarialLoss(start=2))
 
 
 def recipe(config: SOVQAEConfig = SMALL, loss: SOVQAELoss = LOSS, **settings: object) -> SOVQAERecipe:
@@ -112,19 +112,24 @@ def test_every_weight_takes_part(step: int, consistency: float) -> None:
             torch.nn.init.normal_(parameter, std=0.02)
     losses = one.loss(one.batch(step, rng()), step)
     assert all(torch.isfinite(value) for value in losses.values())
-    assert ("judge" in losses) == (step >= LOSS.judge_from)
+    assert ("judge" in losses) == (step >= LOSS.adversarial.start)
     losses["loss"].backward()
     for name, module in one.modules.items():
         for key, parameter in module.named_parameters():
             assert parameter.grad is not None, f"{name}.{key}"
             # The discriminator's last bias may rest: its pull from both sides cancels while no patch is told for sure.
-            if parameter.ndim > 1 and (name == "sovqae" or step >= LOSS.judge_from):
+            if parameter.ndim > 1 and (name == "sovqae" or step >= LOSS.adversarial.start):
                 assert parameter.grad.any(), f"{name}.{key}"
 
 
 def test_a_plain_auto_encoder_with_the_published_losses() -> None:
     training = SOVQAETraining(batch_size=2)
-    one = recipe(PLAIN, SOVQAELoss(judge_from=0, spread=0.0), training=training, crops=CROPS[:, :32, :32])
+    one = recipe(
+        PLAIN,
+        SOVQAELoss(adversarial=AdversarialLoss(0.8, True, 0.0), spread=0.0),
+        training=training,
+        crops=CROPS[:, :32, :32],
+    )
     losses = one.loss(one.batch(0, rng()), 0)
     assert "spread" not in losses
     assert "consistency" not in losses
@@ -153,7 +158,7 @@ def patchwork() -> np.ndarray:
 
 def test_training_teaches_codes_and_the_checkpoint_begins_another_run(tmp_path) -> None:
     training = SOVQAETraining(batch_size=8, flip=False)
-    loss = replace(LOSS, perceptual=0.02, quantise_from=20, judge_from=280)
+    loss = replace(LOSS, perceptual=0.02, quantise_from=20, adversarial=AdversarialLoss(start=280))
     one = recipe(loss=loss, training=training, crops=patchwork())
     batch = one.batch(0, rng())
     before = one.loss(batch, 30)["l1"].item()
@@ -181,7 +186,7 @@ def test_crops_that_do_not_fit_are_refused() -> None:
 
 def test_presets_name_both_sizes() -> None:
     assert LOSSES.keys() == BATCHES.keys() == {"tiny", "base"}
-    assert (LOSSES["base"].codebook, LOSSES["base"].judge, LOSSES["base"].judge_from) == (0.25, 0.8, 30_001)
+    assert (LOSSES["base"].codebook, LOSSES["base"].adversarial) == (0.25, AdversarialLoss(0.8, True, 0.0, 30_001))
 
 
 def test_the_command_line_trains_and_goes_on_to_one_person(tmp_path, capfd) -> None:
@@ -195,7 +200,7 @@ def test_the_command_line_trains_and_goes_on_to_one_person(tmp_path, capfd) -> N
     recipe = read_checkpoint(tmp_path / "one" / "sovqae.safetensors").provenance["config"]["recipe"]
     assert recipe["init"] == "sovqae"
     assert recipe["training"]["soft"] == 0
-    assert recipe["loss"]["judge_from"] == 0
+    assert recipe["loss"]["adversarial"]["start"] == 0
     with pytest.raises(SystemExit, match="2"):
         run("wrong", "--soft", 1.5)
     assert "--soft: 1.5: give a share between 0 and 1" in capfd.readouterr().err

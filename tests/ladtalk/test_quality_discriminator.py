@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.discriminators import QualityDiscriminator, QualityDiscriminatorConfig
+from talkface_core.ladtalk.quality_discriminator import QualityDiscriminator, QualityDiscriminatorConfig
 
 
 def test_published_size():

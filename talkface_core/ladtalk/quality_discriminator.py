@@ -1,8 +1,7 @@
-"""The discriminators that train LaDTalk's two networks: one sees the mouths of Wav2Lip, one the SOVQAE's patches.
+"""Wav2Lip's visual quality discriminator (Prajwal et al. 2020, section 3.4; sizes of its public code).
 
-Quality: Wav2Lip's visual quality discriminator (Prajwal et al. 2020, section 3.4; sizes of its public code). It sees
-the lower half of one crop at a time: it judges pictures, not motion. No normalisation, leaky ReLUs. `base` has the
-published 14.1M parameters. Patch: that of image translation (Isola et al. 2017), as in CodeFormer's first stage.
+It sees the lower half of one crop at a time: it judges pictures, not motion. No normalisation, leaky ReLUs. `base` has
+the published 14.1M parameters.
 """
 
 from __future__ import annotations
@@ -57,45 +56,3 @@ class QualityDiscriminator(nn.Module):
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.01)
         return self.out(x).flatten()
-
-
-@dataclass(frozen=True)
-class PatchDiscriminatorConfig(Config):
-    """`channels` of the convolutions, all but the last with stride 2, after folding `patch` x `patch` pixels.
-
-    `norm`: batch normalisation between the first and the last, as published.
-    """
-
-    patch: int = 1
-    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
-    norm: bool = True
-
-    @classmethod
-    def presets(cls) -> dict[str, PatchDiscriminatorConfig]:
-        """ "base", as published, and "tiny"."""
-        return {"base": cls(), "tiny": cls(patch=2, channels=(64, 96, 128), norm=False)}
-
-
-class PatchDiscriminator(nn.Module):
-    """Frames [B, 3, H, W] in -1..1 -> its hidden maps, and last the score of each patch [B, 1, h, w]; real is above."""
-
-    def __init__(self, config: PatchDiscriminatorConfig) -> None:
-        super().__init__()
-        self.config = config
-        width = 3 * config.patch**2
-        self.fold = nn.PixelUnshuffle(config.patch)
-        self.layers = nn.ModuleList()
-        for n, channels in enumerate(config.channels):
-            norm = config.norm and n > 0
-            stride = 1 if n == len(config.channels) - 1 else 2
-            layer: list[nn.Module] = [nn.Conv2d(width, channels, 4, stride, 1, bias=not norm)]
-            self.layers.append(nn.Sequential(*layer, *([nn.BatchNorm2d(channels)] if norm else [])))
-            width = channels
-        self.score = nn.Conv2d(width, 1, 4, padding=1)
-
-    def forward(self, frames: Tensor) -> list[Tensor]:
-        h, maps = self.fold(frames), []
-        for layer in self.layers:
-            h = F.leaky_relu(layer(h), 0.2)
-            maps.append(h)
-        return [*maps, self.score(h)]
