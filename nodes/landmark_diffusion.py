@@ -1,13 +1,11 @@
 """Landmark diffusion nodes: the sound moves landmarks, and TalkFormer paints the lower face that they ask for.
 
 Source: landmark diffusion (Zhong et al., arXiv 2408.05416). The work is done in talkface_core/landmark_diffusion; here
-are the sockets and the words, and in between what an artist looks at: the landmarks.
+are the sockets and the words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,31 +14,28 @@ from torch import Tensor
 
 from ..talkface_core.diffusion.sampling import SAMPLERS
 from ..talkface_core.errors import InputError
-from ..talkface_core.faces.draw import draw_track
 from ..talkface_core.faces.even import on_frames
 from ..talkface_core.faces.track import FaceTrack
 from ..talkface_core.faces.tracking import track_faces
 from ..talkface_core.ladtalk.enhance import enhance_memory
 from ..talkface_core.ladtalk.restored import RestoredMouths
-from ..talkface_core.landmark_diffusion.complete_track import complete_track
+from ..talkface_core.landmark_diffusion.complete_track import complete_track, spoken_order
 from ..talkface_core.landmark_diffusion.completion_stream import LARGEST_STRENGTH
 from ..talkface_core.landmark_diffusion.given_references import GivenReferences
 from ..talkface_core.landmark_diffusion.painter import Sampling
 from ..talkface_core.landmark_diffusion.pipeline import LandmarkMouths
 from ..talkface_core.media.audio import audio_source
-from ..talkface_core.media.playback import frame_order
 from ..talkface_core.media.source import AudioSource
 from ..talkface_core.speech.features import EncodedAudio
 from . import host
 from .face_inputs import detector_of
 from .repaint import ManagedMouths, footage, length_input, repaint
 from .sockets import COMPLETION, FACE_TRACK, TALKFORMER, advanced, encoder_input, is_a, schema, seed_input
+from .track_preview import TrackPreview, drawn_on_input, preview_input
 
 SYSTEM = "Landmark Diffusion"
 
 _PLAIN = Sampling()
-_BLANK = 512  # pixels of the longer side of preview frames where there are none to draw on
-_AT_ONCE = 32
 _RATE = 16_000
 
 
@@ -77,27 +72,14 @@ class LandmarkComplete(io.ComfyNode):
                     tooltip="Smooths the mouth's motion over time, without delay: 0 not at all, 1 strong, which "
                     "mumbles.",
                 ),
-                advanced(
-                    io.Int.Input(
-                        "preview_every",
-                        default=1,
-                        min=1,
-                        max=1000,
-                        tooltip="Draws the preview on every n-th frame. Each drawn frame is a copy in memory.",
-                    )
-                ),
+                preview_input(),
                 FACE_TRACK.Input(
                     "reference_track",
                     optional=True,
                     tooltip="Another track of the same person, which shows how the mouth is shut and opens. Without it "
                     "face_track shows it.",
                 ),
-                io.Image.Input(
-                    "images",
-                    optional=True,
-                    tooltip="The frames that the face was tracked in, for the preview alone. Without them it is drawn "
-                    "on black.",
-                ),
+                drawn_on_input(),
                 encoder_input(),
             ],
             outputs=[
@@ -141,14 +123,10 @@ class LandmarkComplete(io.ComfyNode):
             progress.total = total
             progress.reach(done)
 
+        preview = TrackPreview(frames, track.size, spoken_order(source, track, length), preview_every)
         network = host.load(model)
         goal = complete_track(network, source, track, length, strength, smoothing, reference, encoded, tell)
-        shown = list(range(0, len(goal), preview_every))
-        drawn = goal.at(shown) if frames is not None else _shrunk(goal.at(shown))
-        host.check_room(len(shown), *drawn.size, "raise preview_every, or give a shorter sound")
-        order = frame_order(len(track), len(goal), "bounce")[shown]
-        preview = host.gather(_drawn(frames, order.tolist(), drawn), len(shown))
-        return io.NodeOutput(goal, preview, float(goal.fps), audio)
+        return io.NodeOutput(goal, preview.draw(goal), float(goal.fps), audio)
 
 
 class TalkFormerSampler(io.ComfyNode):
@@ -341,18 +319,3 @@ def _silence(track: FaceTrack) -> AudioSource:
     """A sound that lasts as long as a track."""
     samples = int(len(track) * _RATE / track.fps)
     return audio_source({"waveform": torch.zeros(1).expand(1, 1, max(samples, 1)), "sample_rate": _RATE})
-
-
-def _shrunk(track: FaceTrack) -> FaceTrack:
-    """A track for smaller frames, to be drawn on nothing."""
-    factor = min(_BLANK / max(track.size), 1.0)
-    height, width = (max(round(side * factor), 1) for side in track.size)
-    return replace(track, landmarks=track.landmarks * factor, size=(height, width))
-
-
-def _drawn(frames: Tensor | None, order: list[int], track: FaceTrack) -> Iterator[Tensor]:
-    """Chunks of frames, by their numbers in `order`, black where there are none, with a track drawn on them."""
-    for first in range(0, len(order), _AT_ONCE):
-        now = order[first : first + _AT_ONCE]
-        own = torch.zeros(len(now), *track.size, 3) if frames is None else frames[now].float()
-        yield draw_track(own, track.part(first, first + len(now)))

@@ -49,13 +49,10 @@ def complete_track(
     features of the sound, for a completion that was trained on them; progress is told how many frames are done, of how
     many. Raises InputError for another strength, and for no sound.
     """
-    seconds = frame_count(source.num_samples(), source.sample_rate, track.fps)
-    order = torch.from_numpy(frame_order(len(track), seconds, length))
-    if not len(order):
-        raise InputError("audio is empty: there is nothing to say; choose another part of the sound.")
+    order = spoken_order(source, track, length)
     crop, played = align(track, SIDE), track.at(order)
     shown = (crop.landmarks / SIDE)[order]
-    references = _references(model, track if reference is None else reference)
+    references = mouth_references(track if reference is None else reference, model.completion.config.references)
     completed = CompletedLandmarks(model, source, shown, played.cuts, references, track.fps, strength, encoded)
     parts = []
     for first in range(0, len(order), _AT_ONCE):
@@ -67,15 +64,27 @@ def complete_track(
     if smoothing:
         still = smooth(replace(played, landmarks=points, size=(SIDE, SIDE)), smoothing).landmarks
         points[:, list(KNOWN.content)] = still[:, list(KNOWN.content)]
-    moved = transform(crop.inverse()[order], points)
-    # What says the pose stays to the last digit.
-    wanted = played.landmarks.clone()
-    wanted[:, list(KNOWN.content)] = moved[:, list(KNOWN.content)].to(wanted)
-    return replace(played, landmarks=wanted)
+    return with_mouth(played, transform(crop.inverse()[order], points))
 
 
-def _references(model: CompletionModel, track: FaceTrack) -> Tensor:
-    """Landmarks [N,68,2] of a track that show how its mouth moves, in shares of the crop."""
+def spoken_order(source: AudioSource, track: FaceTrack, length: str) -> Tensor:
+    """Of each frame of `complete_track` the track's frame, int64 [T]. Raises InputError for no sound."""
+    spoken = frame_count(source.num_samples(), source.sample_rate, track.fps)
+    order = torch.from_numpy(frame_order(len(track), spoken, length))
+    if not len(order):
+        raise InputError("audio is empty: there is nothing to say; choose another part of the sound.")
+    return order
+
+
+def with_mouth(track: FaceTrack, points: Tensor) -> FaceTrack:
+    """The track with jaw and lips of points [T,68,2] in its pixels; what says the pose stays to the last digit."""
+    wanted = track.landmarks.clone()
+    wanted[:, list(KNOWN.content)] = points[:, list(KNOWN.content)].to(wanted)
+    return replace(track, landmarks=wanted)
+
+
+def mouth_references(track: FaceTrack, count: int) -> Tensor:
+    """Landmarks [count,68,2] of a track that show how its mouth moves, in shares of the crop."""
     points, usable = align(track, SIDE).landmarks / SIDE, track.valid & track.readable
     usable = usable if usable.any() else torch.ones_like(usable)
-    return points[sets.choose_references(points, KNOWN, model.completion.config.references, usable)]
+    return points[sets.choose_references(points, KNOWN, count, usable)]
