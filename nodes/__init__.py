@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..talkface_core.installed import opencv_warning
 from . import (
+    adjust_mouth,
     audio,
     dae_talker,
     dubbing,
@@ -27,9 +28,14 @@ NODES = [
     *(loaders.LoadDAETalker, pose.HeadPose),
     *(dae_talker.Speech2Latent, dae_talker.DAEEncode, dae_talker.DAEDecode, dae_talker.TalkingVideo),
     *(loaders.LoadLaDTalk, ladtalk.Wav2Lip, ladtalk.SOVQAEEnhance, dubbing.DubVideo),
-    *(loaders.LoadLandmarkDiffusion, landmark_diffusion.LandmarkComplete, landmark_diffusion.TalkFormerSampler),
-    *(dubbing.DubVideoLandmarks, loaders.LoadSeeTheSpeaker),
-    *(see_the_speaker.SpeechToPortrait, see_the_speaker.SpeechToMotion, see_the_speaker.RenderMotion),
+    *(loaders.LoadLandmarkDiffusion, landmark_diffusion.LandmarkComplete, adjust_mouth.AdjustMouth),
+    *(landmark_diffusion.TalkFormerSampler, dubbing.DubVideoLandmarks),
+    *(
+        loaders.LoadSeeTheSpeaker,
+        see_the_speaker.SpeechToPortrait,
+        see_the_speaker.SpeechToMotion,
+        see_the_speaker.RenderMotion,
+    ),
     *(speaker_videos.TalkingVideoFromVoice, speaker_videos.AnimatePortrait),
 ]
 

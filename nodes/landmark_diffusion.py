@@ -63,15 +63,7 @@ class LandmarkComplete(io.ComfyNode):
                 ),
                 length_input(),
                 motion_input(),
-                io.Float.Input(
-                    "smoothing",
-                    default=0.0,
-                    min=0.0,
-                    max=3.0,
-                    step=0.05,
-                    tooltip="Smooths the mouth's motion over time, without delay: 0 not at all, 1 strong, which "
-                    "mumbles.",
-                ),
+                smoothing_input(),
                 preview_input(),
                 FACE_TRACK.Input(
                     "reference_track",
@@ -236,6 +228,18 @@ def motion_input() -> io.Input:
         max=LARGEST_STRENGTH,
         step=0.05,
         tooltip="How far the mouth moves from rest: 1 as heard, 0 not at all, 1.3 speaks up.",
+    )
+
+
+def smoothing_input() -> io.Input:
+    """How calmly it moves."""
+    return io.Float.Input(
+        "smoothing",
+        default=0.0,
+        min=0.0,
+        max=3.0,
+        step=0.05,
+        tooltip="Smooths the mouth's motion over time, without delay: 0 not at all, 1 strong, which mumbles.",
     )
 
 

@@ -55,18 +55,19 @@ class TrackPreview:
         host.check_room(count, *self._size, "raise preview_every, or give a shorter sound")
 
     @property
+    def _factor(self) -> float:
+        return 1.0 if self.frames is not None else min(_BLANK / max(self.size), 1.0)
+
+    @property
     def _size(self) -> tuple[int, int]:
-        factor = 1.0 if self.frames is not None else min(_BLANK / max(self.size), 1.0)
-        height, width = (max(round(side * factor), 1) for side in self.size)
+        height, width = (max(round(side * self._factor), 1) for side in self.size)
         return height, width
 
     def draw(self, track: FaceTrack) -> Tensor:
         """The preview as an IMAGE, of the track [T]."""
         shown = list(range(0, len(self.order), self.every))
         drawn = track.at(shown)
-        if self.frames is None:
-            factor = self._size[0] / self.size[0], self._size[1] / self.size[1]
-            drawn = replace(drawn, landmarks=drawn.landmarks * torch.tensor(factor[::-1]), size=self._size)
+        drawn = replace(drawn, landmarks=drawn.landmarks * self._factor, size=self._size)
         return host.gather(self._chunks(self.order[shown].tolist(), drawn), len(shown))
 
     def _chunks(self, order: list[int], track: FaceTrack) -> Iterator[Tensor]:

@@ -11,9 +11,9 @@ def landmark_dub(info: Info) -> Graph:
     graph = Graph("landmark_dub", "11 New speech by landmarks", info)
     model, video, sound = _given(graph, duration=4.0)
     parts, track = _found(graph, video)
-    goal = _spoken(graph, model, parts["images"], track, sound)
-    frames = _painted(graph, model, parts["images"], track, goal)
-    save(graph, (1590, 70), frames["images"], parts["fps"], sound["audio"], number=5)
+    goal = _adjusted(graph, parts["images"], track, _spoken(graph, model, parts["images"], track, sound))
+    frames = _painted(graph, model, parts["images"], track, goal, left=1590, number=5)
+    save(graph, (1920, 70), frames["images"], parts["fps"], sound["audio"], number=6)
     graph.notes((0, 1060), (775, 220))
     return graph
 
@@ -127,11 +127,23 @@ def _complete(graph: Graph, at: tuple[int, int], model: Node, height: int = 290,
     return graph.add("TalkFaceLandmarkComplete", at, (250, height), completion=model["completion"], **says)
 
 
-def _painted(graph: Graph, model: Node, images: Out, track: Node, goal: Node) -> Node:
+def _adjusted(graph: Graph, images: Out, track: Node, goal: Node) -> Node:
+    """Landmarks that an artist may change, to be looked at."""
+    graph.group("4. Adjust it · 调整", (1260, 70), (290, 390))
+    given = {"goal": goal["goal"], "face_track": track["face_track"], "images": images, "preview_every": 2}
+    adjusted = graph.add("TalkFaceAdjustMouth", (1280, 150), (250, 290), **given)
+    graph.group("Adjusted · 调整后", (1260, 500), (290, 330))
+    graph.add("PreviewImage", (1280, 580), (250, 230), images=adjusted["preview"])
+    return adjusted
+
+
+def _painted(
+    graph: Graph, model: Node, images: Out, track: Node, goal: Node, left: int = 1260, number: int = 4
+) -> Node:
     """The lower face as the landmarks have it."""
-    graph.group("4. Paint the mouth · 画嘴", (1260, 70), (290, 670))
+    graph.group(f"{number}. Paint the mouth · 画嘴", (left, 70), (290, 670))
     given = {"images": images, "face_track": track["face_track"], "goal": goal["goal"]}
-    return _paint(graph, (1280, 150), model, **given)
+    return _paint(graph, (left + 20, 150), model, **given)
 
 
 def _paint(graph: Graph, at: tuple[int, int], model: Node, height: int = 570, **given: Out) -> Node:

@@ -16,7 +16,6 @@ from ..faces.geometry import transform
 from ..faces.track import FaceTrack, smooth
 from .complete_track import KNOWN, SIDE, mouth_references, with_mouth
 from .completion_stream import LARGEST_STRENGTH
-from .landmarks import pick
 from .reposing import rest_mouths
 
 LARGEST_SHIFT = 250
@@ -39,20 +38,17 @@ def adjust_mouth(
         raise InputError(f"strength {strength} of the mouth; it lies between 0 and {LARGEST_STRENGTH:g}.")
     if abs(shift) > LARGEST_SHIFT:
         raise InputError(f"shift {shift} of the mouth; it lies between {-LARGEST_SHIFT} and {LARGEST_SHIFT} frames.")
+    if strength == 1 and not smoothing and not shift:
+        return track
     crop = align(track, SIDE)
     points, content = crop.landmarks / SIDE, list(KNOWN.content)
     references = mouth_references(track if rest is None else rest, _REFERENCES)[None]
     # In parts: of each frame all references are re-posed.
-    parts = [rest_mouths(part[None], references, KNOWN)[0] for part in points.split(_AT_ONCE)]
-    still = torch.cat(parts)
-    motion = pick(points, KNOWN.content) - still
+    still = torch.cat([rest_mouths(part[None], references, KNOWN)[0] for part in points.split(_AT_ONCE)])
+    motion = torch.zeros_like(points)
+    motion[:, content] = points[:, content] - still
     if smoothing:
-        held = torch.zeros_like(points)
-        held[:, content] = motion
-        motion = smooth(replace(track, landmarks=held), smoothing).landmarks[:, content]
-    if strength == 1 and not smoothing and not shift:
-        return track
+        motion = smooth(replace(track, landmarks=motion), smoothing).landmarks
     when = (torch.arange(len(track)) - shift).clamp(0, len(track) - 1)
-    points = points.clone()
-    points[:, content] = still + strength * motion[when]
+    points[:, content] = still + strength * motion[when][:, content]
     return with_mouth(track, transform(crop.inverse(), SIDE * points))

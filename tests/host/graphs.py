@@ -26,8 +26,8 @@ LADTALK, FOOTAGE, DETECT, LIPS, ENHANCE, DUB = (
     f"TalkFace{name}" for name in ("LoadLaDTalk", "LoadVideo", "DetectFaces", "Wav2Lip", "SOVQAEEnhance", "DubVideo")
 )
 
-LANDMARKS, COMPLETE, PAINT = (
-    f"TalkFace{name}" for name in ("LoadLandmarkDiffusion", "LandmarkComplete", "TalkFormerSampler")
+LANDMARKS, COMPLETE, ADJUST, PAINT = (
+    f"TalkFace{name}" for name in ("LoadLandmarkDiffusion", "LandmarkComplete", "AdjustMouth", "TalkFormerSampler")
 )
 DUB_LANDMARKS = "TalkFaceDubVideoLandmarks"
 

@@ -16,6 +16,7 @@ from talkface_core.media.video_writer import SYNTHETIC_MARK, VideoWriter
 
 from .client import ERROR, REJECTED, SUCCESS, Client, Ended, Prompt
 from .graphs import (
+    ADJUST,
     API,
     AUDIO,
     COMPLETE,
@@ -137,6 +138,21 @@ def test_strength_moves_the_mouth_and_nothing_else(server: Server, tmp_path: Pat
     bare = _saved(server, prompt, ["goal", 1])
     assert (bare == 0).mean() > 0.9
     assert (bare > 200).any()
+
+
+def test_an_adjusted_goal_is_what_is_painted(server: Server, tmp_path: Path) -> None:
+    """As it comes it changes nothing; else the mouth, and nothing above it."""
+    prompt, _ = _pictures(server, tmp_path)
+    given = {"goal": ["goal", 0], "face_track": ["track", 0], "images": ["batch", 0]}
+    neutral = {"strength": 1.0, "smoothing": 0.0, "shift": 0, "preview_every": 1}
+    prompt["adjust"] = _node(ADJUST, **given, **neutral)
+    assert np.array_equal(_saved(server, prompt, ["adjust", 1]), _saved(server, prompt, ["goal", 1]))
+    prompt["paint"]["inputs"]["goal"] = ["adjust", 0]
+    as_heard = _saved(server, prompt, ["paint", 0]).astype(int)
+    prompt["adjust"]["inputs"] |= {"strength": 2.0, "shift": 1}
+    differ = (_saved(server, prompt, ["paint", 0]) != as_heard).any(-1).any(0)
+    assert differ.any()
+    assert np.nonzero(differ)[0].min() > 110
 
 
 def test_pixels_away_from_the_mouth_stay_as_they_are(server: Server, tmp_path: Path) -> None:

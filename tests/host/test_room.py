@@ -1,10 +1,11 @@
-"""Sound that is longer than memory is refused while it is read, with the numbers and what to do."""
+"""What does not fit into memory is refused before any work, with the numbers and what to do."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
+from .inside import run_inside
 from .media import talk
 from .server import Host, environment
 
@@ -38,3 +39,28 @@ def test_a_sound_that_does_not_fit_is_refused(host: Host, pack: Path, tmp_path: 
     assert float(length) == 1.0
     assert error.startswith("the first ")
     assert error.endswith("0.0 GiB are free: give a shorter duration")
+
+
+GOAL = """
+mm.get_free_memory = lambda *device: 2**20
+track = of_pack("talkface_core.faces.track").FaceTrack(torch.rand(50, 68, 2) * 200, torch.ones(50), (256, 256), 25)
+host = of_pack("nodes.host")
+host.load = lambda *_: report({"said": "it listened"})
+component = host.Component(None, "none", None, {})
+audio = {"waveform": torch.zeros(1, 1, 32000), "sample_rate": 16000}
+for execute, given in ((NODES["LandmarkComplete"].execute, (component, track, audio, "bounce", 1.0, 0.0, 1)),
+                       (NODES["AdjustMouth"].execute, (track, 0.5, 0.0, 0, 1))):
+    try:
+        execute(*given)
+    except Exception as error:
+        said = str(error)
+report({"said": said})
+"""
+
+
+def test_a_preview_that_does_not_fit_is_refused_before_anything_is_heard(
+    host: Host, pack: Path, tmp_path: Path
+) -> None:
+    said = run_inside(host, pack, tmp_path, GOAL)["said"]
+    assert said.startswith("50 frames of 256 x 256 need")
+    assert said.endswith("raise preview_every, or give a shorter sound")

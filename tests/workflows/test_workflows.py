@@ -157,7 +157,10 @@ def _origin(kind: str) -> dict[str, str]:
 def test_landmarks_are_shown_wherever_a_face_is_looked_for(name: str) -> None:
     prompt = _prompt(name)
     shown = {node["inputs"]["images"][0] for node in prompt.values() if node["class_type"] == "PreviewImage"}
-    others = ("TalkFaceLandmarkComplete", "TalkFaceSpeechToPortrait", "TalkFaceTalkingVideoFromVoice")
+    others = (
+        *("TalkFaceLandmarkComplete", "TalkFaceAdjustMouth"),
+        *("TalkFaceSpeechToPortrait", "TalkFaceTalkingVideoFromVoice"),
+    )
     others_shown = {key for key, node in prompt.items() if node["class_type"] in others}
     assert {key for key, node in prompt.items() if node["class_type"] == "TalkFaceDetectFaces"} == shown - others_shown
 

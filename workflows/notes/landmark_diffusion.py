@@ -14,7 +14,7 @@ NOTES: dict[str, tuple[Note, Note]] = {
                 "The video appears in Save Video and output/talkface",
             ),
             (
-                "Too little motion? More strength in Landmark Complete, before anything is painted.",
+                "Too little motion, restless or late? strength, smoothing, shift in Adjust Mouth, before painting.",
                 "Slow without a GPU? Fewer steps in TalkFormer Sampler.",
                 CONSENT,
             ),
@@ -27,7 +27,7 @@ NOTES: dict[str, tuple[Note, Note]] = {
                 "视频出现在“保存视频”节点和 output/talkface 中",
             ),
             (
-                "动作太小？在作画之前，增大“补全关键点”的 strength。",
+                "动作太小、不稳或不同步？在作画之前，用“调整嘴部”的 strength、smoothing 和 shift。",
                 "没有 GPU 太慢？减少“TalkFormer 采样器”的 steps。",
                 CONSENT_ZH,
             ),
