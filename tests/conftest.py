@@ -1,7 +1,24 @@
 """What holds for all tests."""
 
+import os
+
+import pytest
+import torch
 from hypothesis import settings
 
 # The same examples in every run, and no deadline: how busy a machine is says nothing about the code.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: a pool of threads in each would only wait for one another's.
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """How pytest-xdist shares out the tests: files whole, for their fixtures' sake, and all of a host to one worker,
+    since they share a server and a page."""
+    for item in items:
+        hosted = item.nodeid.startswith(("tests/host/", "tests/browser/"))
+        item.add_marker(pytest.mark.xdist_group("host" if hosted else str(item.path)))

@@ -41,5 +41,5 @@ def test_the_gate_runs_the_readme_command():
     gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     extract = re.search(r"command=\$\((.*)\)\n", gate)[1]
     command = subprocess.run(["bash", "-c", extract], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    assert command.endswith("python -m pytest")
+    assert "python -m pytest" in command
     assert command in README
