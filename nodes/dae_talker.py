@@ -20,11 +20,11 @@ from ..talkface_core.dae_talker.model import DAETalker, SpeechModel
 from ..talkface_core.errors import InputError
 from ..talkface_core.faces.head_pose import HeadPose as Pose
 from ..talkface_core.media.audio import audio_source
-from ..talkface_core.media.timebase import as_rate
 from ..talkface_core.media.video_writer import VideoWriter
 from ..talkface_core.speech.features import EncodedAudio
 from . import host
 from .dae_inputs import SpeechSetup, drawing_inputs, sampling_of, speaking_inputs
+from .footage_rate import HIDDEN, footage_rate, fps_input, video_input
 from .sockets import DAE, HEAD_POSE, LATENTS, advanced, is_a, schema, seed_input
 from .video import marked
 
@@ -101,16 +101,10 @@ class DAEEncode(io.ComfyNode):
                     tooltip="Frames of the speaker that the model was trained on, framed as in training. Of frames "
                     "that are not square the middle is taken; they are resized to the model's size.",
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=pipeline.SLOWEST,
-                    max=pipeline.FASTEST,
-                    step=0.01,
-                    tooltip="Frames per second of these images, such as Get Video Components says. Goes along with "
-                    "the latents; changes no frame.",
-                ),
+                fps_input("Goes along with the latents; changes no frame."),
+                video_input(),
             ],
+            hidden=list(HIDDEN),
             outputs=[
                 LATENTS.Output(display_name="latents", tooltip="One latent a frame, for DAE Decode of this model.")
             ],
@@ -118,10 +112,11 @@ class DAEEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, dae: host.Component, images: Tensor, fps: float) -> io.NodeOutput:
+    def execute(cls, dae: host.Component, images: Tensor, fps: float, video: Any = None) -> io.NodeOutput:
         component = is_a(host.Component, dae, "dae")
         if not len(images):
             raise InputError("there is no frame to encode: the batch of images is empty")
+        rate = footage_rate(cls, len(images), fps, video)
         size = component.network.config.image_size
         model = host.load(component, 4.0 * _AT_ONCE * size * size * 3)
         squares = (fit_square(part[..., :3].float(), size) for part in images.split(_AT_ONCE))
@@ -134,7 +129,7 @@ class DAEEncode(io.ComfyNode):
                 kept,
                 component.name,
             )
-        return io.NodeOutput(Latents(latents, as_rate(fps), component.space))
+        return io.NodeOutput(Latents(latents, rate, component.space))
 
 
 class DAEDecode(io.ComfyNode):

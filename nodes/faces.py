@@ -21,16 +21,15 @@ from ..talkface_core.faces.paste import FEATHER, frame_mask, mouth_mask, paste_i
 from ..talkface_core.faces.solve_pose import warn_of_yaw
 from ..talkface_core.faces.track import FaceTrack, smooth
 from ..talkface_core.faces.tracking import track_faces
-from ..talkface_core.media.timebase import as_rate
 from . import host
 from .face_inputs import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
-from .sockets import FACE_CROP, FACE_LANDMARKS, FACE_TRACK, advanced, is_a, schema
-from .video import frame_rate
+from .footage_rate import HIDDEN, footage_rate, fps_input, video_input
+from .sockets import FACE_CROP, FACE_LANDMARKS, FACE_TRACK, is_a, schema
+from .track_preview import preview_input
 
 log = logging.getLogger(__name__)
 
 SYSTEM = "Faces"
-FPS = 25.0
 
 _AT_ONCE = 32  # frames that are looked at together
 
@@ -50,25 +49,9 @@ class DetectFaces(io.ComfyNode):
                 io.Image.Input("images", tooltip="Frames of a video, or one picture. Faces from about 40 pixels on."),
                 *choice_inputs(),
                 smoothing_input(),
-                io.Float.Input(
-                    "fps",
-                    default=FPS,
-                    min=1.0,
-                    max=120.0,
-                    step=0.01,
-                    tooltip="Frames per second of these images, as Get Video Components says. Goes with the track. Not "
-                    "used with a video.",
-                ),
+                fps_input("Goes with the track."),
                 *detector_inputs(),
-                advanced(
-                    io.Int.Input(
-                        "preview_every",
-                        default=1,
-                        min=1,
-                        max=1000,
-                        tooltip="Draws the preview on every n-th frame. Each drawn frame is a copy in memory.",
-                    )
-                ),
+                preview_input(),
                 mask_input(),
                 FACE_LANDMARKS.Input(
                     "face_landmarks",
@@ -76,14 +59,9 @@ class DetectFaces(io.ComfyNode):
                     tooltip="Landmarks that newer ComfyUI's MediaPipe Face Landmarker found in these images, to be "
                     "used in place of the detector.",
                 ),
-                io.Video.Input(
-                    "video",
-                    optional=True,
-                    tooltip="The video that the images come from: its frame rate is taken, in place of fps. Only that "
-                    "is read of it.",
-                ),
+                video_input(),
             ],
-            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
+            hidden=list(HIDDEN),
             outputs=[
                 FACE_TRACK.Output(
                     display_name="face_track", tooltip="68 landmarks a frame, for Wav2Lip, Crop Face or Head Pose."
@@ -117,13 +95,7 @@ class DetectFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         progress = host.Progress(len(images))
         choice = chosen(face, index, x, y, mask)
-        rate = as_rate(fps) if video is None else frame_rate(video)
-        if video is None and len(images) > 1 and fps == FPS and not cls._is_linked("fps"):
-            log.warning(
-                "fps is %g, as nothing else was said: if the footage has another rate, connect its video, or fps of "
-                "Get Video Components",
-                fps,
-            )
+        rate = footage_rate(cls, len(images), fps, video)
         frames = images[..., :3]
         if face_landmarks is not None:
             track = smooth(external_track(face_landmarks, rate, size_of(frames), choice), smoothing)
@@ -142,14 +114,6 @@ class DetectFaces(io.ComfyNode):
         host.check_room(len(previewed), *track.size, "raise preview_every, or give fewer frames at a time")
         preview = host.gather(_drawn(frames, track, previewed), len(previewed))
         return io.NodeOutput(track, preview, float(track.fps))
-
-    @classmethod
-    def _is_linked(cls, name: str) -> bool:
-        """Whether another node gives an input, by what was queued; outside of a queue whoever calls gives it."""
-        if cls.hidden is None:
-            return True
-        asked = (cls.hidden.prompt or {}).get(str(cls.hidden.unique_id), {})
-        return isinstance(asked.get("inputs", {}).get(name), list)
 
 
 class CropFace(io.ComfyNode):

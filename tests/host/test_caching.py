@@ -7,7 +7,24 @@ from pathlib import Path
 import pytest
 
 from .client import SUCCESS, Client, Prompt
-from .graphs import AUDIO, DECODE, DETECT, ENHANCE, LADTALK, LIPS, LOADER, SPEECH, dubbing, nodes_of, plain, streaming
+from .graphs import (
+    ADJUST,
+    AUDIO,
+    COMPLETE,
+    DECODE,
+    DETECT,
+    ENHANCE,
+    LADTALK,
+    LIPS,
+    LOADER,
+    PAINT,
+    SPEECH,
+    dubbing,
+    landmark_dubbing,
+    nodes_of,
+    plain,
+    streaming,
+)
 from .media import talk
 
 
@@ -46,6 +63,17 @@ def test_another_strength_restores_the_same_mouths_anew(client: Client, sound: P
     cached = _kinds(other, ended.cached)
     assert cached >= {AUDIO, LADTALK, DETECT, LIPS}
     assert ENHANCE not in cached
+
+
+def test_an_adjusted_mouth_is_painted_anew_and_not_heard_anew(client: Client, sound: Path) -> None:
+    name = client.upload(sound)
+    first, other = (landmark_dubbing(**{AUDIO: {"audio": name}, ADJUST: {"strength": to}}) for to in (1.0, 1.3))
+    assert client.run(first).status == SUCCESS
+    ended = client.run(other)
+    assert ended.status == SUCCESS
+    cached = _kinds(other, ended.cached)
+    assert cached >= {AUDIO, DETECT, COMPLETE}
+    assert not cached & {ADJUST, PAINT}
 
 
 def test_the_streaming_node_is_cached_too(client: Client, sound: Path) -> None:

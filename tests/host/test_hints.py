@@ -174,12 +174,16 @@ def test_a_face_that_the_speakers_model_does_not_know_is_told(client: Client, pr
     prompt["speaker"] = _node(LOADER, checkpoint="dae_talker_tiny", dtype="auto")
     prompt["turned"] = _node("ImageInvert", image=["parts", 0])
     for images, known in (("parts", True), ("turned", False)):
-        prompt["encode"] = _node(ENCODE, dae=["speaker", 1], images=[images, 0], fps=12.0)
+        prompt["encode"] = _node(ENCODE, dae=["speaker", 1], images=[images, 0], fps=25.0, video=["film", 0])
         draws = {"sampler": "model's own", "steps": 1, "seed": 0, "window": 0}
         prompt["decode"] = _node("TalkFaceDAEDecode", dae=["speaker", 1], latents=["encode", 0], **draws)
         told = [text for node, text in _texts(client, prompt, ["decode", 0]) if node == "encode" and text.strip()]
         assert bool(told) != known, told
     assert "does not show the speaker that dae_talker_tiny was trained on" in told[0]
+    assert "fps is" not in told[0], "its video says the rate"
+    prompt["encode"]["inputs"].pop("video")
+    told = [text for node, text in _texts(client, prompt, ["decode", 0]) if node == "encode"]
+    assert "fps is 25, as nothing else was said" in told[0]
 
 
 def _texts(client: Client, prompt: Prompt, output: list) -> list[tuple[str, str]]:
