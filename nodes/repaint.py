@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..talkface_core.dubbing.model import DubContext, MouthModel, MouthPainter, default_window
 from ..talkface_core.dubbing.pipeline import Dubbing, DubRequest
-from ..talkface_core.faces.align import check_shape
+from ..talkface_core.faces.align import Framing, check_shape
 from ..talkface_core.faces.even import even_size, grow_even, on_frames, size_of
 from ..talkface_core.faces.track import FaceTrack
 from ..talkface_core.media.playback import RULES, TensorFrameSource
@@ -50,6 +50,10 @@ class ManagedMouths(MouthModel):
     @property
     def crop_size(self) -> int:
         return self.mouths.crop_size
+
+    @property
+    def framing(self) -> Framing:
+        return self.mouths.framing
 
     def begin(self, context: DubContext) -> MouthPainter:
         """Load the networks, and begin."""

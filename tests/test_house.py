@@ -25,7 +25,9 @@ ROOMS = {
     "acoustic": {"media", "sequences", "speech", "training", "datasets"},
     "sync": {"media", "speech", "training", "faces", "datasets"},
     "preparation": {"media", "speech", "faces", "sync"},
-    "dae_talker": {"media", "sequences", "speech", "diffusion", "training", "faces", "datasets", "acoustic"},
+    "dae_talker": {
+        *("media", "sequences", "speech", "dubbing", "diffusion", "training", "faces", "datasets", "acoustic"),
+    },
     "ladtalk": {
         *("media", "speech", "dubbing", "diffusion", "quantisation", "training", "faces", "sync", "datasets"),
         "acoustic",

@@ -14,6 +14,8 @@ def convert(files: Sequence[str], output: str | Path) -> Path:
     Raises InputError, also for files that do not belong together.
     """
     from ..dae_talker.convert import convert_diffae
+    from ..dae_talker.convert_diffdub import convert_diffdub
+    from ..dae_talker.convert_diffdub import recognises as is_diffdub
     from ..ladtalk.convert import convert_wav2lip
     from ..ladtalk.convert import recognises as is_wav2lip
     from ..landmark_diffusion.convert import convert_completion
@@ -34,19 +36,21 @@ def convert(files: Sequence[str], output: str | Path) -> Path:
                 f"{generators[0].name} is JoyVASA's motion generator: give it and its motion_template.pkl, two files"
             )
         return convert_joyvasa(generators[0], templates[0], output)
+    if any(_says(is_diffdub, path) for path in paths):
+        return convert_diffdub(paths, output)
     if len(paths) > 1:
         raise InputError(
             f"{', '.join(path.name for path in paths)}: these do not make one model; give one file, all of "
-            "LivePortrait's, or JoyVASA's generator with its template"
+            "LivePortrait's, JoyVASA's generator with its template, or both stages of DiffDub"
         )
     if is_wav2lip(paths[0]):
         return convert_wav2lip(paths[0], output)
     return convert_completion(paths[0], output) if is_completion(paths[0]) else convert_diffae(paths[0], output)
 
 
-def _says(recognises: Callable[[str | Path], bool], path: Path) -> bool:
+def _says(recognises: Callable[[str | Path], object], path: Path) -> bool:
     """Whether a file is recognised; one that cannot be read is not, and is told of later."""
     try:
-        return recognises(path)
+        return bool(recognises(path))
     except InputError:
         return False

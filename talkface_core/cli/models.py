@@ -39,7 +39,8 @@ def add_command(commands: Any) -> None:
         help="a public checkpoint to convert: DiffAE's autoencoder (last.ckpt), Wav2Lip's generator or lip expert "
         "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only, IP_LAP's "
         "landmark generator (landmarkgenerator_checkpoint.pth), for research only, LivePortrait's networks (all files, "
-        "or their folder), or JoyVASA's motion generator and its template (two files)",
+        "or their folder), JoyVASA's motion generator and its template (two files), or both stages of DiffDub "
+        "(stage1_state_dict.ckpt stage2_state_dict.ckpt)",
     )
     parser.add_argument("-o", "--output", metavar="OUT.safetensors", help="where the converted model goes")
     add_common(parser, device=False)
@@ -77,8 +78,11 @@ def _convert(args: argparse.Namespace) -> int:
 
     path = convert(args.convert, args.output)
     description = _described(read_header(path))
-    licence = description["provenance"].get("licence", "unknown")
-    report(args, {"output": str(path), **description}, f"{path}: written; licence of the weights: {licence}")
+    licence, limits = (description["provenance"].get(name) for name in ("licence", "limits"))
+    said = f"{path}: written; licence of the weights: {licence or 'unknown'}" + (
+        f"; limits: {limits}" if limits else ""
+    )
+    report(args, {"output": str(path), **description}, said)
     return 0
 
 

@@ -5,6 +5,8 @@ Source: Preechakul et al. 2022 (DiffAE), section 3, which DAE-Talker trains on t
 channels, and a zero-terminal-SNR schedule, so that sampling starts from pure noise and few steps do. It predicts x0: of
 one speaker z tells nearly the whole picture, and a small net that predicts eps or v spends itself on passing noise
 through (after 4 minutes of training on 2 cores, 4 DDIM steps gave 24.3 dB with x0, 13.9 dB with v).
+The inpainting form (DiffDub, Liu et al. 2024) is shown a reference of the same person beside each noisy picture
+(`unet.spatial_channels` 3), and z of the lips alone: it repaints mouths of anybody, see inpainting.py.
 """
 
 from __future__ import annotations
@@ -22,6 +24,11 @@ from ..diffusion.schedules import Schedule, timesteps
 from ..diffusion.unet import EncoderConfig, ImageEncoder, UNet, UNetConfig
 from ..errors import InputError
 from .upsampler import Upsampler
+
+_USES = {
+    True: "use it with Dub Video (DAE-Talker), on the command line dub --system dae-talker",
+    False: "use it with DAE Decode or Talking Video, on the command line speak",
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,11 @@ class AutoencoderConfig(Config):
         shapes = {(net.image_size, net.in_channels) for net in (self.unet, self.encoder)}
         if shapes != {(self.image_size, 3)} or self.unet.out_channels != 3:
             raise InputError("encoder and decoder take RGB pictures of one size, and the decoder makes such")
+        if self.unet.spatial_channels not in (0, 3):
+            raise InputError(
+                f"a decoder that is shown {self.unet.spatial_channels} channels beside a picture; it is none, or one "
+                "reference's 3"
+            )
         if self.unet.cond_dim != self.latent_dim:
             raise InputError(f"latents of {self.latent_dim} values for a decoder that reads {self.unet.cond_dim}")
 
@@ -62,6 +74,11 @@ class AutoencoderConfig(Config):
     @property
     def latent_dim(self) -> int:
         return self.encoder.out_dim
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether it repaints the mouths of given faces beside a reference, in place of drawing whole frames."""
+        return self.unet.spatial_channels > 0
 
     @classmethod
     def presets(cls) -> dict[str, AutoencoderConfig]:
@@ -164,14 +181,26 @@ class DiffusionAutoencoder(nn.Module):
         """Frames [B, 3, H, W] in -1..1 -> semantic latents [B, D]."""
         return self.encoder(frames)
 
-    def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """The U-Net's prediction (eps, v or x0, as the config says) for x_t [B, 3, H, W], t [B], z [B, D]."""
-        return self.unet(x_t, t, z)
+    def forward(self, x_t: Tensor, t: Tensor, z: Tensor, reference: Tensor | None = None) -> Tensor:
+        """The U-Net's prediction (eps, v or x0, as the config says) for x_t [B, 3, H, W], t [B], z [B, D].
 
-    def denoiser(self, z: Tensor) -> Denoise:
-        """The model that the samplers call, for the latents z [B, D]: pixels are held within -1..1."""
+        reference [B, 3, H, W] is what an inpainting decoder is shown beside them, and no other.
+        """
+        return self.unet(x_t, t, z, spatial=reference)
+
+    def denoiser(self, z: Tensor, reference: Tensor | None = None) -> Denoise:
+        """The model that the samplers call, for the latents z [B, D] and, of an inpainting decoder, references
+        [B, 3, H, W]: pixels are held within -1..1. Raises InputError where a reference is missing or not wanted."""
         dtype = self.compute_dtype
-        z = z.to(dtype)
+        z, shown = z.to(dtype), None if reference is None else reference.to(dtype)
+        if self.config.inpaints != (shown is not None):
+            form = "repaints mouths beside a reference" if self.config.inpaints else "draws whole frames"
+            raise InputError(f"this autoencoder {form}: {_USES[self.config.inpaints]}")
+        net = self.unet
         return denoiser(
-            lambda x, t: self.unet(x, t, z), self.config.prediction, self.config.schedule, clip=1.0, dtype=dtype
+            lambda x, t: net(x, t, z, spatial=shown),
+            self.config.prediction,
+            self.config.schedule,
+            clip=1.0,
+            dtype=dtype,
         )

@@ -69,28 +69,44 @@ def read_diffae(path: str | Path) -> tuple[AutoencoderConfig, dict[str, Tensor],
     The tensors are mapped from the file where its format allows. Raises InputError for any other file.
     """
     path = Path(path)
-    container = load_foreign(path, _EXPECTED)
-    everything = tensors_of(path, container.get("state_dict", container), _EXPECTED)
-    state = {key.removeprefix(_EMA): value for key, value in everything.items() if key.startswith(_EMA)}
-    if not state:
-        refuse(path, f"no averaged weights ({_EMA}*) among the keys {some(everything)}", _EXPECTED)
-    settings = container.get("hyper_parameters")
-    settings = settings if isinstance(settings, Mapping) else {}
-    settings = {key: value for key, value in settings.items() if isinstance(value, str | int | float)}
-    try:
-        config = _config(state, everything["x_T"].shape[-1], settings)
-    except KeyError as error:
-        refuse(path, f"weights without {str(error)[:200]}", _EXPECTED, error)
-    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-        refuse(path, f"weights or settings of another network: {str(error)[:200]}", _EXPECTED, error)
+    config, state, settings = read_autoencoder(path, load_foreign(path, _EXPECTED), _EXPECTED)
+    if config.inpaints:
+        refuse(
+            path,
+            "an autoencoder that is shown a reference beside each picture, stage 1 of DiffDub",
+            "it together with its stage 2 (models --convert stage1_state_dict.ckpt stage2_state_dict.ckpt), or "
+            f"{_EXPECTED}",
+        )
     provenance = {
         "source": "DiffAE (Preechakul et al. 2022), github.com/phizaz/diffae, averaged weights",
         "licence": "MIT, as published by its authors",
         "file": path.name,
         "data": str(settings.get("data_name", "unknown"))[:200],
-        "steps": steps if isinstance(steps := container.get("global_step"), int) else None,
+        "steps": settings.get("global_step"),
     }
-    return config, _rename(path, state, config), provenance
+    return config, state, provenance
+
+
+def read_autoencoder(
+    path: Path, container: Mapping[str, Any], expected: str
+) -> tuple[AutoencoderConfig, dict[str, Tensor], dict[str, Any]]:
+    """The config and the state of the averaged weights in a file of DiffAE's training, and the file's plain settings,
+    "global_step" among them. Raises InputError for any other file."""
+    everything = tensors_of(path, container.get("state_dict", container), expected)
+    state = {key.removeprefix(_EMA): value for key, value in everything.items() if key.startswith(_EMA)}
+    if not state:
+        refuse(path, f"no averaged weights ({_EMA}*) among the keys {some(everything)}", expected)
+    settings = container.get("hyper_parameters")
+    settings = settings if isinstance(settings, Mapping) else {}
+    settings = {key: value for key, value in settings.items() if isinstance(value, str | int | float)}
+    settings["global_step"] = steps if isinstance(steps := container.get("global_step"), int) else None
+    try:
+        config = _config(state, everything["x_T"].shape[-1], settings)
+    except KeyError as error:
+        refuse(path, f"weights without {str(error)[:200]}", expected, error)
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        refuse(path, f"weights or settings of another network: {str(error)[:200]}", expected, error)
+    return config, _rename(path, state, config), settings
 
 
 def _config(state: Mapping[str, Tensor], image_size: int, settings: Mapping[str, Any]) -> AutoencoderConfig:
@@ -108,14 +124,17 @@ def _config(state: Mapping[str, Tensor], image_size: int, settings: Mapping[str,
     if any(count % 32 for count in channels):
         raise ValueError(f"channels {channels}, which are not all multiples of 32, the groups of GroupNorm")
     time_dim, time_frequencies = state["time_embed.time_embed.0.weight"].shape
+    # Channels beyond those that it makes are a reference's, concatenated to the noisy picture.
+    made = state["out.2.weight"].shape[0]
+    shown = state["input_blocks.0.0.weight"].shape[1] - made
 
     encoder_blocks = int(settings.get("net_enc_num_res_blocks", 2))
     encoder_levels = _divide(_count(state, "encoder.input_blocks"), encoder_blocks + 1, "semantic encoder blocks")
     return AutoencoderConfig(
         unet=UNetConfig(
             image_size=image_size,
-            in_channels=state["input_blocks.0.0.weight"].shape[1],
-            out_channels=state["out.2.weight"].shape[0],
+            in_channels=made,
+            out_channels=made,
             channels=channels,
             attention=attention,
             blocks_down=blocks_down,
@@ -125,6 +144,7 @@ def _config(state: Mapping[str, Tensor], image_size: int, settings: Mapping[str,
             cond_dim=state["input_blocks.1.0.cond_emb_layers.1.weight"].shape[1],
             dropout=float(settings.get("dropout", 0.1)),
             heads=heads,
+            spatial_channels=shown,
         ),
         encoder=EncoderConfig(
             image_size,

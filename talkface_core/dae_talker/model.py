@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
+from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import Component, build, build_optional, table
 from ..device import Operations, pick_device, pick_dtype, pick_layers
 from ..media.timebase import as_rate
@@ -24,6 +24,7 @@ from ..speech.vad import GATE, VoiceActivityGate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .latents import LatentSpace
 from .speech2latent import Speech2Latent, Speech2LatentConfig
+from .speech2lips import SPEECH2LIPS, Speech2Lips, Speech2LipsConfig
 from .upsampler import UPSAMPLER, UpsamplerConfig
 
 SYSTEM = "dae_talker"
@@ -34,7 +35,7 @@ AUTOENCODER = Component(
     "autoencoder", AutoencoderConfig, DiffusionAutoencoder, half=True, exact=("encoder",), streams=True
 )
 SPEECH2LATENT = Component("speech2latent", Speech2LatentConfig, Speech2Latent)
-COMPONENTS = table(AUTOENCODER, SPEECH2LATENT, GATE, UPSAMPLER)
+COMPONENTS = table(AUTOENCODER, SPEECH2LATENT, GATE, UPSAMPLER, SPEECH2LIPS)
 
 
 class SpeechModel(nn.Module):
@@ -105,6 +106,61 @@ def load_dae_talker(
     return DAETalker(checkpoint.path.stem, drawing, speech, checkpoint.provenance)
 
 
+@dataclass(frozen=True)
+class DAEDubber:
+    """The inpainting form, ready to dub anybody: what paints mouths and what hears (DiffDub, Liu et al. 2024)."""
+
+    path: Path
+    autoencoder: DiffusionAutoencoder
+    speech: Speech2Lips
+    provenance: dict[str, Any]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the decoder computes."""
+        return self.autoencoder.compute_device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the decoder computes in."""
+        return self.autoencoder.compute_dtype
+
+
+def load_dubber(
+    name_or_path: str | Path, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+) -> DAEDubber:
+    """Load a file that dubs; arguments and errors as in `load_dae_talker`."""
+    device = pick_device(device) if isinstance(device, str) else device
+    dtype = pick_dtype(device) if dtype is None else dtype
+    checkpoint = read_dubber(name_or_path)
+    drawing = build(checkpoint, AUTOENCODER, pick_layers(device, dtype), dtype, device)
+    return DAEDubber(checkpoint.path, drawing, build(checkpoint, SPEECH2LIPS).to(device), checkpoint.provenance)
+
+
+def dubs(checkpoint: Header) -> bool:
+    """Whether a checkpoint repaints the mouths of anybody, in place of drawing one speaker whole."""
+    return SPEECH2LIPS.name in checkpoint.configs
+
+
+def read_dubber(name_or_path: str | Path) -> Checkpoint:
+    """The checkpoint of an inpainting DAE-Talker, unloaded. Raises CheckpointError for one that cannot dub."""
+    checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
+    if not dubs(checkpoint) or AUTOENCODER.name not in checkpoint.configs:
+        raise CheckpointError(
+            f"{checkpoint.path}: found {', '.join(sorted(checkpoint.configs))}, which draws one speaker whole; "
+            "expected one that repaints the mouths of anybody: convert DiffDub's public files (python -m talkface_core "
+            "models --convert stage1_state_dict.ckpt stage2_state_dict.ckpt -o diffdub.safetensors)."
+        )
+    config = checkpoint.config(AUTOENCODER.name, AutoencoderConfig)
+    speech_dim = checkpoint.config(SPEECH2LIPS.name, Speech2LipsConfig).latent_dim
+    if not config.inpaints or speech_dim != config.latent_dim:
+        raise CheckpointError(
+            f"{checkpoint.path}: found lip latents of {speech_dim} values for a decoder of {config.latent_dim} that is "
+            f"shown {config.unet.spatial_channels // 3} references; expected those of one training, and one reference."
+        )
+    return checkpoint
+
+
 def load_autoencoder(
     name_or_path: str | Path, device: str | torch.device = "auto", dtype: torch.dtype | None = None
 ) -> DiffusionAutoencoder:
@@ -119,6 +175,11 @@ def read_whole(name_or_path: str | Path) -> Checkpoint:
     """The checkpoint of a whole DAE-Talker, unloaded. Raises CheckpointError where a stage is missing or unfit."""
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
     missing = {AUTOENCODER.name, SPEECH2LATENT.name} - checkpoint.configs.keys()
+    if missing and dubs(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint.path}: found a model that repaints mouths in a video; expected one that draws a speaker "
+            "whole: dub with it (Dub Video (DAE-Talker), on the command line dub --system dae-talker)."
+        )
     if missing:
         raise CheckpointError(
             f"{checkpoint.path}: found only {', '.join(sorted(checkpoint.configs))}; expected {' and '.join(missing)} "

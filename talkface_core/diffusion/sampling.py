@@ -98,6 +98,19 @@ def clipped(denoise: Denoise, schedule: Schedule, clip: float) -> Denoise:
     return denoise_clipped
 
 
+def inpainting(denoise: Denoise, known: Tensor, free: Tensor) -> Denoise:
+    """The same model, which is shown `known` [B, ...] wherever `free` (bool, broadcast to it) is False.
+
+    The clean picture, at every level of noise, as DiffDub's networks were trained (Liu et al. 2024): inside, sampling
+    goes on as ever, outside its state means nothing.
+    """
+
+    def denoise_inside(x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        return denoise(torch.where(free, x_t, known.to(x_t.dtype)), t)
+
+    return denoise_inside
+
+
 def _checked(schedule: Schedule, ts: Sequence[int]) -> list[int]:
     ts = list(ts)
     if not ts or any(a <= b for a, b in pairwise(ts)) or ts[-1] < 0 or ts[0] >= schedule.steps:

@@ -12,6 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ..faces.align import EYE_LEVEL, MARGIN, Framing
+
 DARK = 0.25
 """Brightness (luma, 0..1) of a face below which it is brightened to this."""
 
@@ -20,7 +22,7 @@ GREY = 0.02
 
 _MOST = 32.0  # times that a face is brightened at most: what is darker holds nothing but noise
 _LUMA = (0.299, 0.587, 0.114)
-# Where all faces show skin, by the crop's side: forehead to nose, between the temples.
+# Where all faces show skin, by the side of a crop of the pack's own framing: forehead to nose, between the temples.
 _ROWS, _COLUMNS = (0.2, 0.62), (0.25, 0.75)
 
 
@@ -32,10 +34,14 @@ class Light:
     colour: Tensor
 
     @classmethod
-    def of(cls, faces: Tensor) -> Light:
-        """Of aligned faces [n,3,S,S] in 0..1, by the skin that no mouth reaches."""
-        size = faces.shape[-1]
-        (top, bottom), (left, right) = ([round(share * size) for share in part] for part in (_ROWS, _COLUMNS))
+    def of(cls, faces: Tensor, framing: Framing | None = None) -> Light:
+        """Of aligned faces [n,3,S,S] in 0..1, by the skin that no mouth reaches. framing: the crops', None: usual."""
+        size, framing = faces.shape[-1], framing or Framing()
+        smaller = framing.height / MARGIN
+        (top, bottom), (left, right) = (
+            [round((level + (share - own) * smaller) * size) for share in part]
+            for part, own, level in ((_ROWS, EYE_LEVEL, framing.eyes), (_COLUMNS, 0.5, 0.5))
+        )
         skin = faces[:, :, top:bottom, left:right]
         luma, chroma = luma_chroma(skin)
         brightness = luma.mean((1, 2, 3), keepdim=True).clamp(min=1e-4)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..faces.align import FaceCrop, crop_faces
+from ..faces.align import FaceCrop, Framing, crop_faces
 from ..faces.track import FaceTrack
 from ..media.playback import FrameSource
 from ..media.source import AudioSource
@@ -48,6 +48,11 @@ class MouthModel(ABC):
     def painted_size(self) -> int:
         """Side of the crops at which its networks paint, at most `crop_size`: what is painted is as soft as that."""
         return self.crop_size
+
+    @property
+    def framing(self) -> Framing:
+        """How large faces are in its crops and where they lie: as in the crops that its networks learned on."""
+        return Framing()
 
     @abstractmethod
     def begin(self, context: DubContext) -> MouthPainter:

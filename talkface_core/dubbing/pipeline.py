@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..faces.align import FaceCrop, align, crop_face
+from ..faces.align import FaceCrop, Framing, align, crop_face
 from ..faces.choose import FaceChoice
 from ..faces.face import Detector
 from ..faces.paste import frame_mask, mouth_mask, paste_into
@@ -108,7 +108,7 @@ class Dubbing:
         self._context = DubContext(
             film=request.film,
             track=self.track,
-            crop=align(self.track, model.crop_size),
+            crop=align(self.track, model.crop_size, model.framing),
             visible=in_sight(self.track).numpy(),
             order=self.order,
             source=request.source,
@@ -151,7 +151,7 @@ class Dubbing:
         with timer.part(LIPS):
             painter = self.model.begin(self._context)
         self.settings = painter.settings
-        paint = AdaptiveBatch(_in_ordinary_light(painter))
+        paint = AdaptiveBatch(_in_ordinary_light(painter, self.model.framing))
         window = request.window or painter.window or default_window(painter.device, request.film)
         film, done = iterate_frames(request.film, len(self.track), request.sounding, request.length, window), 0
         for group in _gathered(timer.stream(READING, film), window):
@@ -213,9 +213,9 @@ def _painted(paint: AdaptiveBatch, chunks: list[_Chunk], device: torch.device) -
     return [next(parts) if len(chunk.rows) else None for chunk in chunks]
 
 
-def _in_ordinary_light(painter: MouthPainter) -> Callable[[Tensor, Tensor], Tensor]:
+def _in_ordinary_light(painter: MouthPainter, framing: Framing) -> Callable[[Tensor, Tensor], Tensor]:
     def paint(faces: Tensor, frames: Tensor) -> Tensor:
-        light = Light.of(faces)
+        light = Light.of(faces, framing)
         painted = painter.paint(light.evened(faces), frames)
         return torch.cat([light.given_back(painted[:, :3]), painted[:, 3:]], 1)
 

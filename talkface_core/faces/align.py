@@ -40,9 +40,20 @@ _MEAN = (
 )
 
 
-def template() -> Tensor:
+@dataclass(frozen=True)
+class Framing:
+    """How large the mean face is in a crop and how high it lies, by the crop's side: height from its eyes to its chin,
+    and the eyes' level. Other than the pack's own for networks that learned on other crops."""
+
+    height: float = MARGIN
+    eyes: float = EYE_LEVEL
+
+
+def template(framing: Framing | None = None) -> Tensor:
     """Where the `STABLE` points of the mean face lie in a crop: [13,2] float64, shares of the crop's side."""
-    return torch.tensor(_MEAN, dtype=torch.float64) * MARGIN + torch.tensor([0.5, EYE_LEVEL], dtype=torch.float64)
+    framing = framing or Framing()
+    middle = torch.tensor([0.5, framing.eyes], dtype=torch.float64)
+    return torch.tensor(_MEAN, dtype=torch.float64) * framing.height + middle
 
 
 @dataclass(frozen=True)
@@ -50,13 +61,14 @@ class FaceCrop:
     """Where the crops of T frames lie, enough to cut them out and to paste them back.
 
     matrices [T,2,3] float32: frame pixels -> crop pixels, similarities; size: side of the square crop in pixels;
-    image_size (height, width) of the frames; landmarks [T,68,2] float32 in crop pixels.
+    image_size (height, width) of the frames; landmarks [T,68,2] float32 in crop pixels; framing: the mean face in it.
     """
 
     matrices: Tensor
     size: int
     image_size: tuple[int, int]
     landmarks: Tensor
+    framing: Framing = Framing()
 
     def __post_init__(self) -> None:
         if self.matrices.ndim != 3 or self.matrices.shape[1:] != (2, 3):
@@ -92,14 +104,15 @@ class FaceCrop:
         return torch.cat([back, -back @ shift], 2).float()
 
 
-def align(track: FaceTrack, size: int) -> FaceCrop:
+def align(track: FaceTrack, size: int, framing: Framing | None = None) -> FaceCrop:
     """The crops of a track, `size` pixels square. Raises InputError for a size below 8 and points that coincide."""
     if size < 8:
         raise InputError(f"crop size {size} px; give 8 or more, as the model that works on it was trained with.")
     points = track.landmarks.double()
-    matrices = fit_similarity(points[:, list(STABLE)], size * template())
+    framing = framing or Framing()
+    matrices = fit_similarity(points[:, list(STABLE)], size * template(framing))
     moved = transform(matrices, points)
-    return FaceCrop(matrices.float(), int(size), track.size, moved.float())
+    return FaceCrop(matrices.float(), int(size), track.size, moved.float(), framing)
 
 
 def crop_faces(frames: Frames, crop: FaceCrop) -> Frames:

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..pixels import to_bytes, to_unit
-from .align import FaceCrop, as_array, as_frames, check_shape, crop_face, pixel_matrix
+from .align import MARGIN, FaceCrop, as_array, as_frames, check_shape, crop_face, pixel_matrix
 from .landmarks import JAW, LIP_CENTRES, NOSE_BASE, NOSE_BASE_CENTRE, OUTER_LIPS
 
 Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
 
 FEATHER = 0.06
-"""Width of the mask's soft edge, by the crop's side."""
+"""Width of the mask's soft edge, by the side of a crop of the pack's own framing."""
 
 _GROW = 1.08  # the mask reaches beyond the jaw, since a mouth that opens wider lowers the chin
 _SAME = 3 / 255  # difference below which a pixel counts as unchanged
@@ -30,11 +30,13 @@ _OUTLIER = 0.06  # difference in the band that no light explains
 _STIFF = 0.05  # ridge weight: keeps the slope of the colour low where the band has little texture
 
 
-def mouth_mask(crop: FaceCrop, feather: float = FEATHER) -> Tensor:
+def mouth_mask(crop: FaceCrop, feather: float | None = None) -> Tensor:
     """Where a new mouth goes, float32 [T,S,S] in 0..1: from the nose's base to below the chin, zero at the crop's edge.
 
-    The edge rises from 0 to 1 over `feather` times the crop's side, inwards, so nothing lies outside of the outline.
+    The edge rises from 0 to 1 over `feather` times the crop's side, inwards, so nothing lies outside of the outline;
+    None: `FEATHER`, less in a crop in which faces are smaller.
     """
+    feather = FEATHER * crop.framing.height / MARGIN if feather is None else feather
     if not 0 < feather < 0.25:
         raise InputError(f"feather {feather}; give a share of the crop between 0 and 0.25, usually {FEATHER}.")
     masks = [_mask(points, crop.size, feather) for points in crop.landmarks.numpy()]

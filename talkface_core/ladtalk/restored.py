@@ -15,6 +15,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..dubbing.model import DubContext, MouthModel, MouthPainter
+from ..faces.align import Framing
 from ..memory import AdaptiveBatch
 from ..pixels import to_unit
 from .enhance import PAINTED, restored, restored_paint
@@ -43,6 +44,10 @@ class RestoredMouths(MouthModel):
     @property
     def painted_size(self) -> int:
         return self.mouths.painted_size
+
+    @property
+    def framing(self) -> Framing:
+        return self.mouths.framing
 
     def begin(self, context: DubContext) -> RestoredPainter:
         """Match the strength, then begin as the other model does."""

@@ -75,15 +75,18 @@ class ConvModule(nn.Module):
 
     LayerNorm stands where the original has BatchNorm: its result depends neither on the other clips of a batch nor on
     how a long recording is cut into windows, and a moving average of the weights needs no statistics of its own.
+    `norm=False` goes without: a trained BatchNorm is a part of the convolution before it.
     """
 
-    def __init__(self, width: int, kernel: int = 13, dropout: float = 0.0, operations: Operations = nn):
+    def __init__(
+        self, width: int, kernel: int = 13, dropout: float = 0.0, norm: bool = True, operations: Operations = nn
+    ):
         super().__init__()
         if kernel % 2 == 0:
             raise ValueError(f"the kernel must be odd to stay centred on its frame, not {kernel}")
         self.expand = operations.Linear(width, 2 * width)
         self.depthwise = operations.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.norm = operations.LayerNorm(width)
+        self.norm = operations.LayerNorm(width) if norm else nn.Identity()
         self.out = operations.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
 
@@ -106,7 +109,11 @@ def feed_forward(width: int, hidden: int, dropout: float, operations: Operations
 
 
 class ConformerBlock(nn.Module):
-    """x + 1/2 FF, + attention, + convolution, + 1/2 FF, norm; `pre_norm=False` normalises after each sum instead."""
+    """x + 1/2 FF, + attention, + convolution, + 1/2 FF, norm; `pre_norm=False` normalises after each sum instead.
+
+    Of a block that normalises after each sum, `final_norm` adds the last one all the same, as ESPnet's does.
+    `conv_norm` is `ConvModule`'s, `eps` what keeps the norms from dividing by zero.
+    """
 
     def __init__(
         self,
@@ -118,15 +125,19 @@ class ConformerBlock(nn.Module):
         context: int = 0,
         dropout: float = 0.0,
         pre_norm: bool = True,
+        final_norm: bool = False,
+        conv_norm: bool = True,
+        eps: float = 1e-5,
         operations: Operations = nn,
     ):
         super().__init__()
         self.pre_norm = pre_norm
         self.first = feed_forward(width, ff, dropout, operations)
         self.attention = RelativeAttention(width, heads, max_distance, context, operations)
-        self.conv = ConvModule(width, kernel, dropout, operations)
+        self.conv = ConvModule(width, kernel, dropout, conv_norm, operations)
         self.second = feed_forward(width, ff, dropout, operations)
-        self.norms = nn.ModuleList([operations.LayerNorm(width) for _ in range(5 if pre_norm else 4)])
+        norms = 5 if pre_norm or final_norm else 4
+        self.norms = nn.ModuleList([operations.LayerNorm(width, eps=eps) for _ in range(norms)])
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -139,7 +150,7 @@ class ConformerBlock(nn.Module):
         )
         for step, norm in zip(steps, self.norms, strict=False):
             x = x + step(norm(x)) if self.pre_norm else norm(x + step(x))
-        return self.norms[-1](x) if self.pre_norm else x
+        return self.norms[4](x) if len(self.norms) > 4 else x
 
 
 class Conformer(nn.Module):

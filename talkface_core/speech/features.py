@@ -139,6 +139,19 @@ class EncodedAudio(FrontEnd):
         if samples is not None:
             self._check(samples)
 
+    @classmethod
+    def mixed(cls, output: Mapping[str, Any], weights: Tensor) -> "EncodedAudio":
+        """All hidden states of such an output, mixed by `weights` [layers]. Raises InputError for another number."""
+        layers = list(output.get("encoded_audio_all_layers") or ()) if isinstance(output, Mapping) else []
+        if len(layers) != len(weights):
+            raise InputError(
+                f"the audio encoder gave {len(layers)} hidden states, this model reads {len(weights)}: encode the "
+                "audio with the encoder that it was trained on"
+            )
+        # One after the other: together they are many times as large as what they are mixed to.
+        mix = sum(layer.detach().to("cpu", torch.float32) * share for layer, share in zip(layers, weights, strict=True))
+        return cls({**output, "encoded_audio": mix, "encoded_audio_all_layers": ()})
+
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         total = done = 0
         for block in blocks:
