@@ -18,6 +18,8 @@ def convert(files: Sequence[str], output: str | Path) -> Path:
     from ..dae_talker.convert_diffdub import recognises as is_diffdub
     from ..ladtalk.convert import convert_wav2lip
     from ..ladtalk.convert import recognises as is_wav2lip
+    from ..ladtalk.convert_restoreformer import convert_restoreformer
+    from ..ladtalk.convert_restoreformer import recognises as is_restoreformer
     from ..landmark_diffusion.convert import convert_completion
     from ..landmark_diffusion.convert import recognises as is_completion
     from ..see_the_speaker.convert_joyvasa import convert_joyvasa
@@ -45,6 +47,8 @@ def convert(files: Sequence[str], output: str | Path) -> Path:
         )
     if is_wav2lip(paths[0]):
         return convert_wav2lip(paths[0], output)
+    if is_restoreformer(paths[0]):
+        return convert_restoreformer(paths[0], output)
     return convert_completion(paths[0], output) if is_completion(paths[0]) else convert_diffae(paths[0], output)
 
 

@@ -1,16 +1,19 @@
-"""`models`: the checkpoints at hand and what they were made from; converts published checkpoints."""
+"""`models`: the checkpoints at hand and what they were made from; fetches and converts published ones."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+import sys
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .common import add_common, report
+from .public_weights import PUBLIC, find_public, public_table
 
 if TYPE_CHECKING:
     from ..checkpoints import Header
@@ -30,7 +33,7 @@ TABLES = {
 
 def add_command(commands: Any) -> None:
     """Add the command and its flags."""
-    parser = commands.add_parser("models", help="list, describe and convert models", description=__doc__)
+    parser = commands.add_parser("models", help="list, describe, fetch and convert models", description=__doc__)
     parser.add_argument("model", nargs="?", metavar="NAME|FILE", help="describe this one (default: list the bundled)")
     parser.add_argument(
         "--convert",
@@ -38,23 +41,41 @@ def add_command(commands: Any) -> None:
         nargs="+",
         help="a public checkpoint to convert: DiffAE's autoencoder (last.ckpt), Wav2Lip's generator or lip expert "
         "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only, IP_LAP's "
-        "landmark generator (landmarkgenerator_checkpoint.pth), for research only, LivePortrait's networks (all files, "
-        "or their folder), JoyVASA's motion generator and its template (two files), or both stages of DiffDub "
+        "landmark generator (landmarkgenerator_checkpoint.pth), for research only, RestoreFormer++, RestoreFormer or "
+        "ROHQD (RestoreFormer++.ckpt, RestoreFormer.ckpt, last.ckpt), LivePortrait's networks (all files, or their "
+        "folder), JoyVASA's motion generator and its template (two files), or both stages of DiffDub "
         "(stage1_state_dict.ckpt stage2_state_dict.ckpt)",
     )
-    parser.add_argument("-o", "--output", metavar="OUT.safetensors", help="where the converted model goes")
+    parser.add_argument(
+        "--fetch",
+        metavar="NAME",
+        help="public weights of the list to download and convert: says what they are, their size and licence, and asks",
+    )
+    parser.add_argument("--yes", action="store_true", help="of --fetch: agree beforehand, for scripts")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT.safetensors",
+        help="where the converted model goes (of --fetch by default: ComfyUI's models/talkface, else here)",
+    )
     add_common(parser, device=False)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, describe or convert."""
+    """List, describe, fetch or convert."""
     from ..checkpoints import find_checkpoint, list_checkpoints, read_header
 
+    if args.convert is not None and args.fetch is not None:
+        raise InputError("--convert takes files at hand, --fetch brings them; give one of the two")
+    if args.yes and args.fetch is None:
+        raise InputError("--yes belongs to --fetch; name the weights to fetch")
+    if args.fetch is not None:
+        return _fetch(args)
     if args.convert is not None:
         return _convert(args)
     if args.output is not None:
-        raise InputError("-o belongs to --convert; name the file to convert")
+        raise InputError("-o belongs to --convert and --fetch; name the file to convert")
     if args.model is not None:
         header = read_header(find_checkpoint(args.model))
         description = {**_described(header), "problem": _problem(header)}
@@ -62,7 +83,25 @@ def run(args: argparse.Namespace) -> int:
         return 0
     models = [_described(read_header(path)) for path in list_checkpoints().values()]
     lines = [f"{m['name']:<24} {m['system']:<16} {m['parameters'] / 1e6:7.1f} M  {_origin(m)}" for m in models]
-    _show(args, {"models": models}, "\n".join(lines) or "no bundled models")
+    listed = "\n".join(lines) or "no bundled models"
+    _show(args, {"models": models, "public": [asdict(weights) for weights in PUBLIC]}, f"{listed}\n\n{public_table()}")
+    return 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    if args.model is not None:
+        raise InputError(f"--fetch takes one name; what is {args.model!r} for?")
+    from .fetch import ask_on_terminal, fetch
+
+    def agreed(text: str) -> bool:
+        if not args.quiet:
+            print(text, file=sys.stderr)
+        return True
+
+    weights = find_public(args.fetch)
+    path = fetch(weights, args.output, agreed if args.yes else ask_on_terminal, args.quiet)
+    result = {"output": str(path), "public": asdict(weights)}
+    report(args, result, f"{path}: written; licence of the weights: {weights.licence} ({weights.terms})")
     return 0
 
 

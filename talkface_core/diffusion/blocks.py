@@ -29,9 +29,9 @@ def timestep_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Ten
     return F.pad(embedding, (0, dim % 2))
 
 
-def group_norm(channels: int, ops: Operations = nn) -> nn.Module:
+def group_norm(channels: int, ops: Operations = nn, eps: float = 1e-5) -> nn.Module:
     """GroupNorm with 32 groups, or as many as divide the channels where 32 does not."""
-    return ops.GroupNorm(math.gcd(32, channels), channels)
+    return ops.GroupNorm(math.gcd(32, channels), channels, eps)
 
 
 def zero_init(module: nn.Module) -> nn.Module:
@@ -122,10 +122,10 @@ class ResBlock(nn.Module):
 class SelfAttention2d(nn.Module):
     """Residual self-attention over all positions of [B, C, H, W] (Dhariwal & Nichol 2021)."""
 
-    def __init__(self, channels: int, heads: int = 1, operations: Operations = nn) -> None:
+    def __init__(self, channels: int, heads: int = 1, operations: Operations = nn, eps: float = 1e-5) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = group_norm(channels, operations)
+        self.norm = group_norm(channels, operations, eps)
         self.qkv = operations.Conv1d(channels, 3 * channels, 1)
         self.proj = zero_init(operations.Conv1d(channels, channels, 1))
 

@@ -37,7 +37,7 @@ EXPERT_SHIFT = -0.005
 """It cuts the window of frames k to k + 4 at int(80 k / 25): rounded down where ours goes to the nearest step."""
 
 _EXPECTED = "a Wav2Lip generator (wav2lip.pth, wav2lip_gan.pth) or its expert (lipsync_expert.pth) as published"
-_CONVERTIBLE = f"{_EXPECTED}, IP_LAP's landmark generator, or an autoencoder of DiffAE (last.ckpt)"
+_CONVERTIBLE = f"{_EXPECTED}, a network of RestoreFormer++, IP_LAP's landmark generator, or DiffAE's (last.ckpt)"
 _UNIT = re.compile(r"^(face_encoder_blocks|face_decoder_blocks|face_encoder|audio_encoder|output_block)\.(.+)$")
 _NAMES = {
     "face_encoder_blocks": "face_encoder",

@@ -42,6 +42,7 @@ class RobustnessReport:
     half a pixel leaves. `perplexity`: how many codes were in even use. `looked_at`: the frames of all this.
     `mouth_moved`: mouth's mean displacement per frame by the eyes' distance, NaN where no face was read, None where
     nothing could measure it. `strength`: how far texture was restored, and `matched` whether the footage said so.
+    `guided`: whether the decoder asks the footage beside the codes, so that these numbers tell of a part alone.
     """
 
     frames: int
@@ -57,6 +58,7 @@ class RobustnessReport:
     mouth_moved: tuple[float, ...] | None = None
     strength: float = 1.0
     matched: bool = False
+    guided: bool = False
 
     @property
     def changed_mouths(self) -> tuple[int, ...]:
@@ -68,7 +70,8 @@ class RobustnessReport:
         lines = [self._done(), *self.mouth_lines()]
         if not self.looked_at:
             return [*lines, "How steady the details are was not looked at."]
-        return [*lines, self._steadiness(), "", "In numbers:", *self._numbers()]
+        asked = ["This network asks the footage too: what is said here is of its codes alone."] if self.guided else []
+        return [*lines, self._steadiness(), *asked, "", "In numbers:", *self._numbers()]
 
     def mouth_lines(self) -> list[str]:
         """What is said of the mouth's shape."""
@@ -175,4 +178,5 @@ def build_robustness_report(
         blur=same_codes(model, pixels, blurred).float().mean().item(),
         perplexity=perplexity(counts).item(),
         mouth_moved=moved,
+        guided=bool(model.config.guided),
     )

@@ -1,15 +1,15 @@
 """The vector-quantised auto-encoder of face pictures: convolutions down to a grid of codes, and up again.
 
-Its settings reach from the first stage of CodeFormer (Zhou et al. 2022), the standard among face VQ auto-encoders (512
-px, 16 x 16 codes), to small networks for a CPU: pixels folded into channels, no normalisation, and a by-pass (ours):
-the picture's low band reaches the decoder unquantised, and the codes add what lies above it. So small a book of codes
-cannot hold the looks of people that it never saw.
+Its settings (vq_config.py) reach from the first stage of CodeFormer (Zhou et al. 2022), the standard among face VQ
+auto-encoders (512 px, 16 x 16 codes), and the layout it came from, that of taming transformers (Esser et al. 2021),
+which RestoreFormer++ has too (guided.py), to small networks for a CPU: pixels folded into channels, no normalisation,
+and a by-pass (ours): the picture's low band reaches the decoder unquantised, and the codes add what lies above it. So
+small a book of codes cannot hold the looks of people that it never saw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -18,11 +18,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..bands import low_band
-from ..config import LARGEST, Config
 from ..device import Operations
 from ..diffusion.blocks import SelfAttention2d, group_norm, zero_init
 from ..errors import InputError
-from .quantiser import CodebookConfig, Quantised, Quantiser
+from .guided import GuidedAttention2d, Guides, run_guided
+from .quantiser import Quantised, Quantiser
+from .vq_config import VQAutoencoderConfig
 
 DETAIL = 0.1
 """The unit of what is added to the low band: fine detail is faint, and a step of training must not drown it."""
@@ -35,62 +36,12 @@ Fuse = Callable[[int, Tensor], Tensor]
 first."""
 
 
-@dataclass(frozen=True)
-class VQAutoencoderConfig(Config):
-    """Sizes.
-
-    `channels` at each scale, halving from one to the next, after folding `patch` x `patch` pixels into channels;
-    `blocks` residual blocks at each; `attention` at the scales it names; `middle`: CodeFormer's block-attention-block
-    in the middle; `norm`: group normalisation. `bypass`: lines of the low band that reach the decoder, 0 for none, of
-    which the finest, a share `fade`, get fainter and fainter, so that edges do not ring; `linear`: beside the layers a
-    linear filter sharpens it; `unseen`: the lines below which the encoder sees nothing, so that no light and no colour
-    cast changes a code.
-    """
-
-    image_size: int = 512
-    patch: int = 1
-    channels: tuple[int, ...] = (64, 128, 128, 256, 256, 512)
-    blocks: int = 2
-    attention: tuple[bool, ...] = (False, False, False, False, False, True)
-    middle: bool = True
-    norm: bool = True
-    bypass: int = 0
-    unseen: int = 0
-    codebook: CodebookConfig = field(default_factory=CodebookConfig)
-    linear: bool = True
-    fade: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.check_range(1, LARGEST, "image_size", "patch", "channels", "blocks")
-        self.check_range(0, 1, "fade")
-        if not 1 <= len(self.channels) <= 10 or self.image_size > 4096:
-            raise InputError(f"{len(self.channels)} scales of {self.image_size} px; give 1 to 10, and 4096 px at most.")
-        if max(self.bypass, self.unseen) > self.image_size:
-            raise InputError(f"bands of {self.bypass} and {self.unseen} lines in {self.image_size} px; give fewer.")
-        if len(self.attention) != len(self.channels):
-            raise InputError(
-                f"{len(self.attention)} flags of attention for {len(self.channels)} scales; give one each."
-            )
-        if self.image_size % self.factor:
-            raise InputError(f"{self.image_size} px do not divide by the factor {self.factor} of these scales.")
-
-    @property
-    def factor(self) -> int:
-        """Pixels along a side of one code."""
-        return self.patch * 2 ** (len(self.channels) - 1)
-
-    @property
-    def grid(self) -> int:
-        """Codes along a side of a picture."""
-        return self.image_size // self.factor
-
-
 class ResBlock(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))), [B, in, H, W] -> [B, out, H, W]; starts as the identity."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm: bool, ops: Operations) -> None:
+    def __init__(self, in_channels: int, out_channels: int, config: VQAutoencoderConfig, ops: Operations) -> None:
         super().__init__()
-        self.norm_in, self.norm_out = (_norm(channels, norm, ops) for channels in (in_channels, out_channels))
+        self.norm_in, self.norm_out = (_norm(channels, config, ops) for channels in (in_channels, out_channels))
         self.conv_in = ops.Conv2d(in_channels, out_channels, 3, padding=1)
         self.conv_out = zero_init(ops.Conv2d(out_channels, out_channels, 3, padding=1))
         self.skip = ops.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
@@ -105,7 +56,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: VQAutoencoderConfig, operations: Operations = nn) -> None:
         super().__init__()
-        ops, norm, channels = operations, config.norm, config.channels
+        ops, channels = operations, config.channels
         layers: list[nn.Module] = [nn.PixelUnshuffle(config.patch)] if config.patch > 1 else []
         width = channels[0]
         layers.append(ops.Conv2d(3 * config.patch**2, width, 3, padding=1))
@@ -116,7 +67,7 @@ class Encoder(nn.Module):
             layers += _blocks(width, out, config, scale, ops)
             self.ends.append(len(layers))
             width = out
-        layers += [*_middle(width, config, ops), _norm(width, norm, ops), *([] if norm else [nn.SiLU()])]
+        layers += [*_middle(width, config, ops), *_last(width, config, ops)]
         layers.append(ops.Conv2d(width, config.codebook.dim, 3, padding=1))
         self.layers = nn.Sequential(*layers)
 
@@ -132,18 +83,33 @@ class Encoder(nn.Module):
             begin = end
         return self.layers[begin:](h), maps
 
+    def with_guides(self, frames: Tensor) -> tuple[Tensor, Guides]:
+        """The encodings, and the maps that a guided decoder asks, for a net with a middle."""
+        begin = self.ends[-1]
+        h, maps = frames, []
+        for first, end in zip([0, *self.ends], self.ends, strict=False):
+            h = self.layers[first:end](h)
+            maps.append(h)
+        # The coarsest scale asks what stands before the middle's attention.
+        maps[-1] = self.layers[begin](h)
+        middle = self.layers[begin + 1 : begin + 3](maps[-1])
+        return self.layers[begin + 3 :](middle), Guides(tuple(maps), middle)
+
 
 class Decoder(nn.Module):
     """Codes [B, D, H/f, W/f] and, where the net has a by-pass, the low band [B, 3, H, W] -> frames [B, 3, H, W]."""
 
     def __init__(self, config: VQAutoencoderConfig, operations: Operations = nn) -> None:
         super().__init__()
-        ops, norm, channels, patch = operations, config.norm, config.channels, config.patch
-        width = channels[-1]
-        self.stem = nn.Sequential(ops.Conv2d(config.codebook.dim, width, 3, padding=1), *_middle(width, config, ops))
+        ops, channels, patch = operations, config.channels, config.patch
+        width, dim = channels[-1], config.codebook.dim
+        first = [ops.Conv2d(dim, dim, 1)] if config.taming else []
+        guided = bool(config.guided)
+        middle = _middle(width, config, ops, guided)
+        self.stem = nn.Sequential(*first, ops.Conv2d(dim, width, 3, padding=1), *middle)
         self.scales = nn.ModuleList()
         for scale in reversed(range(len(channels))):
-            layers = _blocks(width, channels[scale], config, scale, ops)
+            layers = _blocks(width, channels[scale], config, scale, ops, int(config.taming), guided)
             width = channels[scale]
             if scale:
                 up = channels[scale - 1] if config.bypass and scale == 1 else width
@@ -155,7 +121,7 @@ class Decoder(nn.Module):
         linear = config.bypass and config.linear
         self.sharpen: Any = zero_init(ops.Conv2d(3 * patch**2, 3 * patch**2, 3, padding=1)) if linear else None
         out = ops.Conv2d(width, 3 * patch**2, 3, padding=1)
-        self.out = nn.Sequential(_norm(width, norm, ops), *([] if norm else [nn.SiLU()]), out)
+        self.out = nn.Sequential(*_last(width, config, ops), out)
         if config.bypass:
             # Small and not zero: the codes then get a gradient from the first step.
             with torch.no_grad():
@@ -168,8 +134,13 @@ class Decoder(nn.Module):
         """The last convolution, whose gradients balance the losses (Esser et al. 2021, eq. 7)."""
         return self.out[-1]
 
-    def forward(self, z_q: Tensor, low: Tensor | None = None, fuse: Fuse | None = None) -> Tensor:
-        """`fuse` changes the map after each scale's first block, where something else has a say."""
+    def forward(
+        self, z_q: Tensor, low: Tensor | None = None, fuse: Fuse | None = None, guides: Guides | None = None
+    ) -> Tensor:
+        """`fuse` changes the map after each scale's first block, where something else has a say; `guides` are the
+        encoder's maps, for a net that asks them."""
+        if guides is not None:
+            return self.unfold(self.out(run_guided(self.stem, self.scales, z_q, guides)))
         if self.low is None:
             return self.unfold(self.out(self._scales(self.stem(z_q), None, fuse)))
         assert low is not None
@@ -224,7 +195,10 @@ class VQAutoencoder(nn.Module):
         return low_band(frames, self.config.bypass / self.config.image_size, fade=self.config.fade)
 
     def decode(self, codes: Tensor, low: Tensor | None = None) -> Tensor:
-        """Frames [B, 3, H, W] of codes [B, h, w] and the low band."""
+        """Frames [B, 3, H, W] of codes [B, h, w] and the low band. Raises InputError for a net whose decoder asks the
+        encoder."""
+        if self.config.guided:
+            raise InputError("this network draws no picture of codes alone: its decoder asks the encoder.")
         return self.decoder(channels_first(self.quantiser.lookup(codes)).to(self.dtype), low)
 
     @property
@@ -233,6 +207,11 @@ class VQAutoencoder(nn.Module):
         return next(self.encoder.parameters()).dtype
 
     def forward(self, frames: Tensor) -> VQOutput:
+        if self.config.guided:
+            encodings, guides = self.encoder.with_guides(self.view(frames))
+            quantised = self.quantiser(channels_at_the_end(encodings))
+            z_q = channels_first(quantised.z_q).to(self.dtype)
+            return VQOutput(self.decoder(z_q, guides=guides), quantised)
         quantised = self.quantiser(channels_at_the_end(self.encoder(self.view(frames))))
         return VQOutput(self.decoder(channels_first(quantised.z_q).to(self.dtype), self.low(frames)), quantised)
 
@@ -252,20 +231,32 @@ def channels_first(vectors: Tensor) -> Tensor:
     return rearrange(vectors, "b h w d -> b d h w")
 
 
-def _norm(channels: int, norm: bool, ops: Operations) -> nn.Module:
-    return group_norm(channels, ops) if norm else nn.Identity()
+def _norm(channels: int, config: VQAutoencoderConfig, ops: Operations) -> nn.Module:
+    return group_norm(channels, ops, config.eps) if config.norm else nn.Identity()
 
 
-def _blocks(width: int, out: int, config: VQAutoencoderConfig, scale: int, ops: Operations) -> list[nn.Module]:
+def _last(width: int, config: VQAutoencoderConfig, ops: Operations) -> list[nn.Module]:
+    """What stands before the last convolution of a half."""
+    return [_norm(width, config, ops), *([] if config.norm and not config.taming else [nn.SiLU()])]
+
+
+def _blocks(
+    width: int, out: int, config: VQAutoencoderConfig, scale: int, ops: Operations, more: int = 0, guided: bool = False
+) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for n in range(config.blocks):
-        layers.append(ResBlock(width if n == 0 else out, out, config.norm, ops))
-        layers += [SelfAttention2d(out, operations=ops)] if config.attention[scale] else []
+    attends = config.guided[scale] if guided else config.attention[scale]
+    for n in range(config.blocks + more):
+        layers.append(ResBlock(width if n == 0 else out, out, config, ops))
+        layers += [_attention(out, config, ops, guided)] if attends else []
     return layers
 
 
-def _middle(width: int, config: VQAutoencoderConfig, ops: Operations) -> list[nn.Module]:
+def _middle(width: int, config: VQAutoencoderConfig, ops: Operations, guided: bool = False) -> list[nn.Module]:
     if not config.middle:
         return []
-    first, last = (ResBlock(width, width, config.norm, ops) for _ in range(2))
-    return [first, SelfAttention2d(width, operations=ops), last]
+    first, last = (ResBlock(width, width, config, ops) for _ in range(2))
+    return [first, _attention(width, config, ops, guided), last]
+
+
+def _attention(width: int, config: VQAutoencoderConfig, ops: Operations, guided: bool) -> nn.Module:
+    return (GuidedAttention2d if guided else SelfAttention2d)(width, config.heads, ops, config.eps)

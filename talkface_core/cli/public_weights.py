@@ -1,0 +1,218 @@
+"""What others published that a user may bring: files, places, licences, and what each makes possible.
+
+The pack ships none of them. `free` means that its authors allow commercial use of the weights; what they were trained
+on may say otherwise, and stands beside it. Sizes and hashes are those of the published files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import InputError
+
+LICENCES = ("free", "non-commercial", "unclear")
+
+_HUB = "https://huggingface.co"
+_RESTORER = "https://github.com/wzhouxiff/RestoreFormerPlusPlus"
+_FFHQ = "learned from FFHQ, whose pictures are CC BY-NC-SA"
+
+
+@dataclass(frozen=True)
+class PublicFile:
+    """A file: where it lies ("": no program gets it), its bytes (`exact` or about; 0: unknown) and sha256, or ""."""
+
+    name: str
+    url: str = ""
+    size: int = 0
+    sha256: str = ""
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class PublicWeights:
+    """Weights: the page that publishes them, the licence in a word of `LICENCES` and in a line, what they give, and the
+    system whose nodes list them once converted ("": they are used as they come, from the host's folder `models`)."""
+
+    name: str
+    page: str
+    licence: str
+    terms: str
+    gives: str
+    system: str
+    files: tuple[PublicFile, ...]
+    models: str = "talkface"
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether a program can fetch them: every file has an address."""
+        return all(file.url for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the bytes are known to the last one."""
+        return all(file.exact for file in self.files)
+
+
+def _hub(repository: str, path: str, size: int, sha256: str = "") -> PublicFile:
+    """A file of a repository of Hugging Face; its size is exact where its hash is known."""
+    return PublicFile(path.split("/")[-1], f"{_HUB}/{repository}/resolve/main/{path}", size, sha256, bool(sha256))
+
+
+def _release(name: str, size: int, sha256: str) -> PublicFile:
+    """A file of RestoreFormer++'s release."""
+    return PublicFile(name, f"{_RESTORER}/releases/download/v1.0.0/{name}", size, sha256, True)
+
+
+def _liveportrait() -> tuple[PublicFile, ...]:
+    sizes = {
+        "base_models/appearance_feature_extractor.pth": 3_390_000,
+        "base_models/motion_extractor.pth": 113_000_000,
+        "base_models/warping_module.pth": 182_000_000,
+        "base_models/spade_generator.pth": 222_000_000,
+        "retargeting_models/stitching_retargeting_module.pth": 2_000_000,
+    }
+    return tuple(_hub("KwaiVGI/LivePortrait", f"liveportrait/{path}", size) for path, size in sizes.items())
+
+
+PUBLIC = (
+    PublicWeights(
+        "liveportrait",
+        f"{_HUB}/KwaiVGI/LivePortrait",
+        "free",
+        "MIT",
+        "any photo or painting moves at 512 px: the renderer of See the Speaker",
+        "see_the_speaker",
+        _liveportrait(),
+    ),
+    PublicWeights(
+        "joyvasa",
+        f"{_HUB}/jdh-algo/JoyVASA",
+        "free",
+        "MIT",
+        "speech moves face and head of LivePortrait's renderer: the motion of See the Speaker",
+        "see_the_speaker",
+        (
+            _hub(
+                "jdh-algo/JoyVASA",
+                "motion_generator/motion_generator_hubert_chinese.pt",
+                414_067_833,
+                "9dd869329725caedf5f0c13dd383abec1e385f566d8afe2047b141f604844e80",
+            ),
+            _hub("jdh-algo/JoyVASA", "motion_template/motion_template.pkl", 0),
+        ),
+    ),
+    PublicWeights(
+        "restoreformer++",
+        _RESTORER,
+        "free",
+        f"Apache-2.0; {_FFHQ}",
+        "soft faces of anybody restored at 512 px, partly from the footage: SOVQAE Enhance and dub of LaDTalk",
+        "ladtalk",
+        (
+            _release(
+                "RestoreFormer++.ckpt",
+                294_028_815,
+                "613fe52805f86bf8c2bffff08ae9f7a0b99f408be1bf221767af6183038be3a2",
+            ),
+        ),
+    ),
+    PublicWeights(
+        "restoreformer",
+        _RESTORER,
+        "free",
+        f"Apache-2.0; {_FFHQ}",
+        "the same by its forerunner, which takes less from the footage",
+        "ladtalk",
+        (
+            _release(
+                "RestoreFormer.ckpt",
+                290_861_237,
+                "4a193c716bc27cc0533d1b9307100c671e7b584ffa3ba6648182fea4b3228dff",
+            ),
+        ),
+    ),
+    PublicWeights(
+        "rohqd",
+        _RESTORER,
+        "free",
+        f"Apache-2.0; {_FFHQ}",
+        "faces at 512 px drawn of codes alone: a SOVQAE in the sense of LaDTalk's paper",
+        "ladtalk",
+        (PublicFile("last.ckpt"),),
+    ),
+    PublicWeights(
+        "diffae-ffhq256",
+        f"{_HUB}/taocode/diffdub",
+        "free",
+        f"MIT; {_FFHQ}",
+        "faces to latents and back at 256 px, of anybody: the autoencoder of DAE-Talker",
+        "dae_talker",
+        (_hub("taocode/diffdub", "assets/checkpoints/diffae_ffhq_last.ckpt", 2_720_000_000),),
+    ),
+    PublicWeights(
+        "sd-vae-ft-mse",
+        f"{_HUB}/stabilityai/sd-vae-ft-mse-original",
+        "free",
+        "MIT",
+        "the latent space of TalkFormer at 256 px, by Load VAE or --vae, for models that were trained in it",
+        "",
+        (
+            _hub(
+                "stabilityai/sd-vae-ft-mse-original",
+                "vae-ft-mse-840000-ema-pruned.safetensors",
+                334_641_190,
+                "735e4c3a447a3255760d7f86845f09f937809baa529c17370d83e4c3758f3c75",
+            ),
+        ),
+        models="vae",
+    ),
+    PublicWeights(
+        "ip-lap",
+        "https://github.com/Weizhi-Zhong/IP_LAP",
+        "non-commercial",
+        "code Apache-2.0; learned from LRS2, which allows research only",
+        "landmarks of lips and jaw of anybody, heard from speech: the completion of landmark diffusion",
+        "landmark_diffusion",
+        (PublicFile("landmarkgenerator_checkpoint.pth"),),
+    ),
+    PublicWeights(
+        "wav2lip",
+        "https://github.com/Rudrabha/Wav2Lip",
+        "non-commercial",
+        "personal, research and other non-commercial use only",
+        "lips of anybody at 96 px, and the lip expert for training: LaDTalk",
+        "ladtalk",
+        (PublicFile("wav2lip_gan.pth", size=436_000_000),),
+    ),
+)
+"""All that the converters know, and the autoencoder that the host loads."""
+
+
+def find_public(name: str) -> PublicWeights:
+    """The weights of that name. Raises InputError."""
+    for weights in PUBLIC:
+        if weights.name == name:
+            return weights
+    raise InputError(f"--fetch {name}: no such public weights; choose one of {', '.join(w.name for w in PUBLIC)}")
+
+
+def size_text(size: int, exact: bool = False) -> str:
+    """Bytes as a person reads them; "about" where they are not exact."""
+    if not size and not exact:
+        return "size unknown"
+    text = f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+    return text if exact else f"about {text}"
+
+
+def public_table() -> str:
+    """A line for each, as `models` lists them."""
+    lines = ["public weights that you may bring (not bundled):"]
+    for weights in PUBLIC:
+        size = size_text(weights.size, weights.exact)
+        lines.append(f"{weights.name:<24} {weights.licence:<16} {size:>14}  {weights.gives}")
+    return "\n".join([*lines, "models --fetch NAME says where each comes from, and asks before it fetches it"])
