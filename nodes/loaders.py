@@ -117,9 +117,9 @@ class LoadLaDTalk(io.ComfyNode):
                 io.Combo.Input(
                     "checkpoint",
                     options=host.checkpoint_names(ladtalk.SYSTEM),
-                    tooltip="Bundled ones come first, then the .safetensors files of models/talkface. The public "
-                    "Wav2Lip weights can be converted (python -m talkface_core models --convert); they are for "
-                    "non-commercial use only.",
+                    tooltip="Bundled ones come first, then the .safetensors files of models/talkface. RestoreFormer++ "
+                    "restores faces at 512 px: python -m talkface_core models --fetch restoreformer++. The public "
+                    "Wav2Lip weights can be converted (models --convert); they are for non-commercial use only.",
                 ),
                 _dtype_input("both networks"),
             ],
@@ -130,7 +130,7 @@ class LoadLaDTalk(io.ComfyNode):
                 SOVQAE.Output(
                     display_name="sovqae",
                     tooltip="Restores the texture of faces, for SOVQAE Enhance or Dub Video. Not in every checkpoint: "
-                    "converted Wav2Lip weights have none.",
+                    "converted Wav2Lip weights have none, RestoreFormer++ has nothing else.",
                 ),
             ],
             search_aliases=["lip sync", "wav2lip", "dubbing", "face restoration"],
@@ -232,8 +232,8 @@ class LoadSeeTheSpeaker(io.ComfyNode):
                     "checkpoint",
                     options=host.checkpoint_names(see_the_speaker.SYSTEM),
                     tooltip="Bundled ones come first, then the .safetensors files of models/talkface. The public "
-                    "weights of LivePortrait (hrtf) and JoyVASA (motion_model) can be converted: python -m "
-                    "talkface_core models --convert.",
+                    "weights of LivePortrait (hrtf) and JoyVASA (motion_model) can be brought: python -m "
+                    "talkface_core models --fetch liveportrait, and joyvasa.",
                 ),
                 _dtype_input("the portrait's and the drawing networks"),
             ],

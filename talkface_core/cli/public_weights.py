@@ -81,6 +81,18 @@ def _liveportrait() -> tuple[PublicFile, ...]:
 
 PUBLIC = (
     PublicWeights(
+        "diffdub",
+        f"{_HUB}/taocode/diffdub",
+        "free",
+        f"Apache-2.0; started from DiffAE's, {_FFHQ}",
+        "new speech for anybody's face at 256 px: DAE-Talker for films",
+        "dae_talker",
+        (
+            _hub("taocode/diffdub", "assets/checkpoints/stage1_state_dict.ckpt", 1_370_000_000),
+            _hub("taocode/diffdub", "assets/checkpoints/stage2_state_dict.ckpt", 140_000_000),
+        ),
+    ),
+    PublicWeights(
         "liveportrait",
         f"{_HUB}/KwaiVGI/LivePortrait",
         "free",

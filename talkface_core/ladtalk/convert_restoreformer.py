@@ -6,8 +6,8 @@ they learned, is CC BY-NC-SA.
 
 ROHQD is a plain VQ auto-encoder, so all that is said of codes and noise (robustness.py) holds for it. The restorers
 have the same codes, and a decoder that asks the encoder: more of their picture comes from the footage. What those
-weights expect otherwise than ours is said here and nowhere else: the encoder's last convolution and the 1x1 behind it
-become one, queries, keys and values are kept together.
+weights expect otherwise than ours is said here and nowhere else: faces are framed as FFHQ's, the encoder's last
+convolution and the 1x1 behind it become one, queries, keys and values are kept together.
 """
 
 from __future__ import annotations
@@ -124,6 +124,7 @@ def _config(state: Mapping[str, Tensor], asking: int, heads: int) -> SOVQAEConfi
         attention=tuple(f"encoder.down.{scale}.attn.0.q.weight" in state for scale in range(scales)),
         codebook=CodebookConfig(codes=codes, dim=dim),
         taming=True,
+        framing="ffhq",
         heads=heads,
         guided=tuple(f"decoder.up.{scale}.attn.0.q.weight" in state for scale in range(scales)) if asking else (),
     )

@@ -30,7 +30,7 @@ from ..pixels import as_unit_tensor, to_bytes
 from .matching import matching_strength_in
 from .robustness import Check, go_on
 from .robustness_report import RobustnessReport, build_robustness_report
-from .sovqae import SOVQAE
+from .sovqae import FRAMINGS, SOVQAE
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,8 @@ def enhance(
     """
     _check(frames, strength, window, region, look_at)
     mask = _mask_of(mask, frames)
-    crop = align(where, model.config.image_size) if isinstance(where, FaceTrack) else where
+    framing = FRAMINGS[model.config.framing]
+    crop = align(where, model.config.image_size, framing) if isinstance(where, FaceTrack) else where
     if crop is not None and len(crop) != len(frames):
         raise InputError(
             f"{len(frames)} frames, but the face was tracked in {len(crop)}; give the frames of the track."

@@ -15,15 +15,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..components import Component
+from ..errors import InputError
+from ..faces.align import Framing
 from ..quantisation.quantiser import CodebookConfig
 from ..quantisation.vq_autoencoder import VQAutoencoder, VQAutoencoderConfig
 
 COMPONENT = "sovqae"
 
+FRAMINGS = {"own": Framing(), "ffhq": Framing(height=0.4315, eyes=0.469)}
+"""Ours, and that of FFHQ's 512 px pictures, in which restorers learned: wider, the eyes lower."""
+
 
 @dataclass(frozen=True)
 class SOVQAEConfig(VQAutoencoderConfig):
-    """Sizes of a SOVQAE."""
+    """Sizes of a SOVQAE. `framing`: how the faces that it learned from were cut out, a name of `FRAMINGS`."""
+
+    framing: str = "own"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.framing not in FRAMINGS:
+            raise InputError(f"framing {self.framing!r} is unknown; choose one of {', '.join(FRAMINGS)}.")
 
     @classmethod
     def presets(cls) -> dict[str, SOVQAEConfig]:

@@ -9,10 +9,11 @@ import torch
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.components import build
 from talkface_core.errors import InputError
+from talkface_core.faces.align import template
 from talkface_core.ladtalk.convert_restoreformer import convert_restoreformer, read_restoreformer, recognises
 from talkface_core.ladtalk.enhance import enhance
 from talkface_core.ladtalk.robustness import certify, same_codes
-from talkface_core.ladtalk.sovqae import SOVQAE, TEXTURE, SOVQAEConfig
+from talkface_core.ladtalk.sovqae import FRAMINGS, SOVQAE, TEXTURE, SOVQAEConfig
 from tests.ladtalk.restoreformer_golden import EVERY, KINDS, inputs, load, public_file, small_file, weights
 
 
@@ -118,6 +119,16 @@ def test_the_published_sizes(tmp_path):
             held = 4 * sum(weight.numel() for weight in SOVQAE(config).parameters())
             # Besides, their files hold names, the 1x1 that is folded here, and norms that nothing uses.
             assert 0.995 < held / sizes[kind] < 1
+
+
+def test_faces_are_framed_as_ffhq_s(nets):
+    """The public programs put the centres of the mean face's eyes at these points of 512 px; ours are tighter."""
+    framing = FRAMINGS[nets["ROHQD"].config.framing]
+    corners = 512 * template(framing)[-4:]
+    centres = torch.stack([corners[:2].mean(0), corners[2:].mean(0)])
+    published = torch.tensor([[192.98, 239.95], [318.90, 240.19]], dtype=torch.float64)
+    torch.testing.assert_close(centres, published, atol=4, rtol=0)
+    assert framing.height < 0.85 * FRAMINGS["own"].height
 
 
 def test_other_files_are_refused(golden, tmp_path):
