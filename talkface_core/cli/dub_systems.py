@@ -64,11 +64,34 @@ def _landmark_diffusion(args: argparse.Namespace) -> Loaded:
     return Loaded(mouths, model.path, model.device, model.dtype)
 
 
+def _dae_talker(args: argparse.Namespace) -> Loaded:
+    from ..dae_talker.inpainting import Inpainting
+    from ..dae_talker.model import load_dubber
+    from ..dae_talker.mouths import InpaintedMouths
+    from ..speech.hidden_states import hidden_states_from
+
+    if args.model is None:
+        raise InputError(
+            "dae-talker: no model that dubs is bundled; convert DiffDub's public files (models --convert "
+            "stage1_state_dict.ckpt stage2_state_dict.ckpt -o diffdub.safetensors) and give it with --model"
+        )
+    if args.hubert is None:
+        raise InputError(
+            "dae-talker: --hubert is missing: the folder of the HuBERT-large that the model was trained on (in "
+            "transformers' form), or its hidden states of this sound as .npy"
+        )
+    settings = Inpainting(steps=args.steps, seed=args.seed or 0)
+    model = load_dubber(args.model, args.device)
+    mouths = InpaintedMouths.of(model, hidden_states_from(args.hubert, model.device), settings)
+    return Loaded(mouths, model.path, model.device, model.dtype)
+
+
 SYSTEMS = {
     "ladtalk": System(("sovqae", "texture"), _ladtalk),
     "landmark-diffusion": System(
         ("sovqae", "texture", "steps", "seed", "guidance", "strength", "vae"), _landmark_diffusion
     ),
+    "dae-talker": System(("steps", "seed", "hubert"), _dae_talker),
 }
 DEFAULT = "ladtalk"
 OWN_FLAGS = tuple(dict.fromkeys(flag for system in SYSTEMS.values() for flag in system.flags))
@@ -85,9 +108,16 @@ def add_own_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--texture", type=float, metavar="0..1", help="how far texture is restored (default: to the video's sharpness)"
     )
-    group = parser.add_argument_group("of landmark-diffusion")
-    group.add_argument("--steps", type=int, metavar="N", help="of diffusion (default: 4)")
+    group = parser.add_argument_group("of dae-talker, which dubs with a model that you bring")
+    group.add_argument(
+        "--hubert",
+        metavar="FOLDER|FILE",
+        help="the HuBERT-large that --model was trained on, in transformers' form, or its hidden states (.npy)",
+    )
+    group = parser.add_argument_group("of landmark-diffusion and dae-talker")
+    group.add_argument("--steps", type=int, metavar="N", help="of diffusion (default: 4; dae-talker: the model's, 20)")
     group.add_argument("--seed", type=seed_number, metavar="N", help="of the noise that all frames share (default: 0)")
+    group = parser.add_argument_group("of landmark-diffusion")
     group.add_argument("--guidance", type=float, metavar="N", help="against the mouth at rest (default: the model's)")
     group.add_argument(
         "--vae", metavar="FILE", help="Stable Diffusion's VAE, for a --model that was trained in its space"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from ..faces.align import Framing
 from ..media.audio import analysis_blocks
 from ..media.timebase import frame_count
 from ..pixels import signed_to_unit, to_signed, to_unit
-from ..speech.features import EncodedAudio
+from ..speech.hidden_states import Mixed
 from .autoencoder import DiffusionAutoencoder
 from .decode import decode_memory, default_window
 from .inpainting import Inpainting, inpaint, shared_start, soft
@@ -46,13 +45,14 @@ _AT_ONCE = 8  # lips that are encoded together
 class InpaintedMouths(MouthModel):
     """The inpainting DAE-Talker as dubbing asks for it.
 
-    heard: what an audio encoder of the host made of the sound, with all hidden states (`EncodedAudio.mixed`). callback:
-    is told of each step of sampling. Raises InputError for another seed.
+    hidden: what a large speech encoder says of the sound, on demand: its hidden states, mixed by the weights that it is
+    given (`EncodedAudio.mixed`, speech/hidden_states.py). callback: is told of each step of sampling. Raises InputError
+    for another seed.
     """
 
     autoencoder: DiffusionAutoencoder
     speech: Speech2Lips
-    heard: Mapping[str, Any]
+    hidden: Mixed
     settings: Inpainting = field(default_factory=Inpainting)
     callback: Callback | None = None
 
@@ -60,9 +60,9 @@ class InpaintedMouths(MouthModel):
         seeded(self.settings.seed)
 
     @classmethod
-    def of(cls, model: DAEDubber, heard: Mapping[str, Any], settings: Inpainting | None = None) -> InpaintedMouths:
+    def of(cls, model: DAEDubber, hidden: Mixed, settings: Inpainting | None = None) -> InpaintedMouths:
         """Of a loaded checkpoint's networks."""
-        return cls(model.autoencoder, model.speech, heard, settings or Inpainting())
+        return cls(model.autoencoder, model.speech, hidden, settings or Inpainting())
 
     @property
     def crop_size(self) -> int:
@@ -148,8 +148,8 @@ class InpaintingPainter(MouthPainter):
     def _say(self, context: DubContext, references: Tensor) -> Tensor:
         """Lip latents [N, D] of the dubbed film; of frames behind the sound the last one's."""
         speech, source, fps = self._model.speech, context.source, context.film.fps
-        encoded = EncodedAudio.mixed(self._model.heard, speech.layer_weights)
-        features, frames = encoded.stream(analysis_blocks(source)), len(context.order)
+        hidden = self._model.hidden(speech.layer_weights)
+        features, frames = hidden.stream(analysis_blocks(source)), len(context.order)
         sounding = min(frame_count(source.num_samples(), source.sample_rate, fps), frames)
         rows = torch.cat(list(lip_latents(speech, features, references, sounding, fps)))
         return rows[torch.arange(frames).clamp(max=len(rows) - 1)]

@@ -142,7 +142,8 @@ class EncodedAudio(FrontEnd):
     @classmethod
     def mixed(cls, output: Mapping[str, Any], weights: Tensor) -> "EncodedAudio":
         """All hidden states of such an output, mixed by `weights` [layers]. Raises InputError for another number."""
-        layers = list(output.get("encoded_audio_all_layers") or ()) if isinstance(output, Mapping) else []
+        given = output.get("encoded_audio_all_layers") if isinstance(output, Mapping) else None
+        layers = [] if given is None else list(given)
         if len(layers) != len(weights):
             raise InputError(
                 f"the audio encoder gave {len(layers)} hidden states, this model reads {len(weights)}: encode the "

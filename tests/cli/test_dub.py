@@ -19,6 +19,7 @@ from talkface_core.media.audio import audio_source, load_audio, open_audio
 from talkface_core.media.picture import open_film
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.media.video_writer import VideoWriter
+from tests.dae_talker.small_dubber import FEATURES, LAYERS, save_small_dubber
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
 from tests.landmark_diffusion.small_landmark_diffusion import save_small_landmark_diffusion
 
@@ -187,6 +188,20 @@ def test_landmark_diffusion(dub, speech, landmark_diffusion, tmp_path):
         assert (made(*flags)[1] != frames).any(), flags
 
 
+def test_dae_talker_by_hidden_states_of_another_program(dub, speech, tmp_path):
+    model, heard = save_small_dubber(tmp_path / "dubber.safetensors"), tmp_path / "heard.npy"
+    states = np.random.default_rng(0).normal(size=(LAYERS, 49, FEATURES)).astype(np.float32)
+    np.save(heard, states)
+    flags = ("--system", "dae-talker", "--model", model, "--hubert", heard)
+    result = json.loads(dub(CLIP, speech, *flags, "--steps", "1", "--json", "--quiet").out)
+    assert (result["frames"], result["texture"], result["model"]) == (25, None, "dubber")
+    shown = frames_of(tmp_path / "out.mp4")
+    assert (shown[:, 100:, 50:80] != frames_of(CLIP)[:25, 100:, 50:80]).any()
+    np.save(heard, states[:2])
+    assert "gave 2 hidden states, this model reads 3" in dub(CLIP, speech, *flags).err
+    assert "guidance" in dub(CLIP, speech, *flags, "--guidance", "2").err
+
+
 def test_landmark_diffusion_with_ladtalks_texture(dub, speech, small, landmark_diffusion):
     flags = ("--system", "landmark-diffusion", "--model", landmark_diffusion, "--sovqae", small, "--duration", "0.2")
     assert 0 <= json.loads(dub(CLIP, speech, *flags, "--json", "--quiet").out)["texture"] <= 1
@@ -259,9 +274,18 @@ def refused(ended, folder: Path, message: str) -> None:
         ("--model nobody", "nobody: found no such file"),
         ("--sovqae nobody", "nobody: found no such file"),
         ("--model {clip}", "that is no safetensors file"),
-        ("--model dae_talker_tiny", "found a checkpoint of the system 'dae_talker'; expected the system 'ladtalk'"),
+        ("--model dae_talker_tiny", "a model of dae-talker; give --system dae-talker"),
+        ("--model dae_talker_tiny --system dae-talker", "--hubert is missing"),
+        (
+            "--model dae_talker_tiny --system dae-talker --hubert {tmp}/no.npy",
+            "draws one speaker whole; expected one that repaints the mouths of anybody",
+        ),
+        ("--model sync_tiny", "found a checkpoint of the system 'sync'; expected the system 'ladtalk'"),
         ("--system wave", "'wave'"),
-        ("--steps 4", "--steps 4: ladtalk has no use for it; leave it out, or give --system landmark-diffusion"),
+        (
+            "--steps 4",
+            "--steps 4: ladtalk has no use for it; leave it out, or give --system landmark-diffusion or dae-talker",
+        ),
         ("--strength 0.5", "--strength 0.5: ladtalk has no use for it"),
         (
             "--system landmark-diffusion --model landmark_tiny --texture 0.5",
