@@ -11,63 +11,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import tee
-from typing import cast
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from ..acoustic.model import AcousticModel
-from ..acoustic.stream import stream_into_silence
-from ..datasets.labels import VISEMES
 from ..errors import InputError
-from ..media.audio import AudioSource, analysis_blocks
-from ..media.timebase import FPS, Rate, as_rate
-from ..sequences import StreamBuffer, sample_at
-from ..speech.features import FrontEnd, LogMel
-from ..speech.vad import VoiceActivityGate, gated_mel, warn_of_no_speech
+from ..media.audio import AudioSource
+from ..media.timebase import FPS
+from ..sequences import StreamBuffer
+from ..speech.features import FrontEnd
+from ..speech.vad import VoiceActivityGate, warn_of_no_speech
 from .controls import BLINK_LEFT, OPENING
 from .lip_refinement import LipRefinement
 from .motion import POSE_VALUES, Motion
 from .motion_diffusion import Before, MotionDiffusion, MotionSampling
-from .prosody import SILENT, Prosody
+from .motion_hearing import Hearing, encoded_rows, heard_rows
+from .prosody import Prosody
 from .style import MotionStyle, keep_shut
-
-PRESSED = VISEMES.index("PP")
-"""The class of p, b and m among the acoustic model's visemes."""
-
-BLOCK = 64
-"""Frames that are heard at once."""
 
 SEAM = 8
 """Frames over which the step at a window's beginning is taken out."""
-
-_LOUD = 0.5
-"""What a mean of the log-mel above silence counts as fully heard."""
-
-_SLACK = 2
-"""Frames before and after a heard one in which the mouth may move."""
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """Rows of frames at the model's rate: features [n,A]; open [n]: 0 where nothing is heard and the mouth keeps shut,
-    1 where it moves freely; pressed [n]: how likely p, b or m is said."""
-
-    features: Tensor
-    open: Tensor
-    pressed: Tensor
-
-    def rows(self) -> Tensor:
-        """[n, A + 2], as one tensor."""
-        return torch.cat([self.features, self.open[:, None], self.pressed[:, None]], 1)
-
-    @classmethod
-    def of(cls, rows: Tensor) -> Hearing:
-        """Undo `rows`."""
-        return cls(rows[:, :-2], rows[:, -2], rows[:, -1])
 
 
 class MotionModel(nn.Module):
@@ -119,48 +84,10 @@ class MotionModel(nn.Module):
                     f"{told}: give its features of the sound."
                 )
             warn_of_no_speech(source, self.gate, place)
-            return self._encoded(source, encoded)
+            return encoded_rows(self.diffusion.config, source, encoded)
         if encoded is not None:
             raise InputError("this motion hears no audio encoder; leave its output out.")
-        return self._heard(source, place)
-
-    def _heard(self, source: AudioSource, place: torch.device) -> Iterator[Tensor]:
-        acoustic = cast(AcousticModel, self.acoustic)
-        faded, same = tee(gated_mel(source, self.gate, place))
-        features = stream_into_silence(acoustic, faded)
-        opened = StreamBuffer(_open(same))
-        prosody = StreamBuffer(Prosody().stream(analysis_blocks(source)))
-        done = 0
-        for block in features:
-            stop = done + len(block)
-            gain = _read(opened, done, stop, torch.zeros(1))
-            pressed = acoustic.viseme(block.to(acoustic.viseme.weight)).float().softmax(-1)[:, PRESSED].cpu()
-            if self.diffusion.config.prosody:
-                melody = gain * _read(prosody, done, stop, SILENT)
-                block = torch.cat([block, melody], 1)
-            yield Hearing(block, gain[:, 0], pressed).rows()
-            done = stop
-
-    def _encoded(self, source: AudioSource, encoded: FrontEnd) -> Iterator[Tensor]:
-        """The encoder's steps at the model's rate; nothing tells of silence, or of p, b and m."""
-        fps, delay = self.diffusion.config.fps, Fraction(self.diffusion.config.delay).limit_denominator(10_000)
-        buffer, done = StreamBuffer(encoded.stream(analysis_blocks(source))), 0
-        while True:
-            places = [
-                (Fraction(2 * k + 1, 2 * fps) - delay - encoded.offset) * encoded.rate
-                for k in range(done, done + BLOCK)
-            ]
-            rows, first = buffer.read(max(int(places[0]) - 1, 0), int(places[-1]) + 2)
-            if rows is None:
-                return
-            inside = [place for place in places if place <= first + len(rows)]
-            if inside:
-                at = torch.tensor([float(place - first) for place in inside], dtype=torch.float64)
-                features, count = sample_at(rows, at), len(inside)
-                yield Hearing(features, torch.ones(count), torch.zeros(count)).rows()
-            done += len(inside)
-            if len(inside) < BLOCK:
-                return
+        return heard_rows(self.acoustic, self.gate, source, place, self.diffusion.config.prosody)
 
     @torch.no_grad()
     def window(
@@ -274,45 +201,6 @@ def stream_motion(
         index += 1
 
 
-class MotionTrack:
-    """The motion of a film's frames, at the film's rate, from a stream at the model's.
-
-    Frames rise; what was asked for last can be asked for again, what lies before that is gone. Beyond the sound and the
-    two seconds behind it the last motion holds. Raises InputError as `stream_motion` does.
-    """
-
-    def __init__(self, motions: Iterable[Motion], fps: Rate) -> None:
-        self.fps = as_rate(fps)
-        self._source: Fraction | None = None
-        self._rows = StreamBuffer(self._values(motions))
-        self._first = 0
-
-    def at(self, first: int, stop: int) -> Motion:
-        """Motion of frames first to stop - 1 of the film."""
-        if first < self._first or stop <= first:
-            raise InputError(f"frames {first} to {stop - 1} of a motion that has gone on to {self._first}.")
-        # The rate is known once the first motion has come.
-        self._rows.read(0 if self._source is None else self._floor(self._first), 1)
-        if self._source is None:
-            raise InputError("there is no sound to move a face by.")
-        self._first = first
-        places = [self._place(k) for k in range(first, stop)]
-        rows, begin = self._rows.read(max(int(places[0]), 0), int(places[-1]) + 2)
-        at = torch.tensor([float(place - begin) for place in places], dtype=torch.float64)
-        return Motion.from_values(sample_at(cast(Tensor, rows), at), self.fps)
-
-    def _place(self, frame: int) -> Fraction:
-        return Fraction(2 * frame + 1, 2) * cast(Fraction, self._source) / self.fps - Fraction(1, 2)
-
-    def _floor(self, frame: int) -> int:
-        return max(int(self._place(frame)), 0)
-
-    def _values(self, motions: Iterable[Motion]) -> Iterator[Tensor]:
-        for motion in motions:
-            self._source = as_rate(motion.fps)
-            yield motion.values()
-
-
 class _Counted:
     """Blocks, whose rows are added up."""
 
@@ -323,37 +211,6 @@ class _Counted:
         for block in self._blocks:
             self.rows += len(block)
             yield block
-
-
-def _open(mel: Iterable[Tensor]) -> Iterator[Tensor]:
-    """How far the mouth may move [n,1] in frames at 25 a second, of a faded log-mel in blocks [s,80]."""
-    steps, done = StreamBuffer(mel), 0
-    ratio = LogMel.rate / FPS
-    while True:
-        low, high = int((done - _SLACK) * ratio), int((done + BLOCK + _SLACK) * ratio) + 1
-        rows, first = steps.read(max(low, 0), high)
-        if rows is None:
-            return
-        level = ((rows.mean(1) - LogMel.SILENCE) / _LOUD).clamp(0, 1)
-        ready = min(BLOCK, int((first + len(rows)) / ratio) - done)
-        if ready > 0:
-            gains = []
-            for frame in range(done, done + ready):
-                begin, stop = int((frame - _SLACK) * ratio) - first, int((frame + 1 + _SLACK) * ratio) - first
-                gains.append(level[max(begin, 0) : max(stop, 1)].mean())
-            yield torch.stack(gains)[:, None].mul(2).clamp(max=1)
-            done += ready
-        if ready < BLOCK:
-            return
-
-
-def _read(stream: StreamBuffer, first: int, stop: int, rest: Tensor) -> Tensor:
-    """Rows first to stop - 1 [n,C] of a stream, and `rest` [C] behind its end."""
-    rows, begin = stream.read(first, stop)
-    if rows is None:
-        return rest.expand(stop - first, -1)
-    rows = rows[first - begin :] if begin <= first else rows
-    return torch.cat([rows, rest.expand(max(stop - first - len(rows), 0), -1)])[: stop - first]
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

@@ -32,7 +32,8 @@ from ..speech.features import FrontEnd
 from ..stage_timer import StageTimer
 from .motion import Motion
 from .motion_diffusion import MotionSampling
-from .motion_stream import MotionModel, MotionTrack, stream_motion
+from .motion_stream import MotionModel, stream_motion
+from .motion_track import MotionTrack
 from .rendering import Portrait, PortraitRenderer
 from .spoken_motion import at_rest
 from .style import MotionStyle, placed

@@ -12,12 +12,9 @@ from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource
 from talkface_core.see_the_speaker.controls import BLINK_LEFT, OPENING
 from talkface_core.see_the_speaker.motion import Motion
-from talkface_core.see_the_speaker.motion_stream import (
-    Hearing,
-    MotionModel,
-    MotionTrack,
-    stream_motion,
-)
+from talkface_core.see_the_speaker.motion_hearing import Hearing
+from talkface_core.see_the_speaker.motion_stream import MotionModel, stream_motion
+from talkface_core.see_the_speaker.motion_track import MotionTrack
 from talkface_core.see_the_speaker.style import MotionStyle
 from talkface_core.speech.features import EncodedAudio
 from tests.see_the_speaker.small_motion import small_acoustic, small_diffusion, small_model, sound, source
