@@ -31,6 +31,7 @@ from talkface_core.correlation import mouth_lag, pearson
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from talkface_core.evaluation.metrics import flicker
+from talkface_core.evaluation.seam import seam
 from talkface_core.faces.align import FaceCrop, align, crop_faces
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import mouth_opening
@@ -45,7 +46,6 @@ from talkface_core.preparation.source_video import find_videos
 
 SIDE, SHOWN, WINDOW = 256, 8, 16
 SOUNDS = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
-SECTORS = 12  # of the mask's edge, each of which may have a step of its own
 
 
 @dataclass(frozen=True)
@@ -165,47 +165,6 @@ def measured(film: str, sound: Path, faces: Faces, strength: float | None) -> Me
         *(chance, *seam(before, after, masks), flicker(after, mouth) / max(flicker(before, mouth), 1e-6)),
         float("nan") if strength is None else strength,
     )
-
-
-def seam(before: NDArray[np.uint8], after: NDArray[np.uint8], masks: NDArray[np.float32]) -> tuple[float, float]:
-    """Of crops [T,S,S,3] and the mask [T,S,S] that they differ within: how steep brightness is across the mask's soft
-    edge, by that of the original; and the change from outside to inside of it beyond the original's, grey levels."""
-    steep, steps = np.zeros(2), []
-    for old, new, mask in zip(before, after, masks, strict=True):
-        normal = gradient(cv2.GaussianBlur(mask, (0, 0), 1.0))
-        length = np.linalg.norm(normal, axis=0)
-        edge = (mask < 0.98) & (length > 1e-4)
-        for n, picture in enumerate((old, new)):
-            grey = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.0)
-            across = (gradient(grey) * normal).sum(0)[edge] / length[edge]
-            steep[n] += np.abs(across).mean()
-        steps.append(jump(new.astype(np.float32) - old, mask))
-    return float(steep[1] / steep[0]), float(np.mean(steps))
-
-
-def jump(change: NDArray[np.float32], mask: NDArray[np.float32]) -> float:
-    """By how much a change of colours [S,S,3] differs between two rings inside and outside of a mask's soft edge, the
-    mean over parts of the ring, of the channel that differs most."""
-    size = len(mask)
-    depth = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, 5)
-    away = cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_L2, 5)
-    full = float(depth[mask < 0.98].max())
-    inner = (depth > full) & (depth <= full + 0.04 * size)
-    outer = (away > 0) & (away <= 0.04 * size)
-    rows, columns = np.nonzero(mask > 0)
-    y, x = np.mgrid[:size, :size]
-    sector = ((np.arctan2(y - rows.mean(), x - columns.mean()) / (2 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS
-    jumps = []
-    for k in range(SECTORS):
-        inside, outside = (change[ring & (sector == k)] for ring in (inner, outer))
-        if len(inside) and len(outside):
-            jumps.append(np.abs(inside.mean(0) - outside.mean(0)).max())
-    return float(np.mean(jumps)) if jumps else float("nan")
-
-
-def gradient(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Along x and y [2,S,S], per pixel."""
-    return np.stack([cv2.Sobel(picture, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0)])
 
 
 def write_picture(path: Path, faces: Faces) -> None:

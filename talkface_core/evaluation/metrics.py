@@ -1,8 +1,8 @@
 """Metrics of pictures and sequences: PSNR, SSIM, flicker, sharpness, share of open mouths, landmark distance.
 
-Pictures are frames [T,H,W,3], RGB, uint8 or float 0..1, numpy or torch. PSNR and SSIM are torchmetrics' own
-(data range 1; SSIM of Wang et al., 2004, on RGB with an 11 px Gaussian window of sigma 1.5), taken for each frame and
-then averaged.
+Pictures are frames [T,H,W,3], RGB, uint8 or float 0..1, numpy or torch. PSNR and SSIM (data range 1; SSIM of Wang et
+al., 2004, on RGB with an 11 px Gaussian window of sigma 1.5 where it lies wholly inside) are scikit-image's to the last
+digits, taken for each frame and then averaged.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from einops import rearrange, reduce
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from ..errors import InputError
 from ..pixels import to_unit
@@ -45,15 +44,36 @@ def _pair(generated: ArrayLike | Tensor, real: ArrayLike | Tensor) -> tuple[Tens
 def psnr(generated: ArrayLike | Tensor, real: ArrayLike | Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each frame [T] in dB; infinite for equal frames. Frames [T,H,W,3]."""
     a, b = _pair(generated, real)
-    return peak_signal_noise_ratio(a, b, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    return -10 * (a - b).square().flatten(1).mean(1).log10()
 
 
 def ssim(generated: ArrayLike | Tensor, real: ArrayLike | Tensor) -> Tensor:
-    """Structural similarity of each frame [T], at most 1. Frames [T,H,W,3] of at least 11 px."""
+    """Structural similarity of each frame [T], at most 1. Frames [T,H,W,3] of at least 11 px; InputError for less."""
     a, b = _pair(generated, real)
-    return structural_similarity_index_measure(
-        a, b, data_range=1.0, kernel_size=11, sigma=1.5, reduction="none"
-    ).reshape(len(a))
+    if min(a.shape[2:]) < _SSIM_WINDOW:
+        raise InputError(f"frames of {a.shape[3]}x{a.shape[2]} px; SSIM needs {_SSIM_WINDOW} px at least.")
+    pictures = zip(*(rearrange(x, "t c h w -> t h w c").numpy() for x in (a, b)), strict=True)
+    return torch.tensor([_ssim(x, y) for x, y in pictures])
+
+
+_SSIM_WINDOW, _SSIM_SIGMA, _SSIM_C = 11, 1.5, (0.01**2, 0.03**2)
+
+
+def _ssim(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """SSIM of two pictures [H,W,3]; means and variances are Gaussian-weighted."""
+    # OpenCV sets an environment variable when imported, which a host must not see.
+    import cv2
+
+    reach = _SSIM_WINDOW // 2
+    weights = np.exp(-0.5 * ((np.arange(_SSIM_WINDOW) - reach) / _SSIM_SIGMA) ** 2)
+    weights /= weights.sum()
+    inside = slice(reach, -reach)
+    maps = (cv2.sepFilter2D(x, -1, weights, weights)[inside, inside] for x in (a, b, a * a, b * b, a * b))
+    mean_a, mean_b, aa, bb, ab = maps
+    both, squares = mean_a * mean_b, mean_a * mean_a + mean_b * mean_b
+    low, high = _SSIM_C
+    top = (2 * both + low) * (2 * (ab - both) + high)
+    return float((top / ((squares + low) * (aa + bb - squares + high))).mean(dtype=np.float64))
 
 
 @dataclass

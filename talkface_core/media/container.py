@@ -25,6 +25,12 @@ FORMATS = (
 )
 """FFmpeg's names of the formats that are read. Playlists, scripts, patterns of names and devices are none of them."""
 
+SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv"),
+    *(".3gp", ".ogv", ".vob"),
+}
+"""What is taken for a film in a folder; a file that is named itself may be called anything."""
+
 
 _ASIDE = (
     Disposition.comment

@@ -9,12 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-
-SUFFIXES = {
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv"),
-    *(".3gp", ".ogv", ".vob"),
-}
-"""What is taken for a film in a folder; a file that is named itself may be called anything."""
+from ..media.container import SUFFIXES
 
 _PART = 2**20
 

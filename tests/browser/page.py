@@ -41,6 +41,25 @@ class NoBrowser(Exception):
     """Chromium or the package that drives it is missing; the message is the reason to skip."""
 
 
+@contextmanager
+def chromium(size: tuple[int, int] = SIZE, sharpness: float = 1.0) -> Iterator[Any]:
+    """A context of a browser of its own, to open pages in. Raises NoBrowser."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise NoBrowser("playwright is not installed: pip install -r requirements-dev.txt") from error
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        raise NoBrowser("there is no chromium: apt install chromium")
+    width, height = size
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        try:
+            yield browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=sharpness)
+        finally:
+            browser.close()
+
+
 @dataclass(frozen=True)
 class Ran:
     """How a run ended ("execution_success", "execution_error", "rejected"), and how often the page heard what."""
@@ -60,18 +79,7 @@ class Page:
     @contextmanager
     def opened(cls, address: str, size: tuple[int, int] = SIZE, sharpness: float = 1.0) -> Iterator[Page]:
         """The page of the server at `address` ("127.0.0.1:port"). Raises NoBrowser."""
-        try:
-            from playwright.sync_api import sync_playwright
-        except ImportError as error:
-            raise NoBrowser("playwright is not installed: pip install -r requirements-dev.txt") from error
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        if chromium is None:
-            raise NoBrowser("there is no chromium: apt install chromium")
-        width, height = size
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-            view = {"width": width, "height": height}
-            context = browser.new_context(viewport=view, device_scale_factor=sharpness)
+        with chromium(size, sharpness) as context:
             context.route(_ELSEWHERE, lambda route: route.abort())
             page = cls(context.new_page())
             page._watch()
@@ -79,10 +87,7 @@ class Page:
             page.inner.wait_for_function(_READY, timeout=120_000)
             page.inner.evaluate(_LISTEN)
             page.settle()
-            try:
-                yield page
-            finally:
-                browser.close()
+            yield page
 
     def _watch(self) -> None:
         def logged(message: Any) -> None:

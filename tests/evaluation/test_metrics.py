@@ -9,6 +9,9 @@ import torch
 from talkface_core.errors import InputError
 from talkface_core.evaluation import metrics
 
+PSNR, SSIM = [23.51338, 23.45715], [0.9727627, 0.9730803]
+"""What scikit-image gives."""
+
 
 def grey(*levels: float, size: int = 16) -> np.ndarray:
     """Even frames [T,size,size,3], one for each level (0..1)."""
@@ -34,6 +37,17 @@ def test_ssim_of_even_frames_is_the_luminance_term_for_data_range_one():
     a, b, c1 = 0.2, 0.6, 0.01**2
     assert metrics.ssim(grey(a), grey(b)).item() == pytest.approx((2 * a * b + c1) / (a * a + b * b + c1), abs=1e-4)
     assert metrics.ssim(noise(), noise()).tolist() == pytest.approx([1.0] * 4, abs=1e-6)
+
+
+def test_psnr_and_ssim_are_those_of_scikit_image():
+    """Of scikit-image 0.26: gaussian_weights, sigma 1.5, use_sample_covariance False, data_range 255."""
+    rng = np.random.default_rng(7)
+    real = rng.integers(0, 256, (2, 40, 32, 3), dtype=np.uint8)
+    made = np.clip(real.astype(int) + rng.integers(-30, 31, real.shape), 0, 255).astype(np.uint8)
+    assert metrics.psnr(made, real).tolist() == pytest.approx(PSNR, abs=1e-4)
+    assert metrics.ssim(made, real).tolist() == pytest.approx(SSIM, abs=1e-6)
+    with pytest.raises(InputError, match="11 px"):
+        metrics.ssim(made[:, :10], real[:, :10])
 
 
 def test_picture_quality_in_chunks_is_the_mean_over_frames():

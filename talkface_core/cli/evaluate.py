@@ -1,0 +1,132 @@
+"""`evaluate`: generated clips beside the real ones, metric by metric: a table, JSON, and a page to look at."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .common import add_common, peak_rss_mb
+from .silent_runs import SYSTEMS, hush
+
+if TYPE_CHECKING:
+    from ..evaluation.clip_files import ClipFiles
+    from ..evaluation.evaluate import Evaluation
+
+log = logging.getLogger(__name__)
+
+
+def add_command(commands: Any) -> None:
+    """Add the command and its flags."""
+    parser = commands.add_parser("evaluate", help="generated clips beside real ones", description=__doc__)
+    parser.add_argument("generated", metavar="GENERATED", help="a video, or a folder of them")
+    parser.add_argument(
+        "--reference", metavar="REAL", required=True, help="the real video, or the folder of those of the same names"
+    )
+    parser.add_argument("--html", metavar="PAGE.html", help="write a page to look at: one file, no other is needed")
+    parser.add_argument("--metrics", metavar="KEY,…", help="these metrics or groups alone (default: all)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of each clip at most (default: all)")
+    parser.add_argument(
+        "--detector", default="bundled", metavar="NAME", help="auto, bundled or face-alignment (bundled)"
+    )
+    group = parser.add_argument_group("the run with silence")
+    group.add_argument("--system", choices=SYSTEMS, help="what made the clips: it is asked what it does with silence")
+    group.add_argument("--model", metavar="NAME|FILE", help="a checkpoint of --system (default: the bundled one)")
+    group.add_argument("--silent", type=int, default=3, metavar="N", help="over the first N clips (default: 3)")
+    group.add_argument("--silent-seconds", type=float, default=4.0, metavar="S", help="of each at most (default: 4)")
+    group = parser.add_argument_group("instruments whose weights are not bundled")
+    group.add_argument("--evaluator", metavar="FILE", help="the published SyncNet, converted by `models --convert`")
+    add_common(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and write the page. All that can be wrong with the arguments is told before the work begins."""
+    began = time.perf_counter()
+    from ..evaluation.catalogue import chosen
+    from ..evaluation.clip_files import pair_files
+
+    page = None if args.html is None else _page(args.html)
+    metrics = chosen(None if args.metrics is None else [word for word in args.metrics.split(",") if word])
+    for flag in ("seconds", "silent_seconds"):
+        value = getattr(args, flag)
+        if value is not None and not 0.2 <= value <= 86400:
+            raise InputError(f"--{flag.replace('_', '-')} {value}: give 0.2 or more")
+    if args.system is None and args.model is not None:
+        raise InputError(f"--model {args.model} belongs to the run with silence; give --system too")
+    pairs, alone = pair_files(args.generated, args.reference)
+    if alone:
+        log.warning("left out, since only one of the folders has them: %s", ", ".join(alone[:5]))
+    evaluation = _measured(args, pairs, metrics)
+    report = evaluation.report()
+    if page is not None:
+        from ..evaluation.page import write_page
+
+        write_page(page, evaluation)
+    if args.json:
+        result = report.as_dict() | {
+            "clips": [clip.name for clip in evaluation.clips],
+            "without_partner": alone,
+            "page": None if page is None else str(page),
+            "seconds_wall": round(time.perf_counter() - began, 3),
+            "peak_rss_mb": round(peak_rss_mb(), 1),
+        }
+        print(json.dumps(result))
+    elif not args.quiet:
+        print(report.text())
+        if page is not None:
+            print(f"\n{page}: written")
+    return 0
+
+
+def _measured(args: argparse.Namespace, pairs: list[ClipFiles], metrics: Any) -> Evaluation:
+    from tqdm import tqdm
+
+    from ..device import pick_device
+    from ..evaluation.clip_files import read_pair
+    from ..evaluation.evaluate import Evaluation, score
+    from ..evaluation.kit import bundled_kit, with_files
+    from ..faces.detect import find_detector
+
+    device = pick_device(args.device)
+    kit = with_files(bundled_kit(device), device, evaluator=args.evaluator)
+    detector = find_detector(args.detector, device)
+    silent = None if args.system is None else hush(args.system, args.model, args.device)
+    clips = []
+    with (
+        tqdm(total=len(pairs), unit="clip", disable=args.quiet) as bar,
+        tempfile.TemporaryDirectory(prefix="talkface-silent-") as folder,
+    ):
+        for number, files in enumerate(pairs):
+            bar.set_description(files.name)
+            hushed = None
+            if silent is not None and number < args.silent:
+                hushed = Path(folder) / f"{number}.mp4"
+                silent(files.real, min(args.silent_seconds, args.seconds or args.silent_seconds), hushed)
+            pair = read_pair(files, detector, kit.gate, args.seconds, hushed)
+            clips.append(score(pair, kit, metrics, lambda key: bar.set_postfix_str(key)))
+            bar.update()
+    about = {
+        "generated": Path(args.generated).name,
+        "reference": Path(args.reference).name,
+        "clips": len(clips),
+        "frames": sum(clip.frames for clip in clips),
+        "frames a second": 25,
+        "silent run": "none" if args.system is None else f"{args.system}, {min(args.silent, len(clips))} clips",
+    }
+    return replace(Evaluation(tuple(clips), metrics), about=about)
+
+
+def _page(name: str) -> Path:
+    page = Path(name)
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--html {page}: the name of a page ends in .html")
+    if not page.absolute().parent.is_dir():
+        raise InputError(f"output folder {page.parent} does not exist; create it first or choose another")
+    return page
