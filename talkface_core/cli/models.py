@@ -25,6 +25,7 @@ TABLES = {
     "landmark_diffusion": "landmark_diffusion.model",
     "see_the_speaker": "see_the_speaker.model",
     "sync": "sync.syncnet",
+    "sync_evaluator": "sync.evaluator",
     "faces": "faces.bundled",
     "landmark-probe": "evaluation.probe",
 }
@@ -40,11 +41,11 @@ def add_command(commands: Any) -> None:
         metavar="FILE",
         nargs="+",
         help="a public checkpoint to convert: DiffAE's autoencoder (last.ckpt), Wav2Lip's generator or lip expert "
-        "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only, IP_LAP's "
-        "landmark generator (landmarkgenerator_checkpoint.pth), for research only, RestoreFormer++, RestoreFormer or "
-        "ROHQD (RestoreFormer++.ckpt, RestoreFormer.ckpt, last.ckpt), LivePortrait's networks (all files, or their "
-        "folder), JoyVASA's motion generator and its template (two files), or both stages of DiffDub "
-        "(stage1_state_dict.ckpt stage2_state_dict.ckpt)",
+        "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only, the "
+        "SyncNet that evaluates (syncnet_v2.model), IP_LAP's landmark generator (landmarkgenerator_checkpoint.pth), "
+        "for research only, RestoreFormer++, RestoreFormer or ROHQD (RestoreFormer++.ckpt, RestoreFormer.ckpt, "
+        "last.ckpt), LivePortrait's networks (all files, or their folder), JoyVASA's motion generator and its template "
+        "(two files), or both stages of DiffDub (stage1_state_dict.ckpt stage2_state_dict.ckpt)",
     )
     parser.add_argument(
         "--fetch",

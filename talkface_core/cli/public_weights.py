@@ -193,6 +193,15 @@ PUBLIC = (
         (PublicFile("landmarkgenerator_checkpoint.pth"),),
     ),
     PublicWeights(
+        "syncnet",
+        "https://www.robots.ox.ac.uk/~vgg/software/lipsync",
+        "unclear",
+        "code MIT; the weights are published without a licence",
+        "LSE-D and LSE-C: the evaluator of lips and sound, for evaluate --evaluator",
+        "sync_evaluator",
+        (PublicFile("syncnet_v2.model", size=54_600_000),),
+    ),
+    PublicWeights(
         "wav2lip",
         "https://github.com/Rudrabha/Wav2Lip",
         "non-commercial",

@@ -5,14 +5,20 @@ Nothing is downloaded. What is missing is None, and its metrics are left out by 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..components import build
+from ..errors import InputError
 from ..speech.vad import GATE, VoiceActivityGate
+from ..sync.evaluator import evaluator_score, load_evaluator
+from ..sync.score import SyncScore
 from ..sync.syncnet import load_syncnet
+from .evaluator_crops import evaluator_crops
+from .footage import Footage
 from .registry import Kit
 
 EXPERT, GATE_OF = "sync_tiny", "landmark_tiny"
@@ -29,5 +35,14 @@ def load_gate(name_or_path: str | Path = GATE_OF) -> VoiceActivityGate:
 
 
 def with_files(kit: Kit, device: torch.device | str = "cpu", evaluator: str | Path | None = None) -> Kit:
-    """The kit with what was found in files. Raises InputError for a file that holds something else."""
-    return kit
+    """The kit with what was found in files: the published evaluator. Raises InputError for a file of something else."""
+    if evaluator is None:
+        return kit
+    net = load_evaluator(evaluator).to(device)
+
+    def published(clip: Footage) -> SyncScore:
+        if clip.sound is None:
+            raise InputError(f"{clip.name} has no sound, so its lips cannot be held against one")
+        return evaluator_score(net, evaluator_crops(clip), clip.sound)
+
+    return replace(kit, evaluator=published)

@@ -52,7 +52,7 @@ def test_what_would_not_load_is_said(talkface, tmp_path):
             "opera",
             "voice",
             {},
-            "the system 'opera' is none of dae_talker, ladtalk, landmark_diffusion, see_the_speaker, sync, faces, "
+            "the system 'opera' is none of dae_talker, ladtalk, landmark_diffusion, see_the_speaker, sync, "
             "landmark-probe",
         ),
     ):
