@@ -53,7 +53,7 @@ def test_what_would_not_load_is_said(talkface, tmp_path):
             "voice",
             {},
             "the system 'opera' is none of dae_talker, ladtalk, landmark_diffusion, see_the_speaker, sync, "
-            "landmark-probe",
+            "sync_evaluator, faces, landmark-probe",
         ),
     ):
         checkpoints.save_checkpoint(path, system, {name: net}, {name: config}, {})
