@@ -39,9 +39,9 @@ first."""
 class ResBlock(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))), [B, in, H, W] -> [B, out, H, W]; starts as the identity."""
 
-    def __init__(self, in_channels: int, out_channels: int, config: VQAutoencoderConfig, ops: Operations) -> None:
+    def __init__(self, in_channels: int, out_channels: int, norm: bool, ops: Operations, eps: float = 1e-5) -> None:
         super().__init__()
-        self.norm_in, self.norm_out = (_norm(channels, config, ops) for channels in (in_channels, out_channels))
+        self.norm_in, self.norm_out = (_norm(channels, norm, ops, eps) for channels in (in_channels, out_channels))
         self.conv_in = ops.Conv2d(in_channels, out_channels, 3, padding=1)
         self.conv_out = zero_init(ops.Conv2d(out_channels, out_channels, 3, padding=1))
         self.skip = ops.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
@@ -231,13 +231,13 @@ def channels_first(vectors: Tensor) -> Tensor:
     return rearrange(vectors, "b h w d -> b d h w")
 
 
-def _norm(channels: int, config: VQAutoencoderConfig, ops: Operations) -> nn.Module:
-    return group_norm(channels, ops, config.eps) if config.norm else nn.Identity()
+def _norm(channels: int, norm: bool, ops: Operations, eps: float) -> nn.Module:
+    return group_norm(channels, ops, eps) if norm else nn.Identity()
 
 
 def _last(width: int, config: VQAutoencoderConfig, ops: Operations) -> list[nn.Module]:
     """What stands before the last convolution of a half."""
-    return [_norm(width, config, ops), *([] if config.norm and not config.taming else [nn.SiLU()])]
+    return [_norm(width, config.norm, ops, config.eps), *([] if config.norm and not config.taming else [nn.SiLU()])]
 
 
 def _blocks(
@@ -246,7 +246,7 @@ def _blocks(
     layers: list[nn.Module] = []
     attends = config.guided[scale] if guided else config.attention[scale]
     for n in range(config.blocks + more):
-        layers.append(ResBlock(width if n == 0 else out, out, config, ops))
+        layers.append(ResBlock(width if n == 0 else out, out, config.norm, ops, config.eps))
         layers += [_attention(out, config, ops, guided)] if attends else []
     return layers
 
@@ -254,7 +254,7 @@ def _blocks(
 def _middle(width: int, config: VQAutoencoderConfig, ops: Operations, guided: bool = False) -> list[nn.Module]:
     if not config.middle:
         return []
-    first, last = (ResBlock(width, width, config, ops) for _ in range(2))
+    first, last = (ResBlock(width, width, config.norm, ops, config.eps) for _ in range(2))
     return [first, _attention(width, config, ops, guided), last]
 
 
