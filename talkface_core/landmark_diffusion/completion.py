@@ -22,6 +22,7 @@ from ..speech.frame_front import FrameFront, FrontEndConfig
 from .closing import ClosingConfig, close_lips
 from .landmarks import IBUG_68, MESH_131, landmark_set, pick
 from .local_attention import LocalBlock
+from .mesh_adapter import motion_from_mesh, to_mesh
 from .published import PublishedGenerator
 from .reposing import rest_mouths
 
@@ -43,7 +44,8 @@ class CompletionConfig(Config):
     references: as many as it is shown at best. front: a speech encoder's features that `hear` takes in place of those
     of the acoustic model. boxed, mel_shift: whether the published layout takes coordinates within the box of a face's
     landmarks, and by how many seconds its windows are late; for weights that were trained so. closing: how lips shut
-    at p, b and m (closing.py) where the acoustic model is asked; None: as the network has them.
+    at p, b and m (closing.py) where the acoustic model is asked; None: as the network has them. track: the set that
+    callers give and take where it is not the network's own, which then is the mesh's (mesh_adapter.py).
     """
 
     landmarks: str = IBUG_68.name
@@ -62,9 +64,12 @@ class CompletionConfig(Config):
     boxed: bool = False
     mel_shift: float = 0.0
     closing: ClosingConfig | None = None
+    track: str = ""
 
     def __post_init__(self) -> None:
         landmark_set(self.landmarks)
+        if self.track and (self.track, self.landmarks, self.published) != (IBUG_68.name, MESH_131.name, True):
+            raise InputError(f"no way from {self.track} to {self.landmarks}; only from {IBUG_68.name} to the mesh")
         self.check_range(1, LARGEST, "width", "ff", "audio")
         self.check_range(1, 1000, "heads", "blocks", "frames", "references")
         self.check_range(1, 200, "context")
@@ -98,7 +103,8 @@ class LandmarkCompletion(nn.Module):
     def __init__(self, config: CompletionConfig | None = None, operations: Operations = nn) -> None:
         super().__init__()
         self.config = config = config or CompletionConfig()
-        self.landmarks = known = landmark_set(config.landmarks)
+        known = landmark_set(config.landmarks)
+        self.landmarks = landmark_set(config.track or config.landmarks)
         if config.published:
             self.net: nn.Module = PublishedGenerator(
                 known, config.width, config.heads, config.blocks, config.ff, config.dropout, operations
@@ -131,7 +137,11 @@ class LandmarkCompletion(nn.Module):
         known.check(landmarks, 4)
         known.check(references, 4, "references")
         rest = self.rest(landmarks, references)
-        if isinstance(self.net, PublishedGenerator):
+        if isinstance(self.net, PublishedGenerator) and self.config.track:
+            shown, seen = to_mesh(landmarks), to_mesh(references)
+            still = rest_mouths(shown, seen, self.net.landmarks)
+            said = motion_from_mesh(self._published(self.net, audio, shown, seen, still) - still)
+        elif isinstance(self.net, PublishedGenerator):
             said = self._published(self.net, audio, landmarks, references, rest) - rest
         else:
             said = self.net(audio, landmarks, references, rest).float()
@@ -143,7 +153,7 @@ class LandmarkCompletion(nn.Module):
         self, net: PublishedGenerator, audio: Tensor, landmarks: Tensor, references: Tensor, rest: Tensor
     ) -> Tensor:
         """Jaw and lips [B,T,C,2] as the published layout tells them."""
-        pose = pick(landmarks, self.landmarks.pose)
+        pose = pick(landmarks, net.landmarks.pose)
         if not self.config.boxed:
             return net(audio, pose, references).float()
         low, side = box(torch.cat([pose, rest], -2))

@@ -3,8 +3,8 @@
 Source: github.com/Weizhi-Zhong/IP_LAP (Zhong et al., CVPR 2023), landmarkgenerator_checkpoint.pth; trained on LRS2,
 whose licence allows research only: nothing of it is bundled here, whoever holds a file may use it.
 
-What those weights expect otherwise than ours is said here and nowhere else: coordinates within the box of each face's
-landmarks, and the placement of the mel window.
+What those weights expect otherwise than ours is said here and nowhere else: the mesh's 131 points, coordinates within
+the box of each face's landmarks, and the placement of the mel window.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..checkpoints import save_checkpoint
 from ..errors import InputError
 from ..foreign import module_state, refuse, renamed_state, some
 from .completion import COMPONENT, CompletionConfig, LandmarkCompletion
-from .landmarks import SYSTEM
+from .landmarks import IBUG_68, SYSTEM
 
 LICENCE = "research only: trained on LRS2 (the code is Apache-2.0, github.com/Weizhi-Zhong/IP_LAP)"
 
@@ -69,7 +69,7 @@ def read_completion(path: str | Path) -> tuple[LandmarkCompletion, dict[str, Any
     state = module_state(path, _EXPECTED)
     if "mouse_keypoint_map.weight" not in state:
         refuse(path, f"weights of another network: {some(state)}", _EXPECTED)
-    config = replace(CompletionConfig.preset("base"), boxed=True, mel_shift=MEL_SHIFT)
+    config = replace(CompletionConfig.preset("base"), boxed=True, mel_shift=MEL_SHIFT, track=IBUG_68.name)
     with torch.device("meta"):
         net = LandmarkCompletion(config)
     net.load_state_dict(renamed_state(path, state, net.state_dict(), _renamed_key, _EXPECTED, _COMPUTED), assign=True)

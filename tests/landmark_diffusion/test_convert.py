@@ -9,7 +9,8 @@ from torch import Tensor
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.errors import InputError
 from talkface_core.landmark_diffusion.completion import CompletionConfig, LandmarkCompletion, box
-from talkface_core.landmark_diffusion.convert import MEL_SHIFT, convert_completion, recognises
+from talkface_core.landmark_diffusion.convert import MEL_SHIFT, convert_completion, read_completion, recognises
+from tests.landmark_diffusion import iplap_golden
 
 EARS = [(1, 32), *[(32, 32)] * 2, (32, 64), *[(64, 64)] * 2, (64, 128), *[(128, 128)] * 2, (128, 256), (256, 256)]
 STAGES = [(4, 8), (8, 16), (16, 32), (32, 64), (64, 128)]
@@ -72,6 +73,21 @@ def test_the_public_layout_is_taken_whole(tmp_path):
     checkpoint.load_into(net, "completion")
     assert torch.equal(net.net.jaw.bias, marked["jaw_keypoint_map.bias"])
     assert torch.equal(net.net.pose[18].conv.bias, marked["pose_encoder.18.conv_block.0.bias"])
+
+
+@torch.no_grad()
+def test_it_computes_what_the_public_code_does(tmp_path):
+    golden, path = iplap_golden.load(), tmp_path / "public.pth"
+    shapes = {key: tuple(shape) for key, shape in golden["shapes"].items()}
+    assert shapes == public_shapes()
+    torch.save({"state_dict": {f"module.{key}": value for key, value in iplap_golden.weights(shapes).items()}}, path)
+    net, _ = read_completion(path)
+    path.unlink()
+    given = iplap_golden.inputs()
+    made = net.net(given["windows"], given["pose"], given["references"]).flatten()
+    expected = torch.tensor(golden["content"])
+    assert expected.std() > 0.3
+    assert (made - expected).norm() / expected.norm() < 1e-4
 
 
 def test_coordinates_are_within_the_box_of_the_face():
