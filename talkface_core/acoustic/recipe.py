@@ -5,6 +5,10 @@
 Cross-entropy of the visemes, mean squared error of the mouth's blendshapes, in which the opening counts as much as all
 together, and of its change from frame to frame. No picture is read, so real voices on rendered people serve as well as
 any.
+
+With `--taught DIR` it also learns the features that a better ear had (distillation, Hinton et al. 2015): of the
+labelled sounds, and of sounds that lie in DIR and need no labels. Networks that hear its features go on to understand
+them.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
-from ..datasets.labelled_sounds import SpeechClip, read_voices
+from ..datasets.labelled_sounds import SpeechClip, has_sounds, read_taught, read_voices
 from ..datasets.labels import IGNORE, VISEMES
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
@@ -32,7 +36,7 @@ from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
 from .losses import masked_mean, viseme_loss
 from .model import COMPONENT, SYSTEM, AcousticConfig, AcousticModel
-from .training_batches import LabelledSpeechBatches, MouthScale, SpeechWindows, draw_clips
+from .training_batches import LabelledSpeechBatches, MouthScale, Padded, SpeechWindows, draw_clips
 
 TRAINING = {
     "tiny": TrainConfig(
@@ -53,7 +57,7 @@ STEPS = {"tiny": 3000, "base": 100_000}
 @dataclass(frozen=True)
 class AcousticTraining:
     """clips: windows in a batch; windows: how they are drawn; visemes, mouth, opening, velocity: weights of the
-    losses."""
+    losses, `features` of those that a better ear had."""
 
     clips: int = 12
     windows: SpeechWindows = field(default_factory=lambda: SpeechWindows(frames=100, gated=0.4, silence=0.2))
@@ -61,6 +65,7 @@ class AcousticTraining:
     mouth: float = 1.0
     opening: float = 1.0
     velocity: float = 0.5
+    features: float = 1.0
 
 
 class AcousticRecipe(Recipe):
@@ -86,7 +91,10 @@ class AcousticRecipe(Recipe):
         self.net.mouth_std.copy_(scale.std)
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         self._clips, self._val = ([replace(clip, mouth=_mouth(clip, scale)) for clip in some] for some in (clips, val))
-        self._batches = LabelledSpeechBatches(self.settings.windows, scale, GateConfig())
+        taught = [clip.latents for clip in self._clips if clip.latents is not None]
+        self._taught = bool(taught)
+        self._spread = torch.cat(taught).std(0).clamp_min(1e-3) if taught else torch.ones(self.net.config.width)
+        self._batches = TaughtBatches(self.settings.windows, scale, GateConfig(), self.net.config.width)
         self.config: Mapping[str, Any] = {
             "acoustic": self.net.config.to_dict(),
             "training": asdict(self.settings),
@@ -98,13 +106,22 @@ class AcousticRecipe(Recipe):
         add_preset(parser)
         add_batch_size(parser)
         parser.add_argument("--voices", metavar="DIR", action="append", help="more sounds with truth; repeatable")
+        parser.add_argument(
+            "--taught", metavar="DIR", help="features of a better ear, <clip>.npz, beside sounds that have no labels"
+        )
         parser.add_argument("--val", metavar="DIR", help="sounds with truth to measure at the end (default: DIR/val)")
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
         data = Path(args.data).absolute()
         folders = [_split(data, "train") or data, *(Path(folder).absolute() for folder in args.voices or ())]
-        clips = [c for n, folder in enumerate(folders) for c in read_voices(folder, SOUND_VERSIONS, args.seed + n)]
+        config = AcousticConfig.preset(args.preset)
+        taught = read_taught(args.taught, config.width) if args.taught else {}
+        known = len(folders)
+        folders += [Path(args.taught).absolute()] if args.taught and has_sounds(args.taught) else []
+        clips = [
+            c for n, folder in enumerate(folders) for c in read_voices(folder, SOUND_VERSIONS, args.seed + n, taught)
+        ]
         settings = AcousticTraining()
         settings = replace(
             settings,
@@ -113,12 +130,15 @@ class AcousticRecipe(Recipe):
         )
         held_out = args.val or _split(data, "val")
         val = read_voices(held_out) if held_out else ()
-        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
+        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders[:known])
         return Plan(
-            cls(clips, AcousticConfig.preset(args.preset), val, settings, names),
+            cls(clips, config, val, settings, names),
             TRAINING[args.preset],
             STEPS[args.preset],
         )
+
+    def prepare(self, device: torch.device) -> None:
+        self._spread = self._spread.to(device)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         chosen = draw_clips(rng, len(self._clips), self.settings.clips)
@@ -137,6 +157,9 @@ class AcousticRecipe(Recipe):
             "opening": masked_mean(error[..., -1].square(), weight),
             "velocity": masked_mean(error.diff(dim=1).square(), both),
         }
+        if self._taught:
+            away = (output.features.float() - batch["heard"]) / self._spread
+            terms["features"] = masked_mean(away.square(), batch["has_heard"])
         total = sum(getattr(settings, name) * value for name, value in terms.items())
         return {"loss": total, **terms}
 
@@ -156,6 +179,24 @@ class AcousticRecipe(Recipe):
         measured = {"measured": acoustic_errors(net, self._val)} if self._val else {}
         configs = {COMPONENT: net.config.to_dict()}
         save_checkpoint(path, SYSTEM, {COMPONENT: net}, configs, {**provenance, **measured}, torch.float16)
+
+
+class TaughtBatches(LabelledSpeechBatches):
+    """Windows that also hold the clips' latents as `heard` [B,T,width] with the weight has_heard [B,T]: 0 where none
+    are known, and about and in a silence that was cut in."""
+
+    JUDGED = (*LabelledSpeechBatches.JUDGED, "has_heard")
+
+    def __init__(self, settings: SpeechWindows, scale: MouthScale | None, gate: GateConfig, width: int) -> None:
+        super().__init__(settings, scale, gate)
+        self.width = width
+
+    def _tracks(self, clip: SpeechClip, padded: Padded, real: Tensor) -> dict[str, Tensor]:
+        known = float(clip.latents is not None)
+        return {"heard": padded(clip.latents, 0.0, (self.width,)), "has_heard": known * real}
+
+    def _close(self, item: dict[str, Tensor], inside: slice) -> None:
+        item["has_heard"][inside] = 0.0
 
 
 def _split(folder: Path, name: str) -> Path | None:

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from talkface_core.acoustic.model import AcousticConfig, load_acoustic
 from talkface_core.acoustic.recipe import AcousticRecipe, AcousticTraining, acoustic_errors
 from talkface_core.acoustic.training_batches import MouthScale, SpeechWindows
 from talkface_core.checkpoints import read_checkpoint
-from talkface_core.datasets.labelled_sounds import SpeechClip
+from talkface_core.datasets.labelled_sounds import SpeechClip, read_taught, read_voices
 from talkface_core.datasets.labels import VISEMES
 from talkface_core.errors import InputError
 from talkface_core.speech.mel_augment import MelAugment
@@ -85,3 +86,37 @@ def test_clips_of_other_mouths_teach_sounds_alone():
 def test_clips_without_mouths_are_refused():
     with pytest.raises(InputError, match="needs mouths"):
         recipe([replace(clip(1), mouth=None)])
+
+
+def test_a_better_ears_features_are_learnt_of_sounds_without_labels():
+    spoken = clip(8)
+    known = spoken.mouth[:, 1:] * torch.linspace(-1, 1, SMALL.width)
+    unlabelled = replace(spoken, mouth=None, visemes=None, speech=None, latents=known)
+    made = recipe([clip(1), unlabelled], silence=1.0)
+    batch = made.batch(0, np.random.default_rng(1))
+    assert batch["heard"].shape == (4, 50, SMALL.width)
+    cut = (batch["visemes"] == VISEMES.index("sil")) & (batch["has_mouth"] > 0)
+    assert cut.any()
+    assert not batch["has_heard"][cut].any(), "a silence that was cut in is not what the other ear heard"
+    before = made.loss(batch, 1)["features"].item()
+    optimiser = torch.optim.Adam(made.net.parameters(), 1e-2)
+    for _ in range(30):
+        optimiser.zero_grad()
+        made.loss(batch, 1)["loss"].backward()
+        optimiser.step()
+    assert made.loss(batch, 1)["features"].item() < 0.5 * before
+    assert "features" not in recipe().loss(recipe().batch(0, np.random.default_rng(1)), 1)
+
+
+def test_taught_features_are_read_by_name_and_fit_the_sound(tmp_path):
+    sound, rate = 0.1 * np.sin(np.arange(16000) / 20), 16000
+    soundfile.write(tmp_path / "a.wav", sound, rate)
+    with pytest.raises(InputError, match="with features in it"):
+        read_taught(tmp_path, 16)
+    np.savez(tmp_path / "a.npz", features=np.ones((24, 16), np.float16))
+    taught = read_taught(tmp_path, 16)
+    (only,) = read_voices(tmp_path, taught=taught)
+    assert (only.frames, only.mouth) == (25, None)
+    assert only.latents.shape == (25, 16)
+    with pytest.raises(InputError, match=r"this acoustic model has \[frames, 8\]"):
+        read_taught(tmp_path, 8)
