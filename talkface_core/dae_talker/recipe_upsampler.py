@@ -121,8 +121,14 @@ class UpsamplerRecipe(Recipe):
         decoded = decoded_frames(frames, args.talker, clips, training.every, args.device, args.cache, args.quiet)
         landmarks = clips.landmarks[chosen_frames(clips, training.every)]
         recipe = cls(
-            **{"small": decoded, "large": frames, "landmarks": landmarks, "config": config, "training": training},
-            **{"frozen": kept, "frozen_configs": kept_configs, "data": clips.name},
+            decoded,
+            frames,
+            landmarks,
+            config,
+            training,
+            frozen=kept,
+            frozen_configs=kept_configs,
+            data=clips.name,
             discriminator=PatchDiscriminatorConfig.preset(args.preset),
         )
         return Plan(recipe, TRAINING, STEPS[args.preset])
