@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -69,8 +69,12 @@ class SOVQAELoss:
 
 LOSSES = {
     "tiny": SOVQAELoss(
-        **{"codebook": 1.0, "commitment": 0.01, "spread": 10.0, "spread_margin": 0.9},
-        **{"consistency": 0.02, "quantise_from": 250},
+        codebook=1.0,
+        commitment=0.01,
+        spread=10.0,
+        spread_margin=0.9,
+        consistency=0.02,
+        quantise_from=250,
         adversarial=AdversarialLoss(start=1500),
     ),
     "base": SOVQAELoss(),
@@ -243,7 +247,7 @@ class SOVQAERecipe(Recipe):
             if name not in ("l1", "perceptual")
         )
         if w.adversarial.judge:
-            last = self.sovqae.decoder.last.weight
+            last = cast(Tensor, self.sovqae.decoder.last.weight)
             against, terms = w.adversarial(self.discriminator, generated, real, step, picture, last)
             total, losses = total + against, losses | terms
         return {"loss": total, **losses, "perplexity": quantised.losses.perplexity}

@@ -7,7 +7,7 @@ batch norm: that is what is built to infer, once the norms of a trained network 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -113,7 +113,7 @@ def folded_state(net: nn.Module, copy: nn.Module) -> dict[str, Tensor]:
     for name, part in net.named_modules():
         inside = f"{name}." if name else ""
         if isinstance(part, VolumeBlock):
-            weight, bias = gain(f"{inside}norm1", part.norm1.eps)
+            weight, bias = gain(f"{inside}norm1", cast(float, part.norm1.eps))
             state[f"{inside}norm1.weight"], state[f"{inside}norm1.bias"] = weight, bias
         for conv, norm in (("conv", "norm"), ("conv1", "norm2"), ("compress", "norm")):
             if isinstance(getattr(part, norm, None), nn.BatchNorm2d | nn.BatchNorm3d) and hasattr(part, conv):
