@@ -17,8 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """How pytest-xdist shares out the tests: files whole, for their fixtures' sake; all of a host to one worker, and all
-    of a browser, since they share a server and a page."""
+    """How pytest-xdist shares out the tests: files whole, for their fixtures' sake; all of a host to one worker, and
+    all of a browser, since they share a server and a page."""
     for item in items:
         shared = [folder for folder in ("host", "browser") if item.nodeid.startswith(f"tests/{folder}/")]
         item.add_marker(pytest.mark.xdist_group(shared[0] if shared else str(item.path)))
