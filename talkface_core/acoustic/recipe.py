@@ -47,9 +47,9 @@ TRAINING = {
         beta2=0.98,
         weight_decay=0.03,
         ema_decay=0.998,
-        precision="bf16",
+        precision="auto",
     ),
-    "base": TrainConfig(lr=3e-4, schedule="cosine", warmup=1000, weight_decay=0.03, precision="bf16"),
+    "base": TrainConfig(lr=3e-4, schedule="cosine", warmup=1000, weight_decay=0.03, precision="auto"),
 }
 STEPS = {"tiny": 3000, "base": 100_000}
 

@@ -56,7 +56,11 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run: state, log, samples, weights")
     parser.add_argument("--steps", type=int, metavar="N", help="steps in all (default: the recipe's)")
     parser.add_argument("--lr", type=float, help="learning rate (default: the recipe's)")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), help="default: the recipe's")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "auto"),
+        help="auto: bf16 where the device has units for it; default: the recipe's",
+    )
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: 0")
     parser.add_argument("--init", metavar="NAME|FILE", help="weights to begin with, say to make them one person's own")
     parser.add_argument("--max-minutes", type=float, metavar="M", help="stop after so long, with the state saved")

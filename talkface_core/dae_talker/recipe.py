@@ -63,9 +63,9 @@ TRAINING = {
         beta2=0.99,
         weight_decay=1e-3,
         ema_decay=0.999,
-        precision="bf16",
+        precision="auto",
     ),
-    "base": TrainConfig(lr=1e-4, optimiser="adam", ema_decay=0.9999, precision="bf16"),
+    "base": TrainConfig(lr=1e-4, optimiser="adam", ema_decay=0.9999, precision="auto"),
 }
 BATCH_SIZE = {"tiny": 16, "base": 64}
 STEPS = {"tiny": 7000, "base": 1_000_000}

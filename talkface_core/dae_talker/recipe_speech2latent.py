@@ -55,9 +55,9 @@ TRAINING = {
         beta2=0.98,
         weight_decay=0.02,
         ema_decay=0.998,
-        precision="bf16",
+        precision="auto",
     ),
-    "base": TrainConfig(lr=1e-4, optimiser="adam", ema_decay=0.999, precision="bf16"),
+    "base": TrainConfig(lr=1e-4, optimiser="adam", ema_decay=0.999, precision="auto"),
 }
 STEPS = {"tiny": 3000, "base": 100_000}
 _ENCODED_AT_ONCE = 64

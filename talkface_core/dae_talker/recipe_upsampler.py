@@ -57,7 +57,7 @@ class UpsamplerTraining:
 
 
 TRAINING = TrainConfig(
-    lr=1e-3, schedule="cosine", warmup=50, final_lr=0.02, beta2=0.99, ema_decay=0.995, precision="bf16"
+    lr=1e-3, schedule="cosine", warmup=50, final_lr=0.02, beta2=0.99, ema_decay=0.995, precision="auto"
 )
 STEPS = {"tiny": 3000, "base": 100_000}
 _ENCODED_AT_ONCE = 16

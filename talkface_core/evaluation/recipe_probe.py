@@ -40,7 +40,7 @@ TRAIN = TrainConfig(
     weight_decay=0.01,
     beta2=0.99,
     ema_decay=0.998,
-    precision="bf16",
+    precision="auto",
 )
 READ = ("mouth_open", "eye_open", "pose")
 

@@ -43,7 +43,7 @@ TRAIN = TrainConfig(
     weight_decay=0.02,
     beta2=0.99,
     ema_decay=0.998,
-    precision="bf16",
+    precision="auto",
 )
 
 

@@ -77,9 +77,9 @@ TRAINING = {
         beta2=0.99,
         weight_decay=1e-2,
         ema_decay=0.998,
-        precision="bf16",
+        precision="auto",
     ),
-    "base": TrainConfig(lr=1e-4, optimiser="adam", beta1=0.5, ema_decay=0.999, grad_clip=0.0, precision="bf16"),
+    "base": TrainConfig(lr=1e-4, optimiser="adam", beta1=0.5, ema_decay=0.999, grad_clip=0.0, precision="auto"),
 }
 STEPS = {"tiny": 4000, "base": 1_000_000}
 EVALUATED = 8  # windows of five frames

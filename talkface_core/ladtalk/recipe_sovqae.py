@@ -85,10 +85,10 @@ BATCHES = {
 }
 TRAINING = {
     "tiny": TrainConfig(
-        lr=5e-4, schedule="cosine", warmup=50, final_lr=0.05, beta2=0.99, ema_decay=0.995, precision="bf16"
+        lr=5e-4, schedule="cosine", warmup=50, final_lr=0.05, beta2=0.99, ema_decay=0.995, precision="auto"
     ),
     "base": TrainConfig(
-        lr=7e-5, schedule="cosine", final_lr=6 / 7, optimiser="adam", beta2=0.99, ema_decay=0.995, precision="bf16"
+        lr=7e-5, schedule="cosine", final_lr=6 / 7, optimiser="adam", beta2=0.99, ema_decay=0.995, precision="auto"
     ),
 }
 STEPS = {"tiny": 5000, "base": 1_600_000}

@@ -68,9 +68,9 @@ TRAINING = {
         beta2=0.99,
         weight_decay=1e-2,
         ema_decay=0.995,
-        precision="bf16",
+        precision="auto",
     ),
-    "base": TrainConfig(lr=1e-4, optimiser="adam", ema_decay=0.999, grad_clip=0.0, precision="bf16"),
+    "base": TrainConfig(lr=1e-4, optimiser="adam", ema_decay=0.999, grad_clip=0.0, precision="auto"),
 }
 # A unit vector's entries are small: the read-outs then need no large weights.
 _SPREAD = 8.0

@@ -15,7 +15,7 @@ class TrainConfig:
     `warmup` steps raise the rate linearly to `lr`; then it stays ("constant") or falls as a half cosine to `final_lr`
     times `lr` at the last step ("cosine"). `weight_decay` acts on matrices and kernels, not on biases and gains.
     `grad_clip` bounds the gradient's norm, 0 for none. `accumulation` batches make one step. "bf16" computes under
-    autocast; the weights stay float32.
+    autocast, "auto" does so where the device has units for it; the weights stay float32.
     """
 
     lr: float = 1e-4
@@ -34,7 +34,11 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        choices = {"schedule": ("constant", "cosine"), "optimiser": ("adamw", "adam"), "precision": ("fp32", "bf16")}
+        choices = {
+            "schedule": ("constant", "cosine"),
+            "optimiser": ("adamw", "adam"),
+            "precision": ("fp32", "bf16", "auto"),
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(known)}.")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..atomic import whole_file
+from ..device import pick_dtype
 from ..errors import InputError
 from .batches import batches, send, step_seed, workers_for
 from .config import TrainConfig
@@ -117,6 +118,8 @@ class _Run:
         self.recipe, self.dir, self.steps, self.config = recipe, run_dir, steps, config
         self.accelerator = make_accelerator(device)
         self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
+        fast = config.precision == "auto" and pick_dtype(self.device) is torch.bfloat16
+        self.half = fast or config.precision == "bf16"
         settings = {
             "recipe": recipe.name,
             "data": recipe.data,
@@ -223,7 +226,7 @@ class _Run:
             torch.manual_seed(seed)
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     def check(self) -> None:
         """Raise DivergedError when a loss or gradient since the last look is not finite."""

@@ -217,6 +217,16 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights(tmp_path: Path) -> None
     assert set(fp32.dtypes) == {"torch.float32"}
 
 
+@pytest.mark.parametrize("units", [torch.bfloat16, torch.float32])
+def test_auto_computes_in_what_the_device_has_units_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, units: torch.dtype
+) -> None:
+    monkeypatch.setattr("talkface_core.training.engine.pick_dtype", lambda device: units)
+    recipe = Toy()
+    go(tmp_path, recipe, config=replace(CONFIG, precision="auto"))
+    assert set(recipe.dtypes) == {str(units)}
+
+
 def test_half_precision_weights_are_refused(tmp_path: Path) -> None:
     recipe = Toy()
     recipe.modules["gain"].half()

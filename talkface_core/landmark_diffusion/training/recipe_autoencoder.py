@@ -45,9 +45,9 @@ TRAINING = {
         beta2=0.99,
         weight_decay=1e-3,
         ema_decay=0.998,
-        precision="bf16",
+        precision="auto",
     ),
-    "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, precision="bf16"),
+    "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, precision="auto"),
 }
 BATCHES = {"tiny": PictureBatches(singles=12, stills=4), "base": PictureBatches(singles=24, stills=8)}
 STEPS = {"tiny": 4000, "base": 500_000}

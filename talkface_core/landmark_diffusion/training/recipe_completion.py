@@ -53,10 +53,10 @@ TRAINING = TrainConfig(
     beta2=0.98,
     weight_decay=0.03,
     ema_decay=0.998,
-    precision="bf16",
+    precision="auto",
 )
 STEPS = 4000
-BASE = TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, precision="bf16")
+BASE = TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, precision="auto")
 BASE_STEPS = 100_000
 JOINT = replace(TRAINING, lr=3e-4)
 JOINT_STEPS = 2000

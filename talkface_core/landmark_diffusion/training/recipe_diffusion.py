@@ -53,9 +53,9 @@ TRAINING = {
         beta2=0.99,
         weight_decay=1e-3,
         ema_decay=0.998,
-        precision="bf16",
+        precision="auto",
     ),
-    "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.9999, precision="bf16"),
+    "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.9999, precision="auto"),
 }
 BATCHES = {"tiny": PictureBatches(singles=20, stills=4), "base": PictureBatches(singles=48, stills=16)}
 STEPS = {"tiny": 6000, "base": 500_000}

@@ -69,9 +69,9 @@ TRAINING = {
         beta2=0.99,
         weight_decay=1e-3,
         ema_decay=0.995,
-        precision="bf16",
+        precision="auto",
     ),
-    "base": TrainConfig(lr=1e-5, warmup=500, ema_decay=0.999, precision="bf16"),
+    "base": TrainConfig(lr=1e-5, warmup=500, ema_decay=0.999, precision="auto"),
 }
 BATCHES = {
     "tiny": PictureBatches(windows=3, singles=4, stills=0, augment=False),

@@ -46,7 +46,7 @@ AUTOENCODERS = (stage1.COMPONENT, "sovqae")
 
 TRAINING = {
     "tiny": TrainConfig(lr=1e-3, schedule="cosine", warmup=100, final_lr=0.05, beta2=0.99, ema_decay=0.995),
-    "base": TrainConfig(lr=1e-4, optimiser="adam", beta2=0.99, ema_decay=0.995, precision="bf16"),
+    "base": TrainConfig(lr=1e-4, optimiser="adam", beta2=0.99, ema_decay=0.995, precision="auto"),
 }
 BATCHES = {
     "tiny": (CodebookBatches(size=8), CodebookBatches(size=4)),

@@ -40,7 +40,7 @@ COMPONENT = "autoencoder"
 TRAINING = {
     "tiny": TrainConfig(lr=1e-3, schedule="cosine", warmup=50, final_lr=0.05, beta2=0.99, ema_decay=0.995),
     "base": TrainConfig(
-        lr=7e-5, schedule="cosine", final_lr=6 / 7, optimiser="adam", beta2=0.99, ema_decay=0.995, precision="bf16"
+        lr=7e-5, schedule="cosine", final_lr=6 / 7, optimiser="adam", beta2=0.99, ema_decay=0.995, precision="auto"
     ),
 }
 BATCHES = {"tiny": CodebookBatches(size=16, patch=96), "base": CodebookBatches(size=32)}

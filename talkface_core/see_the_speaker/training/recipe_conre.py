@@ -46,7 +46,7 @@ TRAINING = {
     "tiny": TrainConfig(
         lr=1e-3, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.98, weight_decay=0.05, ema_decay=0.995
     ),
-    "base": TrainConfig(lr=2e-4, schedule="cosine", warmup=1000, weight_decay=0.05, ema_decay=0.999, precision="bf16"),
+    "base": TrainConfig(lr=2e-4, schedule="cosine", warmup=1000, weight_decay=0.05, ema_decay=0.999, precision="auto"),
 }
 BATCH = {"tiny": 48, "base": 256}
 STEPS = {"tiny": 2500, "base": 100_000}

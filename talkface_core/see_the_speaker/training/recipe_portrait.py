@@ -46,7 +46,7 @@ TRAINING = {
     "tiny": TrainConfig(
         lr=1.5e-3, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.99, weight_decay=1e-3, ema_decay=0.995
     ),
-    "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.9999, precision="bf16"),
+    "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.9999, precision="auto"),
 }
 BATCH = {"tiny": 16, "base": 256}
 STEPS = {"tiny": 6000, "base": 200_000}

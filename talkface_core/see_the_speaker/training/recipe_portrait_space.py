@@ -40,7 +40,7 @@ TRAINING = {
     "tiny": TrainConfig(
         lr=7e-4, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.99, weight_decay=1e-3, ema_decay=0.99
     ),
-    "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, precision="bf16"),
+    "base": TrainConfig(lr=1e-4, schedule="cosine", warmup=1000, ema_decay=0.999, precision="auto"),
 }
 BATCH = {"tiny": 6, "base": 32}
 STEPS = {"tiny": 1500, "base": 200_000}
