@@ -11,6 +11,7 @@ from ..talkface_core.dae_talker.decode import sampling
 from ..talkface_core.dae_talker.model import SpeechModel
 from ..talkface_core.dae_talker.windows import Control
 from ..talkface_core.diffusion.sampling import SAMPLERS
+from ..talkface_core.errors import InputError
 from ..talkface_core.faces.head_pose import HeadPose
 from ..talkface_core.media.audio import AudioSource
 from ..talkface_core.media.timebase import frame_count
@@ -46,6 +47,23 @@ class SpeechSetup:
         self.control = pipeline.idle_motion(speech, source, self.rate, seed, control) if idle else control
         if pose is not None and (message := pipeline.beyond_training(speech, pose)):
             log.warning("TalkFace: %s", message)
+
+
+def required(component: host.Component | None, socket: str, why: str) -> host.Component:
+    """The component. Raises InputError, with the reason `why`, where the checkpoint had none."""
+    if component is None:
+        raise InputError(f"{socket} is empty: {why}")
+    return is_a(host.Component, component, socket)
+
+
+def speaking(speech2latent: host.Component | None) -> host.Component:
+    """The network that hears for a speaker who is drawn whole. Raises InputError."""
+    return required(
+        speech2latent,
+        "speech2latent",
+        "the checkpoint in Load DAE-Talker repaints mouths in a video; choose one that draws a speaker whole, such as "
+        "the bundled one, or use Dub Video (DAE-Talker)",
+    )
 
 
 def sampling_of(component: host.Component, sampler: str, steps: int) -> tuple[str | None, int | None]:
@@ -113,15 +131,18 @@ def speaking_inputs(*after_model: io.Input, sound: str) -> list[io.Input]:
     ]
 
 
-def drawing_inputs() -> list[io.Input]:
-    """The inputs that say how frames are drawn."""
+def drawing_inputs(
+    sampler: str = "How noise becomes a frame. With the bundled model ddim and dpmpp_2m look alike. Equal cost.",
+    steps: str = "(4 for the bundled one). Time grows with it; with the bundled model 1 is already close.",
+) -> list[io.Input]:
+    """The inputs that say how frames are drawn; `sampler` and `steps` are what is said of them."""
     return [
         advanced(
             io.Combo.Input(
                 "sampler",
                 options=[OWN, *SAMPLERS],
                 default=OWN,
-                tooltip="How noise becomes a frame. With the bundled model ddim and dpmpp_2m look alike. Equal cost.",
+                tooltip=sampler,
             )
         ),
         io.Int.Input(
@@ -129,7 +150,6 @@ def drawing_inputs() -> list[io.Input]:
             default=0,
             min=0,
             max=1000,
-            tooltip="Network evaluations for each frame; 0 takes the model's own (4 for the bundled one). Time grows "
-            "with it; with the bundled model 1 is already close.",
+            tooltip=f"Network evaluations for each frame; 0 takes the model's own {steps}",
         ),
     ]

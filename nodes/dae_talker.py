@@ -23,7 +23,7 @@ from ..talkface_core.media.audio import audio_source
 from ..talkface_core.media.video_writer import VideoWriter
 from ..talkface_core.speech.features import EncodedAudio
 from . import host
-from .dae_inputs import SpeechSetup, drawing_inputs, sampling_of, speaking_inputs
+from .dae_inputs import SpeechSetup, drawing_inputs, sampling_of, speaking, speaking_inputs
 from .footage_rate import HIDDEN, footage_rate, fps_input, video_input
 from .sockets import DAE, HEAD_POSE, LATENTS, advanced, is_a, schema, seed_input
 from .video import marked
@@ -64,14 +64,14 @@ class Speech2Latent(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        speech2latent: host.Component,
+        speech2latent: host.Component | None,
         audio: dict[str, Any],
         seed: int,
         head_pose: Pose | None = None,
         audio_encoder_output: dict[str, Any] | None = None,
         **settings: Any,
     ) -> io.NodeOutput:
-        component = is_a(host.Component, speech2latent, "speech2latent")
+        component = speaking(speech2latent)
         source = host.Interruptible(audio_source(audio))
         speech: SpeechModel = host.load(component)
         spoken = SpeechSetup(speech, source, head_pose, seed, **settings)
@@ -239,7 +239,7 @@ class TalkingVideo(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        speech2latent: host.Component,
+        speech2latent: host.Component | None,
         dae: host.Component,
         audio: dict[str, Any],
         sampler: str,
@@ -249,7 +249,7 @@ class TalkingVideo(io.ComfyNode):
         audio_encoder_output: dict[str, Any] | None = None,
         **settings: Any,
     ) -> io.NodeOutput:
-        hearing, drawing = is_a(host.Component, speech2latent, "speech2latent"), is_a(host.Component, dae, "dae")
+        hearing, drawing = speaking(speech2latent), is_a(host.Component, dae, "dae")
         if hearing.space != drawing.space:
             raise InputError(
                 f"speech2latent is of the model {hearing.name!r} and dae of {drawing.name!r}: take both from one loader"

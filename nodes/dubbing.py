@@ -43,7 +43,7 @@ class DubVideo(io.ComfyNode):
             "it is made: however long, only a few frames are in memory. Marked as synthetic.",
             inputs=[
                 WAV2LIP.Input("wav2lip", tooltip="The network that repaints mouths, from Load LaDTalk."),
-                *_film_inputs(),
+                *film_inputs(),
                 *choice_inputs(),
                 length_input("Sound that goes on after a video that is not repeated is cut off."),
                 io.Boolean.Input(
@@ -69,7 +69,7 @@ class DubVideo(io.ComfyNode):
                 ),
                 mask_input(),
             ],
-            outputs=[_video_output()],
+            outputs=[video_output()],
             search_aliases=["lip sync", "dubbing", "wav2lip", "translate video", "long video"],
         )
 
@@ -93,7 +93,7 @@ class DubVideo(io.ComfyNode):
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
         mouths = managed_mouths(wav2lip, sovqae, None if match_texture else strength)
-        result = _dubbed(
+        result = dubbed(
             mouths,
             video,
             audio_source(audio),
@@ -102,7 +102,7 @@ class DubVideo(io.ComfyNode):
             smoothing=smoothing,
             length=length,
         )
-        return _finished(result, sovqae is not None and match_texture)
+        return finished(result, sovqae is not None and match_texture)
 
 
 class DubVideoLandmarks(io.ComfyNode):
@@ -123,7 +123,7 @@ class DubVideoLandmarks(io.ComfyNode):
                 TALKFORMER.Input(
                     "talkformer", tooltip="The network that paints the lower face, from Load Landmark Diffusion."
                 ),
-                *_film_inputs(),
+                *film_inputs(),
                 *choice_inputs(),
                 length_input("Sound that goes on after a video that is not repeated is cut off."),
                 motion_input(),
@@ -144,7 +144,7 @@ class DubVideoLandmarks(io.ComfyNode):
                 mask_input(),
                 encoder_input(),
             ],
-            outputs=[_video_output()],
+            outputs=[video_output()],
             search_aliases=["lip sync", "dubbing", "talkformer", "translate video", "long video"],
         )
 
@@ -176,7 +176,7 @@ class DubVideoLandmarks(io.ComfyNode):
         sampling = Sampling(sampler, steps, seed, guidance)
         texture = None if match_texture else 1.0
         mouths = speaking_mouths(completion, talkformer, sampling, strength, sovqae, texture, audio_encoder_output)
-        result = _dubbed(
+        result = dubbed(
             mouths,
             video,
             audio_source(audio),
@@ -185,10 +185,10 @@ class DubVideoLandmarks(io.ComfyNode):
             smoothing=smoothing,
             length=length,
         )
-        return _finished(result, sovqae is not None and match_texture)
+        return finished(result, sovqae is not None and match_texture)
 
 
-def _film_inputs() -> list[io.Input]:
+def film_inputs() -> list[io.Input]:
     """The footage and what is to be said."""
     return [
         io.Video.Input(
@@ -204,7 +204,7 @@ def _film_inputs() -> list[io.Input]:
     ]
 
 
-def _video_output() -> io.Output:
+def video_output() -> io.Output:
     """The finished video."""
     return io.Video.Output(
         display_name="video",
@@ -212,7 +212,7 @@ def _video_output() -> io.Output:
     )
 
 
-def _dubbed(mouths: ManagedMouths, video: Any, source: AudioSource, **wanted: Any) -> DubResult:
+def dubbed(mouths: ManagedMouths, video: Any, source: AudioSource, **wanted: Any) -> DubResult:
     """The dubbed VIDEO in the temp folder; both passes move the node's bar. `wanted` is DubRequest's."""
     with film_of(video) as film:
         request = DubRequest(film=film, source=host.Interruptible(source), **wanted)
@@ -231,7 +231,8 @@ def _dubbed(mouths: ManagedMouths, video: Any, source: AudioSource, **wanted: An
         return dub_to_file(mouths, request, host.temp_file(".mp4"), tell)
 
 
-def _finished(result: DubResult, matched: bool) -> io.NodeOutput:
+def finished(result: DubResult, matched: bool = False) -> io.NodeOutput:
+    """The finished video; the log says how strongly its texture was restored, where it was `matched`."""
     if matched:
         strength = result.settings[TEXTURE] or 0
         log.info("TalkFace: texture restored with strength %.2f, which matches the footage", strength)

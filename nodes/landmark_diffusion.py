@@ -29,7 +29,7 @@ from ..talkface_core.media.source import AudioSource
 from ..talkface_core.speech.features import EncodedAudio
 from . import host
 from .face_inputs import detector_of
-from .repaint import ManagedMouths, footage, length_input, repaint
+from .repaint import ManagedMouths, end_if_cancelled, footage, length_input, repaint
 from .sockets import COMPLETION, FACE_TRACK, TALKFORMER, advanced, encoder_input, is_a, schema, seed_input
 from .track_preview import TrackPreview, drawn_on_input, preview_input
 
@@ -212,7 +212,7 @@ class TalkFormerSampler(io.ComfyNode):
             sampling=Sampling(sampler, steps, seed, guidance),
             goal=wanted,
             shown=shown,
-            callback=_end_if_cancelled,
+            callback=end_if_cancelled,
         )
         managed = ManagedMouths(mouths, (model,), mouths.memory, window or None)
         made = repaint(managed, frames, track, _silence(wanted), "bounce", progress)
@@ -289,7 +289,7 @@ def speaking_mouths(
         sampling,
         strength,
         encoded=None if audio_encoder_output is None else EncodedAudio(audio_encoder_output),
-        callback=_end_if_cancelled,
+        callback=end_if_cancelled,
     )
     if sovqae is None:
         return ManagedMouths(mouths, (hearing, painting), mouths.memory)
@@ -299,11 +299,6 @@ def speaking_mouths(
         return max(mouths.memory(frames), enhance_memory(restoring.network, frames))
 
     return ManagedMouths(RestoredMouths(mouths, restoring.network, texture), (hearing, painting, restoring), memory)
-
-
-def _end_if_cancelled(*_: Any) -> None:
-    """For each step of sampling."""
-    host.check_interrupt()
 
 
 def _references(images: Tensor | None, track: FaceTrack | None) -> GivenReferences | None:

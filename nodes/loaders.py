@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..talkface_core.checkpoints import Checkpoint, CheckpointError, read_checkpoint
+from ..talkface_core.checkpoints import Checkpoint, CheckpointError, read_checkpoint, read_header
 from ..talkface_core.components import Component, build
 from ..talkface_core.dae_talker import model as dae_talker
 from ..talkface_core.ladtalk import model as ladtalk
@@ -28,6 +28,7 @@ from .sockets import (
     PORTRAIT,
     SOVQAE,
     SPEECH2LATENT,
+    SPEECH2LIPS,
     TALKFORMER,
     WAV2LIP,
     advanced,
@@ -51,7 +52,7 @@ def _dtype_input(which: str) -> io.Input:
 
 
 class LoadDAETalker(io.ComfyNode):
-    """A DAE-Talker checkpoint as its two halves: the speech side, and the diffusion autoencoder that draws."""
+    """A DAE-Talker checkpoint as its two halves: a speech side, and the diffusion autoencoder that draws."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -66,7 +67,9 @@ class LoadDAETalker(io.ComfyNode):
                     "checkpoint",
                     options=host.checkpoint_names(dae_talker.SYSTEM),
                     tooltip="Which speaker. Bundled ones come first, then the .safetensors files of models/talkface. "
-                    "A checkpoint is one person; train another with: python -m talkface_core train dae-talker.",
+                    "A checkpoint is one person; train another with: python -m talkface_core train dae-talker. "
+                    "DiffDub's public weights dub anybody; they can be converted: python -m talkface_core models "
+                    "--convert.",
                 ),
                 _dtype_input("the drawing network"),
             ],
@@ -79,7 +82,12 @@ class LoadDAETalker(io.ComfyNode):
                 DAE.Output(
                     display_name="dae",
                     tooltip="The diffusion autoencoder, which draws a frame from each latent. For DAE Decode, DAE "
-                    "Encode or Talking Video.",
+                    "Encode or Talking Video; of a checkpoint that dubs, for Dub Video (DAE-Talker).",
+                ),
+                SPEECH2LIPS.Output(
+                    display_name="speech2lips",
+                    tooltip="Hears what anybody's lips do, for Dub Video (DAE-Talker). Only in checkpoints that dub, "
+                    "such as DiffDub's converted ones, which have no speech2latent.",
                 ),
             ],
             search_aliases=["talking head", "lip sync", "speech to video", "load talking face"],
@@ -92,13 +100,15 @@ class LoadDAETalker(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
-        whole = dae_talker.read_whole(host.checkpoint_path(checkpoint, dae_talker.SYSTEM))
+        path = host.checkpoint_path(checkpoint, dae_talker.SYSTEM)
+        dubs = dae_talker.dubs(read_header(path))
+        whole = dae_talker.read_dubber(path) if dubs else dae_talker.read_whole(path)
         space = dae_talker.latent_space(whole)
-        hearing = host.managed(dae_talker.build_speech(whole))
+        hearing = host.managed(build(whole, dae_talker.SPEECH2LIPS) if dubs else dae_talker.build_speech(whole))
         speech = host.Component(hearing, whole.path.stem, space, whole.provenance)
-        return io.NodeOutput(
-            speech, _managed(whole, dae_talker.AUTOENCODER, dtype, "draws", dae_talker.build_drawing, space)
-        )
+        does = "repaints" if dubs else "draws"
+        drawing = _managed(whole, dae_talker.AUTOENCODER, dtype, does, dae_talker.build_drawing, space)
+        return io.NodeOutput(None if dubs else speech, drawing, speech if dubs else None)
 
 
 class LoadLaDTalk(io.ComfyNode):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from comfy_api.latest import io
@@ -26,14 +27,14 @@ log = logging.getLogger(__name__)
 STREAM = "use the node Dub Video, which writes frames to disk as they come, or a shorter sound"
 
 
-def length_input(more: str = "") -> io.Input:
+def length_input(more: str = "", after: str = "silent lips after the sound") -> io.Input:
     """What happens where sound and footage are not of one length."""
     return io.Combo.Input(
         "length",
         options=list(RULES),
         default=RULES[0],
         tooltip="Where sound and footage differ in length. bounce: as long as the sound, the footage played to "
-        f"and fro; stop: until either ends; once: the whole footage, silent lips after the sound. {more}".rstrip(),
+        f"and fro; stop: until either ends; once: the whole footage, {after}. {more}".rstrip(),
     )
 
 
@@ -73,6 +74,11 @@ class Repainted:
     images: Tensor
     mask: Tensor
     track: FaceTrack
+
+
+def end_if_cancelled(*_: Any) -> None:
+    """For each step of sampling."""
+    host.check_interrupt()
 
 
 def footage(images: Tensor, face_track: FaceTrack, socket: str = "face_track") -> tuple[Tensor, FaceTrack]:

@@ -1,11 +1,11 @@
 """The pack's own socket types, and the one way in which its nodes describe themselves.
 
-What travels: TALKFACE_DAE, TALKFACE_SPEECH2LATENT, TALKFACE_COMPLETION, TALKFACE_TALKFORMER, TALKFACE_WAV2LIP,
-TALKFACE_SOVQAE, TALKFACE_PORTRAIT, TALKFACE_MOTION_MODEL and TALKFACE_HRTF a `host.Component`, the last five None where
-a checkpoint lacks them; TALKFACE_LATENTS a `talkface_core.dae_talker.latents.Latents`; TALKFACE_MOTION a
-`talkface_core.see_the_speaker.spoken_motion.SpokenMotion`; HEAD_POSE a `talkface_core.faces.head_pose.HeadPose`;
-FACE_TRACK a `talkface_core.faces.track.FaceTrack`; FACE_CROP a `talkface_core.faces.align.FaceCrop`. FACE_LANDMARKS is
-newer ComfyUI's own.
+What travels: TALKFACE_DAE, TALKFACE_COMPLETION, TALKFACE_TALKFORMER, TALKFACE_SPEECH2LATENT, TALKFACE_SPEECH2LIPS,
+TALKFACE_WAV2LIP, TALKFACE_SOVQAE, TALKFACE_PORTRAIT, TALKFACE_MOTION_MODEL and TALKFACE_HRTF a `host.Component`, all
+but the first three None where a checkpoint lacks them; TALKFACE_LATENTS a `talkface_core.dae_talker.latents.Latents`;
+TALKFACE_MOTION a `talkface_core.see_the_speaker.spoken_motion.SpokenMotion`; HEAD_POSE a
+`talkface_core.faces.head_pose.HeadPose`; FACE_TRACK a `talkface_core.faces.track.FaceTrack`; FACE_CROP a
+`talkface_core.faces.align.FaceCrop`. FACE_LANDMARKS is newer ComfyUI's own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ PREFIX = "TalkFace"
 
 DAE = io.Custom("TALKFACE_DAE")
 SPEECH2LATENT = io.Custom("TALKFACE_SPEECH2LATENT")
+SPEECH2LIPS = io.Custom("TALKFACE_SPEECH2LIPS")
 WAV2LIP = io.Custom("TALKFACE_WAV2LIP")
 SOVQAE = io.Custom("TALKFACE_SOVQAE")
 COMPLETION = io.Custom("TALKFACE_COMPLETION")

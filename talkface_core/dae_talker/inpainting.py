@@ -1,6 +1,6 @@
 """Mouths repainted by the inpainting decoder: lip latents, a reference and a face to the face that says them.
 
-Source: DiffDub (Liu et al. 2024), section 2.2, on DAE-Talker's decoding: all frames begin with one noise x_T. At every
+Source: DiffDub (Liu et al. 2024), first stage, on DAE-Talker's decoding: all frames begin with one noise x_T. At every
 step the face outside of the mouth is put back as it is; a reference of the same person stands beside it.
 """
 

@@ -1,8 +1,8 @@
 """Which part of a face the inpainting decoder paints, and the picture of lips that its encoder looks at.
 
-Source: DiffDub (Liu et al. 2024), section 2.2: everything below the tip of the nose, as wide as the chin, is painted;
-what the encoder sees reaches up to the brows, so that the eyes steady it, and is black around. Its sizes are in pixels
-of the published 256 px.
+Source: DiffDub (Liu et al. 2024), as its public program has it: everything below the tip of the nose, as wide as the
+chin, is painted; what the encoder sees reaches up to the brows, so that the eyes steady it, and is black around. Its
+sizes are in pixels of the published 256 px.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Speech and reference lips to lip latents, one per video frame: the speech side of the inpainting DAE-Talker.
 
-Source: DiffDub (Liu et al., ICASSP 2024), section 2.3, by DAE-Talker's laboratory: all hidden states of a HuBERT, mixed
-by learned weights; a convolution down to the frame rate; what the lips of references look like, by cross-attention; N
-Conformer blocks twice; linear. `base` is the published layout, whose blocks are ESPnet's: they normalise after each
-sum and once more at the end, and their BatchNorm is folded into the convolution.
+Source: DiffDub (Liu et al., ICASSP 2024), second stage, by DAE-Talker's laboratory: all hidden states of a HuBERT,
+mixed by learned weights; a convolution down to the frame rate; what the lips of references look like, by
+cross-attention; N Conformer blocks twice; linear. `base` is the published layout, whose blocks are ESPnet's: they
+normalise after each sum and once more at the end, and their BatchNorm is folded into the convolution.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """An inpainting DAE-Talker of random weights and a few kilobytes, for tests of the plumbing: its mouths are noise."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -51,14 +52,14 @@ def small_autoencoder() -> DiffusionAutoencoder:
     return net.eval().requires_grad_(False)
 
 
-def small_speech() -> Speech2Lips:
+def small_speech(**sizes: int) -> Speech2Lips:
     torch.manual_seed(1)
-    return Speech2Lips(SPEECH).eval().requires_grad_(False)
+    return Speech2Lips(replace(SPEECH, **sizes)).eval().requires_grad_(False)
 
 
-def save_small_dubber(path: Path) -> Path:
-    """Write the checkpoint of a whole small one."""
-    components = {"autoencoder": small_autoencoder(), "speech2lips": small_speech()}
+def save_small_dubber(path: Path, **sizes: int) -> Path:
+    """Write the checkpoint of a whole small one, its speech side of other `sizes`."""
+    components = {"autoencoder": small_autoencoder(), "speech2lips": small_speech(**sizes)}
     configs = {name: module.config.to_dict() for name, module in components.items()}
     save_checkpoint(path, SYSTEM, components, configs, {"data": "none", "licence": "Apache-2.0"})
     return path

@@ -29,7 +29,7 @@ LADTALK, FOOTAGE, DETECT, LIPS, ENHANCE, DUB = (
 LANDMARKS, COMPLETE, ADJUST, PAINT = (
     f"TalkFace{name}" for name in ("LoadLandmarkDiffusion", "LandmarkComplete", "AdjustMouth", "TalkFormerSampler")
 )
-DUB_LANDMARKS = "TalkFaceDubVideoLandmarks"
+DUB_LANDMARKS, DUB_ANYBODY = "TalkFaceDubVideoLandmarks", "TalkFaceDubVideoDAE"
 
 SPEAKER, IMAGINE, MOVE, RENDER, FROM_VOICE, ANIMATE = (
     f"TalkFace{name}"

@@ -11,9 +11,10 @@ import pytest
 
 from talkface_core.speech.frame_front import MEL, WAV2VEC2
 from tests.dae_talker.small import save_small_talker, small_speech2latent
+from tests.dae_talker.small_dubber import save_small_dubber
 
 from .client import ERROR, SUCCESS, Client, Prompt
-from .graphs import AUDIO, LOADER, SPEECH, plain
+from .graphs import AUDIO, DUB_ANYBODY, FOOTAGE, LOADER, SPEECH, plain
 from .media import Film, talk
 from .server import Server, environment
 
@@ -100,3 +101,56 @@ def test_features_of_another_sound_are_refused(client: Client, encoder: str, tra
     print(ended.text)
     assert ended.status == ERROR
     assert "encode the same audio" in ended.text
+
+
+@pytest.fixture(scope="module")
+def dubs(server: Server) -> Iterator[str]:
+    """The name of a checkpoint that dubs anybody by all hidden states of wav2vec 2.0 base; its weights are random."""
+    path = server.models / "talkface" / "dubs.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    yield save_small_dubber(path, features=768, layers=13).name
+    path.unlink()
+
+
+def _dubbed(encoder: str, sound: str, checkpoint: str, **settings: object) -> Prompt:
+    """What the help page of Dub Video (DAE-Talker) says of its wires."""
+    own = {"sampler": "model's own", "steps": 1, "seed": 0, "length": "stop", "smoothing": 0.3, **settings}
+    own |= {"face": "largest", "index": 0, "x": 0, "y": 0, "detector": "bundled", "threshold": 0.5}
+    wires = {"speech2lips": ["loader", 2], "dae": ["loader", 1], "video": ["film", 0], "audio": ["heard", 0]}
+    saved = {"filename_prefix": "talkface/dubs", "format": "auto", "codec": "auto"}
+    prompt = {
+        "loader": {"class_type": LOADER, "inputs": {"checkpoint": checkpoint, "dtype": "float32"}},
+        "film": {"class_type": FOOTAGE, "inputs": {"file": "ada.mp4 [sample]"}},
+        "dub": {"class_type": DUB_ANYBODY, "inputs": {**wires, "audio_encoder_output": ["encode", 0], **own}},
+        "save": {"class_type": "SaveVideo", "inputs": {"video": ["dub", 0], **saved}},
+    }
+    return _encoded(prompt, encoder, sound)
+
+
+def test_anybody_is_dubbed_by_its_hidden_states(
+    server: Server, client: Client, encoder: str, dubs: str, tmp_path: Path
+) -> None:
+    name = client.upload(talk(tmp_path / "dubbed.wav", 0.4))
+    films = []
+    for settings in ({}, {"seed": 1}):
+        ended = client.run(_dubbed(encoder, name, dubs, **settings))
+        assert ended.status == SUCCESS, ended.text
+        films.append(Film.read(server.base / ended.files[0]).frames)
+    assert len(films[0]) == len(films[1]) == 10
+    assert np.abs(films[0].astype(int) - films[1]).max() > 8
+
+
+def test_one_speaker_dubs_nobody_and_who_dubs_draws_nobody(
+    client: Client, encoder: str, dubs: str, tmp_path: Path
+) -> None:
+    name = client.upload(talk(tmp_path / "dubbed.wav", 0.4))
+    for prompt, said in (
+        (
+            _dubbed(encoder, name, "dae_talker_tiny"),
+            "speech2lips is empty: the checkpoint in Load DAE-Talker draws one",
+        ),
+        (plain(**{AUDIO: {"audio": name}, LOADER: {"checkpoint": dubs}}), "speech2latent is empty: the checkpoint in"),
+    ):
+        ended = client.run(prompt)
+        assert ended.status == ERROR
+        assert said in ended.text

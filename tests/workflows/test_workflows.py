@@ -17,6 +17,9 @@ from workflows.wires import TITLE, curve, hidden, route
 from .node_info import CORE, PREFIX, digest, read_snapshot
 
 INFO = read_info()
+BROUGHT = {"TalkFaceDubVideoDAE"}
+"""Nodes that work with weights which a user brings, and none that may be bundled: a template of them would not run as
+given. Their help pages say how they are wired."""
 ANY = "*"
 """The type of an input that takes whatever there is."""
 SAMPLES = FOLDER.parent / "samples"
@@ -61,7 +64,7 @@ def test_the_files_are_what_the_generator_writes() -> None:
 
 def test_every_node_of_the_pack_is_shown_somewhere() -> None:
     used = {node["type"] for name in NAMES for node in _page(name)["nodes"]}
-    assert {key for key in INFO if key.startswith(PREFIX)} <= used
+    assert {key for key in INFO if key.startswith(PREFIX)} - used == BROUGHT
 
 
 @pytest.mark.parametrize("name", NAMES)
