@@ -26,6 +26,8 @@ def convert(files: Sequence[str], output: str | Path) -> Path:
     from ..see_the_speaker.convert_joyvasa import recognises as is_joyvasa
     from ..see_the_speaker.convert_liveportrait import convert_liveportrait
     from ..see_the_speaker.convert_liveportrait import recognises as is_liveportrait
+    from ..speech.convert_whisper import convert_whisper
+    from ..speech.convert_whisper import recognises as is_whisper
     from ..sync.convert_evaluator import convert_evaluator
     from ..sync.convert_evaluator import recognises as is_evaluator
 
@@ -47,6 +49,8 @@ def convert(files: Sequence[str], output: str | Path) -> Path:
             f"{', '.join(path.name for path in paths)}: these do not make one model; give one file, all of "
             "LivePortrait's, JoyVASA's generator with its template, or both stages of DiffDub"
         )
+    if _says(is_whisper, paths[0]):
+        return convert_whisper(paths[0], output)
     if is_evaluator(paths[0]):
         return convert_evaluator(paths[0], output)
     if is_wav2lip(paths[0]):

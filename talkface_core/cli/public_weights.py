@@ -119,6 +119,15 @@ PUBLIC = (
         ),
     ),
     PublicWeights(
+        "whisper-base",
+        f"{_HUB}/openai/whisper-base",
+        "free",
+        "MIT",
+        "hears speech of anybody in place of the bundled acoustic model: lips that follow better, by --ear",
+        "whisper",
+        (_hub("openai/whisper-base", "model.safetensors", 290_000_000),),
+    ),
+    PublicWeights(
         "restoreformer++",
         _RESTORER,
         "free",

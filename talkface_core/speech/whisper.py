@@ -1,0 +1,120 @@
+"""Whisper's encoder: thirty seconds of sound in, a vector for every 20 ms out.
+
+Source: Robust Speech Recognition via Large-Scale Weak Supervision (Radford et al. 2022, section 2.2): two convolutions,
+the second of stride 2, sinusoidal positions, pre-norm Transformer blocks and a last norm. It was trained on 680,000
+hours of speech in many languages; its weights are MIT. They are never bundled: a user brings them
+(`models --fetch whisper-base`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..components import Component, table
+from ..config import LARGEST, Config
+from ..device import Operations
+from ..errors import InputError
+
+SYSTEM = "whisper"
+"""The system's name in a converted file, which holds the encoder alone."""
+
+MELS = 80
+STEPS = 1500
+"""Vectors of half a minute, which is all that the encoder hears at once."""
+
+
+@dataclass(frozen=True)
+class WhisperConfig(Config):
+    """Sizes of the encoder; `preset` gives OpenAI's `tiny` to `medium`, `base` among them."""
+
+    width: int = 512
+    heads: int = 8
+    blocks: int = 6
+
+    def __post_init__(self) -> None:
+        self.check_range(4, LARGEST, "width")
+        self.check_range(1, 1000, "heads", "blocks")
+        if self.width % self.heads or self.width % 2:
+            raise InputError(f"a width of {self.width} is no even multiple of the {self.heads} heads")
+
+    @classmethod
+    def presets(cls) -> dict[str, WhisperConfig]:
+        """ "tiny", "base", "small" and "medium"."""
+        return {"tiny": cls(384, 6, 4), "base": cls(), "small": cls(768, 12, 12), "medium": cls(1024, 16, 24)}
+
+
+def positions(width: int, steps: int = STEPS) -> Tensor:
+    """Whisper's table [steps, width]: sines, then cosines, of wavelengths from 2 pi to 10,000 times that."""
+    half = width // 2
+    frequencies = torch.exp(torch.arange(half) * (-math.log(10000.0) / max(half - 1, 1)))
+    angles = torch.arange(steps)[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+class Attention(nn.Module):
+    """Self-attention of all steps; keys have no bias."""
+
+    def __init__(self, width: int, heads: int, operations: Operations = nn) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = operations.Linear(width, width)
+        self.key = operations.Linear(width, width, bias=False)
+        self.value = operations.Linear(width, width)
+        self.out = operations.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, width] -> [B, T, width]."""
+        q, k, v = (
+            rearrange(part(x), "b t (h d) -> b h t d", h=self.heads) for part in (self.query, self.key, self.value)
+        )
+        return self.out(rearrange(F.scaled_dot_product_attention(q, k, v), "b h t d -> b t (h d)"))
+
+
+class Block(nn.Module):
+    """x + attention, + feed-forward, each after a norm."""
+
+    def __init__(self, width: int, heads: int, operations: Operations = nn) -> None:
+        super().__init__()
+        self.attention_norm = operations.LayerNorm(width)
+        self.attention = Attention(width, heads, operations)
+        self.norm = operations.LayerNorm(width)
+        self.enter = operations.Linear(width, 4 * width)
+        self.out = operations.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, width] -> [B, T, width]."""
+        x = x + self.attention(self.attention_norm(x))
+        return x + self.out(F.gelu(self.enter(self.norm(x))))
+
+
+class WhisperEncoder(nn.Module):
+    """Whisper's log-mel -> its last layer, normalised."""
+
+    positions: Tensor
+
+    def __init__(self, config: WhisperConfig | None = None, operations: Operations = nn) -> None:
+        super().__init__()
+        self.config = config = config or WhisperConfig()
+        self.first = operations.Conv1d(MELS, config.width, 3, padding=1)
+        self.second = operations.Conv1d(config.width, config.width, 3, stride=2, padding=1)
+        self.blocks = nn.ModuleList([Block(config.width, config.heads, operations) for _ in range(config.blocks)])
+        self.norm = operations.LayerNorm(config.width)
+        self.register_buffer("positions", positions(config.width), persistent=False)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Log-mel [B, 80, S], S up to 3000 steps of 10 ms, as `whisper_mel` makes it -> [B, S / 2, width]."""
+        x = F.gelu(self.second(F.gelu(self.first(mel)))).transpose(1, 2)
+        x = x + self.positions[: x.shape[1]].to(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
+WHISPER = Component("whisper", WhisperConfig, lambda config, layers: WhisperEncoder(config, layers), half=True)
+COMPONENTS = table(WHISPER)
