@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from talkface_core.cli.main import make_parser
+from talkface_core.cli.public_weights import PUBLIC, size_text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,6 +21,15 @@ COMMANDS = [part.strip() for line in LINES for part in line.split("&&") if "-m t
 def test_every_command_parses(command):
     words = shlex.split(command)
     make_parser().parse_args(words[words.index("talkface_core") + 1 :])
+
+
+@pytest.mark.parametrize("weights", PUBLIC, ids=lambda weights: weights.name)
+def test_the_table_of_public_weights_is_that_of_models(weights):
+    (row,) = re.findall(rf"^\| {re.escape(weights.name)} \|.*$", README, re.MULTILINE)
+    size = size_text(weights.size, weights.exact)
+    for said in (weights.gives, weights.page, weights.files[0].name, weights.licence, weights.terms, size):
+        assert said in row, said
+    assert (weights.measured or "not measured") in row
 
 
 def test_every_linked_file_is_there():

@@ -80,6 +80,7 @@ def describe(weights: PublicWeights) -> str:
         f"licence: {weights.licence} ({weights.terms}), see {weights.page}",
         f"size: {size_text(weights.size, weights.exact)}, of {len(weights.files)} files; {checked} checked by sha256",
     ]
+    lines += [f"on one core of a CPU: {weights.measured}"] if weights.measured else []
     return "\n".join([*lines, *files])
 
 
