@@ -3,8 +3,9 @@
 `python -m benchmarks.diffdub CLONE [--layout small|full]` runs the public program whole (see
 tests/dae_talker/diffdub_golden.py, which says what it needs), converts its files, runs ours, and prints how far apart
 they are and how long both took: seconds of the processor, which other work on the machine changes little.
-`--times` measures in place of that how long frames take: the public loop frame by frame, ours in windows, with 20 and 5
-evaluations, in float32 and in the halves. `--device cuda` does so on a GPU, in seconds of the clock.
+`--times` measures in place of that how long frames take: the public loop frame by frame, ours all at once, with 20 and
+5 evaluations, in float32 and in the halves that the device has units for. `--device cuda` does so on a GPU, in seconds
+of the clock. `--halves` tells how far the halves are from float32.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor
 from talkface_core.dae_talker.convert_diffdub import convert_diffdub
 from talkface_core.dae_talker.inpainting import Inpainting, inpaint
 from talkface_core.dae_talker.model import load_dubber
+from talkface_core.device import pick_dtype
 from tests.dae_talker.diffdub_golden import FULL, SMALL, Layout, public_run, stand_in
 from tests.dae_talker.small_diffdub import dubbed
 
@@ -36,6 +38,8 @@ def main() -> None:
     parser.add_argument("--layout", choices=LAYOUTS, default="small")
     parser.add_argument("--evaluations", type=int, help="of the decoder (default: the layout's)")
     parser.add_argument("--times", action="store_true", help="measure how long frames take")
+    parser.add_argument("--timed", type=int, nargs="+", default=[20, 5], help="evaluations that are timed (20 5)")
+    parser.add_argument("--halves", action="store_true", help="measure how far half precision is from float32")
     parser.add_argument("--frames", type=int, default=4, help="that are timed (default: 4)")
     parser.add_argument("--device", default="cpu", help="where frames are timed (default: cpu)")
     args = parser.parse_args()
@@ -47,8 +51,12 @@ def main() -> None:
         ran = public_run(layout, Path(folder))
         public = time.process_time() - began
         out = convert_diffdub(ran["files"], Path(folder) / "ours.safetensors")
-        timed = args.times
-        rows = times(out, ran["stage1"], args.frames, args.device) if timed else equality(out, ran, layout, public)
+        if args.times:
+            rows = times(out, ran["stage1"], args.frames, args.device, args.timed)
+        elif args.halves:
+            rows = halves(out, layout)
+        else:
+            rows = equality(out, ran, layout, public)
     for row in rows:
         print("  ".join(f"{name} {value}" for name, value in row.items()))
     print(json.dumps({"layout": asdict(layout) | {"autoencoder": dict(layout.autoencoder)}, "rows": rows}))
@@ -72,8 +80,25 @@ def equality(out: Path, ran: dict[str, Tensor], layout: Layout, public: float) -
     return [*rows, {"what": "seconds", "public_with_loading": round(public, 2), "ours": round(ours, 2)}]
 
 
+def halves(out: Path, layout: Layout) -> list[dict[str, object]]:
+    """Relative errors of painted frames in half precision."""
+    wanted, rows = None, []
+    for kind in (torch.float32, torch.bfloat16, torch.float16):
+        model = load_dubber(out, "cpu", kind)
+        painted = dubbed(model.autoencoder, model.speech, layout)[2]
+        wanted = painted if wanted is None else wanted
+        error, psnr = (
+            ((painted - wanted).norm() / wanted.norm()).item(),
+            -10 * (painted - wanted).square().mean().log10(),
+        )
+        rows.append(
+            {"dtype": str(kind).removeprefix("torch."), "relative_error": f"{error:.1e}", "psnr": f"{psnr:.1f}"}
+        )
+    return rows
+
+
 @torch.no_grad()
-def times(out: Path, stage1: torch.nn.Module, frames: int, device: str) -> list[dict[str, object]]:
+def times(out: Path, stage1: torch.nn.Module, frames: int, device: str, timed: list[int]) -> list[dict[str, object]]:
     """Seconds a frame of the public sampling loop, one frame at a time as its program goes, and of ours."""
     place, size = torch.device(device), stage1.conf.img_size
     stage1.ema_model.to(place)
@@ -91,16 +116,16 @@ def times(out: Path, stage1: torch.nn.Module, frames: int, device: str) -> list[
             stage1.render(x_T[None], faces[now], faces[:1], latents[now], T=steps, mask=known[now])
 
     rows = []
-    for steps in (20, 5):
+    for steps in timed:
         seconds = _timed(lambda steps=steps: theirs(steps), place) / frames
         rows.append(
             {"program": "public", "evaluations": steps, "dtype": "float32", "seconds_a_frame": round(seconds, 4)}
         )
     stage1.ema_model.cpu()
-    kinds = (torch.float32, torch.bfloat16, torch.float16) if place.type == "cuda" else (torch.float32, torch.bfloat16)
+    kinds = dict.fromkeys((torch.float32, pick_dtype(place), *[torch.float16] * (place.type == "cuda")))
     for kind in kinds:
         net = load_dubber(out, device, kind).autoencoder
-        for steps in (20, 5):
+        for steps in timed:
             settings = Inpainting(steps=steps)
             run = lambda net=net, settings=settings: inpaint(net, faces, regions, faces[:1], latents, x_T, settings)  # noqa: E731
             seconds = _timed(run, place) / frames
