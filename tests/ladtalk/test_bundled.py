@@ -33,7 +33,9 @@ def says():
         source = audio_source({"waveform": wave[None, None], "sample_rate": 16000})
         film = TensorFrameSource(torch.from_numpy(frames), 25)
         repainted = np.concatenate(list(dub(LaDTalkMouths.of(model), DubRequest(film, source, track))))
-        return mouth_opening(np.stack([face.landmarks.numpy() for face in reader.follow(repainted, track.landmarks)]))
+        return mouth_opening(
+            np.stack([face.landmarks.numpy() for face in reader.follow(repainted, track.landmarks[: len(repainted)])])
+        )
 
     return run
 
@@ -49,8 +51,8 @@ def test_the_mouth_follows_another_sound_than_the_footages(says):
 
 
 def test_in_silence_and_in_hiss_the_mouth_stays_shut(says, caplog):
-    hiss = 0.003 * torch.randn(19200, generator=torch.Generator().manual_seed(0))
-    for wave in (torch.zeros(19200), hiss):
+    hiss = 0.003 * torch.randn(9600, generator=torch.Generator().manual_seed(0))
+    for wave in (torch.zeros(9600), hiss):
         caplog.clear()
         assert says(wave).max() < 0.04
         assert "audio holds nothing that sounds like speech" in caplog.text
