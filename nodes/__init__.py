@@ -11,6 +11,7 @@ from . import (
     dae_talker,
     dubbing,
     dubbing_dae,
+    evaluate,
     faces,
     host,
     ladtalk,
@@ -25,7 +26,7 @@ from . import (
 
 NODES = [
     *(audio.LoadAudio, video.LoadVideo, picture.LoadImage, video.MarkSynthetic),
-    *(faces.DetectFaces, faces.CropFace, faces.PasteFace),
+    *(faces.DetectFaces, faces.CropFace, faces.PasteFace, evaluate.EvaluateClip),
     *(loaders.LoadDAETalker, pose.HeadPose),
     *(dae_talker.Speech2Latent, dae_talker.DAEEncode, dae_talker.DAEDecode, dae_talker.TalkingVideo),
     dubbing_dae.DubVideoDAE,

@@ -38,6 +38,11 @@ def faces_crop_paste(info: Info) -> Graph:
     put = {"images": parts["images"], "faces": sharp["IMAGE"], "face_crop": crop["face_crop"]}
     done = graph.add("TalkFacePasteFace", (1390, 80), (210, 350), **put)
     landmarks(graph, (860, 490), track)
-    save(graph, (1640, 0), done["images"], parts["fps"], parts["audio"], number=4)
-    graph.notes((0, 870), (955, 200))
+    measured = {"images": done["images"], "real": parts["images"], "fps": parts["fps"], "audio": parts["audio"]}
+    graph.group("4. Beside the footage · 与素材比较", (1180, 790), (750, 510))
+    told = graph.add("TalkFaceEvaluateClip", (1200, 870), (250, 150), **measured)
+    graph.add("PreviewAny", (1510, 870), (400, 190), source=told["report"])
+    graph.add("PreviewImage", (1510, 1100), (400, 180), images=told["plot"])
+    save(graph, (1640, 0), done["images"], parts["fps"], parts["audio"], number=5)
+    graph.notes((0, 870), (820, 200), below=True)
     return graph

@@ -69,7 +69,7 @@ def read_pair(
     gate: VoiceActivityGate | None = None,
     seconds: float | None = None,
     hushed: Path | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[NDArray[np.uint8]], None] | None = None,
 ) -> Pair:
     """Both films of a pair, tracked; beside the real one may lie its truth, `<name>.npz`. Raises InputError."""
 

@@ -192,15 +192,15 @@ def read_footage(
     frames: Frames,
     detector: Detector,
     sound: Tensor | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[NDArray[np.uint8]], None] | None = None,
 ) -> Footage:
-    """Track the face of a film. `progress` is told of each chunk's frames. Raises InputError without a face in it."""
+    """Track the face of a film. `progress` is shown each chunk of frames. Raises InputError without a face in it."""
     read: list[NDArray[np.float32]] = []
 
     def observe(_: int, chunk: Any, landmarks: Tensor, valid: Tensor) -> None:
         read.append(torch.where(valid[:, None, None], landmarks, torch.nan).float().numpy())
         if progress is not None:
-            progress(len(chunk))
+            progress(chunk)
 
     try:
         track = track_faces(frames(), FPS, detector, observe=observe)

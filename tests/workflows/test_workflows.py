@@ -161,7 +161,7 @@ def test_landmarks_are_shown_wherever_a_face_is_looked_for(name: str) -> None:
     prompt = _prompt(name)
     shown = {node["inputs"]["images"][0] for node in prompt.values() if node["class_type"] == "PreviewImage"}
     others = (
-        *("TalkFaceLandmarkComplete", "TalkFaceAdjustMouth"),
+        *("TalkFaceLandmarkComplete", "TalkFaceAdjustMouth", "TalkFaceEvaluateClip"),
         *("TalkFaceSpeechToPortrait", "TalkFaceTalkingVideoFromVoice"),
     )
     others_shown = {key for key, node in prompt.items() if node["class_type"] in others}

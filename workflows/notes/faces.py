@@ -27,6 +27,7 @@ NOTES: dict[str, tuple[Note, Note]] = {
             (
                 "What lies between Crop Face and Paste Face may be anything that keeps the number of pictures.",
                 "Outside the mask of Paste Face not one pixel of the footage changes; connect a mask of your own.",
+                "Evaluate Clip measures what has changed: pixels, mouths, sync, sharpness.",
             ),
         ),
         Note(
@@ -35,6 +36,7 @@ NOTES: dict[str, tuple[Note, Note]] = {
             (
                 "裁切与贴回之间可以是任何不改变图片数量的节点。",
                 "“贴回人脸”的遮罩以外，素材一个像素也不变；可以连接自己的遮罩。",
+                "“评测片段”测量改变了什么：像素、嘴部、同步、清晰度。",
             ),
         ),
     ),
