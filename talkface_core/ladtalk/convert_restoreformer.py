@@ -171,7 +171,8 @@ def _middle(half: str, ours: str, place: int) -> dict[str, str]:
 def _named(state: Mapping[str, Tensor], config: SOVQAEConfig) -> dict[str, Tensor]:
     """The weights under our names, joined as ours are; what is not known keeps its name. Raises KeyError and
     RuntimeError where some are missing or do not fit together."""
-    left, named = dict(state), {}
+    left = dict(state)
+    named: dict[str, Tensor] = {}
     folded = _folded(left)
     for theirs, ours in _layers(config).items():
         if ".attn" in theirs:

@@ -58,5 +58,7 @@ class SOVQAEConfig(VQAutoencoderConfig):
 class SOVQAE(VQAutoencoder):
     """Frames [B, 3, H, W] in -1..1 to codes and back; height and width are multiples of the config's factor."""
 
+    config: SOVQAEConfig
+
 
 TEXTURE = Component(COMPONENT, SOVQAEConfig, SOVQAE, half=True, exact=("quantiser",))

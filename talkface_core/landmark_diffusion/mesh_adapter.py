@@ -97,6 +97,6 @@ def motion_from_mesh(motion: Tensor) -> Tensor:
 
 
 def _mixed(points: Tensor, table: Table) -> Tensor:
-    parts = [pick(points, [row[place] for row in table]) for place in range(3)]
+    parts = [pick(points, places) for places in zip(*(row[:3] for row in table), strict=True)]
     weights = torch.tensor([row[3:] for row in table], dtype=points.dtype, device=points.device)
     return (torch.stack(parts, -1) * weights[:, None]).sum(-1)
