@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -112,7 +112,7 @@ def spoken_pauses(clip: Footage, gate: VoiceActivityGate | None) -> NDArray[np.b
     return pauses(frames)
 
 
-def _films(folder: Path) -> Mapping[str, Path]:
+def _films(folder: Path) -> dict[str, Path]:
     films: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)

@@ -158,11 +158,11 @@ class Pair:
     @cached_property
     def same_words(self) -> bool:
         """Whether both have one sound, by the loudness of their mels; a clip without sound is taken to say the same."""
-        mels = self.generated.mel, self.real.mel
-        if mels[0] is None or mels[1] is None:
+        made, real = self.generated.mel, self.real.mel
+        if made is None or real is None:
             return True
-        count = min(len(mel) for mel in mels)
-        a, b = (mel[:count].mean(1).numpy() for mel in mels)
+        count = min(len(made), len(real))
+        a, b = (mel[:count].mean(1).numpy() for mel in (made, real))
         alike = pearson(a, b) if count > 1 else float("nan")
         return bool(np.isnan(alike)) or alike > _SAME_WORDS
 

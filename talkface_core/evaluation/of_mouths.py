@@ -87,14 +87,14 @@ def open_silence(subject: Footage, pair: Pair, kit: Kit) -> Measured:
 
 def _lips(subject: Footage, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     """CIELAB colours [n,3] of the subject's and the real clip's lips."""
-    mine, real = (
-        clip.once(
-            f"lips in {pair.name}",
-            lambda clip=clip: lip_colours(pair.placed(clip)[pair.seen], pair.placed_points(clip)[pair.seen]),
-        )
-        for clip in (subject, pair.real)
-    )
-    return mine, real
+
+    def lips(clip: Footage) -> np.ndarray:
+        def colours() -> np.ndarray:
+            return lip_colours(pair.placed(clip)[pair.seen], pair.placed_points(clip)[pair.seen])
+
+        return clip.once(f"lips in {pair.name}", colours)
+
+    return lips(subject), lips(pair.real)
 
 
 def _seen(curve: np.ndarray, pair: Pair) -> Measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -72,7 +73,7 @@ def curves(clip: ClipScores) -> str:
 
 def clip_label(name: str) -> str:
     """A file's name as text and attributes of a page may hold it."""
-    return name.translate(str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}))
+    return html.escape(name)
 
 
 def _points(line: Iterable[tuple[float, float]]) -> str:

@@ -104,7 +104,9 @@ NEEDS: dict[str, Callable[[Pair, Kit], str | None]] = {
         "it is not known where p, b and m are: put an .npz with `phonemes` or `pp_frames` beside the real clip",
         lambda pair, _: pair.closures is not None and len(pair.closures) > 0,
     ),
-    "pauses": _need("nobody is silent long enough", lambda pair, _: pair.pauses is not None and pair.pauses.any()),
+    "pauses": _need(
+        "nobody is silent long enough", lambda pair, _: pair.pauses is not None and bool(pair.pauses.any())
+    ),
     "silent run": _need(
         "no generating system was named, so none was asked what it does with silence: give --system",
         lambda pair, _: pair.hushed is not None,

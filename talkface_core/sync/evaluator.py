@@ -137,7 +137,7 @@ def evaluator_score(
     count = min(len(crops), len(sound) * FPS // SAMPLE_RATE) - FRAMES
     if count < 1:
         raise InputError(f"{len(crops)} frames and {len(sound) / SAMPLE_RATE:.2f} s of sound; six frames are needed.")
-    weight = net.lips_head[0].weight
+    weight = next(net.parameters())
     heard = torch.from_numpy(mfcc(sound.numpy()).T).float()
     seen, said = [], []
     for start in range(0, count, _AT_ONCE):

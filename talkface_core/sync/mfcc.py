@@ -55,6 +55,7 @@ def _triangles() -> NDArray[np.float64]:
 @cache
 def _cosines() -> NDArray[np.float64]:
     """The orthonormal cosine transform of type II [13, 26]."""
-    k, n = np.arange(COEFFICIENTS)[:, None], np.arange(_BANDS)[None]
+    k, n = np.arange(COEFFICIENTS, dtype=float)[:, None], np.arange(_BANDS, dtype=float)[None]
     scale = np.where(k == 0, np.sqrt(1 / _BANDS), np.sqrt(2 / _BANDS))
-    return scale * np.cos(np.pi * k * (2 * n + 1) / (2 * _BANDS))
+    transform: NDArray[np.float64] = scale * np.cos(np.pi * k * (2 * n + 1) / (2 * _BANDS))
+    return transform
