@@ -1,6 +1,7 @@
 """Quality of the motion that a motion diffusion makes for people and voices it never heard, set by set.
 
-    python -m benchmarks.motion_quality SET/val [SET/val ...] --model FILE [--seeds N] [--minutes M] [--out DIR]
+    python -m benchmarks.motion_quality SET/val [SET/val ...] --model FILE [--ear FILE] [--seeds N] [--minutes M]
+        [--out DIR]
 
 Each clip's own sound goes through the whole stream (gate, windows, closing of lips, refinement where there is one), and
 what comes out is read off its keypoints alone, beside the clip's true motion. Then silence and noise without speech, in
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from talkface_core.acoustic.hearing import load_ear
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
 from talkface_core.datasets.clips import Clip, ClipSet
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument(
         "--gate", default="landmark_tiny", metavar="NAME|FILE", help="where the gate is from, for a model without one"
     )
+    parser.add_argument("--ear", metavar="FILE", help="hear by this converted Whisper")
     parser.add_argument("--renderer", metavar="NAME|FILE", help="read the true motion off the pictures")
     parser.add_argument("--seeds", type=int, default=1, metavar="N")
     parser.add_argument("--steps", type=int, help="sampling steps, default: the model's")
@@ -73,7 +76,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="DIR")
     args = parser.parse_args()
     checkpoint = read_checkpoint(find_checkpoint(args.model))
-    model = build_motion(checkpoint)
+    model = build_motion(checkpoint, load_ear(args.ear) if args.ear else None)
     if model.gate is None:
         model.gate = build(read_checkpoint(find_checkpoint(args.gate)), GATE)
     if args.no_lips:

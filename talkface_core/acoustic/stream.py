@@ -37,7 +37,7 @@ def stream_features(model: AcousticModel, mel: Iterable[Tensor]) -> Iterator[Ten
     Each block is computed with the frames on both sides that it depends on.
     """
     count = [0]
-    buffer = StreamBuffer(_counted(mel, count))
+    buffer = StreamBuffer(counted(mel, count))
     reach = model.config.reach if model.config.context else _WHOLE
     done, total = 0, _WHOLE
     while done < total:
@@ -57,9 +57,14 @@ def stream_features(model: AcousticModel, mel: Iterable[Tensor]) -> Iterator[Ten
 
 def stream_into_silence(model: AcousticModel, mel: Iterable[Tensor]) -> Iterator[Tensor]:
     """The same of a sound that silence follows, as far as the mouth has shut in it."""
-    without = int(AFTER / (2 * LogMel.rate) * model.config.fps)
+    return held_back(stream_features(model, chain(mel, [silence()])), model.config.fps)
+
+
+def held_back(blocks: Iterable[Tensor], fps: int) -> Iterator[Tensor]:
+    """Frames [t,...] at `fps` of a sound and `silence` behind it, but for the half of that which is context alone."""
+    without = int(AFTER / (2 * LogMel.rate) * fps)
     held: Tensor | None = None
-    for block in stream_features(model, chain(mel, [silence()])):
+    for block in blocks:
         held = block if held is None else torch.cat([held, block])
         if len(held) > without:
             yield held[:-without]
@@ -76,7 +81,7 @@ def _step(model: AcousticModel, frame: int) -> int:
     return int((Fraction(2 * frame + 1, 2 * model.config.fps)) * LogMel.rate)
 
 
-def _counted(blocks: Iterable[Tensor], count: list[int]) -> Iterator[Tensor]:
+def counted(blocks: Iterable[Tensor], count: list[int]) -> Iterator[Tensor]:
     """The same blocks; their steps are added up in `count`."""
     for block in blocks:
         count[0] += len(block)

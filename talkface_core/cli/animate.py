@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     choice = read_choice(args.face)
     picture = torch.from_numpy(read_picture(args.picture))
     source = open_audio(args.audio, args.start, args.duration)
-    model = load_see_the_speaker(args.model or BUNDLED, args.device, motion=args.motion)
+    model = load_see_the_speaker(args.model or BUNDLED, args.device, motion=args.motion, ear=args.ear)
     animation = read_animation(args, model)
     try:
         landmarks = find_face(picture, find_detector(args.detector, model.device), choice)

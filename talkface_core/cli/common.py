@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 PROGRAM = "python -m talkface_core"
 WRONG_INPUT = 2
 LARGEST_SEED = 2**63 - 1
+EAR_HELP = (
+    "hear by this converted Whisper base (models --fetch whisper-base), whose lips follow better (default: bundled)"
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .common import seed_number
+from .common import EAR_HELP, seed_number
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ def _landmark_diffusion(args: argparse.Namespace) -> Loaded:
         raise InputError(f"--texture {args.texture}: nothing restores it; give --sovqae, say ladtalk_tiny")
     asked = {name: getattr(args, name) for name in ("steps", "seed", "guidance") if getattr(args, name) is not None}
     sampling, strength = Sampling(**asked), 1.0 if args.strength is None else args.strength
-    model = load_landmark_diffusion(args.model or BUNDLED, args.device, vae=args.vae)
+    model = load_landmark_diffusion(args.model or BUNDLED, args.device, vae=args.vae, ear=args.ear)
     mouths: MouthModel = LandmarkMouths.of(model, sampling, strength)
     if args.sovqae is not None:
         from ..ladtalk.model import load_sovqae
@@ -89,7 +89,7 @@ def _dae_talker(args: argparse.Namespace) -> Loaded:
 SYSTEMS = {
     "ladtalk": System(("sovqae", "texture"), _ladtalk),
     "landmark-diffusion": System(
-        ("sovqae", "texture", "steps", "seed", "guidance", "strength", "vae"), _landmark_diffusion
+        ("sovqae", "texture", "steps", "seed", "guidance", "strength", "vae", "ear"), _landmark_diffusion
     ),
     "dae-talker": System(("steps", "seed", "hubert"), _dae_talker),
 }
@@ -123,6 +123,7 @@ def add_own_flags(parser: argparse.ArgumentParser) -> None:
         "--vae", metavar="FILE", help="Stable Diffusion's VAE, for a --model that was trained in its space"
     )
     group.add_argument("--strength", type=float, metavar="N", help="of the mouth's motion, 0 to 2 (default: 1)")
+    group.add_argument("--ear", metavar="FILE", help=EAR_HELP)
 
 
 def load_mouths(args: argparse.Namespace) -> Loaded:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     asked = {"guidance": args.portrait_guidance, "steps": args.portrait_steps}
     how = Imagining(*_prior(args.prior), seed=args.seed, **{k: v for k, v in asked.items() if v is not None})
     source = open_audio(args.audio, args.start, args.duration)
-    model = load_see_the_speaker(args.model or BUNDLED, args.device, motion=args.motion)
+    model = load_see_the_speaker(args.model or BUNDLED, args.device, motion=args.motion, ear=args.ear)
     if model.portrait is None:
         raise InputError(f"{model.path.name} makes no portraits; give another --model, or a picture to `animate`")
     animation = read_animation(args, model)

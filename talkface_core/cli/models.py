@@ -28,6 +28,8 @@ TABLES = {
     "sync_evaluator": "sync.evaluator",
     "faces": "faces.bundled",
     "landmark-probe": "evaluation.probe",
+    "whisper": "speech.whisper",
+    "whisper_ear": "acoustic.encoded_ear",
 }
 """System -> the module that holds the table of its components."""
 
@@ -42,7 +44,8 @@ def add_command(commands: Any) -> None:
         nargs="+",
         help="a public checkpoint to convert: DiffAE's autoencoder (last.ckpt), Wav2Lip's generator or lip expert "
         "(wav2lip.pth, wav2lip_gan.pth, lipsync_expert.pth), whose licence allows non-commercial use only, the "
-        "SyncNet that evaluates (syncnet_v2.model), IP_LAP's landmark generator (landmarkgenerator_checkpoint.pth), "
+        "SyncNet that evaluates (syncnet_v2.model), Whisper's encoder (model.safetensors, base.pt), IP_LAP's landmark "
+        "generator (landmarkgenerator_checkpoint.pth), "
         "for research only, RestoreFormer++, RestoreFormer or ROHQD (RestoreFormer++.ckpt, RestoreFormer.ckpt, "
         "last.ckpt), LivePortrait's networks (all files, or their folder), JoyVASA's motion generator and its template "
         "(two files), or both stages of DiffDub (stage1_state_dict.ckpt stage2_state_dict.ckpt)",

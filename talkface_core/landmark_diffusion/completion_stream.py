@@ -16,8 +16,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ..acoustic.hearing import OutsideEar, hear
 from ..acoustic.model import AcousticModel
-from ..acoustic.stream import stream_into_silence
 from ..datasets.labels import VISEMES
 from ..errors import InputError
 from ..media.audio import analysis_blocks
@@ -40,8 +40,9 @@ LARGEST_STRENGTH = 2.0
 
 class CompletionModel(nn.Module):
     """The completion, the acoustic model it hears (None: the published layout, which hears the log-mel, or one that
-    hears a speech encoder), and the voice activity gate it hears through (None: none). Raises InputError for an
-    acoustic model that is not the completion's.
+    hears a speech encoder), the voice activity gate it hears through (None: none), and the ear that hears in the
+    acoustic model's place (None: itself). Raises InputError for an acoustic model that is not the completion's, and for
+    an ear that is not the acoustic model's.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class CompletionModel(nn.Module):
         completion: LandmarkCompletion,
         acoustic: AcousticModel | None = None,
         gate: VoiceActivityGate | None = None,
+        ear: OutsideEar | None = None,
     ) -> None:
         super().__init__()
         config = completion.config
@@ -67,7 +69,9 @@ class CompletionModel(nn.Module):
                 f"lips close at p, b and m, but an acoustic model of {acoustic.config.visemes} classes tells others: "
                 f"{len(VISEMES)} are needed."
             )
-        self.completion, self.acoustic, self.gate = completion, acoustic, gate
+        if ear is not None:
+            ear.check(acoustic)
+        self.completion, self.acoustic, self.gate, self.ear = completion, acoustic, gate, ear
 
     @property
     def device(self) -> torch.device:
@@ -97,9 +101,9 @@ class CompletionModel(nn.Module):
             steps = self._encoded(source, encoded)
             warn_of_no_speech(source, self.gate, place)
             return stream_front(self.completion, steps)
-        mel = gated_mel(source, self.gate, place)
         if self.acoustic is not None:
-            return stream_into_silence(self.acoustic, mel)
+            return hear(self.acoustic, self.gate, source, place, self.ear)
+        mel = gated_mel(source, self.gate, place)
         return mel_window_rows(mel, self.completion.config.fps, self.completion.config.mel_shift)
 
     def _encoded(self, source: AudioSource, encoded: FrontEnd | None) -> Iterator[Tensor]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..acoustic.hearing import OutsideEar, load_ear
 from ..acoustic.model import ACOUSTIC
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
@@ -71,9 +72,11 @@ def load_landmark_diffusion(
     device: str | torch.device = "auto",
     dtype: torch.dtype | None = None,
     vae: str | Path | None = None,
+    ear: str | Path | None = None,
 ) -> LandmarkDiffusion:
     """Load a bundled checkpoint by name, or a file. `dtype` is the painter's; None: what suits the device. `vae`: a
-    public file of Stable Diffusion's autoencoder, for a checkpoint in its space; it computes in float32.
+    public file of Stable Diffusion's autoencoder, for a checkpoint in its space; it computes in float32. ear: a
+    converted Whisper that hears in the acoustic model's place, in `dtype` too.
 
     Raises CheckpointError for a file that is not whole, InputError for a device that is not there.
     """
@@ -83,8 +86,11 @@ def load_landmark_diffusion(
     if vae is not None and not needs_vae(checkpoint):
         raise InputError(f"--vae {vae}: {checkpoint.path.name} has an autoencoder of its own; leave it out")
     space = None if vae is None else kl_space(read_kl_autoencoder(vae))
-    painter = build_painter(checkpoint, pick_layers(device, dtype), dtype, device, space)
-    return LandmarkDiffusion(checkpoint.path, build_completion(checkpoint).to(device), painter, checkpoint.provenance)
+    layers = pick_layers(device, dtype)
+    painter = build_painter(checkpoint, layers, dtype, device, space)
+    heard = None if ear is None else load_ear(ear, layers, dtype, device)
+    completion = build_completion(checkpoint, heard).to(device)
+    return LandmarkDiffusion(checkpoint.path, completion, painter, checkpoint.provenance)
 
 
 def read_whole(name_or_path: str | Path) -> Checkpoint:
@@ -100,9 +106,9 @@ def read_whole(name_or_path: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def build_completion(checkpoint: Checkpoint) -> CompletionModel:
-    """The speech side with its weights, float32, on the CPU. Raises CheckpointError, also for a completion whose
-    acoustic model is missing or another's."""
+def build_completion(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> CompletionModel:
+    """The speech side with its weights, float32, on the CPU; `ear` hears in its acoustic model's place. Raises
+    CheckpointError, also for a completion whose acoustic model is missing or another's, and for another's ear."""
     net = build(checkpoint, COMPLETION)
     listens = not net.config.published and net.config.front is None
     acoustic = build_optional(checkpoint, ACOUSTIC) if listens else None
@@ -112,7 +118,7 @@ def build_completion(checkpoint: Checkpoint) -> CompletionModel:
             "found none; put both of one training run into the file."
         )
     try:
-        return CompletionModel(net, acoustic, build_optional(checkpoint, GATE)).eval()
+        return CompletionModel(net, acoustic, build_optional(checkpoint, GATE), ear).eval()
     except CheckpointError:
         raise
     except InputError as error:

@@ -13,8 +13,8 @@ from itertools import tee
 import torch
 from torch import Tensor
 
+from ..acoustic.hearing import OutsideEar, hear_faded
 from ..acoustic.model import AcousticModel
-from ..acoustic.stream import stream_into_silence
 from ..datasets.labels import VISEMES
 from ..media.audio import AudioSource, analysis_blocks
 from ..media.timebase import FPS
@@ -57,14 +57,19 @@ class Hearing:
 
 
 def heard_rows(
-    acoustic: AcousticModel, gate: VoiceActivityGate | None, source: AudioSource, place: torch.device, prosody: bool
+    acoustic: AcousticModel,
+    gate: VoiceActivityGate | None,
+    source: AudioSource,
+    place: torch.device,
+    prosody: bool,
+    ear: OutsideEar | None = None,
 ) -> Iterator[Tensor]:
     """`Hearing.rows` in blocks, of what an acoustic model hears; `prosody`: the melody of speech as well.
 
-    place: where the gate computes.
+    place: where the gate computes; ear: what hears in the acoustic model's place.
     """
     faded, same = tee(gated_mel(source, gate, place))
-    features = stream_into_silence(acoustic, faded)
+    features = hear_faded(acoustic, faded, source, ear)
     opened = StreamBuffer(_open(same))
     melody = StreamBuffer(Prosody().stream(analysis_blocks(source)))
     done = 0

@@ -16,6 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from ..acoustic.hearing import OutsideEar
 from ..acoustic.model import AcousticModel
 from ..errors import InputError
 from ..media.audio import AudioSource
@@ -37,7 +38,7 @@ SEAM = 8
 
 class MotionModel(nn.Module):
     """Motion diffusion with all it hears by: the acoustic model (None for one that hears a speech encoder of the
-    host), the gate and the refinement of the lips, where there are such.
+    host), the gate, the refinement of the lips, and the ear in the acoustic model's place, where there are such.
 
     Raises InputError for parts that do not belong together.
     """
@@ -48,6 +49,7 @@ class MotionModel(nn.Module):
         acoustic: AcousticModel | None = None,
         gate: VoiceActivityGate | None = None,
         lips: LipRefinement | None = None,
+        ear: OutsideEar | None = None,
     ) -> None:
         super().__init__()
         config = diffusion.config
@@ -62,7 +64,9 @@ class MotionModel(nn.Module):
             raise InputError("this motion hears an acoustic model and prosody; its acoustic model is missing.")
         if lips is not None and (lips.config.keypoints, lips.config.audio) != (config.keypoints, config.audio):
             raise InputError("the refinement of the lips belongs to another motion model: other keypoints or features.")
-        self.diffusion, self.acoustic, self.gate, self.lips = diffusion, acoustic, gate, lips
+        if ear is not None:
+            ear.check(acoustic)
+        self.diffusion, self.acoustic, self.gate, self.lips, self.ear = diffusion, acoustic, gate, lips, ear
 
     @property
     def device(self) -> torch.device:
@@ -87,7 +91,7 @@ class MotionModel(nn.Module):
             return encoded_rows(self.diffusion.config, source, encoded)
         if encoded is not None:
             raise InputError("this motion hears no audio encoder; leave its output out.")
-        return heard_rows(self.acoustic, self.gate, source, place, self.diffusion.config.prosody)
+        return heard_rows(self.acoustic, self.gate, source, place, self.diffusion.config.prosody, self.ear)
 
     @torch.no_grad()
     def window(

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.acoustic.model import load_acoustic
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.cli.dub import own_origin
 from talkface_core.media.audio import audio_source, load_audio, open_audio
 from talkface_core.media.picture import open_film
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.media.video_writer import VideoWriter
+from tests.acoustic.small_ear import save_small_whisper
 from tests.dae_talker.small_dubber import FEATURES, LAYERS, save_small_dubber
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
 from tests.landmark_diffusion.small_landmark_diffusion import save_small_landmark_diffusion
@@ -184,7 +186,8 @@ def test_landmark_diffusion(dub, speech, landmark_diffusion, tmp_path):
     assert plain.keys() | {"seconds_texture"} == of_ladtalk.keys()
     assert (plain["frames"], plain["texture"], plain["model"]) == (5, None, "landmarks")
     assert np.array_equal(made()[1], frames)
-    for flags in (("--seed", "3"), ("--steps", "1"), ("--strength", "0"), ("--guidance", "2.5")):
+    ear = save_small_whisper(tmp_path / "whisper.safetensors", load_acoustic(landmark_diffusion))
+    for flags in (("--seed", "3"), ("--steps", "1"), ("--strength", "0"), ("--guidance", "2.5"), ("--ear", ear)):
         assert (made(*flags)[1] != frames).any(), flags
 
 
@@ -219,6 +222,8 @@ def test_landmark_diffusion_with_ladtalks_texture(dub, speech, small, landmark_d
         ("--seed -1", "--seed: -1: a seed is a whole number from 0"),
         ("--seed 99999999999999999999", "a seed is a whole number from 0"),
         ("--sovqae nobody", "nobody: found no such file"),
+        ("--ear nobody", "nobody: found no such file"),
+        ("--ear ladtalk_tiny", "expected the encoder of a Whisper: models --fetch whisper-base"),
         ("--vae some.safetensors", "landmarks.safetensors has an autoencoder of its own; leave it out"),
     ],
 )

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from talkface_core.acoustic.hearing import OutsideEar, hear
 from talkface_core.acoustic.stream import stream_into_silence
 from talkface_core.errors import InputError
 from talkface_core.landmark_diffusion.completion import CompletionConfig, LandmarkCompletion
@@ -14,6 +15,7 @@ from talkface_core.media.source import MemoryAudio
 from talkface_core.speech.features import EncodedAudio, LogMel
 from talkface_core.speech.frame_front import WAV2VEC2
 from talkface_core.speech.vad import GateConfig, VoiceActivityGate
+from tests.acoustic.small_ear import small_ear, small_whisper
 from tests.ladtalk.small_ladtalk import small_acoustic
 from tests.landmark_diffusion.small_completion import SMALL, face, small_completion
 
@@ -235,3 +237,21 @@ def test_parts_that_do_not_belong_together_are_refused(model):
     with pytest.raises(InputError, match="landmarks of shape"):
         made(model, points=torch.zeros(10, 60, 2))
     assert SMALL.audio == 16
+
+
+def test_another_ear_hears_in_the_acoustic_models_place(model):
+    ear = OutsideEar(small_whisper(), small_ear(model.acoustic))
+    eared = CompletionModel(model.completion, model.acoustic, None, ear).eval()
+    heard, own = (torch.cat(list(by.listen(sound(1)))) for by in (eared, model))
+    assert heard.shape == own.shape
+    torch.testing.assert_close(heard, torch.cat(list(hear(model.acoustic, None, sound(1), torch.device("cpu"), ear))))
+    assert (heard - own)[:20].abs().max() > 0.1
+    with pytest.raises(InputError, match="trained for another acoustic model"):
+        CompletionModel(model.completion, model.acoustic, None, OutsideEar(small_whisper(), small_ear(other())))
+
+
+def other():
+    """An acoustic model whose features mean something else."""
+    changed = small_acoustic()
+    torch.nn.init.normal_(changed.viseme.bias)
+    return changed

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from talkface_core.acoustic.hearing import OutsideEar
 from talkface_core.errors import InputError
 from talkface_core.media.audio import AudioSource
 from talkface_core.see_the_speaker.controls import BLINK_LEFT, OPENING
@@ -17,6 +18,7 @@ from talkface_core.see_the_speaker.motion_stream import MotionModel, stream_moti
 from talkface_core.see_the_speaker.motion_track import MotionTrack
 from talkface_core.see_the_speaker.style import MotionStyle
 from talkface_core.speech.features import EncodedAudio
+from tests.acoustic.small_ear import small_ear, small_whisper
 from tests.see_the_speaker.small_motion import small_acoustic, small_diffusion, small_model, sound, source
 
 
@@ -214,3 +216,18 @@ def test_a_model_that_hears_a_speech_encoder() -> None:
     assert len(made) == len(rows)
     with pytest.raises(InputError, match="no audio encoder"):
         list(stream_motion(small_model(), source(wave), encoded=encoded))
+
+
+def test_another_ear_hears_in_the_acoustic_models_place(model: MotionModel) -> None:
+    assert model.acoustic is not None
+    ear = OutsideEar(small_whisper(), small_ear(model.acoustic))
+    eared = MotionModel(model.diffusion, model.acoustic, None, model.lips, ear)
+    heard, own = (torch.cat(list(by.listen(source(sound(1.0))))) for by in (eared, model))
+    assert heard.shape == own.shape
+    width = model.acoustic.config.width
+    assert (heard - own)[:20, :width].abs().max() > 0.1
+    # What it tells of the melody and of silence is the same.
+    torch.testing.assert_close(heard[:, width:-1], own[:, width:-1])
+    assert not torch.allclose(values(eared, source(sound(1.0))), values(model, source(sound(1.0))), atol=1e-3)
+    with pytest.raises(InputError, match="leave the ear out"):
+        MotionModel(small_diffusion(audio=12, prosody=False, controls=()), ear=ear)
