@@ -26,8 +26,8 @@ _WORST = (("lmd", 1), ("psnr_mouth", -1), ("identity", -1), ("flicker_mouth", 1)
 """Curves by which moments are bad, the first that there is; -1: where they are low."""
 
 SETS = {
-    "fid": ("FID, face", "frame_features", "InceptionV3's weights or the package torch-fidelity are not here"),
-    "fvd": ("FVD, face", "video_features", "I3D's weights are not here: give --i3d rgb_imagenet.pt"),
+    "fid": ("FID, face", "frame_features", "no InceptionV3 was handed in, and this command loads none yet"),
+    "fvd": ("FVD, face", "video_features", "no I3D was handed in, and this command loads none yet"),
 }
 """Metrics of whole sets: title, the instrument, and why they are left out."""
 

@@ -118,10 +118,13 @@ NEEDS: dict[str, Callable[[Pair, Kit], str | None]] = {
         lambda _, kit: kit.evaluator is not None,
     ),
     "lpips": _need(
-        "VGG-16's weights (vgg16-397923af.pth in torch.hub's folder) or the package torchmetrics are not here",
+        "no LPIPS network was handed in, and this command loads none yet",
         lambda _, kit: kit.lpips is not None,
     ),
-    "embedding": _need("no identity network is at hand: give --identity FILE", lambda _, kit: kit.embed is not None),
+    "embedding": _need(
+        "no identity network was handed in; none is bundled, and this command loads none yet",
+        lambda _, kit: kit.embed is not None,
+    ),
 }
 
 _METRICS: dict[str, Metric] = {}
