@@ -19,6 +19,7 @@ from talkface_core.components import Table
 from talkface_core.dae_talker import model as dae_talker
 from talkface_core.ladtalk import model as ladtalk
 from talkface_core.landmark_diffusion import model as landmark_diffusion
+from talkface_core.landmark_diffusion.latent_space import STABLE_DIFFUSION
 from talkface_core.see_the_speaker import model as see_the_speaker
 
 from .inside import run_inside
@@ -145,7 +146,8 @@ def checkpoints(folder: Path, system: str) -> int:
         return random_checkpoint(base, system, ladtalk.COMPONENTS, wav2lip={}, sovqae=restorer)
     if system == "landmark_diffusion":
         published = {"boxed": True, "track": "ibug68"}
-        return random_checkpoint(base, system, landmark_diffusion.COMPONENTS, completion=published, talkformer={})
+        painting = {"space": STABLE_DIFFUSION}
+        return random_checkpoint(base, system, landmark_diffusion.COMPONENTS, completion=published, talkformer=painting)
     parts, name = see_the_speaker.COMPONENTS, "see_the_speaker"
     if system != name:
         return random_checkpoint(
