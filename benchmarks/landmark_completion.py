@@ -1,6 +1,6 @@
 """Quality of a landmark completion on people and voices it never saw, set by set.
 
-    python -m benchmarks.landmark_completion SET/val [SET/val ...] --model NAME|FILE [--out DIR]
+    python -m benchmarks.landmark_completion SET/val [SET/val ...] --model NAME|FILE [--ear FILE] [--out DIR]
 
 Each clip's own sound, clean, over its own pose, with references from its other half, which cannot tell the answer; the
 same in silence and with another clip's sound, whose words nothing but the sound can tell. No picture is made or read. A
@@ -10,20 +10,24 @@ mouth is open a quarter of the way from shut lips to speaking ones, in the true 
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from talkface_core.acoustic.hearing import OutsideEar, load_ear
 from talkface_core.acoustic.model import ACOUSTIC
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
+from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.landmark_diffusion.completion import COMPLETION
 from talkface_core.landmark_diffusion.completion_stream import CompletionModel
-from talkface_core.landmark_diffusion.training.completion_batches import read_landmark_clips
+from talkface_core.landmark_diffusion.training.completion_batches import LandmarkClip, read_landmark_clips
 from talkface_core.landmark_diffusion.training.completion_scores import LandmarkScores, completion_scores
 from talkface_core.landmark_diffusion.training.recipe_completion import hear_clips
+from talkface_core.media.audio import analysis_audio
 
 TARGETS = {
     "opening": (0.85, None),
@@ -44,17 +48,26 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="+", metavar="SPLIT", help="folders of clips with truth")
     parser.add_argument("--model", required=True, metavar="NAME|FILE")
     parser.add_argument("--acoustic", metavar="NAME|FILE", help="default: the model's own")
+    parser.add_argument("--ear", metavar="FILE", help="hear by this converted Whisper")
+    parser.add_argument("--most", type=int, default=1000, metavar="N", help="clips of each set, evenly chosen")
     parser.add_argument("--out", type=Path, metavar="DIR")
     args = parser.parse_args()
     checkpoint = read_checkpoint(find_checkpoint(args.model))
     net = build(checkpoint, COMPLETION)
     hears = read_checkpoint(find_checkpoint(args.acoustic)) if args.acoustic else checkpoint
     acoustic = None if net.config.published else build(hears, ACOUSTIC)
+    ear = load_ear(args.ear) if args.ear else None
+    if ear is not None:
+        ear.check(acoustic)
     rows = []
     for folder in args.data:
         clips = read_landmark_clips(folder)
+        clips = clips[:: max(len(clips) // args.most, 1)]
         with torch.inference_mode():
-            scores = completion_scores(CompletionModel(net, acoustic).eval(), clips, hear_clips(acoustic, clips))
+            heard = hear_clips(acoustic, clips)
+            if ear is not None:
+                heard = replace(heard, clips=heard_by(ear, folder, clips))
+            scores = completion_scores(CompletionModel(net, acoustic).eval(), clips, heard)
         mean = LandmarkScores.mean(scores)
         for field in fields(LandmarkScores):
             by_clip = {clip.name: getattr(score, field.name) for clip, score in zip(clips, scores, strict=True)}
@@ -67,6 +80,15 @@ def main() -> None:
         args.out.mkdir(parents=True, exist_ok=True)
         report.save(args.out, "landmarks")
     print(report.markdown())
+
+
+def heard_by(ear: OutsideEar, folder: Path, clips: list[LandmarkClip]) -> list[Tensor]:
+    """The features [1,T,W] that an ear has of each clip's sound."""
+    files, heard = {clip.name: clip for clip in ClipSet.open(folder).clips}, []
+    for clip in clips:
+        features = torch.cat(list(ear.stream([analysis_audio(files[clip.name].audio())])))
+        heard.append(features[torch.arange(len(clip)).clamp_max(len(features) - 1)][None])
+    return heard
 
 
 if __name__ == "__main__":

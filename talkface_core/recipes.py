@@ -48,6 +48,9 @@ RECIPES = {
         "the bundled face nets: where faces are, their landmarks and the head's pose",
     ),
     "acoustic": Entry("acoustic.recipe", "AcousticRecipe", "the acoustic model: what speech makes a mouth do"),
+    "whisper-ear": Entry(
+        "acoustic.recipe_ear", "EarRecipe", "an ear that hears by Whisper, for networks that hear the acoustic model"
+    ),
     "sync": Entry("sync.recipe", "SyncRecipe", "the lip expert: are lips and sound in step?"),
     "wav2lip": Entry("ladtalk.recipe", "Wav2LipRecipe", "Wav2Lip's generator against a trained lip expert"),
     "sovqae": Entry(

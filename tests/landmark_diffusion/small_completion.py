@@ -17,8 +17,8 @@ from tests.ladtalk.small_ladtalk import small_acoustic
 SMALL = CompletionConfig(audio=16, width=16, heads=2, blocks=2, ff=16, context=2, frames=20, references=5, dropout=0.0)
 
 
-def save_small_acoustic(path: Path) -> Path:
-    net = small_acoustic()
+def save_small_acoustic(path: Path, **changes: int) -> Path:
+    net = small_acoustic(**changes)
     save_checkpoint(path, SYSTEM, {COMPONENT: net}, {COMPONENT: net.config.to_dict()}, {})
     return path
 

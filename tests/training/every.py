@@ -16,6 +16,7 @@ from talkface_core.cli.main import make_parser
 from talkface_core.recipes import RECIPES, make_plan
 from talkface_core.training.engine import TrainResult, train
 from talkface_core.training.recipe import Plan
+from tests.acoustic.small_ear import save_small_whisper
 from tests.dae_talker.small import save_small_talker
 from tests.landmark_diffusion.small_completion import save_small_acoustic
 from tests.landmark_diffusion.small_painter import save_small_listener, save_small_painter
@@ -41,6 +42,10 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
     ),
     "see-the-speaker-motion": lambda folder: ("--acoustic", save_small_acoustic(folder / "acoustic.safetensors")),
     "see-the-speaker-lips": lambda folder: ("--motion", save_small_motion(folder / "motion.safetensors")),
+    "whisper-ear": lambda folder: (
+        *("--whisper", save_small_whisper(folder / "whisper.safetensors")),
+        *("--acoustic", save_small_acoustic(folder / "of_points.safetensors", mouths=41)),  # as the clip's truth
+    ),
     "dae-talker-upsampler": lambda folder: ("--talker", save_small_talker(folder / "talker.safetensors")),
 }
 """What a recipe's command line needs besides the data, made in a folder."""
