@@ -20,6 +20,7 @@ from ..talkface_core.landmark_diffusion.vae_space import VaeSpace
 from ..talkface_core.see_the_speaker import model as see_the_speaker
 from ..talkface_core.see_the_speaker.spoken_motion import motion_space
 from . import host
+from .ears import OWN_EAR, ear_fingerprint, ear_input, ear_of
 from .sockets import (
     COMPLETION,
     DAE,
@@ -189,6 +190,7 @@ class LoadLandmarkDiffusion(io.ComfyNode):
                     tooltip="Stable Diffusion's VAE (sd-vae-ft-mse) from Load VAE, for checkpoints that were trained "
                     "in its latent space and hold no autoencoder. Others, such as the bundled one, do not use it.",
                 ),
+                ear_input(),
             ],
             outputs=[
                 COMPLETION.Output(
@@ -206,14 +208,14 @@ class LoadLandmarkDiffusion(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
+    def fingerprint_inputs(cls, checkpoint: str, ear: str = OWN_EAR, **_: Any) -> str:
         """A file that was trained anew is loaded anew."""
-        return host.fingerprint(host.checkpoint_path(checkpoint, landmark_diffusion.SYSTEM))
+        return ear_fingerprint(checkpoint, landmark_diffusion.SYSTEM, ear)
 
     @classmethod
-    def execute(cls, checkpoint: str, dtype: str, vae: Any = None) -> io.NodeOutput:
+    def execute(cls, checkpoint: str, dtype: str, vae: Any = None, ear: str = OWN_EAR) -> io.NodeOutput:
         whole = landmark_diffusion.read_whole(host.checkpoint_path(checkpoint, landmark_diffusion.SYSTEM))
-        hearing = host.managed(landmark_diffusion.build_completion(whole))
+        hearing = host.managed(landmark_diffusion.build_completion(whole, ear_of(ear, dtype)))
         completion = host.Component(hearing, whole.path.stem, None, whole.provenance)
         shown = None if vae is None else host.HostVae(vae)
         if shown is not None and not landmark_diffusion.needs_vae(whole):
@@ -246,6 +248,7 @@ class LoadSeeTheSpeaker(io.ComfyNode):
                     "talkface_core models --fetch liveportrait, and joyvasa.",
                 ),
                 _dtype_input("the portrait's and the drawing networks"),
+                ear_input(),
             ],
             outputs=[
                 PORTRAIT.Output(
@@ -268,12 +271,12 @@ class LoadSeeTheSpeaker(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
+    def fingerprint_inputs(cls, checkpoint: str, ear: str = OWN_EAR, **_: Any) -> str:
         """A file that was trained anew is loaded anew."""
-        return host.fingerprint(host.checkpoint_path(checkpoint, see_the_speaker.SYSTEM))
+        return ear_fingerprint(checkpoint, see_the_speaker.SYSTEM, ear)
 
     @classmethod
-    def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
+    def execute(cls, checkpoint: str, dtype: str, ear: str = OWN_EAR) -> io.NodeOutput:
         whole = read_checkpoint(host.checkpoint_path(checkpoint, see_the_speaker.SYSTEM), see_the_speaker.SYSTEM)
         named = [part.name for part in (see_the_speaker.PORTRAIT, see_the_speaker.MOTION, see_the_speaker.RENDERER)]
         if not whole.configs.keys() & set(named):
@@ -286,7 +289,7 @@ class LoadSeeTheSpeaker(io.ComfyNode):
                 whole, see_the_speaker.PORTRAIT, dtype, "imagines", see_the_speaker.build_portrait, space
             )
         if see_the_speaker.MOTION.name in whole.configs:
-            hearing = host.managed(see_the_speaker.build_motion(whole))
+            hearing = host.managed(see_the_speaker.build_motion(whole, ear_of(ear, dtype)))
             motion = host.Component(hearing, whole.path.stem, space, whole.provenance)
         drawing = _managed(whole, see_the_speaker.RENDERER, dtype, "draws", see_the_speaker.build_renderer, space)
         return io.NodeOutput(portrait, motion, drawing)

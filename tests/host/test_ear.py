@@ -1,0 +1,78 @@
+"""A converted Whisper as the ear of loaders: listed, loaded in the format that is asked for, heard by, and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talkface_core.acoustic.model import load_acoustic
+from tests.acoustic.small_ear import save_small_whisper
+from tests.landmark_diffusion.small_landmark_diffusion import save_small_landmark_diffusion
+from tests.see_the_speaker.small_motion import save_small_motion
+
+from .inside import run_inside
+from .server import Host
+
+SCRIPT = """
+host, loaders = of_pack("nodes.host"), of_pack("nodes.loaders")
+source = of_pack("talkface_core.media.source")
+wave = 0.1 * torch.randn(1, 1, 16000, generator=torch.Generator().manual_seed(0))
+
+def heard(loader, checkpoint, which, **more):
+    made = loader.execute(checkpoint, "bfloat16", **more).result[which]
+    network = host.load(made)
+    rows = torch.cat(list(network.listen(source.MemoryAudio(wave, 16000))))
+    kind = None if network.ear is None else str(network.ear.encoder.first.weight.dtype)
+    return rows, kind
+
+def refusal(*given, **more):
+    try:
+        loaders.LoadLandmarkDiffusion.execute(*given, **more)
+    except Exception as error:
+        return str(error)
+
+told = {}
+for name, loader, checkpoint, which in (
+    ("landmarks", loaders.LoadLandmarkDiffusion, "landmarks.safetensors", 0),
+    ("motion", loaders.LoadSeeTheSpeaker, "motion.safetensors", 1),
+):
+    schema = loader.define_schema()
+    options = next(one for one in schema.inputs if one.id == "ear").options
+    own, none = heard(loader, checkpoint, which)
+    other, kind = heard(loader, checkpoint, which, ear=f"of_{name}.safetensors")
+    told[name] = [options, none, kind, own.shape == other.shape, float((own - other).abs().max())]
+prints = [loaders.LoadLandmarkDiffusion.fingerprint_inputs("landmarks.safetensors", **more)
+          for more in ({}, {"ear": "bundled"}, {"ear": "of_landmarks.safetensors"})]
+report({**told, "prints": prints, "foreign": refusal("landmarks.safetensors", "auto", ear="narrow.safetensors"),
+        "missing": refusal("landmarks.safetensors", "auto", ear="../x.safetensors")})
+"""
+
+
+@pytest.fixture(scope="module")
+def found(host: Host, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    base = tmp_path_factory.mktemp("ear")
+    models = base / "models" / "talkface"
+    models.mkdir(parents=True)
+    save_small_landmark_diffusion(models / "landmarks.safetensors")
+    save_small_motion(models / "motion.safetensors")
+    for name in ("landmarks", "motion"):
+        save_small_whisper(models / f"of_{name}.safetensors", load_acoustic(models / f"{name}.safetensors"))
+    save_small_whisper(models / "narrow.safetensors")
+    return run_inside(host, pack, base, SCRIPT)
+
+
+@pytest.mark.parametrize("name", ["landmarks", "motion"])
+def test_loaders_hear_by_a_converted_whisper(found: dict[str, Any], name: str) -> None:
+    options, without, kind, same, away = found[name]
+    assert options[0] == "bundled"
+    assert {"of_landmarks.safetensors", "of_motion.safetensors", "narrow.safetensors"} == set(options[1:])
+    assert (without, kind, same) == (None, "torch.bfloat16", True)
+    assert away > 0.1
+
+
+def test_what_does_not_fit_is_told(found: dict[str, Any]) -> None:
+    assert "this Whisper gives 16 values a step, the ear reads 512: bring Whisper base" in found["foreign"]
+    assert "is not there" in found["missing"]
+    assert found["prints"][0] == found["prints"][1] != found["prints"][2]
