@@ -42,10 +42,10 @@ class EarConfig(Config):
     steps: int = 2
     features: int = 160
     spaces: tuple[str, ...] = ()
-    width: int = 192
+    width: int = 160
     heads: int = 4
-    ff: int = 384
-    blocks: int = 3
+    ff: int = 320
+    blocks: int = 2
     kernel: int = 13
     max_distance: int = 50
     context: int = 12
