@@ -97,15 +97,14 @@ def windows(clips: Sequence[HeardClip], frames: int, rng: np.random.Generator) -
         inside = slice(first, first + frames)
         rest = frames - len(clip.features[inside])
         real = F.pad(torch.ones(frames - rest), (0, rest))
-        known = clip.mouth is not None
-        mouth = F.pad(clip.mouth[inside], (0, 0, 0, rest)) if known else torch.zeros(frames, mouths)
+        mouth = torch.zeros(frames, mouths) if clip.mouth is None else F.pad(clip.mouth[inside], (0, 0, 0, rest))
         items.append(
             {
                 "heard": F.pad(clip.heard[int(rng.integers(len(clip.heard))), inside].float(), (0, 0, 0, rest)),
                 "features": F.pad(clip.features[inside], (0, 0, 0, rest)),
                 "real": real,
                 "mouth": mouth,
-                "has_mouth": real * float(known),
+                "has_mouth": real * float(clip.mouth is not None),
                 "visemes": F.pad(clip.visemes[inside], (0, rest), value=IGNORE),
             }
         )
