@@ -225,7 +225,8 @@ def find_checkpoint(name_or_path: str | Path, folders: Iterable[str | Path] = ()
         return known[str(name_or_path)]
     path = Path(name_or_path)
     if not path.is_file():
-        _refuse(path, "no such file", f"a file or one of the names {_names(known, most=20)}")
+        found = "a folder" if path.is_dir() else "no such file"
+        _refuse(path, found, f"a file or one of the names {_names(known, most=20)}")
     return path
 
 

@@ -122,6 +122,8 @@ class AcousticRecipe(Recipe):
         clips = [
             c for n, folder in enumerate(folders) for c in read_voices(folder, SOUND_VERSIONS, args.seed + n, taught)
         ]
+        if taught and all(clip.latents is None for clip in clips):
+            raise InputError(f"{args.taught}: none of its features bears the name of a sound; call them as the sounds.")
         settings = AcousticTraining()
         settings = replace(
             settings,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..errors import InputError
 
+_EXPECTED = "a public checkpoint (models lists what is known, models --help the files)"
+
 
 def convert(files: Sequence[str], output: str | Path) -> Path:
     """Convert public files to the checkpoint `output` and return its path.
@@ -49,6 +51,7 @@ def convert(files: Sequence[str], output: str | Path) -> Path:
             f"{', '.join(path.name for path in paths)}: these do not make one model; give one file, all of "
             "LivePortrait's, JoyVASA's generator with its template, or both stages of DiffDub"
         )
+    _check_readable(paths[0])
     if _says(is_whisper, paths[0]):
         return convert_whisper(paths[0], output)
     if is_evaluator(paths[0]):
@@ -58,6 +61,21 @@ def convert(files: Sequence[str], output: str | Path) -> Path:
     if is_restoreformer(paths[0]):
         return convert_restoreformer(paths[0], output)
     return convert_completion(paths[0], output) if is_completion(paths[0]) else convert_diffae(paths[0], output)
+
+
+def _check_readable(path: Path) -> None:
+    """Raise InputError for a checkpoint of ours, and for what no converter can read: none has a name to expect yet."""
+    from ..checkpoints import read_header, read_shapes
+    from ..foreign import load_foreign
+
+    if path.suffix == ".safetensors" and path.is_file():
+        read_shapes(path, _EXPECTED)
+        try:
+            system = read_header(path).system
+        except InputError:
+            return
+        raise InputError(f"{path}: is a converted checkpoint already, of {system}; use it as it is")
+    load_foreign(path, _EXPECTED)
 
 
 def _says(recognises: Callable[[str | Path], object], path: Path) -> bool:

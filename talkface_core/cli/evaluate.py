@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     page = None if args.html is None else _page(args.html)
     metrics = chosen(None if args.metrics is None else [word for word in args.metrics.split(",") if word])
+    if args.silent < 1:
+        raise InputError(f"--silent {args.silent}: give 1 or more, or leave --system out")
     for flag in ("seconds", "silent_seconds"):
         value = getattr(args, flag)
         if value is not None and not 0.2 <= value <= 86400:

@@ -74,11 +74,12 @@ def fetch(weights: PublicWeights, output: str | Path | None, ask: Ask, quiet: bo
 def describe(weights: PublicWeights) -> str:
     """What they are, in lines for people."""
     files = [f"  {file.url}  {size_text(file.size, file.exact)}" for file in weights.files]
+    count = f"{len(files)} file" + "s" * (len(files) > 1)
     checked = sum(bool(file.sha256) for file in weights.files)
     lines = [
         f"{weights.name}: {weights.gives}",
         f"licence: {weights.licence} ({weights.terms}), see {weights.page}",
-        f"size: {size_text(weights.size, weights.exact)}, of {len(weights.files)} files; {checked} checked by sha256",
+        f"size: {size_text(weights.size, weights.exact)}, {count}; {checked} checked by sha256",
     ]
     lines += [f"on one core of a CPU: {weights.measured}"] if weights.measured else []
     return "\n".join([*lines, *files])

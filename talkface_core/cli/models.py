@@ -116,6 +116,8 @@ def _convert(args: argparse.Namespace) -> int:
         raise InputError("--convert needs -o OUT.safetensors, where the converted model goes")
     if not Path(args.output).parent.is_dir():
         raise InputError(f"output folder {Path(args.output).parent} does not exist; create it first or choose another")
+    if any(Path(file).exists() and Path(args.output).resolve() == Path(file).resolve() for file in args.convert):
+        raise InputError(f"-o {args.output} is the file to convert, which would be lost; name another")
     from ..checkpoints import read_header
     from .conversions import convert
 

@@ -18,7 +18,11 @@ def chosen(keys: Sequence[str] | None) -> dict[str, Metric]:
     """The metrics of these keys or groups, all for None. Raises InputError for a word that names none."""
     if keys is None:
         return METRICS
+    groups = dict.fromkeys(entry.group for entry in METRICS.values())
+    choice = f"choose some of {', '.join(METRICS)}, or of the groups {', '.join(groups)}"
+    if not keys:
+        raise InputError(f"no metric is named; {choice}")
     for key in keys:
-        if not any(key in (name, entry.group) for name, entry in METRICS.items()):
-            raise InputError(f"metric {key!r} is unknown; choose some of {', '.join(METRICS)}")
+        if key not in METRICS and key not in groups:
+            raise InputError(f"metric {key!r} is unknown; {choice}")
     return {name: entry for name, entry in METRICS.items() if name in keys or entry.group in keys}

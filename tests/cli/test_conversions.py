@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from talkface_core.checkpoints import list_checkpoints
 from talkface_core.cli.conversions import convert
 from talkface_core.dae_talker import convert as diffae
 from talkface_core.errors import InputError
@@ -105,6 +106,20 @@ def test_what_makes_no_model_together(asked, public, tmp_path, given, words):
     with pytest.raises(InputError, match=words):
         convert([str(public[name]) for name in given], tmp_path / "out.safetensors")
     assert not asked
+
+
+def test_what_is_no_public_file(tmp_path):
+    """No converter's own file is expected, as nothing says which was meant; a checkpoint of ours is told apart."""
+    text, cut, out = tmp_path / "text.md", tmp_path / "cut.safetensors", tmp_path / "out.safetensors"
+    ours = list_checkpoints()["whisper_ear"]
+    text.write_text("words")
+    cut.write_bytes(ours.read_bytes()[:5000])
+    for file in (text, cut, tmp_path / "nowhere.pth", tmp_path / "nowhere.safetensors"):
+        with pytest.raises(InputError, match=r"expected (a public checkpoint|the whole file)"):
+            convert([str(file)], out)
+    with pytest.raises(InputError, match="converted checkpoint already, of whisper_ear; use it as it is"):
+        convert([str(ours)], out)
+    assert not out.exists()
 
 
 def test_a_conversion_on_the_command_line(talkface, tmp_path):

@@ -59,6 +59,8 @@ def test_for_people_there_is_a_table(talkface):
         (("--reference", CLIP, "--html", "page.txt"), "ends in .html"),
         (("--reference", CLIP, "--html", "nowhere/page.html"), "does not exist; create it first"),
         (("--reference", CLIP, "--metrics", "beauty"), "'beauty' is unknown"),
+        (("--reference", CLIP, "--metrics", ","), "no metric is named; choose"),
+        (("--reference", CLIP, "--system", "ladtalk", "--silent", "0"), "--silent 0: give 1 or more"),
         (("--reference", CLIP, "--seconds", "nan"), "give 0.2 or more"),
         (("--reference", CLIP, "--model", "x"), "give --system too"),
     ],

@@ -73,6 +73,7 @@ def test_nothing_speaks_against_what_is_bundled(talkface, name):
         ("--convert {tmp}/last.ckpt", "needs -o OUT.safetensors"),
         ("--convert {tmp}/last.ckpt -o {tmp}/missing/x.safetensors", "missing does not exist"),
         ("--convert {tmp}/last.ckpt -o {tmp}/x.pt", "ends in .safetensors, not '.pt'"),
+        ("--convert {tmp}/last.ckpt -o {tmp}/last.ckpt", "is the file to convert, which would be lost"),
         ("--convert {tmp}/none.ckpt -o {tmp}/x.safetensors", "none.ckpt"),
         ("--convert {tmp}/last.ckpt -o {tmp}/x.safetensors", "last.ckpt"),
         ("ada --convert {tmp}/last.ckpt -o {tmp}/x.safetensors", "what is 'ada' for?"),

@@ -136,7 +136,7 @@ def refused(ended, folder: Path, message: str) -> None:
         ("-o {tmp}/out.avi", "must end in .mp4"),
         ("-o {tmp}", "must end in .mp4"),
         ("--model nobody", "nobody: found no such file"),
-        ("--model {tmp}", "found no such file"),
+        ("--model {tmp}", "found a folder"),
         ("--pose left", "neither yaw,pitch,roll in degrees"),
         ("--pose 1,2", "has 2 numbers"),
         ("--pose nan,0,0", "NaN"),
