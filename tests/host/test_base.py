@@ -70,7 +70,7 @@ report({"before": before, "loaded": loaded, "after": rss(), "shapes": shapes, "f
 
 RUNS = {
     "dae_talker": """
-    speech, dae = node("LoadDAETalker", checkpoint="base.safetensors", dtype="float32")
+    speech, dae, _ = node("LoadDAETalker", checkpoint="base.safetensors", dtype="float32")
     latents, _, _ = node("Speech2Latent", speech2latent=speech, audio=audio, fps=25.0, pose_strength=1.0,
                          head_motion=1.0, expression=1.0, idle=True, seed=3)
     frames, = node("DAEDecode", dae=dae, latents=latents, sampler="ddim", steps=1, seed=3, window=0)

@@ -43,7 +43,7 @@ def places(component):
 
 components = {}
 for dtype in ("float32", "float16"):
-    speech, dae = loaders.LoadDAETalker.execute("dae_talker_tiny", dtype).result
+    speech, dae, _ = loaders.LoadDAETalker.execute("dae_talker_tiny", dtype).result
     lips, texture = loaders.LoadLaDTalk.execute("ladtalk_tiny", dtype).result
     found = {"speech2latent": speech, "dae": dae, "wav2lip": lips, "sovqae": texture}
     components.update({f"{name} {dtype}": one for name, one in found.items()})
