@@ -12,6 +12,8 @@ import pytest
 
 from talkface_core.cli.main import main
 from tests.dae_talker.small import save_small_talker
+from tests.ladtalk.small_ladtalk import save_small_ladtalk
+from tests.landmark_diffusion.small_landmark_diffusion import save_small_landmark_diffusion
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,3 +87,28 @@ def wav(tmp_path: Path) -> Callable[..., Path]:
 def speech(wav: Callable[..., Path]) -> Path:
     """A second of noise, which is speech enough for random weights."""
     return wav("speech.wav", np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def small_ladtalk(tmp_path_factory) -> Path:
+    return save_small_ladtalk(tmp_path_factory.mktemp("weights") / "small.safetensors")
+
+
+@pytest.fixture(scope="session")
+def small_landmark_diffusion(tmp_path_factory) -> Path:
+    return save_small_landmark_diffusion(tmp_path_factory.mktemp("weights") / "landmarks.safetensors")
+
+
+@pytest.fixture
+def dub(talkface, small_ladtalk, tmp_path):
+    """dub(video, audio, *flags): the run, with the small model and out.mp4 unless the flags name others."""
+
+    def run(video, audio, *flags):
+        words = ["dub", video, audio, *flags]
+        words += [] if "-o" in flags else ["-o", tmp_path / "out.mp4"]
+        words += [] if "--model" in flags else ["--model", small_ladtalk]
+        words += [] if "--device" in flags else ["--device", "cpu"]
+        words += [] if "--detector" in flags else ["--detector", "bundled"]
+        return talkface(*words)
+
+    return run

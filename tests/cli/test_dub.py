@@ -1,4 +1,4 @@
-"""`dub`: the video and the JSON it gives; every wrong input is one clear line, status 2, and no file."""
+"""`dub`: the video and the JSON it gives, its flags, and what a stop leaves. Wrong input is in test_dub_refusals.py."""
 
 import json
 import signal
@@ -11,47 +11,19 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from talkface_core.acoustic.model import load_acoustic
-from talkface_core.checkpoints import save_checkpoint
 from talkface_core.cli.dub import own_origin
 from talkface_core.media.audio import audio_source, load_audio, open_audio
 from talkface_core.media.picture import open_film
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.media.video_writer import VideoWriter
 from tests.acoustic.small_ear import save_small_whisper
+from tests.cli.dubbing import CLIP, frames_of
 from tests.dae_talker.small_dubber import FEATURES, LAYERS, save_small_dubber
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
-from tests.landmark_diffusion.small_landmark_diffusion import save_small_landmark_diffusion
 
-CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
 FRAMES = 30
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory) -> Path:
-    return save_small_ladtalk(tmp_path_factory.mktemp("weights") / "small.safetensors")
-
-
-@pytest.fixture(scope="module")
-def landmark_diffusion(tmp_path_factory) -> Path:
-    return save_small_landmark_diffusion(tmp_path_factory.mktemp("weights") / "landmarks.safetensors")
-
-
-@pytest.fixture
-def dub(talkface, small, tmp_path):
-    """dub(video, audio, *flags): the run, with the small model and out.mp4 unless the flags name others."""
-
-    def run(video, audio, *flags):
-        words = ["dub", video, audio, *flags]
-        words += [] if "-o" in flags else ["-o", tmp_path / "out.mp4"]
-        words += [] if "--model" in flags else ["--model", small]
-        words += [] if "--device" in flags else ["--device", "cpu"]
-        words += [] if "--detector" in flags else ["--detector", "bundled"]
-        return talkface(*words)
-
-    return run
 
 
 @pytest.fixture
@@ -66,10 +38,6 @@ def two(tmp_path) -> Path:
             canvas[4:196, 190:382] = cv2.resize(frame, (192, 192), interpolation=cv2.INTER_CUBIC)
             writer.write(canvas[None])
     return path
-
-
-def frames_of(path: Path) -> np.ndarray:
-    return np.concatenate(list(VideoReader(path).chunks()))
 
 
 def test_json_says_what_was_made(dub, speech, tmp_path):
@@ -175,9 +143,9 @@ def test_texture_of_one_persons_own(dub, speech, tmp_path):
     assert json.loads(dub(CLIP, speech, *flags).out)["texture"] is not None
 
 
-def test_landmark_diffusion(dub, speech, landmark_diffusion, tmp_path):
+def test_landmark_diffusion(dub, speech, small_landmark_diffusion, tmp_path):
     def made(*flags):
-        model = ("--system", "landmark-diffusion", "--model", landmark_diffusion, "--duration", "0.2")
+        model = ("--system", "landmark-diffusion", "--model", small_landmark_diffusion, "--duration", "0.2")
         result = json.loads(dub(CLIP, speech, *model, *flags, "--json", "--quiet").out)
         return result, frames_of(tmp_path / "out.mp4")
 
@@ -186,7 +154,7 @@ def test_landmark_diffusion(dub, speech, landmark_diffusion, tmp_path):
     assert plain.keys() | {"seconds_texture"} == of_ladtalk.keys()
     assert (plain["frames"], plain["texture"], plain["model"]) == (5, None, "landmarks")
     assert np.array_equal(made()[1], frames)
-    ear = save_small_whisper(tmp_path / "whisper.safetensors", load_acoustic(landmark_diffusion))
+    ear = save_small_whisper(tmp_path / "whisper.safetensors", load_acoustic(small_landmark_diffusion))
     for flags in (("--seed", "3"), ("--steps", "1"), ("--strength", "0"), ("--guidance", "2.5"), ("--ear", ear)):
         assert (made(*flags)[1] != frames).any(), flags
 
@@ -205,31 +173,20 @@ def test_dae_talker_by_hidden_states_of_another_program(dub, speech, tmp_path):
     assert "guidance" in dub(CLIP, speech, *flags, "--guidance", "2").err
 
 
-def test_landmark_diffusion_with_ladtalks_texture(dub, speech, small, landmark_diffusion):
-    flags = ("--system", "landmark-diffusion", "--model", landmark_diffusion, "--sovqae", small, "--duration", "0.2")
+def test_landmark_diffusion_with_ladtalks_texture(dub, speech, small_ladtalk, small_landmark_diffusion):
+    flags = (
+        "--system",
+        "landmark-diffusion",
+        "--model",
+        small_landmark_diffusion,
+        "--sovqae",
+        small_ladtalk,
+        "--duration",
+        "0.2",
+    )
     assert 0 <= json.loads(dub(CLIP, speech, *flags, "--json", "--quiet").out)["texture"] <= 1
     result = json.loads(dub(CLIP, speech, *flags, "--texture", "0.4", "--json", "--quiet").out)
     assert (result["texture"], result["frames"]) == (0.4, 5)
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ("--steps 0", "0 sampling steps"),
-        ("--guidance -1", "guidance -1.0; it lies between"),
-        ("--guidance nan", "guidance nan; it lies between"),
-        ("--strength 3", "strength 3.0; it lies between 0"),
-        ("--seed -1", "--seed: -1: a seed is a whole number from 0"),
-        ("--seed 99999999999999999999", "a seed is a whole number from 0"),
-        ("--sovqae nobody", "nobody: found no such file"),
-        ("--ear nobody", "nobody: found no such file"),
-        ("--ear ladtalk_tiny", "expected the encoder of a Whisper: models --fetch whisper-base"),
-        ("--vae some.safetensors", "landmarks.safetensors has an autoencoder of its own; leave it out"),
-    ],
-)
-def test_wrong_settings_of_landmark_diffusion(dub, speech, landmark_diffusion, tmp_path, flags, message):
-    words = ("--system", "landmark-diffusion", "--model", landmark_diffusion, "--quiet", *flags.split())
-    refused(dub(CLIP, speech, *words), tmp_path, message)
 
 
 def test_the_sound_of_a_video_will_do(dub, tmp_path):
@@ -261,131 +218,11 @@ def test_a_video_that_breaks_off_is_played_as_far_as_it_goes(dub, wav, tmp_path,
     assert "broken.mp4 says that it has 90 frames, " in caplog.text
 
 
-def refused(ended, folder: Path, message: str) -> None:
-    """Status 2, one line that says so, nothing on stdout, no file but the inputs."""
-    assert ended.status == 2
-    assert message in ended.err
-    assert ended.err.startswith("talkface: ")
-    assert ended.err.count("\n") == 1
-    assert not ended.out
-    assert not [path for path in folder.rglob("*") if path.name == "out.mp4" or ".part" in path.name]
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ("-o {tmp}/missing/out.mp4", "missing does not exist"),
-        ("-o {tmp}/out.avi", "must end in .mp4"),
-        ("--model nobody", "nobody: found no such file"),
-        ("--sovqae nobody", "nobody: found no such file"),
-        ("--model {clip}", "that is no safetensors file"),
-        ("--model dae_talker_tiny", "a model of dae-talker; give --system dae-talker"),
-        ("--model dae_talker_tiny --system dae-talker", "--hubert is missing"),
-        (
-            "--model dae_talker_tiny --system dae-talker --hubert {tmp}/no.npy",
-            "draws one speaker whole; expected one that repaints the mouths of anybody",
-        ),
-        ("--model sync_tiny", "found a checkpoint of the system 'sync'; expected the system 'ladtalk'"),
-        ("--system wave", "'wave'"),
-        (
-            "--steps 4",
-            "--steps 4: ladtalk has no use for it; leave it out, or give --system landmark-diffusion or dae-talker",
-        ),
-        ("--strength 0.5", "--strength 0.5: ladtalk has no use for it"),
-        (
-            "--system landmark-diffusion --model landmark_tiny --texture 0.5",
-            "--texture 0.5: nothing restores it; give --sovqae",
-        ),
-        ("--system landmark-diffusion", "a model of ladtalk; give --system ladtalk"),
-        ("--face prettiest", "give largest, leftmost, a number from the left such as 0, or x,y in pixels"),
-        ("--face -1", "give largest, leftmost"),
-        ("--face 3", "face 3 from the left is asked for, but no frame shows more than 1"),
-        ("--length loop", "length rule 'loop' is unknown; choose one of bounce, stop, once"),
-        ("--texture 2", "--texture 2.0: give 0"),
-        ("--texture nan", "--texture nan: give 0"),
-        ("--texture soft", "--texture: invalid float value: 'soft'"),
-        ("--smoothing -1", "--smoothing -1.0: give 0 (none) or more"),
-        ("--smoothing nan", "--smoothing nan: give 0"),
-        ("--detector eyes", "face detector 'eyes' is unknown; choose one of auto, bundled, face-alignment"),
-        ("--start 5", "lies after the end"),
-        ("--start nan", "start of nan s"),
-        ("--duration 0", "duration of 0.0 s"),
-    ],
-)
-def test_wrong_settings(dub, speech, tmp_path, flags, message):
-    quiet = () if flags.startswith("--texture soft") else ("--quiet",)
-    refused(dub(CLIP, speech, *quiet, *flags.format(tmp=tmp_path, clip=CLIP).split()), tmp_path, message)
-
-
-def test_texture_for_a_model_that_has_none(dub, speech, tmp_path):
-    model = save_small_ladtalk(tmp_path / "soft.safetensors", "sovqae")
-    refused(dub(CLIP, speech, "--model", model, "--texture", "0.5"), tmp_path, "soft.safetensors has no SOVQAE")
-
-
-def test_wrong_sounds(dub, wav, tmp_path):
-    refused(dub(CLIP, tmp_path / "none.wav"), tmp_path, "none.wav does not exist")
-    refused(dub(CLIP, tmp_path), tmp_path, "is a folder")
-    (tmp_path / "text.wav").write_text("Dear diary, " * 100)
-    refused(dub(CLIP, tmp_path / "text.wav"), tmp_path, "text.wav cannot be read as audio")
-    refused(dub(CLIP, CLIP), tmp_path, "ada_talks.mp4 has no audio stream")
-    refused(dub(CLIP, wav("empty.wav", np.zeros(0, np.float32))), tmp_path, "empty.wav holds no sound")
-    broken = np.zeros(16000, np.float32)
-    broken[9000] = np.nan
-    refused(dub(CLIP, wav("nan.wav", broken)), tmp_path, "nan.wav holds 1 samples that are NaN or infinite")
-
-
-def test_nan_late_in_a_long_sound_leaves_no_file(dub, wav, tmp_path):
-    broken = np.zeros(16000 * 8, np.float32)
-    broken[-1] = np.inf
-    refused(dub(CLIP, wav("late.wav", broken), "--quiet"), tmp_path, "late.wav holds 1 samples that are NaN")
-
-
-def test_wrong_videos(dub, speech, tmp_path):
-    refused(dub(tmp_path / "none.mp4", speech), tmp_path, "none.mp4 does not exist; check the name and the folder")
-    refused(dub(tmp_path / "none.png", speech), tmp_path, "none.png does not exist; check the name and the folder")
-    refused(dub(speech, speech), tmp_path, "speech.wav has no pictures; give a video file")
-    (tmp_path / "text.mp4").write_text("Dear diary, " * 100)
-    refused(dub(tmp_path / "text.mp4", speech), tmp_path, "text.mp4 cannot be read as video")
-    (tmp_path / "text.jpg").write_text("Dear diary, " * 100)
-    refused(dub(tmp_path / "text.jpg", speech), tmp_path, "text.jpg cannot be read; give a whole .png or .jpg")
-    whole = CLIP.read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 50])
-    refused(dub(tmp_path / "cut.mp4", speech), tmp_path, "cut.mp4")
-
-
-def test_nobody_is_there(dub, speech, tmp_path):
-    with VideoWriter(tmp_path / "wall.mp4", 160, 120, 25) as writer:
-        writer.write(np.full((30, 120, 160, 3), 100, np.uint8))
-    refused(dub(tmp_path / "wall.mp4", speech, "--quiet"), tmp_path, "no face in any of 25 frames of 160x120 px")
-    cv2.imwrite(str(tmp_path / "wall.png"), np.full((120, 160, 3), 100, np.uint8))
-    refused(dub(tmp_path / "wall.png", speech, "--quiet"), tmp_path, "no face in the picture of 160x120 px")
-
-
-def test_the_output_is_never_an_input(dub, speech, tmp_path):
-    film = tmp_path / "film.mp4"
-    film.write_bytes(CLIP.read_bytes())
-    for video, audio in ((film, speech), (CLIP, film)):
-        ended = dub(video, audio, "-o", film)
-        assert ended.status == 2
-        assert "is also an input" in ended.err
-        assert film.read_bytes() == CLIP.read_bytes()
-
-
-def test_wrong_models(dub, speech, tmp_path):
-    save_checkpoint(tmp_path / "empty.safetensors", "ladtalk", {"n": torch.nn.Linear(1, 1)}, {"n": {}}, {})
-    refused(dub(CLIP, speech, "--model", tmp_path / "empty.safetensors"), tmp_path, "holds no 'wav2lip', only n")
-
-
-def test_cuda_where_there_is_none(dub, speech, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    refused(dub(CLIP, speech, "--device", "cuda"), tmp_path, "torch finds no CUDA GPU here")
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_a_stop_leaves_nothing_behind(program, wav, small, tmp_path):
+def test_a_stop_leaves_nothing_behind(program, wav, small_ladtalk, tmp_path):
     (tmp_path / "out.mp4").write_bytes(b"older")
     long = wav("long.wav", np.zeros(8000 * 600, np.int16), 8000)
-    flags = ("--model", small, "--device", "cpu", "--detector", "bundled", "--texture", "0")
+    flags = ("--model", small_ladtalk, "--device", "cpu", "--detector", "bundled", "--texture", "0")
     # A shell that starts the tests in the background has Ctrl-C ignored, and programs inherit that.
     heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     process = program("dub", CLIP, long, "-o", tmp_path / "out.mp4", *flags, **heeding)
@@ -421,9 +258,3 @@ def test_a_films_own_sound_begins_with_its_first_frame(tmp_path):
     assert next(open_audio(path, origin=origin).blocks())[0, 0] == 3200 / 2**15
     assert own_origin(film, str(CLIP)) is None
     assert own_origin(film, str(tmp_path / "nowhere.wav")) is None
-
-
-def test_a_model_of_the_other_system_names_the_flag(dub, speech):
-    ended = dub(CLIP, speech, "--model", "landmark_tiny")
-    assert ended.status == 2
-    assert "--system landmark-diffusion" in ended.err
