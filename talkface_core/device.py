@@ -60,6 +60,15 @@ def pick_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cpu" and native and bfloat16_gain() >= _PAYS else torch.float32
 
 
+def pick_place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
+    """Where and in what a model computes: a device, or one by its name, and a type, None for what suits the device.
+
+    Raises InputError as `pick_device` does.
+    """
+    device = pick_device(device) if isinstance(device, str) else device
+    return device, pick_dtype(device) if dtype is None else dtype
+
+
 @cache
 def bfloat16_gain() -> float:
     """How many times as fast as float32 this CPU convolves in bfloat16: measured once, in a fraction of a second.

@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from talkface_core import device
-from talkface_core.device import HALF_ON_CPU, Operations, pick_device, pick_dtype, pick_layers, without_autocast
+from talkface_core.device import (
+    HALF_ON_CPU,
+    Operations,
+    pick_device,
+    pick_dtype,
+    pick_layers,
+    pick_place,
+    without_autocast,
+)
 from talkface_core.errors import InputError
 
 
@@ -81,3 +89,11 @@ def test_the_faster_norm_is_the_same_norm(size, dtype):
     assert y.is_contiguous(memory_format=torch.channels_last)
     exact = plain.to(dtype).float()(x.float())
     torch.testing.assert_close(y.float(), exact, rtol=1e-2, atol=2e-2 if dtype == torch.bfloat16 else 1e-5)
+
+
+def test_a_place_is_by_name_or_as_it_is_and_its_type_what_suits_it(monkeypatch):
+    monkeypatch.setattr("talkface_core.device.pick_dtype", lambda device: torch.bfloat16)
+    assert pick_place("cpu", None) == (torch.device("cpu"), torch.bfloat16)
+    assert pick_place(torch.device("meta"), torch.float16) == (torch.device("meta"), torch.float16)
+    with pytest.raises(InputError, match="is unknown"):
+        pick_place("tpu", None)

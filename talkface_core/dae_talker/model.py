@@ -18,7 +18,7 @@ from torch import nn
 
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import Component, build, build_optional, table
-from ..device import Operations, pick_device, pick_dtype, pick_layers
+from ..device import Operations, pick_layers, pick_place
 from ..media.timebase import as_rate
 from ..speech.vad import GATE, VoiceActivityGate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
@@ -98,10 +98,9 @@ def load_dae_talker(
 
     Raises CheckpointError for a file that is not a whole DAE-Talker, InputError for a device that is not there.
     """
-    device = pick_device(device) if isinstance(device, str) else device
+    device, dtype = pick_place(device, dtype)
     checkpoint = read_whole(name_or_path)
     speech = build_speech(checkpoint).to(device)
-    dtype = pick_dtype(device) if dtype is None else dtype
     drawing = build_drawing(checkpoint, pick_layers(device, dtype), dtype, device)
     return DAETalker(checkpoint.path.stem, drawing, speech, checkpoint.provenance)
 
@@ -130,8 +129,7 @@ def load_dubber(
     name_or_path: str | Path, device: str | torch.device = "auto", dtype: torch.dtype | None = None
 ) -> DAEDubber:
     """Load a file that dubs; arguments and errors as in `load_dae_talker`."""
-    device = pick_device(device) if isinstance(device, str) else device
-    dtype = pick_dtype(device) if dtype is None else dtype
+    device, dtype = pick_place(device, dtype)
     checkpoint = read_dubber(name_or_path)
     drawing = build(checkpoint, AUTOENCODER, pick_layers(device, dtype), dtype, device)
     return DAEDubber(checkpoint.path, drawing, build(checkpoint, SPEECH2LIPS).to(device), checkpoint.provenance)
@@ -165,8 +163,7 @@ def load_autoencoder(
     name_or_path: str | Path, device: str | torch.device = "auto", dtype: torch.dtype | None = None
 ) -> DiffusionAutoencoder:
     """The autoencoder alone, of a whole DAE-Talker or of its first stage; arguments as in `load_dae_talker`."""
-    device = pick_device(device) if isinstance(device, str) else device
-    dtype = pick_dtype(device) if dtype is None else dtype
+    device, dtype = pick_place(device, dtype)
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
     return build(checkpoint, AUTOENCODER, pick_layers(device, dtype), dtype, device)
 

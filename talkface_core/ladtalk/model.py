@@ -17,7 +17,7 @@ from torch import nn
 from ..acoustic.model import ACOUSTIC, AcousticModel
 from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
-from ..device import Operations, pick_device, pick_dtype, pick_layers
+from ..device import Operations, pick_layers, pick_place
 from ..speech.vad import GATE, VoiceActivityGate
 from .sovqae import SOVQAE, TEXTURE
 from .wav2lip import SYSTEM, WAV2LIP, Wav2Lip
@@ -80,8 +80,7 @@ def load_ladtalk(
     `sovqae` names another checkpoint to take the SOVQAE from: that of one person, say.
     Raises CheckpointError for a file without a Wav2Lip, InputError for a device that is not there.
     """
-    device = pick_device(device) if isinstance(device, str) else device
-    dtype = pick_dtype(device) if dtype is None else dtype
+    device, dtype = pick_place(device, dtype)
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
     layers = pick_layers(device, dtype)
     lips = build_wav2lip_model(checkpoint, layers, dtype).to(device)
@@ -96,8 +95,7 @@ def load_sovqae(
     name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
 ) -> SOVQAE:
     """The SOVQAE of a checkpoint alone; arguments as in `load_ladtalk`. Raises CheckpointError for a file without."""
-    device = pick_device(device) if isinstance(device, str) else device
-    dtype = pick_dtype(device) if dtype is None else dtype
+    device, dtype = pick_place(device, dtype)
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
     return build(checkpoint, TEXTURE, pick_layers(device, dtype), dtype, device)
 

@@ -19,7 +19,7 @@ from ..acoustic.hearing import OutsideEar, load_ear
 from ..acoustic.model import ACOUSTIC
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
-from ..device import Operations, pick_device, pick_dtype, pick_layers
+from ..device import Operations, pick_layers, pick_place
 from ..errors import InputError
 from ..speech.vad import GATE
 from .autoencoder import AUTOENCODER
@@ -80,8 +80,7 @@ def load_landmark_diffusion(
 
     Raises CheckpointError for a file that is not whole, InputError for a device that is not there.
     """
-    device = pick_device(device) if isinstance(device, str) else device
-    dtype = pick_dtype(device) if dtype is None else dtype
+    device, dtype = pick_place(device, dtype)
     checkpoint = read_whole(name_or_path)
     if vae is not None and not needs_vae(checkpoint):
         raise InputError(f"--vae {vae}: {checkpoint.path.name} has an autoencoder of its own; leave it out")

@@ -18,7 +18,7 @@ from ..acoustic.hearing import OutsideEar, load_ear
 from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, list_checkpoints, read_checkpoint
 from ..components import build, build_optional, table
-from ..device import Operations, pick_device, pick_dtype, pick_layers
+from ..device import Operations, pick_layers, pick_place
 from ..errors import InputError
 from ..speech.vad import GATE
 from .codebook import CODEBOOK
@@ -93,8 +93,7 @@ def load_see_the_speaker(
 
     Raises CheckpointError for a file that is not whole, InputError for a device that is not there.
     """
-    device = pick_device(device) if isinstance(device, str) else device
-    dtype = pick_dtype(device) if dtype is None else dtype
+    device, dtype = pick_place(device, dtype)
     checkpoint, layers = read_checkpoint(find_checkpoint(name_or_path), SYSTEM), pick_layers(device, dtype)
     portrait = build_portrait(checkpoint, layers, dtype, device) if can_imagine(checkpoint) else None
     other = checkpoint if motion is None else read_checkpoint(find_checkpoint(motion), SYSTEM)
