@@ -42,10 +42,10 @@ class EarConfig(Config):
     steps: int = 2
     features: int = 160
     spaces: tuple[str, ...] = ()
-    width: int = 160
+    width: int = 96
     heads: int = 4
-    ff: int = 320
-    blocks: int = 2
+    ff: int = 192
+    blocks: int = 1
     kernel: int = 13
     max_distance: int = 50
     context: int = 12
