@@ -26,10 +26,12 @@ def load_mouths(
     device: str = "auto",
     sovqae: str | Path | None = None,
     texture: bool = True,
+    ear: str | Path | None = None,
     **sampling: float,
 ) -> MouthModel:
     """The mouths of a checkpoint. sovqae: whose SOVQAE restores them; None: the checkpoint's own, if it has one.
-    texture: False leaves them as they are painted. sampling: for a diffusion model, see its `Sampling`."""
+    texture: False leaves them as they are painted. ear: a converted Whisper that landmark diffusion hears by. sampling:
+    for a diffusion model, see its `Sampling`."""
     if system_of(name_or_path) == "ladtalk":
         from talkface_core.ladtalk.model import load_ladtalk
         from talkface_core.ladtalk.pipeline import LaDTalkMouths
@@ -40,7 +42,7 @@ def load_mouths(
     from talkface_core.landmark_diffusion.painter import Sampling
     from talkface_core.landmark_diffusion.pipeline import LandmarkMouths
 
-    painted = LandmarkMouths.of(load_landmark_diffusion(name_or_path, device), Sampling(**sampling))
+    painted = LandmarkMouths.of(load_landmark_diffusion(name_or_path, device, ear=ear), Sampling(**sampling))
     if sovqae is None or not texture:
         return painted
     from talkface_core.ladtalk.model import load_sovqae

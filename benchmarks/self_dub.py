@@ -1,6 +1,7 @@
 """Films dubbed with their own sound: how near the repainted mouth comes to the film's own, which it never sees.
 
-    python -m benchmarks.self_dub FILM… --out DIR [--model NAME|FILE …] [--sovqae NAME|FILE] [--seconds 8]
+    python -m benchmarks.self_dub FILM… --out DIR [--model NAME|FILE …] [--sovqae NAME|FILE] [--ear FILE]
+        [--seconds 8]
 
 Films are files or folders; each is dubbed as `dub` does it, with models of any system, but references are taken a
 second or more away. Beside each model stands what the plumbing alone leaves of the film: its own faces, cut out and
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.mouth_models import kept_away, load_mouths
+from benchmarks.mouth_models import kept_away, load_mouths, system_of
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from talkface_core.evaluation.mouths import MouthScores, compare_mouths
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for pictures and the table")
     parser.add_argument("--model", nargs="+", default=[BUNDLED], metavar="NAME|FILE")
     parser.add_argument("--sovqae", metavar="NAME|FILE", help="whose texture (default: each model's own, or none)")
+    parser.add_argument("--ear", metavar="FILE", help="landmark diffusion once more, hearing by this converted Whisper")
     parser.add_argument("--sound", metavar="SUFFIX", help="of the sound beside each film that has none, say .flac")
     parser.add_argument("--first", type=int, metavar="N", help="the first N films (default: all)")
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of a film at most (default: 8)")
@@ -72,6 +74,9 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     models, reader = {Path(name).stem: load_mouths(name, sovqae=args.sovqae) for name in args.model}, load_bundled()
+    for name in args.model:
+        if args.ear and system_of(name) == "landmark-diffusion":
+            models[f"{Path(name).stem} by ear"] = load_mouths(name, sovqae=args.sovqae, ear=args.ear)
     scores: dict[str, dict[str, MouthScores]] = {name: {} for name in (PLAIN, *models)}
     for film in tqdm(find_videos(args.films)[: args.first], desc="films"):
         sound = film.path.with_suffix(args.sound) if args.sound else film.path

@@ -70,14 +70,16 @@ def read_pair(
     seconds: float | None = None,
     hushed: Path | None = None,
     progress: Callable[[NDArray[np.uint8]], None] | None = None,
+    real: Footage | None = None,
 ) -> Pair:
-    """Both films of a pair, tracked; beside the real one may lie its truth, `<name>.npz`. Raises InputError."""
+    """Both films of a pair, tracked; beside the real one may lie its truth, `<name>.npz`. `real`: the real one, where
+    it was read before. Raises InputError."""
 
     def footage(path: Path, other: Path | None = None, silent: bool = False) -> Footage:
-        sound = None if silent else film_sound(path, seconds, other)
-        return read_footage(path.name, film_frames(path, seconds), detector, sound, progress)
+        return read_footage_of(path, detector, seconds, other, silent, progress)
 
-    made, real = footage(files.generated, files.real), footage(files.real)
+    made = footage(files.generated, files.real)
+    real = footage(files.real) if real is None else real
     quiet = spoken_pauses(made if made.sound is not None else real, gate)
     truth = read_truth(files.real.with_suffix(".npz"))
     return Pair.of(
@@ -86,6 +88,19 @@ def read_pair(
         pauses=quiet,
         hushed=None if hushed is None else footage(hushed, silent=True),
     )
+
+
+def read_footage_of(
+    path: Path,
+    detector: Detector,
+    seconds: float | None = None,
+    other: Path | None = None,
+    silent: bool = False,
+    progress: Callable[[NDArray[np.uint8]], None] | None = None,
+) -> Footage:
+    """One film, tracked, with its sound (see `film_sound`), or without where it is `silent`. Raises InputError."""
+    sound = None if silent else film_sound(path, seconds, other)
+    return read_footage(path.name, film_frames(path, seconds), detector, sound, progress)
 
 
 def read_truth(path: Path) -> dict[str, Any]:

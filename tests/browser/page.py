@@ -132,8 +132,12 @@ class Page:
         """Open a workflow of the pack, which has a title of its own there, through the template browser."""
         self.browse()
         card = self.card(name)
-        card.click()
-        card.wait_for(state="hidden")
+        for patience in (20, 20, 60):  # a click on a card that a busy machine is still drawing is lost
+            if card.is_visible():
+                card.click()
+            if self.soon(card.is_hidden, patience):
+                break
+        assert card.is_hidden(), f"the page does not open {name}"
         self.inner.wait_for_function("app.graph.nodes.some(node => node.type.startsWith('TalkFace'))")
         self.settle()
 
