@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SILENT, SILENT_SECONDS = 3, 4.0
+"""Clips that are asked for silence, and seconds of each."""
+
 
 def add_command(commands: Any) -> None:
     """Add the command and its flags."""
@@ -38,8 +41,8 @@ def add_command(commands: Any) -> None:
     group = parser.add_argument_group("the run with silence")
     group.add_argument("--system", choices=SYSTEMS, help="what made the clips: it is asked what it does with silence")
     group.add_argument("--model", metavar="NAME|FILE", help="a checkpoint of --system (default: the bundled one)")
-    group.add_argument("--silent", type=int, default=3, metavar="N", help="over the first N clips (default: 3)")
-    group.add_argument("--silent-seconds", type=float, default=4.0, metavar="S", help="of each at most (default: 4)")
+    group.add_argument("--silent", type=int, metavar="N", help="over the first N clips (default: 3)")
+    group.add_argument("--silent-seconds", type=float, metavar="S", help="of each at most (default: 4)")
     group = parser.add_argument_group("instruments whose weights are not bundled")
     group.add_argument("--evaluator", metavar="FILE", help="the published SyncNet, converted by `models --convert`")
     add_common(parser)
@@ -54,14 +57,19 @@ def run(args: argparse.Namespace) -> int:
 
     page = None if args.html is None else _page(args.html)
     metrics = chosen(None if args.metrics is None else [word for word in args.metrics.split(",") if word])
+    if args.system is None:
+        for flag in ("model", "silent", "silent_seconds"):
+            if (value := getattr(args, flag)) is not None:
+                flag = flag.replace("_", "-")
+                raise InputError(f"--{flag} {value} belongs to the run with silence; give --system too")
+    args.silent = SILENT if args.silent is None else args.silent
+    args.silent_seconds = SILENT_SECONDS if args.silent_seconds is None else args.silent_seconds
     if args.silent < 1:
         raise InputError(f"--silent {args.silent}: give 1 or more, or leave --system out")
     for flag in ("seconds", "silent_seconds"):
         value = getattr(args, flag)
         if value is not None and not 0.2 <= value <= 86400:
             raise InputError(f"--{flag.replace('_', '-')} {value}: give 0.2 or more")
-    if args.system is None and args.model is not None:
-        raise InputError(f"--model {args.model} belongs to the run with silence; give --system too")
     pairs, alone = pair_files(args.generated, args.reference)
     if alone:
         log.warning("left out, since only one of the folders has them: %s", ", ".join(alone[:5]))

@@ -60,6 +60,7 @@ def test_for_people_there_is_a_table(talkface):
         (("--reference", CLIP, "--html", "nowhere/page.html"), "does not exist; create it first"),
         (("--reference", CLIP, "--metrics", "beauty"), "'beauty' is unknown"),
         (("--reference", CLIP, "--metrics", ","), "no metric is named; choose"),
+        (("--reference", CLIP, "--silent", "2"), "--silent 2 belongs to the run with silence; give --system too"),
         (("--reference", CLIP, "--system", "ladtalk", "--silent", "0"), "--silent 0: give 1 or more"),
         (("--reference", CLIP, "--seconds", "nan"), "give 0.2 or more"),
         (("--reference", CLIP, "--model", "x"), "give --system too"),
