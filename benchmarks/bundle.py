@@ -16,9 +16,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from talkface_core.checkpoints import PRETRAINED, find_checkpoint, read_checkpoint, save_checkpoint
+from talkface_core.checkpoints import PRETRAINED, find_checkpoint, read_checkpoint
+from talkface_core.joining import Joint
 
 LICENCE = "weights: Apache-2.0; data: synthetic footage made for this project, no real person"
 
@@ -49,64 +48,32 @@ def main() -> None:
     )
     parser.add_argument("--licence", default=LICENCE)
     args = parser.parse_args()
-    checkpoint = read_checkpoint(args.checkpoint)
-    provenance = {**checkpoint.provenance, "licence": args.licence}
+    joint = Joint.of(args.checkpoint)
+    joint.provenance["licence"] = args.licence
     if args.stage:
-        provenance["stages"] = [read_checkpoint(path).provenance for path in args.stage]
+        joint.provenance["stages"] = [read_checkpoint(path).provenance for path in args.stage]
     if args.measured:
         reports = [json.loads(path.read_text(encoding="utf-8")) for path in args.measured]
-        provenance["measured"] = {name: value for report in reports for name, value in measured(report).items()}
-    states, configs = dict(checkpoint.states), dict(checkpoint.configs)
+        joint.provenance["measured"] = {name: value for report in reports for name, value in measured(report).items()}
     if args.mean:
-        other = read_checkpoint(args.mean)
-        for name in states.keys() & other.states.keys():
-            states[name] = averaged(states[name], other.states[name])
-        provenance["mean with"] = other.provenance
+        joint.mean_with(read_checkpoint(args.mean))
     for source in args.add:
         file, _, component = source.rpartition(":")
-        other = read_checkpoint(find_checkpoint(file))
-        states[component], configs[component] = other.states[component], other.configs[component]
-        # What a bundle says of this component, or else of itself, not of all that it was once bundled with.
-        alone = {key: value for key, value in other.provenance.items() if key != "added"}
-        provenance.setdefault("added", {})[component] = other.provenance.get("added", {}).get(component, alone)
+        joint.add(read_checkpoint(find_checkpoint(file)), component)
     for change in args.set:
         name, _, value = change.partition("=")
-        component, *keys, last = name.split(".")
-        place = configs[component] = json.loads(json.dumps(configs[component]))
-        for key in keys:
-            place = place[key]
-        place[last] = json.loads(value)
-        provenance.setdefault("set", {})[name] = json.loads(value)
+        joint.set(name, json.loads(value))
     for dropped in args.drop:
         component, _, prefix = dropped.partition(".")
-        states[component] = {key: value for key, value in states[component].items() if not key.startswith(prefix)}
+        joint.drop(component, prefix)
     target = PRETRAINED / f"{args.name}.safetensors"
-    components = {name: Stored(state) for name, state in states.items()}
-    save_checkpoint(target, checkpoint.system, components, configs, provenance, torch.float16)
+    joint.save(target)
     print(f"{target.name}: {target.stat().st_size / 2**20:.1f} MiB")
-
-
-def averaged(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The mean of two runs' weights that began with the same ones (Wortsman et al. 2022, model soups)."""
-    return {
-        key: value.lerp(other[key].to(value), 0.5) if value.is_floating_point() else value for key, value in one.items()
-    }
 
 
 def measured(report: dict[str, Any]) -> dict[str, float]:
     """The rows of a quality report that had a target."""
     return {f"{row['section']}, {row['measure']}": round(row["value"], 4) for row in report["rows"] if row["target"]}
-
-
-class Stored(torch.nn.Module):
-    """A component as it was read: states are copied without building the network, so that any system can be bundled."""
-
-    def __init__(self, states: dict[str, torch.Tensor]) -> None:
-        super().__init__()
-        self._states = states
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return self._states
 
 
 if __name__ == "__main__":

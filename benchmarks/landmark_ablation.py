@@ -19,19 +19,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from benchmarks.bundle import Stored
 from benchmarks.mouth_models import kept_away, load_mouths
 from benchmarks.mouth_quality import AWAY, Footage
-from talkface_core.checkpoints import read_checkpoint, save_checkpoint
+from talkface_core.checkpoints import read_checkpoint
 from talkface_core.cli.main import make_parser
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import crop_faces
 from talkface_core.faces.bundled import load_bundled
-from talkface_core.landmark_diffusion.landmarks import SYSTEM
+from talkface_core.joining import Joint
 from talkface_core.media.audio import analysis_audio
 from talkface_core.recipes import make_plan
 from talkface_core.speech.features import LogMel
@@ -111,13 +109,11 @@ def trained(arm: Arm, seed: int, args: Namespace) -> Path:
     listener = read_checkpoint(args.completion)
     if arm.joint:
         parts = ["--completion", args.completion, "--painter", first]
-        checkpoint = read_checkpoint(_run("landmark-end-to-end", f"{label}_joint", seed, args.joint_steps, parts, args))
-        states, configs = dict(checkpoint.states), dict(checkpoint.configs)
+        joint = Joint.of(_run("landmark-end-to-end", f"{label}_joint", seed, args.joint_steps, parts, args))
     else:
-        checkpoint = read_checkpoint(first)
-        states, configs = {**listener.states, **checkpoint.states}, {**listener.configs, **checkpoint.configs}
-    nets = {name: Stored(state) for name, state in states.items()}
-    save_checkpoint(file, SYSTEM, nets, configs, checkpoint.provenance, torch.float16)
+        joint = Joint.of(first)
+        joint.states, joint.configs = {**listener.states, **joint.states}, {**listener.configs, **joint.configs}
+    joint.save(file)
     return file
 
 

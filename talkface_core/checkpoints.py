@@ -1,8 +1,9 @@
 """Checkpoints: one safetensors file is one system, with its configs and provenance in the metadata.
 
 Keys are `component.key`. The metadata holds `format` ("talkface"), `format_version`, `system`, `configs` (JSON:
-component -> config) and `provenance` (JSON: data, licence, recipe, steps, measured numbers). Reading never unpickles,
-maps the file instead of copying it, and refuses whatever is not exactly what was asked for.
+component -> config) and `provenance` (JSON: data, licence, recipe, steps, measured numbers). A file may be several
+systems at once, which share the components of the same name; `system` then names them all ("dae_talker+ladtalk").
+Reading never unpickles, maps the file instead of copying it, and refuses whatever is not exactly what was asked for.
 """
 
 import json
@@ -27,6 +28,8 @@ from .plain_json import parse_object
 FORMAT = "talkface"
 FORMAT_VERSION = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
+JOINED = "+"
+"""Stands between the names of the systems that a file is."""
 
 _EXPECTED = "a TalkFace checkpoint (.safetensors)"
 _MAX_HEADER = 2**24  # bytes; those of the pack have a hundredth
@@ -51,6 +54,11 @@ class Header:
     configs: dict[str, dict[str, Any]]
     provenance: dict[str, Any]
     shapes: dict[str, dict[str, tuple[int, ...]]]
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The systems that it is: one, but for files that were joined of several."""
+        return tuple(self.system.split(JOINED))
 
     def check_shapes(self, component: str, wanted: Mapping[str, Tensor]) -> None:
         """Raises CheckpointError unless the component has every key of the state `wanted`, no other, in its shapes."""
@@ -177,7 +185,7 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
         advice = "; update TalkFace" if newer else ""
         _refuse(path, f"format version {version[:20]!r}", f"version {FORMAT_VERSION}{advice}")
     stored_system = metadata.get("system", "")
-    if not stored_system or (system is not None and stored_system != system):
+    if not stored_system or (system is not None and system not in stored_system.split(JOINED)):
         _refuse(
             path,
             f"a checkpoint of the system {stored_system[:40]!r}",

@@ -40,8 +40,12 @@ ROOMS = {
         "acoustic",
     },
     "evaluation": {"media", "speech", "training", "faces", "sync", "datasets"},
+    "personalise": {
+        *("media", "speech", "training", "faces", "datasets", "preparation", "dae_talker", "ladtalk", "evaluation"),
+    },
 }
-"""Each room of the core, a folder or a file, and the rooms below it. Nothing but `cli` stands on `evaluation`."""
+"""Each room of the core, a folder or a file, and the rooms below it. Nothing but `cli` and `personalise` stands on
+`evaluation`."""
 
 
 def imported(path: Path) -> set[str]:
@@ -134,7 +138,7 @@ def state():
 before = state()
 import talkface_core
 for module in pkgutil.walk_packages(talkface_core.__path__, "talkface_core."):
-    if not re.search(r"__main__|recipe|training|augment|datasets|speech_data|_batches", module.name):
+    if not re.search(r"__main__|recipe|training|augment|datasets|speech_data|_batches|personalise", module.name):
         importlib.import_module(module.name)
 assert state() == before, (before, state())
 """

@@ -56,7 +56,7 @@ def checkpoint_path(name: str, system: str) -> Path:
 
 def _may_be(path: str | os.PathLike[str], system: str, default: bool) -> bool:
     try:
-        return read_header(path).system == system
+        return system in read_header(path).systems
     except (CheckpointError, OSError) as error:
         _tell_once(f"TalkFace: {' '.join(str(error).split())}")
         return default  # a damaged file stays in the list: choosing it tells what is wrong with it

@@ -139,9 +139,9 @@ def load_mouths(args: argparse.Namespace) -> Loaded:
     if args.model is not None:
         from ..checkpoints import find_checkpoint, read_header
 
-        found = read_header(find_checkpoint(args.model)).system.replace("_", "-")
-        if found != args.system and found in SYSTEMS:
-            raise InputError(f"--model {args.model}: a model of {found}; give --system {found}")
+        found = [name.replace("_", "-") for name in read_header(find_checkpoint(args.model)).systems]
+        if args.system not in found and found[0] in SYSTEMS:
+            raise InputError(f"--model {args.model}: a model of {found[0]}; give --system {found[0]}")
     if args.texture is not None and not 0 <= args.texture <= 1:
         raise InputError(f"--texture {args.texture}: give 0 (nothing is restored) to 1, or leave it out")
     return system.load(args)

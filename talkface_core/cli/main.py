@@ -14,7 +14,7 @@ from types import FrameType
 from .. import __version__
 from ..errors import InputError
 from ..installed import opencv_warning
-from . import animate, dub, evaluate, imagine, models, prepare, speak, train
+from . import animate, dub, evaluate, imagine, models, personalise, prepare, speak, train
 from .common import PROGRAM, WRONG_INPUT, Parser, first_line
 
 INTERRUPTED = 130
@@ -79,7 +79,7 @@ def make_parser() -> Parser:
     parser = Parser(prog=PROGRAM, description="Speech to talking-face video.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (speak, dub, imagine, animate, prepare, train, evaluate, models):
+    for module in (speak, dub, imagine, animate, prepare, train, personalise, evaluate, models):
         module.add_command(commands)
     return parser
 

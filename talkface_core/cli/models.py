@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import sys
+from collections import ChainMap
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -149,9 +150,10 @@ def _problem(header: Header) -> str | None:
     """Why it would not load, as far as its header tells."""
     from ..components import problem
 
-    if header.system not in TABLES:
-        return f"the system {header.system!r} is none of {', '.join(TABLES)}"
-    return problem(header, import_module(f"..{TABLES[header.system]}", __package__).COMPONENTS)
+    if unknown := [system for system in header.systems if system not in TABLES]:
+        return f"the system {unknown[0]!r} is none of {', '.join(TABLES)}"
+    tables = [import_module(f"..{TABLES[system]}", __package__).COMPONENTS for system in header.systems]
+    return problem(header, ChainMap(*(dict(table) for table in tables)))
 
 
 def _origin(model: dict[str, Any]) -> str:

@@ -17,6 +17,9 @@ from .table import Report, Row, number
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "zero": "near 0", "real": "near the real clip's"}
+STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+"""The style of pages of figures."""
+
 _MOST_CLIPS = 100  # that are drawn; all stand in the table
 
 
@@ -45,7 +48,7 @@ def page(evaluation: Evaluation) -> str:
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{clip_label(report.title)}</title>
-<style>{here.with_suffix(".css").read_text(encoding="utf-8")}</style>
+<style>{STYLE}</style>
 </head>
 <body>
 <h1>{clip_label(report.title)}</h1>

@@ -45,12 +45,14 @@ def prepare(
     split: str = "auto",
     workers: int = 1,
     quiet: bool = False,
+    watch: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Make, or add to, the data set in `folder`: train/ and val/ hold <clip>.mp4, .flac and .npz. Returns the report.
 
     val: the share for validation, 0 to below 1. split: whole films go there ("film", for sets of many people), or the
     end of each film does ("time", for one person); "auto" takes films as soon as the share comes to one of them. A
     film keeps its side when others are added. `workers` films are worked on at a time, each with its threads' share.
+    `watch` is told of the frames that were just looked at; what it raises ends the work.
 
     Raises InputError for a set that was made with other settings, and when no film gives a single clip.
     """
@@ -77,6 +79,8 @@ def prepare(
                 if stop.is_set():
                     raise Stopped
                 bar.update(frames)
+                if watch is not None:
+                    watch(frames)
 
             bar.set_postfix_str(film.path.name)
             outcome = process_video(film, folder, rules, tools, shares[film.key], progress)

@@ -6,13 +6,15 @@ the end `<recipe>.safetensors`, the checkpoint of the averaged networks.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -31,7 +33,11 @@ from .state import STATE, load_state, save_state, trained
 
 # Several processes stop together; asking each other costs a message, so they ask now and then.
 _AGREE_EVERY = 10
-_GO_ON, _TIME, _SIGNAL = range(3)
+_GO_ON, _TIME, _ASKED, _SIGNAL = range(4)
+
+Watch = Callable[[int, Mapping[str, float] | None, NDArray[np.uint8] | None], bool]
+"""Told of each step: how many are done, the mean losses where they were logged, the sample where one was drawn. Its
+answer: whether to stop now."""
 
 
 class DivergedError(InputError):
@@ -40,7 +46,10 @@ class DivergedError(InputError):
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended: steps done, seconds of training over all sittings, "steps" or "time", and the files."""
+    """How a run ended: steps done, seconds of training over all sittings, "steps", "time" or "asked", and the files.
+
+    Of a run that was "asked" to stop there is a state, and no checkpoint of it.
+    """
 
     step: int
     seconds: float
@@ -65,6 +74,7 @@ def train(
     device: str = "auto",
     prefetch: bool = False,
     quiet: bool = False,
+    watch: Watch | None = None,
 ) -> TrainResult:
     """Train until `steps` steps are done in all, or `max_seconds` of this call are over, and write the checkpoint.
 
@@ -73,7 +83,8 @@ def train(
     `resume` goes on from the run's state: on the CPU the weights come out bit for bit as if it had never stopped.
     Settings other than the run's are an error unless `allow_changes`; `steps` may grow (the cosine then stretches).
     `device` is "auto", "cpu" or "cuda". `prefetch` makes batches in background threads. The first Ctrl-C or SIGTERM
-    saves the state after the step at hand and ends the process; a second one ends it at once.
+    saves the state after the step at hand and ends the process; a second one ends it at once. `watch` sees every step
+    and may end the run: see `Watch`.
 
     Raises InputError for a folder that holds a run already, one without a run to resume, other settings, an `init` that
     does not fit; and DivergedError when the loss or the gradient is not finite: the state saved last stays.
@@ -81,11 +92,11 @@ def train(
     run = _Run(recipe, Path(run_dir), steps, config or TrainConfig(), init, device, resume, allow_changes)
     devices = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices), StopSignals() as signals:
-        why = run.go(signals, save_every, sample_every, log_every, max_seconds, prefetch, quiet)
-        if why != _SIGNAL:
+        why = run.go(signals, save_every, sample_every, log_every, max_seconds, prefetch, quiet, watch)
+        if why not in (_ASKED, _SIGNAL):
             run.export()
     signals.leave(always=why == _SIGNAL)
-    reason = "time" if why == _TIME else "steps"
+    reason = {_TIME: "time", _ASKED: "asked"}.get(why, "steps")
     return TrainResult(run.step, run.seconds, reason, checkpoint_path(recipe, run.dir), run.dir / STATE)
 
 
@@ -158,6 +169,7 @@ class _Run:
         max_seconds: float | None,
         prefetch: bool,
         quiet: bool,
+        watch: Watch | None,
     ) -> int:
         """The loop; returns why it ended."""
         self.save()
@@ -176,14 +188,13 @@ class _Run:
                 log, save, draw = (every and self.step % every == 0 for every in (log_every, save_every, sample_every))
                 if log or save or draw:
                     self.check()
-                if log:
-                    self.write_log(bar)
+                means = self.write_log(bar) if log else None
                 if save:
                     self.save()
-                if draw:
-                    self.draw()
+                picture = self.draw() if draw else None
+                asked = watch is not None and watch(self.step, means, picture)
                 late = max_seconds is not None and self.seconds - before >= max_seconds
-                why = self.agreed(_SIGNAL if signals.caught else _TIME if late else _GO_ON)
+                why = self.agreed(_SIGNAL if signals.caught else _ASKED if asked else _TIME if late else _GO_ON)
             self.check()
             self.save()
         finally:
@@ -239,12 +250,13 @@ class _Run:
                 f"step {self.saved_at}; lower the lr (now {self.config.lr_at(step, self.steps):g}) or grad_clip."
             )
 
-    def write_log(self, bar: tqdm) -> None:
+    def write_log(self, bar: tqdm) -> Mapping[str, float]:
         means = self.meter.means()
         if self.log:
             lr = self.config.lr_at(self.step - 1, self.steps)
             self.log.write({"step": self.step, "seconds": self.seconds, "lr": lr, **means})
             bar.set_postfix(loss=f"{means['loss']:.4g}", refresh=False)
+        return means
 
     def save(self) -> None:
         if self.saved_at == self.step:
@@ -257,9 +269,9 @@ class _Run:
     def progress(self) -> dict[str, object]:
         return {"step": self.step, "seconds": self.seconds, "sums": self.meter.sums, "settings": self.settings}
 
-    def draw(self) -> None:
+    def draw(self) -> NDArray[np.uint8] | None:
         if not self.main:
-            return
+            return None
         self.seed(self.config.seed)
         with torch.no_grad(), self.autocast():
             picture = self.recipe.sample(self.ema.modules)
@@ -267,6 +279,7 @@ class _Run:
             coded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
             with whole_file(self.dir / "samples" / f"{self.step:08d}.png") as part:
                 part.write_bytes(coded.tobytes())
+        return picture
 
     def agreed(self, why: int) -> int:
         """Why to stop, the same on every process: the weightiest reason that any has."""

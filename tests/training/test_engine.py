@@ -306,3 +306,18 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     logs = [[float(row["loss"]) for row in rows(tmp_path / name)] for name in ("two", "one")]
     assert logs[0] == pytest.approx(logs[1], rel=1e-4)
     assert len(logs[0]) == 3
+
+
+def test_who_watches_sees_each_step_and_may_end_the_run(tmp_path: Path, whole: Path) -> None:
+    """Ended so, there is a state and no checkpoint; gone on with, the run is as if nobody had asked."""
+    seen = []
+
+    def watch(step: int, means: object, picture: object) -> bool:
+        seen.append((step, means is not None, picture is not None))
+        return step == 6
+
+    assert go(tmp_path, watch=watch).reason == "asked"
+    assert seen == [(step, step % 2 == 0, step == 6) for step in range(1, 7)]
+    assert not list(tmp_path.glob("toy.safetensors"))
+    go(tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)

@@ -1,0 +1,206 @@
+"""Measures a person on the footage that nothing was trained on: with the weights at the beginning, and with their own.
+
+Three things are made of each held-out clip, each beside what is real: the face that says the clip's sound (told the
+true head pose and lids, so that pictures can be compared), the clip's own frames drawn again from their latents, and
+its faces made soft, as Wav2Lip leaves them, and restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..dae_talker.decode import decode, encode, noise_from_seed
+from ..dae_talker.model import DAETalker, load_dae_talker
+from ..dae_talker.pipeline import speak
+from ..dae_talker.windows import Control
+from ..datasets.aligned_faces import face_crops
+from ..datasets.clips import Clip, ClipSet
+from ..datasets.labels import eye_track
+from ..evaluation.catalogue import chosen
+from ..evaluation.clip_files import ClipFiles, read_pair
+from ..evaluation.evaluate import Evaluation, score
+from ..evaluation.kit import bundled_kit
+from ..faces.face import Detector
+from ..ladtalk.degrade import Degradation, degrade
+from ..ladtalk.enhance import restore
+from ..ladtalk.model import load_sovqae
+from ..ladtalk.sovqae import SOVQAE
+from ..media.audio import open_audio
+from ..media.timebase import FPS
+from ..media.video_writer import VideoWriter
+from ..pixels import to_bytes
+from .watching import Watcher
+
+Frames = Iterator[NDArray[np.uint8]]
+
+REAL, BEFORE, AFTER = "real", "before", "after"
+SPOKEN, DRAWN, RESTORED = "spoken", "drawn", "restored"
+KINDS = {
+    SPOKEN: "DAE-Talker says the sound of the held-out footage",
+    DRAWN: "DAE-Talker draws the held-out frames again from their latents",
+    RESTORED: "SOVQAE restores the held-out faces, made soft as Wav2Lip leaves them",
+}
+METRICS = {SPOKEN: None, DRAWN: ("picture", "time"), RESTORED: ("picture", "time")}
+
+_AT_ONCE = 16
+_CRF = 10  # what is measured is the network, not the codec
+_SOFT = Degradation(sigma=0.5)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One kind of film, with the weights at the beginning and with the person's own."""
+
+    kind: str
+    before: Evaluation
+    after: Evaluation
+
+
+def held_out(data: Path, seconds: float) -> ClipSet:
+    """Clips of the held-out footage, of so many seconds at least where there are as many."""
+    clips = ClipSet.open(data / "val")
+    taken: list[Clip] = []
+    for clip in clips.clips:
+        if sum(one.frames for one in taken) >= seconds * FPS:
+            break
+        taken.append(clip)
+    return ClipSet(clips.folder, tuple(taken))
+
+
+def measure(
+    folder: Path,
+    clips: ClipSet,
+    weights: Mapping[str, tuple[str | Path, str | Path]],
+    detector: Detector,
+    device: str = "auto",
+    quiet: bool = True,
+    watcher: Watcher | None = None,
+) -> list[Measured]:
+    """Make all films in `folder` that are not there yet, and measure them.
+
+    weights: of `before` and `after`, the checkpoints of DAE-Talker and of the SOVQAE.
+    """
+    watcher = watcher or Watcher()
+    total, done = 2 * len(KINDS) * len(clips.clips), 0
+    kit = bundled_kit()
+    films = {side: _films(folder, clips, side, *files, device, quiet, watcher) for side, files in weights.items()}
+    measured = []
+    for kind in KINDS:
+        metrics = chosen(METRICS[kind])
+        scores: dict[str, list] = {side: [] for side in films}
+        for side in films:
+            for clip in clips.clips:
+                files = ClipFiles(clip.name, films[side][kind][clip.name], _path(folder, kind, REAL, clip.name))
+                pair = read_pair(files, detector, kit.gate, progress=lambda _: watcher.check())
+                scores[side].append(score(pair, kit, metrics, lambda _: watcher.check()))
+                done += 1
+                watcher.advance(done / total)
+        sides = (Evaluation(tuple(scores[side]), metrics, {"clips": len(clips.clips)}) for side in (BEFORE, AFTER))
+        measured.append(Measured(kind, *sides))
+    return measured
+
+
+def _films(
+    folder: Path,
+    clips: ClipSet,
+    side: str,
+    talker_file: str | Path,
+    texture_file: str | Path,
+    device: str,
+    quiet: bool,
+    watcher: Watcher,
+) -> dict[str, dict[str, Path]]:
+    """The films of one side by kind and clip's name; those of what is real beside them."""
+    paths = {kind: {clip.name: _path(folder, kind, side, clip.name) for clip in clips.clips} for kind in KINDS}
+    real = {kind: {clip.name: _path(folder, kind, REAL, clip.name) for clip in clips.clips} for kind in KINDS}
+    if all(path.is_file() for group in (paths, real) for named in group.values() for path in named.values()):
+        return paths
+    talker, texture = load_dae_talker(talker_file, device), load_sovqae(texture_file, device)
+    side_px = texture.config.image_size
+    size, cache = talker.image_size, folder / "cache"
+    frames, faces = clips.frame_cache(size, cache, quiet), face_crops(clips, side_px, cache, quiet=quiet)
+    for k, clip in enumerate(clips.clips):
+        part = slice(int(clips.starts[k]), int(clips.starts[k + 1]))
+        own, cut = frames[part], faces.frames[part]
+        # A film is made when it is asked for its first frame: what is there already is not made again.
+        made = {
+            **{(kind, REAL): _chunks(shown) for kind, shown in ((SPOKEN, own), (DRAWN, own), (RESTORED, cut))},
+            (SPOKEN, side): _spoken(talker, clip),
+            (DRAWN, side): _drawn(talker, own),
+            (RESTORED, side): _restored(texture, cut),
+        }
+        for (kind, which), film in made.items():
+            if not (path := _path(folder, kind, which, clip.name)).is_file():
+                _write(path, film, clip, watcher)
+    return paths
+
+
+def _path(folder: Path, kind: str, side: str, name: str) -> Path:
+    return folder / kind / side / f"{name}.mp4"
+
+
+def _write(path: Path, frames: Frames, clip: Clip, watcher: Watcher) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first = next(frames)
+    height, width = first.shape[1:3]
+    with VideoWriter(path, width, height, clip.fps, open_audio(clip.sound), crf=_CRF) as writer:
+        writer.write(first)
+        for chunk in frames:
+            watcher.check()
+            writer.write(chunk)
+
+
+def _chunks(frames: NDArray[np.uint8]) -> Frames:
+    for start in range(0, len(frames), _AT_ONCE):
+        yield np.array(frames[start : start + _AT_ONCE])
+
+
+def _spoken(talker: DAETalker, clip: Clip) -> Frames:
+    truth = clip.truth()
+    pose = torch.from_numpy(np.asarray(truth["pose"], np.float32))
+    control = Control(pose=pose, eyes=eye_track(truth["eye_open"])).checked(clip.frames)
+    for chunk in speak(talker, open_audio(clip.sound), clip.fps, control, size=talker.image_size):
+        yield chunk.numpy()
+
+
+def _drawn(talker: DAETalker, frames: NDArray[np.uint8]) -> Frames:
+    model = talker.autoencoder
+    latents = encode(model, (torch.from_numpy(chunk) for chunk in _chunks(frames)))
+    noise = noise_from_seed(model, 0)
+    for chunk in decode(model, latents, noise, size=model.config.image_size):
+        yield chunk.cpu().numpy()
+
+
+def _restored(model: SOVQAE, faces: NDArray[np.uint8]) -> Frames:
+    for chunk in _chunks(faces):
+        soft = np.stack([degrade(face, _SOFT) for face in chunk])
+        yield np.asarray(to_bytes(restore(model, soft)[1].cpu()))
+
+
+def numbers(measured: Sequence[Measured]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """kind -> metric's key -> before, after, real; None where one is not known."""
+    told: dict[str, dict[str, dict[str, float | None]]] = {}
+    for one in measured:
+        rows = {side: {row.key: row for row in evaluation.report().rows} for side, evaluation in
+                ((BEFORE, one.before), (AFTER, one.after))}  # fmt: skip
+        keys = dict.fromkeys([*rows[AFTER], *rows[BEFORE]])
+        told[one.kind] = {
+            key: {
+                BEFORE: _number(rows[BEFORE].get(key), "value"),
+                AFTER: _number(rows[AFTER].get(key), "value"),
+                REAL: _number(rows[AFTER].get(key) or rows[BEFORE].get(key), "real"),
+            }
+            for key in keys
+        }
+    return told
+
+
+def _number(row: object, name: str) -> float | None:
+    value = getattr(row, name, None)
+    return value if value is not None and np.isfinite(value) else None

@@ -1,0 +1,250 @@
+"""A person of one's own, from footage to a checkpoint: look, prepare, train, join, measure, report.
+
+Each stage leaves its result in the person's folder, so that the same call goes on where the last one ended, whatever
+ended it. A larger budget than before trains on from what is there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints import find_checkpoint, read_checkpoint
+from ..components import build
+from ..dae_talker.model import SPEECH2LATENT
+from ..device import pick_device
+from ..errors import InputError
+from ..faces.choose import FaceChoice
+from ..faces.detect import find_detector
+from ..installed import require_training
+from ..joining import Joint
+from ..ladtalk.model import SYSTEM as LADTALK
+from ..ladtalk.model import TEXTURE as TEXTURE_NET
+from ..preparation.cut import Tools
+from ..preparation.dataset import prepare
+from ..preparation.quality import find_sync
+from ..preparation.rules import TRAIN, VAL, Rules
+from ..preparation.source_video import SourceVideo, find_videos
+from ..speech.vad import GATE
+from .footage import Look, look, verdict
+from .measure import AFTER, BEFORE, held_out, measure, numbers
+from .report import write_page
+from .settings import Settings, told
+from .stages import FACE, SPEECH, STAGES, TEXTURE, checkpoint_of, train_stage
+from .state import State
+from .watching import Watcher
+
+DATA, FILMS = "data", "measured"
+PAGE = "report.html"
+
+_LEAST_TRAIN = 5.0  # seconds of clips to train on
+_MEASURED = 10.0  # seconds of the held-out footage that are measured
+_MEASURING = 0.6  # seconds that a frame takes to be made and measured on both sides in all three ways, about
+_PREPARING = 0.6  # of the time of searching each frame for faces: a face that is known is followed, which is cheaper
+
+
+@dataclass(frozen=True)
+class Person:
+    """What came of it: the checkpoint, the page, and the numbers in JSON's types."""
+
+    checkpoint: Path
+    page: Path
+    numbers: dict[str, Any]
+    state: State
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known before the work begins: lines on the footage and on the time, seconds of each part."""
+
+    found: Look
+    lines: list[str]
+    seconds: dict[str, float]
+
+
+def expect(
+    videos: Sequence[str | Path], settings: Settings, device: str = "auto", watcher: Watcher | None = None
+) -> Expected:
+    """Look at the footage and say what it is good for and how long the work will take here. Raises InputError."""
+    films = find_videos(videos)
+    return _expected(look(films, _detector(device), settings, watcher), settings)
+
+
+def personalise(
+    videos: Sequence[str | Path],
+    folder: str | Path,
+    checkpoint: str | Path,
+    settings: Settings | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+    watcher: Watcher | None = None,
+) -> Person:
+    """Make a person of videos, or go on with one: all in `folder`, the weights in the file `checkpoint`.
+
+    Raises InputError for footage that is good for nothing, for another person's folder, and where training's packages
+    are missing; Stopped where the watcher ends it.
+    """
+    require_training()
+    settings, watcher, checkpoint = settings or Settings(), watcher or Watcher(), Path(checkpoint)
+    if checkpoint.suffix != ".safetensors":
+        raise InputError(f"{checkpoint}: a checkpoint's name ends in .safetensors, not {checkpoint.suffix!r}.")
+    begun = _beginnings(settings)
+    films = find_videos(videos)
+    state = State.open(folder, settings, films)
+    if checkpoint.exists() and not state.done:
+        raise InputError(f"{checkpoint} is there already and is not of this person; give another name.")
+    if state.longer:
+        shutil.rmtree(state.folder / SPEECH.name, ignore_errors=True)  # its latents will be others
+        shutil.rmtree(state.folder / FILMS, ignore_errors=True)
+        state.forget(*(stage.name for stage in STAGES), "join", "measure")
+    expected = _looked(state, films, settings, device, watcher)
+    data = _prepared(state, films, settings, device, quiet, watcher, expected)
+    _trained(state, settings, data, device, quiet, watcher)
+    if "join" not in state.done or not checkpoint.is_file():
+        join(state, begun, checkpoint)
+        state.finish("join", {"file": checkpoint.name})
+    if "measure" not in state.done or not (state.folder / PAGE).is_file():
+        _measured(state, settings, data, checkpoint, expected, device, quiet, watcher)
+    for stage in STAGES:
+        shutil.rmtree(state.folder / stage.name / "cache", ignore_errors=True)  # decoded frames: made again if need be
+    return Person(checkpoint, state.folder / PAGE, state.done["measure"], state)
+
+
+def join(state: State, begun: Mapping[str, Path], checkpoint: Path) -> None:
+    """One file of the person's stages: DAE-Talker, and LaDTalk with the bundled lips and the person's own SOVQAE."""
+    joint = Joint.of(checkpoint_of(state.folder, SPEECH))
+    joint.provenance["stages"] = [read_checkpoint(checkpoint_of(state.folder, FACE)).provenance]
+    # Some seconds of one voice do not tell speech from all other sounds: what opens a mouth stays as it was.
+    talker, lips = read_checkpoint(begun["talker"]), read_checkpoint(begun["texture"])
+    if GATE.name in talker.configs:
+        joint.add(talker, GATE.name)
+    joint.also(LADTALK)
+    for name in lips.configs.keys() - joint.configs.keys():
+        joint.add(lips, name)
+    joint.add(read_checkpoint(checkpoint_of(state.folder, TEXTURE)), TEXTURE_NET.name)
+    joint.provenance["licence"] = "the footage is the user's; begun with weights under Apache-2.0"
+    joint.save(checkpoint)
+
+
+def _beginnings(settings: Settings) -> dict[str, Path]:
+    """The checkpoints to begin with, after a look at whether they are what is needed."""
+    begun = {"talker": find_checkpoint(settings.talker), "texture": find_checkpoint(settings.texture)}
+    build(read_checkpoint(begun["talker"]), SPEECH2LATENT)
+    build(read_checkpoint(begun["texture"], LADTALK), TEXTURE_NET)
+    return begun
+
+
+def _detector(device: str) -> Any:
+    return find_detector("bundled", pick_device(device))
+
+
+def _expected(found: Look, settings: Settings) -> Expected:
+    share = settings.share_held_out(found.seconds)
+    parts = {
+        "prepare": _PREPARING * found.a_second * found.seconds,
+        "measure": _MEASURING * 25 * min(_MEASURED, max(share * found.seconds, 2.0)),
+    }
+    training = max(settings.budget - sum(parts.values()), 0.4 * settings.budget)
+    seconds = {"prepare": parts["prepare"], "train": training, "measure": parts["measure"]}
+    spent = ", ".join(f"{name} {told(value)}" for name, value in seconds.items())
+    lines = [*verdict(found), f"time: about {told(sum(seconds.values()))} on this machine ({spent})"]
+    return Expected(found, lines, seconds)
+
+
+def _looked(state: State, films: Sequence[SourceVideo], settings: Settings, device: str, watcher: Watcher) -> Expected:
+    watcher.stage("look", "what the footage is good for")
+    if "look" in state.done:
+        found = Look(**{**state.done["look"], "yaw": state.done["look"]["yaw"] and tuple(state.done["look"]["yaw"])})
+    else:
+        found = look(films, _detector(device), settings, watcher)
+        state.finish("look", found.as_dict())
+    expected = _expected(found, settings)
+    for line in expected.lines:
+        watcher.says(line)
+    if state.spent:
+        watcher.says(f"going on: {told(state.seconds)} of {told(settings.budget)} are spent")
+    return expected
+
+
+def _prepared(
+    state: State,
+    films: Sequence[SourceVideo],
+    settings: Settings,
+    device: str,
+    quiet: bool,
+    watcher: Watcher,
+    expected: Expected,
+) -> Path:
+    data = state.folder / DATA
+    if "prepare" in state.done:
+        return data
+    watcher.stage("prepare", "the footage is cut into clips")
+    total, done = max(2 * 25 * expected.found.seconds, 1.0), 0
+
+    def watch(frames: int) -> None:
+        nonlocal done
+        done += frames
+        watcher.advance(min(done / total, 1.0))
+        watcher.check()
+
+    place = pick_device(device)
+    tools = Tools(find_detector("bundled", place), _choice(settings.face), sync=find_sync(place))
+    with state.clock("prepare"):
+        share = settings.share_held_out(expected.found.seconds)
+        report = prepare(films, data, Rules(), tools, share, "time", quiet=quiet, watch=watch)
+    taken, dropped = report["taken"], report["dropped"]
+    if taken[TRAIN] < _LEAST_TRAIN or not report["clips"][VAL]:
+        why = ", ".join(f"{reason} {seconds:.1f} s" for reason, seconds in dropped.items()) or "too short"
+        raise InputError(
+            f"{taken[TRAIN]:.1f} s to train on and {taken[VAL]:.1f} s to measure are left of the footage ({why}); "
+            f"{_LEAST_TRAIN:g} s and 2 s are the least: give more of it."
+        )
+    state.finish("prepare", {"taken": taken, "dropped": dropped, "clips": report["clips"]})
+    watcher.says(f"prepared: {taken[TRAIN]:.1f} s to train on, {taken[VAL]:.1f} s held out")
+    return data
+
+
+def _choice(face: str) -> FaceChoice:
+    return FaceChoice("index", int(face)) if face.isdecimal() else FaceChoice("largest" if face == "only" else face)
+
+
+def _trained(state: State, settings: Settings, data: Path, device: str, quiet: bool, watcher: Watcher) -> None:
+    reserve = _MEASURING * 25 * _MEASURED
+    left = [stage for stage in STAGES if stage.name not in state.done]
+    while left:
+        stage = left[0]
+        own = state.spent.get(stage.name, 0.0)  # of an earlier sitting: its share was fixed then
+        time = max(settings.budget - (state.seconds - own) - reserve, 0.4 * settings.budget)
+        allowed = time * stage.share / sum(other.share for other in left)
+        watcher.stage(stage.name, stage.about)
+        with state.clock(stage.name):
+            result = train_stage(stage, state, settings, data, allowed, device, quiet, watcher)
+        state.finish(stage.name, result)
+        left = left[1:]
+
+
+def _measured(
+    state: State,
+    settings: Settings,
+    data: Path,
+    checkpoint: Path,
+    expected: Expected,
+    device: str,
+    quiet: bool,
+    watcher: Watcher,
+) -> None:
+    watcher.stage("measure", "the held-out end, before and after")
+    clips = held_out(data, _MEASURED)
+    weights: dict[str, tuple[str | Path, str | Path]] = {
+        BEFORE: (settings.talker, settings.texture),
+        AFTER: (checkpoint, checkpoint),
+    }
+    with state.clock("measure"):
+        measured = measure(state.folder / FILMS, clips, weights, _detector(device), device, quiet, watcher)
+    values = numbers(measured)
+    state.done["measure"] = values
+    write_page(state.folder / PAGE, state.folder.name, checkpoint, expected.lines, state, measured)
+    state.finish("measure", values)

@@ -1,0 +1,174 @@
+"""The training stages of a person, each a recipe from the bundled weights, in the steps that its share of time allows.
+
+How long a step takes is measured on the run's own first steps, on this machine, under what else it does now: they count
+as training too. Then the number of steps is fixed, because the learning rate falls to its end over them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..recipes import make_plan, recipe_class
+from ..training.engine import train
+from ..training.state import read_progress
+from .pictures import beneath, loss_picture, read_losses
+from .settings import Settings, told
+from .state import State
+from .watching import Stopped, Watcher
+
+TRIAL = 12
+"""Steps by which a step is measured; the first third of them is slower and does not count."""
+
+LEAST_STEPS = 20
+
+_OVERDRAWN = 1.3  # of its time, at which a stage ends where the machine has become slower
+_SAVE, _SHOW, _LOG = 60.0, 60.0, 4.0  # seconds between states, samples and rows of the log
+
+
+@dataclass(frozen=True)
+class Stage:
+    """share: of the training's time; most: steps beyond which this much footage teaches nothing more; begins: which of
+    the settings' checkpoints it begins with; trained: other settings of its training; words: of the
+    recipe's own flags."""
+
+    name: str
+    about: str
+    recipe: str
+    begins: str
+    share: float
+    most: int
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+
+
+FACE = Stage(
+    "face", "how the person looks", "dae-talker-autoencoder", "talker", 0.55, 12_000, {"warmup": 50, "lr": 7e-4}
+)
+SPEECH = Stage("speech", "what the face does when it speaks", "dae-talker", "talker", 0.2, 2_000, {"lr": 4e-4})
+TEXTURE = Stage("texture", "the person's fine texture, for LaDTalk", "sovqae", "texture", 0.25, 2_500)
+STAGES = (FACE, SPEECH, TEXTURE)
+
+
+def checkpoint_of(folder: Path, stage: Stage) -> Path:
+    """Where a stage's checkpoint lies."""
+    return folder / stage.name / f"{stage.recipe}.safetensors"
+
+
+def train_stage(
+    stage: Stage,
+    state: State,
+    settings: Settings,
+    data: Path,
+    allowed: float,
+    device: str = "auto",
+    quiet: bool = False,
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """Train a stage in `allowed` seconds, or go on with it; gives its steps, seconds and how it ended.
+
+    Raises Stopped, with the state saved, where the watcher asks for the end.
+    """
+    watcher = watcher or Watcher()
+    run = state.folder / stage.name
+    init = getattr(settings, stage.begins)
+    args = _arguments(stage, run, data, init, settings.seed, device, quiet)
+    plan = make_plan(stage.recipe, args)
+    config = replace(plan.config, seed=settings.seed, **stage.trained)
+    common: dict[str, Any] = {"init": init, "device": device, "prefetch": True, "quiet": quiet}
+
+    def go(steps: int, **options: Any) -> Any:
+        begun = read_progress(run) is not None
+        return train(plan.recipe, run, steps, config, resume=begun, **common, **options)
+
+    if stage.name not in state.plan:
+        clock = _Clock(watcher)
+        go(TRIAL, save_every=0, sample_every=0, log_every=TRIAL, watch=clock)
+        clock.check()
+        progress = read_progress(run)
+        assert progress is not None
+        step = clock.seconds() or progress["seconds"] / max(progress["step"], 1)
+        steps = max(min(int(allowed / step), stage.most), LEAST_STEPS, progress["step"])
+        state.plan[stage.name] = {"steps": steps, "seconds_step": round(step, 4)}
+        state.save()
+        watcher.says(f"{stage.name}: {stage.about}: {steps} steps of {step:.2f} s, about {told(steps * step)}")
+    steps, step = (state.plan[stage.name][key] for key in ("steps", "seconds_step"))
+    before = (read_progress(run) or {"seconds": 0.0})["seconds"]
+    shown = _Shown(stage, run, steps, watcher)
+    result = go(
+        steps,
+        save_every=max(round(_SAVE / step), 1),
+        sample_every=max(round(_SHOW / step), 1),
+        log_every=max(round(_LOG / step), 1),
+        max_seconds=max(_OVERDRAWN * max(allowed, steps * step) - before, 1.0),
+        watch=shown,
+    )
+    shown.check()
+    return {"steps": result.step, "planned": steps, "seconds": round(result.seconds, 1), "ended_by": result.reason}
+
+
+def _arguments(
+    stage: Stage, run: Path, data: Path, init: str, seed: int, device: str, quiet: bool
+) -> argparse.Namespace:
+    """What `train` would be told on a command line."""
+    parser = argparse.ArgumentParser()
+    recipe_class(stage.recipe).add_arguments(parser)
+    before = ["--autoencoder", str(checkpoint_of(run.parent, FACE))] if stage.name == SPEECH.name else []
+    args = parser.parse_args([*before, *stage.words])
+    for name, value in (("data", str(data)), ("cache", run / "cache"), ("init", init), ("device", device)):
+        setattr(args, name, value)
+    args.seed, args.quiet = seed, quiet
+    return args
+
+
+class _Clock:
+    """Takes the time of steps."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher, self.asked, self._times = watcher, False, [time.monotonic()]
+
+    def __call__(self, step: int, means: Mapping[str, float] | None, picture: NDArray[np.uint8] | None) -> bool:
+        self._times.append(time.monotonic())
+        self.asked = self.watcher.stop()
+        return self.asked
+
+    def check(self) -> None:
+        if self.asked:
+            raise Stopped
+
+    def seconds(self) -> float | None:
+        """Of a step, the median; None where too few were seen."""
+        spans = [b - a for a, b in zip(self._times, self._times[1:], strict=False)][TRIAL // 3 :]
+        return statistics.median(spans) if len(spans) > 2 else None
+
+
+class _Shown:
+    """Shows a run's loss and samples as they come."""
+
+    def __init__(self, stage: Stage, run: Path, steps: int, watcher: Watcher) -> None:
+        self.stage, self.steps, self.watcher, self.asked = stage, steps, watcher, False
+        self._losses = read_losses(run / "log.csv")
+        self._sample: NDArray[np.uint8] | None = None
+
+    def __call__(self, step: int, means: Mapping[str, float] | None, picture: NDArray[np.uint8] | None) -> bool:
+        self.watcher.advance(step / self.steps)
+        if picture is not None:
+            self._sample = picture
+        if means is not None:
+            self._losses.append((step, means["loss"]))
+        if means is not None or picture is not None:
+            self.watcher.picture(beneath(loss_picture(self._losses, self.stage.name, self.steps), self._sample))
+        self.asked = self.watcher.stop()
+        return self.asked
+
+    def check(self) -> None:
+        if self.asked:
+            raise Stopped

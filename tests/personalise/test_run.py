@@ -1,0 +1,100 @@
+"""A person from prepared footage to a checkpoint and a page: whole, ended at every stage, killed, and for longer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from talkface_core.checkpoints import read_header
+from talkface_core.cli.models import _problem
+from talkface_core.dae_talker.model import load_dae_talker
+from talkface_core.errors import InputError
+from talkface_core.ladtalk.model import load_ladtalk
+from talkface_core.personalise import run
+from talkface_core.personalise.run import personalise
+from talkface_core.personalise.state import STATE
+from talkface_core.personalise.watching import Stopped
+from talkface_core.training.state import read_progress
+
+from .conftest import BUDGET, FILM, Told
+
+ROOT = Path(__file__).parents[2]
+
+
+def make(folder: Path, watcher: Told | None = None, settings=BUDGET):
+    return personalise([FILM], folder, folder.with_name("ada.safetensors"), settings, "cpu", True, watcher)
+
+
+def test_a_person_whatever_ended_it(prepared: Path, quick: None):
+    """Ended at every stage and gone on with, it comes to one file for both loaders, and a page that needs no other."""
+    for stage in ("face", "speech", "texture", "measure"):
+        told = Told(until=stage)
+        with pytest.raises(Stopped):
+            make(prepared, told)
+        assert told.stages[-1] == stage
+        assert not (prepared / run.PAGE).exists()
+    person = make(prepared, told := Told())
+    assert told.stages == ["look", "measure"]
+    assert any("going on" in line for line in told.lines)
+    assert {name: done["steps"] for name, done in person.state.done.items() if "steps" in done} == {
+        "face": 3,
+        "speech": 3,
+        "texture": 3,
+    }
+    header = read_header(person.checkpoint)
+    assert header.systems == ("dae_talker", "ladtalk")
+    assert _problem(header) is None
+    assert load_dae_talker(person.checkpoint, "cpu").speech.gate is not None
+    assert load_ladtalk(person.checkpoint, "cpu").sovqae is not None
+    page = person.page.read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert page.count("data:image/jpeg") > 6
+    assert person.numbers["restored"]["psnr_face"]["real"] == 100
+    before = (prepared / STATE).read_bytes()
+    told = Told()
+    assert make(prepared, told).checkpoint == person.checkpoint  # all is done: nothing is done again
+    assert (told.stages, (prepared / STATE).read_bytes()) == (["look"], before)
+
+
+def test_for_longer(prepared: Path, quick: None, monkeypatch: pytest.MonkeyPatch):
+    """A larger budget trains the face on from where it is; what hears begins anew, as its latents are others."""
+    with pytest.raises(Stopped):
+        make(prepared, Told(until="texture"))
+    small = [replace(stage, most=5) for stage in run.STAGES]
+    monkeypatch.setattr(run, "STAGES", tuple(small))
+    with pytest.raises(Stopped):
+        make(prepared, Told(until="texture"), replace(BUDGET, budget=90))
+    assert [read_progress(prepared / name)["step"] for name in ("face", "speech")] == [5, 5]
+
+
+def test_killed_while_it_trains(prepared: Path):
+    """Nothing is lost but what came after the last state; the same call then ends the work."""
+    words = [FILM, "-o", prepared, "--budget", "60s", "--device", "cpu"]
+    command = [sys.executable, "-m", "tests.personalise.quickly", *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    state = prepared / "face" / "state.safetensors"
+    deadline = time.monotonic() + 60
+    while not state.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert read_progress(prepared / "face") is not None
+    assert "face" not in json.loads((prepared / STATE).read_text(encoding="utf-8"))["done"]
+
+
+def test_a_file_that_is_another_persons(prepared: Path, tmp_path: Path):
+    (tmp_path / "other.safetensors").write_bytes(b"somebody")
+    with pytest.raises(InputError, match="is there already"):
+        personalise([FILM], tmp_path / "other", tmp_path / "other.safetensors", BUDGET)
+    with pytest.raises(InputError, match=r"ends in \.safetensors"):
+        personalise([FILM], tmp_path / "other", tmp_path / "other.pt", BUDGET)
