@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from . import live
 from .common import add_common, peak_rss_mb, report, seed_number
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..dae_talker.model import DAETalker
 
 
 def add_command(commands: Any) -> None:
@@ -34,12 +30,16 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--size", type=int, metavar="PX", help="side of the frames (default: the model's largest)")
     parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where in the sound to begin")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
+    live.add_flags(parser)
     add_common(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the video. All that can be wrong with the arguments is told before the work begins."""
+    if args.live:
+        return live.run(args)
+    live.refuse_without_live(args)
     began = time.perf_counter()
     from tqdm import tqdm
 
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from ..media.timebase import frame_count
     from ..media.video_writer import check_output
     from ..parallel import pick_workers
+    from .noise import starting_noise
     from .pose import read_pose
 
     output = check_output(args.output, [path for path in (args.audio, args.reference, args.pose) if path])
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     control = Control(pose, args.pose_strength, expression=args.expression).checked(frames)
     if not args.no_idle:
         control = pipeline.idle_motion(talker.speech, source, rate, args.seed, control)
-    noise = _noise(talker, args)
+    noise = starting_noise(talker, args.reference, args.seed)
     loaded = time.perf_counter() - began
     with tqdm(total=frames, unit="frame", desc=output.name, disable=args.quiet) as bar:
         spoken = pipeline.speak_to_file(
@@ -98,15 +99,3 @@ def run(args: argparse.Namespace) -> int:
     speed = f"{spoken.frames} frames in {working:.1f} s ({spoken.frames / working:.1f} a second)"
     report(args, result, f"{output}: {speed}")
     return 0
-
-
-def _noise(talker: DAETalker, args: argparse.Namespace) -> Tensor:
-    import torch
-
-    from ..dae_talker.decode import fit_square, noise_from_image, noise_from_seed
-    from ..media.picture import read_picture
-
-    if args.reference is None:
-        return noise_from_seed(talker.autoencoder, args.seed)
-    picture = torch.from_numpy(read_picture(args.reference, "reference picture"))
-    return noise_from_image(talker.autoencoder, fit_square(picture, talker.image_size))

@@ -92,8 +92,8 @@ class PoseAdaptor(nn.Module):
         return x + self.projection(control), used, predicted
 
 
-def sway_track(motion: Tensor, frames: int, fps: float = 25.0, seed: int = 0) -> Tensor:
-    """Idle motion of the head [frames, 3] in degrees, to be added to the predicted pose.
+def sway_track(motion: Tensor, frames: int, fps: float = 25.0, seed: int = 0, first: int = 0) -> Tensor:
+    """Idle motion of the head [frames, 3] in degrees from frame `first` on, to be added to the predicted pose.
 
     `motion` [3] is the deviation of each angle in degrees (`motion_std` of the adaptor holds the training set's within
     a clip). A regression predicts only what speech decides, mostly nods; what it cannot know it leaves at the mean, and
@@ -102,31 +102,45 @@ def sway_track(motion: Tensor, frames: int, fps: float = 25.0, seed: int = 0) ->
     """
     generator = torch.Generator().manual_seed(seed)
     hertz, phase, size = torch.rand(3, 3, 7, generator=generator, dtype=torch.float64)
-    times = (torch.arange(frames, dtype=torch.float64) + 0.5) / fps
+    times = (torch.arange(first, first + frames, dtype=torch.float64) + 0.5) / fps
     size = (0.5 + size) / (0.5 + size).square().sum(1, keepdim=True).mul(0.5).sqrt()
     waves = torch.sin(2 * torch.pi * (times[:, None, None] * 0.05 * 10**hertz + phase)) * size
     return (waves.sum(2) * motion.double().cpu()).float()
 
 
-def blink_track(frames: int, fps: float = 25.0, seed: int = 0, mean_seconds: float = 3.5) -> Tensor:
-    """Opening of the eyes [frames] in 0..1 with a blink every `mean_seconds` or so, drawn from `seed`.
+class Blinks:
+    """Opening of the eyes in 0..1 with a blink every `mean_seconds` or so, drawn from `seed`, without an end.
 
     Intervals are 1 s plus an exponential; a blink shuts the lids in 0.08 s and opens them in 0.16 s, about the speeds
-    of human blinks. The track is drawn second by second from one generator, so a longer track begins with the shorter.
+    of human blinks. Holds the blinks of the stretch that was asked for last.
     """
-    if frames < 0 or fps <= 0 or mean_seconds <= 1.0:
-        raise InputError(
-            f"blinks need frames >= 0, fps > 0 and more than 1 s between blinks, not {frames}, {fps}, {mean_seconds}"
-        )
-    generator = torch.Generator().manual_seed(seed)
-    times = (torch.arange(frames, dtype=torch.float64) + 0.5) / fps
-    track = torch.ones(frames, dtype=torch.float64)
-    start = 0.0
-    while True:
-        pause = torch.empty(1, dtype=torch.float64).exponential_(generator=generator).item() * (mean_seconds - 1.0)
-        start += 1.0 + pause
-        if start * fps >= frames:
-            return track.float()
-        since = times - start
-        shutting, opening = (since / 0.08).clamp(0, 1), ((since - 0.08) / 0.16).clamp(0, 1)
-        track = torch.minimum(track, 1.0 - shutting + opening)
+
+    def __init__(self, fps: float = 25.0, seed: int = 0, mean_seconds: float = 3.5) -> None:
+        if fps <= 0 or mean_seconds <= 1.0:
+            raise InputError(f"blinks need fps > 0 and more than 1 s between blinks, not {fps} and {mean_seconds}")
+        self._fps, self._pause = fps, mean_seconds - 1.0
+        self._generator = torch.Generator().manual_seed(seed)
+        self._starts = [self._next(0.0)]
+
+    def __call__(self, first: int, stop: int) -> Tensor:
+        """Frames first ... stop-1 as float32 [stop - first]; `first` must be no less than the one before."""
+        while self._starts[-1] * self._fps < stop:
+            self._starts.append(self._next(self._starts[-1]))
+        times = (torch.arange(first, stop, dtype=torch.float64) + 0.5) / self._fps
+        self._starts = [start for start in self._starts if (start + 0.5) * self._fps > first]
+        track = torch.ones(stop - first, dtype=torch.float64)
+        for start in self._starts:
+            shutting, opening = ((times - start) / 0.08).clamp(0, 1), ((times - start - 0.08) / 0.16).clamp(0, 1)
+            track = torch.minimum(track, 1.0 - shutting + opening)
+        return track.float()
+
+    def _next(self, start: float) -> float:
+        pause = torch.empty(1, dtype=torch.float64).exponential_(generator=self._generator).item() * self._pause
+        return start + 1.0 + pause
+
+
+def blink_track(frames: int, fps: float = 25.0, seed: int = 0, mean_seconds: float = 3.5) -> Tensor:
+    """Opening of the eyes [frames] in 0..1, the first of `Blinks`; a longer track begins with the shorter."""
+    if frames < 0:
+        raise InputError(f"blinks need frames >= 0, not {frames}")
+    return Blinks(fps, seed, mean_seconds)(0, frames)

@@ -71,6 +71,14 @@ class Control:
         eyes = None if eyes is None else eyes.float().clamp(0.0, 1.0)
         return replace(self, pose=pose, eyes=eyes, sway=sway)
 
+    def part(self, first: int, stop: int) -> Control:
+        """The same for frames first ... stop-1 alone."""
+
+        def cut(track: Tensor | None) -> Tensor | None:
+            return None if track is None else track[first:stop]
+
+        return replace(self, pose=cut(self.pose), eyes=cut(self.eyes), sway=cut(self.sway))
+
     def retimed(self, source: Rate, target: Rate, frames: int) -> Control:
         """The same at another frame rate, `frames` rows long."""
         tracks = {
@@ -124,31 +132,47 @@ def speech_to_latents(
         yield LatentChunk(row[:, :-3], row[:, -3:])
 
 
-@torch.no_grad()
 def _one_window(
     model: Speech2Latent, stream: StreamBuffer, first: int, stop: int, front: str, control: Control
 ) -> Tensor:
-    """Latents (the autoencoder's scale) and pose in degrees of frames first ... stop-1: [frames, latent_dim + 3]."""
-    net = model.front(front)
-    kind = net.config
-    if control.expression != 1.0 and front != "mel":
-        raise InputError("expression other than 1 needs the model's own log-mel: only there is silence known")
-    below, _ = frame_positions(stop - first, kind.exact_rate, model.config.fps, Fraction(kind.offset), first)
-    block, step = stream.read(int(below[0]) - net.reach, int(below[-1]) + net.reach + 2)
+    begin, end = feature_span(model, front, first, stop)
+    block, step = stream.read(begin, end)
     if block is None:
         raise InputError("no speech features at all: the audio is empty; give at least one sample")
+    return window_rows(model, block, step, first, stop, front, control.part(first, stop))
+
+
+def feature_span(model: Speech2Latent, front: str, first: int, stop: int) -> tuple[int, int]:
+    """The steps [begin, end) of the features that frames first ... stop-1 are read from; may lie beyond both ends."""
+    net = model.front(front)
+    kind = net.config
+    below, _ = frame_positions(stop - first, kind.exact_rate, model.config.fps, Fraction(kind.offset), first)
+    return int(below[0]) - net.reach, int(below[-1]) + net.reach + 2
+
+
+@torch.no_grad()
+def window_rows(
+    model: Speech2Latent, block: Tensor, step: int, first: int, stop: int, front: str, control: Control
+) -> Tensor:
+    """Latents (the autoencoder's scale) and pose in degrees of frames first ... stop-1: [frames, latent_dim + 3].
+
+    `block` [s, dim] are features that begin with step `step`; the tracks of `control` have a row for each frame.
+    Raises InputError for an expression other than 1 on features of a speech encoder.
+    """
+    if control.expression != 1.0 and front != "mel":
+        raise InputError("expression other than 1 needs the model's own log-mel: only there is silence known")
     weight = model.out.weight
     options = {"device": weight.device, "dtype": weight.dtype}
 
-    def part(track: Tensor | None) -> Tensor | None:
-        return None if track is None else track[None, first:stop].to(**options)
+    def batch(track: Tensor | None) -> Tensor | None:
+        return None if track is None else track[None].to(**options)
 
     def run(features: Tensor, **posed: Any) -> Speech2LatentOutput:
         return model(
             features[None].to(**options),
             stop - first,
             front=front,
-            eyes=part(control.eyes),
+            eyes=batch(control.eyes),
             first_frame=first,
             first_step=step,
             **posed,
@@ -156,10 +180,10 @@ def _one_window(
 
     output = run(
         block,
-        pose=None if control.pose is None else pose_units(part(control.pose)),
+        pose=None if control.pose is None else pose_units(batch(control.pose)),
         strength=control.strength,
         pose_scale=control.pose_scale,
-        sway=None if control.sway is None else pose_units(part(control.sway)),
+        sway=None if control.sway is None else pose_units(batch(control.sway)),
     )
     rows = output.latents
     if control.expression != 1.0:

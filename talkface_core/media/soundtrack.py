@@ -38,7 +38,7 @@ def check_soundtrack(source: AudioSource) -> None:
 
 
 class Soundtrack:
-    """Encodes a source into a container, piece by piece; at most a block of a second is held."""
+    """Encodes a source into a container, in pieces of `frame` samples; at most a block of a second is held."""
 
     def __init__(self, container: av.container.OutputContainer, source: AudioSource) -> None:
         rate, channels = source.sample_rate, source.channels
@@ -54,7 +54,8 @@ class Soundtrack:
                 192_000, 5 * rate
             )  # 40 kbit/s at 8 kHz; close to the most that AAC allows
         context.open()
-        self._pieces = reblock(source.blocks(), context.frame_size)
+        self.frame = context.frame_size
+        self._pieces = reblock(source.blocks(), self.frame)
         self._sent = 0
         self._ended = False
 

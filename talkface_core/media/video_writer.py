@@ -12,13 +12,12 @@ from types import TracebackType
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from torch import Tensor
 
 from ..atomic import whole_file
 from ..errors import InputError
-from ..pixels import as_byte_array
 from .container import address
+from .picture_track import PictureTrack
 from .soundtrack import Soundtrack, check_soundtrack
 from .source import AudioSource
 from .timebase import Rate, as_rate, frame_samples
@@ -32,7 +31,6 @@ SYNTHETIC_MARK = {
     "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
 }
 
-_BT709, _LIMITED = 1, 1  # H.273 code points, written into the stream so that every player shows the same colours
 _FRAMES_AT_ONCE = 32
 
 
@@ -93,11 +91,15 @@ class VideoWriter:
             raise InputError(f"a video of {width} x {height} pixels is impossible; give at least 1 x 1")
         if audio is not None:
             check_soundtrack(audio)
-        self.width, self.height, self.fps, self.frames = width, height, as_rate(fps), 0
+        self.width, self.height, self.fps = width, height, as_rate(fps)
         self._audio, self._crf, self._pixel_aspect = audio, crf, pixel_aspect
         self._metadata = {**(SYNTHETIC_MARK if mark else {}), **(metadata or {})}
-        self._reformatter = VideoReformatter()
         self._cleanup = ExitStack()
+
+    @property
+    def frames(self) -> int:
+        """Frames that were written so far."""
+        return self._pictures.frames
 
     def __enter__(self) -> "VideoWriter":
         with ExitStack() as stack:
@@ -109,20 +111,17 @@ class VideoWriter:
             self._container = av.open(address(part), "w", format="mp4", options=options)
             stack.callback(self._abandon)
             self._container.metadata.update(self._metadata)
-            self._stream = self._video_stream()
+            size = self.width, self.height
+            self._pictures = PictureTrack(self._container, *size, self.fps, self._crf, self._pixel_aspect)
             self._soundtrack = None if self._audio is None else Soundtrack(self._container, self._audio)
             self._cleanup = stack.pop_all()
         return self
 
     def write(self, frames: np.ndarray | Tensor) -> None:
         """Append frames [n, H, W, 3], RGB, uint8 or float 0..1. The sound is written as far as they reach."""
-        if frames.ndim != 4 or tuple(frames.shape[1:]) != (self.height, self.width, 3):
-            raise InputError(f"frames of shape {list(frames.shape)}, expected [n, {self.height}, {self.width}, 3]")
-        for first in range(0, len(frames), _FRAMES_AT_ONCE):
-            for picture in _even(as_byte_array(frames[first : first + _FRAMES_AT_ONCE])):
-                with self._told():
-                    self._container.mux(self._stream.encode(self._frame(picture)))
-                self.frames += 1
+        for first in range(0, max(len(frames), 1), _FRAMES_AT_ONCE):
+            with self._told():
+                self._pictures.write(frames[first : first + _FRAMES_AT_ONCE])
             if self._soundtrack is not None:
                 self._soundtrack.advance(frame_samples(self.frames - 1, self._audio.sample_rate, self.fps)[1])
 
@@ -138,7 +137,7 @@ class VideoWriter:
     def _finish(self) -> None:
         if self.frames == 0:
             raise InputError(f"no frame was written to {self.path}: there is no video to save")
-        self._container.mux(self._stream.encode(None))
+        self._pictures.finish()
         if self._soundtrack is not None:
             self._soundtrack.advance(None)
         self._container.close()
@@ -159,31 +158,3 @@ class VideoWriter:
     def _abandon(self) -> None:
         with suppress(av.FFmpegError, OSError):
             self._container.close()
-
-    def _frame(self, picture: np.ndarray) -> av.VideoFrame:
-        rgb = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        frame = self._reformatter.reformat(
-            rgb, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
-        frame.pts, frame.time_base = self.frames, 1 / self.fps
-        return frame
-
-    def _video_stream(self) -> av.video.stream.VideoStream:
-        stream = self._container.add_stream(
-            "libx264", rate=self.fps, options={"preset": "veryfast", "crf": str(self._crf)}
-        )
-        stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.sample_aspect_ratio = self._pixel_aspect
-        context.thread_count = min(4, os.cpu_count() or 1)
-        context.color_primaries = context.color_trc = context.colorspace = _BT709
-        context.color_range = _LIMITED
-        return stream
-
-
-def _even(frames: np.ndarray) -> np.ndarray:
-    height, width = frames.shape[1:3]
-    if height % 2 == 0 and width % 2 == 0:
-        return frames
-    return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
