@@ -109,7 +109,7 @@ def _wav(pipe: _Again) -> LiveSound:
 def _opened(pipe: _Again) -> av.container.InputContainer:
     # 1024 bytes are the least that FFmpeg takes for a packet.
     options = {"max_size": "1024", "protocol_whitelist": ""}
-    return av.open(pipe, "r", format="wav", options=options, buffer_size=1024)  # type: ignore[return-value]
+    return av.open(pipe, "r", format="wav", options=options, buffer_size=1024)
 
 
 class _Pipe:
