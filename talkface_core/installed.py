@@ -57,6 +57,15 @@ def opencv_warning(path: Sequence[str] | None = None) -> str | None:
     )
 
 
+def require_ray() -> None:
+    """Raises InputError where Ray, which `batch --ray` needs and nothing else, is not installed."""
+    if find_spec("ray") is None:
+        raise InputError(
+            "--ray needs a package that is not installed (ray), here and on all machines of the cluster: "
+            "python -m pip install -r requirements-ray.txt"
+        )
+
+
 def require_training() -> None:
     """Raises InputError where a package that training needs, and nothing else, is not installed."""
     missing = [name for name in TRAINING if find_spec(name) is None]

@@ -21,6 +21,7 @@ ROOMS = {
     "training": set(),
     "faces": {"media", "training"},
     "dubbing": {"media", "faces"},
+    "batch": set(),
     "datasets": {"media", "speech", "training", "faces"},
     "acoustic": {"media", "sequences", "speech", "training", "datasets"},
     "sync": {"media", "speech", "training", "faces", "datasets"},

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .animation import add_motion_flags, read_animation, write_animation
+from ..kept import kept
+from .animation import add_motion_flags, check_motion, read_animation, write_animation
 from .common import add_common
 from .dub import read_choice
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..faces.choose import FaceChoice
+    from ..media.audio import AudioSource
 
 
 def add_command(commands: Any) -> None:
@@ -27,30 +35,39 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--detector", default="auto", metavar="NAME", help="auto, bundled or face-alignment")
     add_motion_flags(parser)
     add_common(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=check)
+
+
+def check(args: argparse.Namespace) -> tuple[Path, Tensor, AudioSource, FaceChoice]:
+    """The output, the picture, the sound and whose face. Raises InputError for what is wrong with arguments and files;
+    loads no model."""
+    import torch
+
+    from ..faces.detect import pick_detector
+    from ..media.audio import open_audio
+    from ..media.picture import read_picture
+    from ..media.video_writer import check_output
+
+    output = check_output(args.output, [path for path in (args.picture, args.audio, args.pose) if path])
+    choice = read_choice(args.face)
+    check_motion(args)
+    pick_detector(args.detector)
+    picture = torch.from_numpy(read_picture(args.picture))
+    return output, picture, open_audio(args.audio, args.start, args.duration), choice
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the video. All that can be wrong with the arguments is told before the work begins."""
     began = time.perf_counter()
-    import torch
-
     from ..faces.detect import find_detector
-    from ..media.audio import open_audio
-    from ..media.picture import read_picture
-    from ..media.video_writer import check_output
     from ..see_the_speaker.model import BUNDLED, load_see_the_speaker
-    from ..see_the_speaker.pipeline import find_face, output_rate
+    from ..see_the_speaker.pipeline import find_face
 
-    output = check_output(args.output, [path for path in (args.picture, args.audio, args.pose) if path])
-    output_rate(args.fps)
-    choice = read_choice(args.face)
-    picture = torch.from_numpy(read_picture(args.picture))
-    source = open_audio(args.audio, args.start, args.duration)
-    model = load_see_the_speaker(args.model or BUNDLED, args.device, motion=args.motion, ear=args.ear)
+    output, picture, source, choice = check(args)
+    model = kept(load_see_the_speaker, args.model or BUNDLED, args.device, motion=args.motion, ear=args.ear)
     animation = read_animation(args, model)
     try:
-        landmarks = find_face(picture, find_detector(args.detector, model.device), choice)
+        landmarks = find_face(picture, kept(find_detector, args.detector, model.device), choice)
     except InputError as error:
         raise InputError(f"{args.picture}: {error}") from error
     loaded = time.perf_counter() - began

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .common import EAR_HELP, peak_rss_mb, report, seed_number
+from .common import EAR_HELP, check_models, peak_rss_mb, report, seed_number
 from .pose import read_pose
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..media.audio import AudioSource
     from ..see_the_speaker.model import SeeTheSpeaker
     from ..see_the_speaker.pipeline import Animation
+    from ..see_the_speaker.style import MotionStyle
 
 
 def add_motion_flags(parser: argparse.ArgumentParser) -> None:
@@ -47,21 +48,31 @@ def add_motion_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
 
 
+def check_motion(args: argparse.Namespace) -> MotionStyle:
+    """The style that the flags ask for. Raises InputError for what is wrong with them; loads no model."""
+    from ..media.timebase import FPS, as_rate
+    from ..see_the_speaker.model import BUNDLED, SYSTEM
+    from ..see_the_speaker.pipeline import output_rate
+    from ..see_the_speaker.style import MotionStyle
+
+    output_rate(args.fps)
+    check_models(args, SYSTEM, BUNDLED)
+    if args.fidelity is not None and not 0 <= args.fidelity <= 1:
+        raise InputError(f"--fidelity {args.fidelity}: give 0 (codes alone) to 1 (as painted)")
+    gaze = _pair(args.gaze)
+    pose = None if args.pose is None else read_pose(args.pose, as_rate(FPS))
+    return MotionStyle(args.head, args.expression, args.blink, args.blink_rate, gaze, pose=pose, seed=args.seed)
+
+
 def read_animation(args: argparse.Namespace, model: SeeTheSpeaker) -> Animation:
     """What the flags say. Raises InputError, also for what this model cannot do."""
     from dataclasses import replace
 
-    from ..media.timebase import FPS, as_rate
     from ..see_the_speaker.pipeline import Animation
-    from ..see_the_speaker.style import MotionStyle
 
-    gaze = _pair(args.gaze)
-    pose = None if args.pose is None else read_pose(args.pose, as_rate(FPS))
-    style = MotionStyle(args.head, args.expression, args.blink, args.blink_rate, gaze, pose=pose, seed=args.seed)
+    style = check_motion(args)
     asked = {name: getattr(args, name) for name in ("guidance", "steps") if getattr(args, name) is not None}
     sampling = replace(model.motion.diffusion.config.sampling, **asked)
-    if args.fidelity is not None and not 0 <= args.fidelity <= 1:
-        raise InputError(f"--fidelity {args.fidelity}: give 0 (codes alone) to 1 (as painted)")
     if args.fidelity is not None and model.renderer.codebook is None:
         raise InputError(f"--fidelity {args.fidelity}: {model.path.name} has no codebook; leave it out")
     return Animation(style, sampling, args.seed, args.fidelity, whole=not args.crop)

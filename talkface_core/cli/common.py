@@ -2,9 +2,12 @@
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
+
+from ..errors import InputError
 
 PROGRAM = "python -m talkface_core"
 WRONG_INPUT = 2
@@ -26,6 +29,37 @@ def first_line(message: str) -> str:
     return " ".join(str(message).split())
 
 
+def joined(argv: Sequence[str]) -> list[str]:
+    """`--pose -15,0,0` as `--pose=-15,0,0`: argparse would take a list that begins with a minus for a flag."""
+    words: list[str] = []
+    for word in argv:
+        if words and re.fullmatch(r"--[a-z-]+", words[-1]) and re.match(r"-[\d.]", word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
+
+
+def told(error: Exception) -> str | None:
+    """What to tell of an error that the user can mend; None for a bug of ours, which is to be traced."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError):  # a full disk, a folder without permission
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    if isinstance(error, (MemoryError, RuntimeError)) and _out_of_memory(error):
+        return "memory ran out; give smaller or shorter footage, or close other programs"
+    return None
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    from ..memory import out_of_memory  # brings torch along, which has been imported where this can happen
+
+    return out_of_memory(error)
+
+
 def add_common(parser: argparse.ArgumentParser, device: bool = True) -> None:
     """The flags that every command takes."""
     if device:
@@ -43,6 +77,20 @@ def seed_number(text: str) -> int:
 
 
 seed_number.__name__ = "int"  # argparse names it where the text is no number
+
+
+def check_models(args: argparse.Namespace, system: str | None = None, bundled: str | None = None) -> None:
+    """Raises InputError for models of a command's flags that are not there, a --model that is no checkpoint or one of
+    another `system`, and a device that is not there. Headers alone are read."""
+    from ..checkpoints import find_checkpoint, read_header
+    from ..device import pick_device
+
+    pick_device(args.device)
+    if args.model is not None or bundled is not None:
+        read_header(find_checkpoint(args.model or bundled or ""), system)
+    for flag in ("motion", "ear", "sovqae", "evaluator"):
+        if (name := getattr(args, flag, None)) is not None:
+            find_checkpoint(name)
 
 
 def report(args: argparse.Namespace, result: Mapping[str, Any], text: str) -> None:

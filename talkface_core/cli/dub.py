@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..kept import kept
 from .common import add_common, peak_rss_mb, report
-from .dub_systems import add_own_flags, load_mouths
+from .dub_systems import add_own_flags, check_mouths, load_mouths
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from ..dubbing.pipeline import DubRequest
     from ..faces.choose import FaceChoice
     from ..media.playback import FrameSource
 
@@ -53,16 +55,14 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
     add_own_flags(parser)
     add_common(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=check)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Write the video. All that can be wrong with the arguments is told before the work begins."""
-    began = time.perf_counter()
-    from tqdm import tqdm
-
-    from ..dubbing.pipeline import TRACKING, DubRequest, dub_to_file
-    from ..faces.detect import find_detector
+def check(args: argparse.Namespace) -> tuple[Path, DubRequest]:
+    """The output and what is asked for, yet without a detector. Raises InputError for what is wrong with arguments and
+    files; loads no model."""
+    from ..dubbing.pipeline import DubRequest
+    from ..faces.detect import pick_detector
     from ..faces.tracking import SMOOTHING
     from ..media.audio import open_audio
     from ..media.picture import open_film
@@ -75,11 +75,24 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--smoothing {smoothing}: give 0 (none) or more; 1 is strong")
     film = open_film(args.video)
     source = open_audio(args.audio, args.start, args.duration, origin=own_origin(film, args.audio))
-    request = DubRequest(film, source, choice=choice, smoothing=smoothing, length=args.length)
-    declared, needed = film.num_frames, request.needed
+    check_mouths(args)
+    pick_detector(args.detector)
+    return output, DubRequest(film, source, choice=choice, smoothing=smoothing, length=args.length)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the video. All that can be wrong with the arguments is told before the work begins."""
+    began = time.perf_counter()
+    from tqdm import tqdm
+
+    from ..dubbing.pipeline import TRACKING, dub_to_file
+    from ..faces.detect import find_detector
+
+    output, request = check(args)
+    declared, needed = request.film.num_frames, request.needed
     looked = min((count for count in (declared, needed) if count is not None), default=None)
     model = load_mouths(args)
-    request = replace(request, detector=find_detector(args.detector, model.device))
+    request = replace(request, detector=kept(find_detector, args.detector, model.device))
     loaded = time.perf_counter() - began
     with ExitStack() as stack:
         bars: dict[str, tqdm] = {}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .common import EAR_HELP, seed_number
+from ..kept import kept
+from .common import EAR_HELP, check_models, seed_number
 
 if TYPE_CHECKING:
     import torch
@@ -29,17 +30,19 @@ class Loaded:
 
 @dataclass(frozen=True)
 class System:
-    """flags: those among `OWN_FLAGS` that it has a use for; load: its mouths, as the flags say."""
+    """flags: those among `OWN_FLAGS` that it has a use for; load: its mouths, as the flags say; check: raises
+    InputError for flags that do not go together."""
 
     flags: tuple[str, ...]
     load: Callable[[argparse.Namespace], Loaded]
+    check: Callable[[argparse.Namespace], None] | None = None
 
 
 def _ladtalk(args: argparse.Namespace) -> Loaded:
     from ..ladtalk.model import BUNDLED, load_ladtalk
     from ..ladtalk.pipeline import LaDTalkMouths
 
-    model = load_ladtalk(args.model or BUNDLED, args.device, sovqae=args.sovqae)
+    model = kept(load_ladtalk, args.model or BUNDLED, args.device, sovqae=args.sovqae)
     if args.texture is not None and model.sovqae is None:
         raise InputError(f"--texture {args.texture}: {model.path.name} has no SOVQAE to restore it with; give --sovqae")
     return Loaded(LaDTalkMouths.of(model, args.texture), model.path, model.device, model.dtype)
@@ -50,26 +53,24 @@ def _landmark_diffusion(args: argparse.Namespace) -> Loaded:
     from ..landmark_diffusion.painter import Sampling
     from ..landmark_diffusion.pipeline import LandmarkMouths
 
-    if args.texture is not None and args.sovqae is None:
-        raise InputError(f"--texture {args.texture}: nothing restores it; give --sovqae, say ladtalk_tiny")
     asked = {name: getattr(args, name) for name in ("steps", "seed", "guidance") if getattr(args, name) is not None}
     sampling, strength = Sampling(**asked), 1.0 if args.strength is None else args.strength
-    model = load_landmark_diffusion(args.model or BUNDLED, args.device, vae=args.vae, ear=args.ear)
+    model = kept(load_landmark_diffusion, args.model or BUNDLED, args.device, vae=args.vae, ear=args.ear)
     mouths: MouthModel = LandmarkMouths.of(model, sampling, strength)
     if args.sovqae is not None:
         from ..ladtalk.model import load_sovqae
         from ..ladtalk.restored import RestoredMouths
 
-        mouths = RestoredMouths(mouths, load_sovqae(args.sovqae, args.device), args.texture)
+        mouths = RestoredMouths(mouths, kept(load_sovqae, args.sovqae, args.device), args.texture)
     return Loaded(mouths, model.path, model.device, model.dtype)
 
 
-def _dae_talker(args: argparse.Namespace) -> Loaded:
-    from ..dae_talker.inpainting import Inpainting
-    from ..dae_talker.model import load_dubber
-    from ..dae_talker.mouths import InpaintedMouths
-    from ..speech.hidden_states import hidden_states_from
+def _check_landmark_diffusion(args: argparse.Namespace) -> None:
+    if args.texture is not None and args.sovqae is None:
+        raise InputError(f"--texture {args.texture}: nothing restores it; give --sovqae, say ladtalk_tiny")
 
+
+def _check_dae_talker(args: argparse.Namespace) -> None:
     if args.model is None:
         raise InputError(
             "dae-talker: no model that dubs is bundled; convert DiffDub's public files (models --convert "
@@ -80,18 +81,28 @@ def _dae_talker(args: argparse.Namespace) -> Loaded:
             "dae-talker: --hubert is missing: the folder of the HuBERT-large that the model was trained on (in "
             "transformers' form), or its hidden states of this sound as .npy"
         )
+
+
+def _dae_talker(args: argparse.Namespace) -> Loaded:
+    from ..dae_talker.inpainting import Inpainting
+    from ..dae_talker.model import load_dubber
+    from ..dae_talker.mouths import InpaintedMouths
+    from ..speech.hidden_states import hidden_states_from
+
     settings = Inpainting(steps=args.steps, seed=args.seed or 0)
-    model = load_dubber(args.model, args.device)
-    mouths = InpaintedMouths.of(model, hidden_states_from(args.hubert, model.device), settings)
+    model = kept(load_dubber, args.model, args.device)
+    mouths = InpaintedMouths.of(model, kept(hidden_states_from, args.hubert, model.device), settings)
     return Loaded(mouths, model.path, model.device, model.dtype)
 
 
 SYSTEMS = {
     "ladtalk": System(("sovqae", "texture"), _ladtalk),
     "landmark-diffusion": System(
-        ("sovqae", "texture", "steps", "seed", "guidance", "strength", "vae", "ear"), _landmark_diffusion
+        ("sovqae", "texture", "steps", "seed", "guidance", "strength", "vae", "ear"),
+        _landmark_diffusion,
+        _check_landmark_diffusion,
     ),
-    "dae-talker": System(("steps", "seed", "hubert"), _dae_talker),
+    "dae-talker": System(("steps", "seed", "hubert"), _dae_talker, _check_dae_talker),
 }
 DEFAULT = "ladtalk"
 OWN_FLAGS = tuple(dict.fromkeys(flag for system in SYSTEMS.values() for flag in system.flags))
@@ -126,8 +137,9 @@ def add_own_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ear", metavar="FILE", help=EAR_HELP)
 
 
-def load_mouths(args: argparse.Namespace) -> Loaded:
-    """The mouths of the chosen system. Raises InputError, also for flags that it has no use for."""
+def check_mouths(args: argparse.Namespace) -> None:
+    """Raises InputError for flags that the chosen system has no use for, or lacks, and for files that are no models;
+    loads nothing."""
     system = SYSTEMS[args.system]
     for flag in OWN_FLAGS:
         if getattr(args, flag) is not None and flag not in system.flags:
@@ -136,6 +148,7 @@ def load_mouths(args: argparse.Namespace) -> Loaded:
                 f"--{flag} {getattr(args, flag)}: {args.system} has no use for it; leave it out, or give --system "
                 f"{others}"
             )
+    check_models(args)
     if args.model is not None:
         from ..checkpoints import find_checkpoint, read_header
 
@@ -144,4 +157,11 @@ def load_mouths(args: argparse.Namespace) -> Loaded:
             raise InputError(f"--model {args.model}: a model of {found[0]}; give --system {found[0]}")
     if args.texture is not None and not 0 <= args.texture <= 1:
         raise InputError(f"--texture {args.texture}: give 0 (nothing is restored) to 1, or leave it out")
-    return system.load(args)
+    if system.check is not None:
+        system.check(args)
+
+
+def load_mouths(args: argparse.Namespace) -> Loaded:
+    """The mouths of the chosen system. Raises InputError, also as `check_mouths` does."""
+    check_mouths(args)
+    return SYSTEMS[args.system].load(args)

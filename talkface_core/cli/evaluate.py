@@ -7,17 +7,20 @@ import json
 import logging
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .common import add_common, peak_rss_mb
+from ..kept import kept
+from .common import add_common, check_models, peak_rss_mb
 from .silent_runs import SYSTEMS, hush
 
 if TYPE_CHECKING:
     from ..evaluation.clip_files import ClipFiles
     from ..evaluation.evaluate import Evaluation
+    from ..evaluation.registry import Metric
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +49,15 @@ def add_command(commands: Any) -> None:
     group = parser.add_argument_group("instruments whose weights are not bundled")
     group.add_argument("--evaluator", metavar="FILE", help="the published SyncNet, converted by `models --convert`")
     add_common(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=check)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Measure, print, and write the page. All that can be wrong with the arguments is told before the work begins."""
-    began = time.perf_counter()
+def check(args: argparse.Namespace) -> tuple[Path | None, Mapping[str, Metric], list[ClipFiles], list[str]]:
+    """The page, the metrics, the pairs of films and those without a partner. Raises InputError for what is wrong with
+    arguments; loads no model."""
     from ..evaluation.catalogue import chosen
     from ..evaluation.clip_files import pair_files
+    from ..faces.detect import pick_detector
 
     page = None if args.html is None else _page(args.html)
     metrics = chosen(None if args.metrics is None else [word for word in args.metrics.split(",") if word])
@@ -70,7 +74,15 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, flag)
         if value is not None and not 0.2 <= value <= 86400:
             raise InputError(f"--{flag.replace('_', '-')} {value}: give 0.2 or more")
-    pairs, alone = pair_files(args.generated, args.reference)
+    check_models(args)
+    pick_detector(args.detector)
+    return page, metrics, *pair_files(args.generated, args.reference)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and write the page. All that can be wrong with the arguments is told before the work begins."""
+    began = time.perf_counter()
+    page, metrics, pairs, alone = check(args)
     if alone:
         log.warning("left out, since only one of the folders has them: %s", ", ".join(alone[:5]))
     evaluation = _measured(args, pairs, metrics)
@@ -105,8 +117,8 @@ def _measured(args: argparse.Namespace, pairs: list[ClipFiles], metrics: Any) ->
     from ..faces.detect import find_detector
 
     device = pick_device(args.device)
-    kit = with_files(bundled_kit(device), device, evaluator=args.evaluator)
-    detector = find_detector(args.detector, device)
+    kit = with_files(kept(bundled_kit, device), device, evaluator=args.evaluator)
+    detector = kept(find_detector, args.detector, device)
     silent = None if args.system is None else hush(args.system, args.model, args.device)
     clips = []
     with (

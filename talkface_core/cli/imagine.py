@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .animation import add_motion_flags, read_animation, write_animation
+from ..kept import kept
+from .animation import add_motion_flags, check_motion, read_animation, write_animation
 from .common import add_common
+
+if TYPE_CHECKING:
+    from ..media.audio import AudioSource
+    from ..see_the_speaker.imagining import Imagining
 
 
 def add_command(commands: Any) -> None:
@@ -28,29 +34,36 @@ def add_command(commands: Any) -> None:
     group.add_argument("--portrait-steps", type=int, metavar="N", help="network evaluations for the portrait (25)")
     add_motion_flags(parser)
     add_common(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=check)
+
+
+def check(args: argparse.Namespace) -> tuple[Path, Path | None, AudioSource, Imagining]:
+    """The video, the portrait, the sound and how the portrait is guessed. Raises InputError for what is wrong with
+    arguments and files; loads no model."""
+    from ..media.audio import open_audio
+    from ..media.video_writer import check_output
+    from ..see_the_speaker.imagining import Imagining
+
+    inputs = [path for path in (args.audio, args.pose) if path]
+    output = check_output(args.output, inputs)
+    target = None if args.portrait is None else check_output(args.portrait, [*inputs, args.output], ".png")
+    asked = {"guidance": args.portrait_guidance, "steps": args.portrait_steps}
+    how = Imagining(*_prior(args.prior), seed=args.seed, **{k: v for k, v in asked.items() if v is not None})
+    check_motion(args)
+    return output, target, open_audio(args.audio, args.start, args.duration), how
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the video. All that can be wrong with the arguments is told before the work begins."""
     began = time.perf_counter()
     from ..faces.detect import find_detector
-    from ..media.audio import open_audio
     from ..media.picture_writer import write_picture
-    from ..media.video_writer import check_output
     from ..pixels import to_bytes
-    from ..see_the_speaker.imagining import GUESS, Imagining, face_in, imagine
+    from ..see_the_speaker.imagining import GUESS, face_in, imagine
     from ..see_the_speaker.model import BUNDLED, load_see_the_speaker
-    from ..see_the_speaker.pipeline import output_rate
 
-    inputs = [path for path in (args.audio, args.pose) if path]
-    output = check_output(args.output, inputs)
-    target = None if args.portrait is None else check_output(args.portrait, [*inputs, args.output], ".png")
-    output_rate(args.fps)
-    asked = {"guidance": args.portrait_guidance, "steps": args.portrait_steps}
-    how = Imagining(*_prior(args.prior), seed=args.seed, **{k: v for k, v in asked.items() if v is not None})
-    source = open_audio(args.audio, args.start, args.duration)
-    model = load_see_the_speaker(args.model or BUNDLED, args.device, motion=args.motion, ear=args.ear)
+    output, target, source, how = check(args)
+    model = kept(load_see_the_speaker, args.model or BUNDLED, args.device, motion=args.motion, ear=args.ear)
     if model.portrait is None:
         raise InputError(f"{model.path.name} makes no portraits; give another --model, or a picture to `animate`")
     animation = read_animation(args, model)
@@ -58,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     portrait = imagine(model.portrait, model.renderer, source, how)
     if target is not None:
         write_picture(target, to_bytes(portrait).numpy(), GUESS)
-    landmarks = face_in(portrait, find_detector("bundled", model.device))
+    landmarks = face_in(portrait, kept(find_detector, "bundled", model.device))
     seconds = round(time.perf_counter() - began - loaded, 3)
     return write_animation(
         args, model, animation, portrait, landmarks, source, output, began, loaded, GUESS, seconds_portrait=seconds

@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -12,10 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 from .. import __version__
-from ..errors import InputError
 from ..installed import opencv_warning
-from . import animate, dub, evaluate, imagine, models, personalise, prepare, speak, train
-from .common import PROGRAM, WRONG_INPUT, Parser, first_line
+from . import animate, batch, dub, evaluate, imagine, models, personalise, prepare, speak, train
+from .common import PROGRAM, WRONG_INPUT, Parser, first_line, joined, told
 
 INTERRUPTED = 130
 
@@ -27,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        args = make_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+        args = make_parser().parse_args(joined(sys.argv[1:] if argv is None else argv))
         level = logging.ERROR if args.quiet else logging.WARNING
         logging.basicConfig(format="%(message)s", level=level, handlers=[_AboveBars()])
         if warning := opencv_warning():
@@ -36,19 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return args.run(args)
     except KeyboardInterrupt:
         return _fail("stopped", INTERRUPTED)
-    except InputError as error:
-        return _fail(str(error), WRONG_INPUT)
     except BrokenPipeError:  # the reader of our output has seen enough: `models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        # A full disk, a folder without permission: the user's to mend, and no bug of ours to trace.
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", WRONG_INPUT)
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+    except Exception as error:
+        if (message := told(error)) is None:
             raise
-        return _fail("memory ran out; give smaller or shorter footage, or close other programs", WRONG_INPUT)
+        return _fail(message, WRONG_INPUT)
 
 
 class _AboveBars(logging.StreamHandler):
@@ -61,14 +53,6 @@ class _AboveBars(logging.StreamHandler):
             super().emit(record)
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    from ..memory import out_of_memory  # brings torch along, which has been imported where this can happen
-
-    return out_of_memory(error)
-
-
 def _fail(message: str, status: int) -> int:
     print(f"talkface: {first_line(message)}", file=sys.stderr)
     return status
@@ -79,20 +63,9 @@ def make_parser() -> Parser:
     parser = Parser(prog=PROGRAM, description="Speech to talking-face video.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (speak, dub, imagine, animate, prepare, train, personalise, evaluate, models):
+    for module in (speak, dub, imagine, animate, prepare, train, personalise, evaluate, batch, models):
         module.add_command(commands)
     return parser
-
-
-def _joined(argv: Sequence[str]) -> list[str]:
-    """`--pose -15,0,0` as `--pose=-15,0,0`: argparse would take a list that begins with a minus for a flag."""
-    joined: list[str] = []
-    for word in argv:
-        if joined and re.fullmatch(r"--[a-z-]+", joined[-1]) and re.match(r"-[\d.]", word):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
 
 
 @contextmanager

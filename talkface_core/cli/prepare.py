@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..kept import kept
 from .common import add_common, peak_rss_mb, report
 
 if TYPE_CHECKING:
     from ..faces.choose import FaceChoice
+    from ..preparation.rules import Rules
+    from ..preparation.source_video import SourceVideo
     from ..preparation.speech import SpeechFinder
 
 _MOST_WORKERS = 64
@@ -47,27 +50,38 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--detector", choices=("auto", "bundled", "face-alignment"), default="auto", help="auto")
     parser.add_argument("--workers", type=int, metavar="N", help="videos at a time (default: as the device suits)")
     add_common(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=check)
+
+
+def check(args: argparse.Namespace) -> tuple[Rules, FaceChoice, list[SourceVideo]]:
+    """What is taken, whose face, the films. Raises InputError for what is wrong with arguments; loads no model."""
+    from ..faces.detect import pick_detector
+    from ..preparation.dataset import check_place
+    from ..preparation.rules import Rules
+    from ..preparation.source_video import find_videos
+
+    if args.workers is not None and not 1 <= args.workers <= _MOST_WORKERS:
+        raise InputError(f"--workers {args.workers}: give 1 to {_MOST_WORKERS}")
+    check_place(args.output, args.val, args.split)
+    pick_detector(args.detector)
+    rules = Rules(args.size, args.crop, args.min_seconds, args.max_seconds, args.min_face, args.max_yaw)
+    return rules, _choice(args.face), find_videos(args.videos)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepare the data set, or what is missing of it."""
     began = time.perf_counter()
-    if args.workers is not None and not 1 <= args.workers <= _MOST_WORKERS:
-        raise InputError(f"--workers {args.workers}: give 1 to {_MOST_WORKERS}")
     from ..device import pick_device
     from ..faces.detect import find_detector
     from ..parallel import pick_workers
     from ..preparation.cut import Tools
     from ..preparation.dataset import REPORT, prepare
     from ..preparation.quality import find_sync
-    from ..preparation.rules import Rules
-    from ..preparation.source_video import find_videos
     from ..preparation.table import table
 
-    rules = Rules(args.size, args.crop, args.min_seconds, args.max_seconds, args.min_face, args.max_yaw)
-    choice, films, device = _choice(args.face), find_videos(args.videos), pick_device(args.device)
-    tools = Tools(find_detector(args.detector, device), choice, _speech(), find_sync(device))
+    rules, choice, films = check(args)
+    device = pick_device(args.device)
+    tools = Tools(kept(find_detector, args.detector, device), choice, kept(_speech), kept(find_sync, device))
     workers = args.workers or pick_workers(device)
     summary = prepare(films, args.output, rules, tools, args.val, args.split, workers, args.quiet)
     folder = Path(args.output)

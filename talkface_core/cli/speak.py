@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ..kept import kept
 from . import live
-from .common import add_common, peak_rss_mb, report, seed_number
+from .common import add_common, check_models, peak_rss_mb, report, seed_number
+
+if TYPE_CHECKING:
+    from ..media.audio import AudioSource
 
 
 def add_command(commands: Any) -> None:
@@ -32,14 +37,31 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
     live.add_flags(parser)
     add_common(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=check)
+
+
+def check(args: argparse.Namespace) -> tuple[Path, AudioSource]:
+    """The output and the sound. Raises InputError for what is wrong with arguments and files; loads no model."""
+    from ..dae_talker.model import BUNDLED
+    from ..media.audio import open_audio
+    from ..media.timebase import FPS, as_rate
+    from ..media.video_writer import check_output
+    from .pose import read_pose
+
+    live.refuse_without_live(args)
+    output = check_output(args.output, [path for path in (args.audio, args.reference, args.pose) if path])
+    check_models(args, "dae_talker", BUNDLED)
+    if args.fps is not None:
+        as_rate(args.fps)
+    if args.pose is not None:
+        read_pose(args.pose, as_rate(FPS))
+    return output, open_audio(args.audio, args.start, args.duration)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the video. All that can be wrong with the arguments is told before the work begins."""
     if args.live:
         return live.run(args)
-    live.refuse_without_live(args)
     began = time.perf_counter()
     from tqdm import tqdm
 
@@ -47,16 +69,13 @@ def run(args: argparse.Namespace) -> int:
     from ..dae_talker.decode import sampling
     from ..dae_talker.model import BUNDLED, load_dae_talker
     from ..dae_talker.windows import Control
-    from ..media.audio import open_audio
     from ..media.timebase import frame_count
-    from ..media.video_writer import check_output
     from ..parallel import pick_workers
     from .noise import starting_noise
     from .pose import read_pose
 
-    output = check_output(args.output, [path for path in (args.audio, args.reference, args.pose) if path])
-    source = open_audio(args.audio, args.start, args.duration)
-    talker = load_dae_talker(args.model or BUNDLED, args.device)
+    output, source = check(args)
+    talker = kept(load_dae_talker, args.model or BUNDLED, args.device)
     rate = pipeline.output_rate(talker.speech, args.fps)
     sampling(talker.autoencoder.config, args.sampler, args.steps)
     size = talker.autoencoder.frame_size(args.size)

@@ -56,13 +56,7 @@ def prepare(
 
     Raises InputError for a set that was made with other settings, and when no film gives a single clip.
     """
-    if not 0 <= val < 1:
-        raise InputError(f"a share of {val:g} for validation; give 0 or more and less than 1.")
-    if split not in SPLITS:
-        raise InputError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}.")
-    folder = Path(folder)
-    if folder.is_file():
-        raise InputError(f"data set {folder} is a file; give a folder.")
+    folder = check_place(folder, val, split)
     sync = None if tools.sync is None else tools.sync.name
     state = _State.open(folder, {**vars(rules), "detector": tools.detector.name, "sync": sync})
     todo = [film for film in films if not state.done(film)]
@@ -95,6 +89,17 @@ def prepare(
     strips = [folder / SHEETS / f"{film['name']}.jpg" for film in report["films"] if film["clips"]]
     report["contact_sheets"] = [page.name for page in write_pages(folder, strips)]
     return report
+
+
+def check_place(folder: str | Path, val: float, split: str) -> Path:
+    """The folder of a data set. Raises InputError for a file, and a share or split that is none."""
+    if not 0 <= val < 1:
+        raise InputError(f"a share of {val:g} for validation; give 0 or more and less than 1.")
+    if split not in SPLITS:
+        raise InputError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}.")
+    if Path(folder).is_file():
+        raise InputError(f"data set {folder} is a file; give a folder.")
+    return Path(folder)
 
 
 def _each(

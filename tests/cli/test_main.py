@@ -10,6 +10,7 @@ import pytest
 from tqdm import tqdm
 
 from talkface_core.cli import main as module
+from talkface_core.cli.common import joined
 from talkface_core.errors import InputError
 
 
@@ -84,8 +85,8 @@ def test_a_bug_is_not_hidden(talkface, monkeypatch):
 
 
 def test_a_list_may_begin_with_a_minus():
-    joined = module._joined(["speak", "a.wav", "--pose", "-15,0,.5", "--seed", "-1", "-o", "x.mp4", "--json"])
-    assert joined == ["speak", "a.wav", "--pose=-15,0,.5", "--seed=-1", "-o", "x.mp4", "--json"]
+    words = joined(["speak", "a.wav", "--pose", "-15,0,.5", "--seed", "-1", "-o", "x.mp4", "--json"])
+    assert words == ["speak", "a.wav", "--pose=-15,0,.5", "--seed=-1", "-o", "x.mp4", "--json"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["prepare", "--help"], ["models"], ["speak", "ü.wav", "-o", "ö.mp4"]])

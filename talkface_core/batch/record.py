@@ -1,0 +1,147 @@
+"""The record of what is done: a file for each job, written whole after its output, and a lock while somebody is at it.
+
+`OUT/.batch/ID.json` says that a job is done: its words, the state of what it read and the sizes of what it made. A
+rerun believes it while all of that still holds. `OUT/.batch/ID.lock` is held by the operating system for the process
+that is at work (flock): it goes when the process does, however that ends, and other machines see it where the disk
+shares locks (NFS 4, SMB, Lustre with flock).
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..atomic import whole_file
+from ..plain_json import parse_object
+from .job import Job, fingerprint, stamp
+
+FOLDER = ".batch"
+
+
+class Records:
+    """What is done below the output folder `out`. Paths of inputs are relative to the current folder."""
+
+    def __init__(self, out: str | Path) -> None:
+        self.out = Path(out)
+        self.folder = self.out / FOLDER
+
+    def target(self, job: Job) -> Path:
+        """Where the job's output stands."""
+        return self.out / job.output
+
+    def workplace(self, job: Job) -> Path:
+        """A folder on the same disk for what is not whole yet; the next attempt may go on with it."""
+        return self.folder / f"{job.id}-{hashlib.sha256(repr(job.words).encode()).hexdigest()[:8]}.part"
+
+    def place(self, job: Job, made: Path) -> None:
+        """Put the folder `made` in the workplace where the job's output stands, in place of an older one."""
+        target, older = self.target(job), self.folder / f"{job.id}.old"
+        shutil.rmtree(older, ignore_errors=True)
+        if target.exists():
+            os.replace(target, older)
+        os.replace(made, target)
+        for left in (older, *self.folder.glob(f"{job.id}-*.part")):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def read(self, job: Job) -> dict[str, Any] | None:
+        """What was recorded of the job; None where it is not done, or its words, inputs or outputs have changed."""
+        try:
+            record = parse_object((self.folder / f"{job.id}.json").read_text(encoding="utf-8"))
+            made = dict(record["made"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        same = record.get("words") == list(job.words) and record.get("read") == fingerprint(job.inputs)
+        return record if same and made and made == self._made(job) else None
+
+    def begin(self, job: Job, read: dict[str, str]) -> None:
+        """An attempt begins; takes down what stands where its outputs will."""
+        before = {"words": job.words, "read": read, "before": self._stamps(job)}
+        with whole_file(self.folder / f"{job.id}.began") as part:
+            part.write_text(json.dumps(before) + "\n", encoding="utf-8")
+
+    def made_unseen(self, job: Job, read: dict[str, str]) -> bool:
+        """Whether an earlier attempt made all outputs, and was killed before it could write its record.
+
+        Outputs appear whole, so those that have appeared since it began are the job's.
+        """
+        try:
+            began = parse_object((self.folder / f"{job.id}.began").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        if began.get("words") != list(job.words) or began.get("read") != read or not self._made(job):
+            return False
+        before, now = began.get("before"), self._stamps(job)
+        return isinstance(before, dict) and all(before.get(name) != now[name] for name in job.outputs)
+
+    def write(self, job: Job, read: dict[str, str], result: dict[str, Any], seconds: float, worker: str) -> None:
+        """The job is done; `read`: the inputs' state before it began."""
+        record = {
+            "line": job.line,
+            "words": job.words,
+            "output": job.output,
+            "read": read,
+            "made": self._made(job),
+            "seconds": round(seconds, 3),
+            "worker": worker,
+            "result": result,
+        }
+        with whole_file(self.folder / f"{job.id}.json") as part:
+            part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (self.folder / f"{job.id}.began").unlink(missing_ok=True)
+
+    def _stamps(self, job: Job) -> dict[str, str]:
+        return {name: stamp(self.out / name) for name in job.outputs}
+
+    @contextmanager
+    def alone(self, job: Job) -> Iterator[bool]:
+        """Within it nobody else works on the job; yields False where somebody else does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{job.id}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def clear(self, job: Job) -> None:
+        """Take away what a killed attempt left beside the job's outputs; to be called `alone`."""
+        for target in (self.out / name for name in job.outputs):
+            for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def log(self, worker: str, event: str, job: Job) -> None:
+        """A line in the worker's own diary; none where the disk is full."""
+        try:
+            with (self.folder / f"{worker}.log").open("a", encoding="utf-8") as file:
+                file.write(f"{event}\t{job.output}\n")
+        except OSError:
+            pass
+
+    def _made(self, job: Job) -> dict[str, str | int]:
+        """The outputs' sizes; of a folder that it is there, for it may be added to. Empty where one is missing."""
+        made: dict[str, str | int] = {}
+        for name in job.outputs:
+            target = self.out / name
+            if not target.exists():
+                return {}
+            made[name] = "folder" if target.is_dir() else target.stat().st_size
+        return made
+
+
+def worker_name() -> str:
+    """Machine and process."""
+    return f"{socket.gethostname()}-{os.getpid()}"

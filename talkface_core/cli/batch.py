@@ -1,0 +1,250 @@
+"""`batch`: many jobs out of a table, on this machine's cores or on a Ray cluster; what is done stays done."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..installed import require_ray
+from .common import add_common, peak_rss_mb
+
+if TYPE_CHECKING:
+    from ..batch.job import Job
+    from ..batch.pool import Pool
+    from ..batch.record import Records
+    from ..batch.schedule import Ticket
+
+log = logging.getLogger(__name__)
+
+_MOST_WORKERS = 1024
+_TOLD = 20
+"""Wrong rows that are told one by one."""
+
+
+def add_command(commands: Any) -> None:
+    """Add the command and its flags."""
+    parser = commands.add_parser("batch", help="many jobs, on one machine or many", description=__doc__)
+    parser.add_argument(
+        "jobs",
+        metavar="JOBS.csv",
+        help="columns system (speak, dub, ladtalk, landmark-diffusion, animate, imagine, prepare, evaluate …), inputs "
+        "(a;b), options (flags as on the command line) and, if you like, output; paths start at the table's folder",
+    )
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="folder for all outputs and results.csv")
+    parser.add_argument("--workers", type=int, metavar="N", help="jobs at a time (default: as cores and memory allow)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of each worker (default: cores by workers; Ray: 2)")
+    parser.add_argument("--retries", type=int, default=3, metavar="N", help="attempts before a job is given up (3)")
+    parser.add_argument("--skip-wrong", action="store_true", help="report rows that are wrong and do the others")
+    parser.add_argument("--ray", metavar="auto|ADDRESS", help="work on this Ray cluster (pip install ray)")
+    add_common(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check all rows, do what is not done, and report."""
+    began = time.perf_counter()
+    for flag, most in (("workers", _MOST_WORKERS), ("threads", 256), ("retries", 100)):
+        value = getattr(args, flag)
+        if value is not None and not 1 <= value <= most:
+            raise InputError(f"--{flag} {value}: give 1 to {most}")
+    if args.ray is not None:
+        require_ray()
+    from ..batch.record import Records
+    from ..batch.results import counted, rows_of, table_text, write_results
+    from ..batch.table import read_table
+
+    table = Path(args.jobs).absolute()
+    rows = read_table(table)
+    if not rows:
+        raise InputError(f"job table {args.jobs} has no rows below its first line; write one for each job")
+    out = Path(args.output).absolute()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"output folder {args.output} is a file; give a folder")
+    records = Records(out)
+    with _inside(table.parent):
+        tickets = _checked(args, table.name, rows, out)
+        for ticket in tickets:
+            if ticket.outcome is None:
+                _look_up(ticket, records)
+        try:
+            _work(args, tickets, records, str(table.parent))
+        finally:
+            result_rows = rows_of(tickets)
+            path = write_results(out, result_rows)
+    counts = counted(result_rows)
+    if args.json:
+        about = {"seconds_wall": round(time.perf_counter() - began, 3), "peak_rss_mb": round(peak_rss_mb(), 1)}
+        print(json.dumps({"output": str(out), "results": str(path), **about, "counts": counts, "jobs": result_rows}))
+    elif not args.quiet:
+        print(table_text(result_rows))
+    if failed := counts.get("failed"):
+        raise InputError(
+            f"{failed} of {len(tickets)} jobs failed; see {path}, mend them and run the same command again"
+        )
+    return 0
+
+
+def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path) -> list[Ticket]:
+    """A ticket for each row; wrong ones, where they are to be skipped, have their outcome. Raises InputError."""
+    from tqdm import tqdm
+
+    from ..batch.job import FAILED, Outcome
+    from ..batch.schedule import Ticket
+    from .jobs import check_job, make_job, make_row_parser
+
+    parser, tickets = make_row_parser(), []
+    wrong: dict[int, str] = {}
+    taken: dict[str, int] = {}
+    jobs: dict[int, Job] = {}
+    for row in rows:
+        try:
+            job = make_job(row, args.device, parser)[0]
+            for output in job.outputs:
+                key = output.casefold()  # some disks do not tell A from a
+                if key in taken:
+                    raise InputError(f"output {output!r} is that of line {taken[key]} too; name it in a column output")
+                taken[key] = row.line
+            jobs[row.line] = job
+        except InputError as error:
+            wrong[row.line] = str(error)
+    with (
+        _folders(out, jobs.values()) as made,
+        tqdm(total=len(jobs), desc="checking", unit="job", disable=args.quiet, leave=False, delay=2) as bar,
+    ):
+        for line, job in jobs.items():
+            try:
+                check_job(job, out, parser)
+            except InputError as error:
+                wrong[line] = str(error)
+            bar.update()
+        if wrong and not (args.skip_wrong and len(wrong) < len(rows)):
+            lines = [f"{name} line {line}: {wrong[line]}" for line in sorted(wrong)]
+            if len(lines) == 1:
+                raise InputError(lines[0])
+            for told in lines[:_TOLD]:
+                log.warning("%s", told)
+            raise InputError(f"{len(wrong)} of {len(rows)} rows are wrong (line {min(wrong)} first); nothing was begun")
+        made.clear()
+    for row in rows:
+        ticket = Ticket(jobs.get(row.line) or _nameless(row))
+        if row.line in wrong:
+            ticket.outcome = Outcome(FAILED, error=wrong[row.line])
+        tickets.append(ticket)
+    return tickets
+
+
+def _nameless(row: Any) -> Job:
+    from ..batch.job import Job
+
+    return Job(row.line, (row.system, *row.inputs), row.output)
+
+
+@contextmanager
+def _folders(out: Path, jobs: Any) -> Iterator[list[Path]]:
+    """The folders of all outputs; new ones go again unless the list of them, which it yields, is emptied."""
+    made: list[Path] = []
+    try:
+        for folder in dict.fromkeys([out, *(out.joinpath(name).parent for job in jobs for name in job.outputs)]):
+            missing = [part for part in (folder, *folder.parents) if not part.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            made += reversed(missing)
+        yield made
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _look_up(ticket: Ticket, records: Records) -> None:
+    """A job that is done needs no worker."""
+    from ..batch.job import SKIPPED, Outcome
+
+    if (record := records.read(ticket.job)) is not None:
+        ticket.outcome = Outcome(SKIPPED, record["result"], worker=str(record.get("worker", "")))
+
+
+def _work(args: argparse.Namespace, tickets: list[Ticket], records: Records, home: str) -> None:
+    """Do what has no outcome yet. Ctrl-C ends all workers; what they had half done is cleared up."""
+    from tqdm import tqdm
+
+    from ..batch.schedule import Schedule
+
+    todo = {ticket.job.line: ticket for ticket in tickets if ticket.outcome is None}
+    if not todo:
+        return
+    jobs = [ticket.job for ticket in todo.values()]
+    pool = _pool(args, jobs, str(records.out), home)
+    schedule = Schedule(jobs, pool, args.retries)
+    failed = 0
+    with tqdm(total=len(tickets), initial=len(tickets) - len(todo), unit="job", disable=args.quiet, desc="jobs") as bar:
+
+        def tell(ended: Ticket) -> None:
+            nonlocal failed
+            ticket = todo[ended.job.line]
+            ticket.outcome, ticket.attempts = ended.outcome, ended.attempts
+            for message in ended.outcome.messages if ended.outcome else ():
+                log.warning("line %d: %s", ended.job.line, message)
+            if ended.outcome and ended.outcome.end == "failed":
+                failed += 1
+                log.warning("line %d failed: %s", ended.job.line, ended.outcome.error)
+            bar.update()
+
+        def tick() -> None:
+            names = sorted(Path(ticket.job.output).name for _, ticket in schedule.busy.values())
+            more = f" +{len(names) - 2}" if len(names) > 2 else ""
+            told = f"{len(schedule.hands)} workers, {failed} failed: {', '.join(names[:2])}{more}"
+            bar.set_postfix_str(told, refresh=bool(names))
+
+        try:
+            schedule.run(tell, tick)
+        finally:
+            interrupted = [ticket.job for _, ticket in schedule.busy.values()]
+            schedule.end()
+            _clear_up(interrupted, records)
+
+
+def _clear_up(jobs: Sequence[Job], records: Records) -> None:
+    """Take away the unfinished parts of these jobs' outputs, as soon as their workers have let go of them."""
+    until = time.monotonic() + 10
+    for job in jobs:
+        while time.monotonic() < until:
+            with suppress(OSError), records.alone(job) as ours:
+                if ours:
+                    records.clear(job)
+                    break
+            time.sleep(0.1)
+
+
+def _pool(args: argparse.Namespace, jobs: Sequence[Job], out: str, home: str) -> Pool:
+    from ..batch.worker import Setting
+    from .jobs import perform, ready
+
+    if args.ray is not None:
+        from ..batch.ray_pool import RayPool
+
+        return RayPool(Setting(perform, home, out, args.threads or 2, ready), args.ray, args.workers or _MOST_WORKERS)
+    from ..batch.processes import ProcessPool
+    from .local_workers import cores, gpus, pick_batch_workers
+
+    workers = min(args.workers or pick_batch_workers(jobs), len(jobs))
+    threads = args.threads or max(1, cores() // workers)
+    return ProcessPool(Setting(perform, home, out, threads, ready), workers, gpus(jobs))
+
+
+@contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """The current folder is another within it: the table's paths start there."""
+    former = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(former)
