@@ -92,13 +92,13 @@ class Schedule:
             hand.kind = ticket.job.kind
             try:
                 self.busy[hand.submit(ticket.job)] = hand, ticket
-            except Exception as error:  # it was lost while idle
+            except Exception as lost:  # while it was idle
                 self._let_go(hand)
                 ticket.attempts -= 1
                 self.waiting.insert(0, ticket)
                 self._failed_starts += 1
                 if self._failed_starts >= _STARTS:
-                    raise InputError(f"workers are lost at once: {_first_line(error)}") from error
+                    raise InputError(f"workers are lost at once: {_first_line(lost)}") from lost
 
     def _next(self, hand: Hand) -> Ticket | None:
         """The first job that may be tried now, one of the models that the worker has if there is any."""

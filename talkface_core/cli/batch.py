@@ -200,8 +200,8 @@ def _work(args: argparse.Namespace, tickets: list[Ticket], records: Records, hom
         def tick() -> None:
             names = sorted(Path(ticket.job.output).name for _, ticket in schedule.busy.values())
             more = f" +{len(names) - 2}" if len(names) > 2 else ""
-            told = f"{len(schedule.hands)} workers, {failed} failed: {', '.join(names[:2])}{more}"
-            bar.set_postfix_str(told, refresh=bool(names))
+            told = f"workers: {len(schedule.hands)}, failed: {failed}, now: {', '.join(names[:2])}{more}"
+            bar.set_postfix_str(told if names else "waiting for workers")
 
         try:
             schedule.run(tell, tick)
