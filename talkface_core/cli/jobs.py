@@ -152,7 +152,8 @@ def perform(job: Job, records: Records) -> tuple[dict[str, Any], tuple[str, ...]
         args = _arguments(job, records, make_row_parser(), made)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             args.run(args)
-        result = json.loads(printed.getvalue())
+        # A measure that is not a number is none: JSON proper, which records are, has no NaN.
+        result = json.loads(printed.getvalue(), parse_constant=lambda _: None)
         if folder:
             records.place(job, made)
         elif job.words[0] == "evaluate" and target.suffix.lower() == ".json":
