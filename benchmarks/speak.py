@@ -2,7 +2,7 @@
 
     python -m benchmarks.speak [--model NAME|FILE] [--seconds 10 600] [--threads N] [--json OUT.json]
 
-Frames a second count from the moment that the model is loaded. Network is the time within the networks; plumbing is all
+Frames a second, and the seconds to the first frame, count from the moment that the model is loaded. Network is the time within the networks; plumbing is all
 the rest: reading the sound, features, writing the video. Memory is the process's peak, weights and libraries included.
 """
 
@@ -31,6 +31,7 @@ COLUMNS = {
     "seconds_audio": ("audio s", "{:.0f}"),
     "frames": ("frames", "{}"),
     "seconds_load": ("load s", "{:.1f}"),
+    "seconds_first_frame": ("first frame s", "{:.2f}"),
     "seconds_network": ("network s", "{:.1f}"),
     "seconds_plumbing": ("plumbing s", "{:.1f}"),
     "plumbing_share": ("plumbing", "{:.1%}"),

@@ -86,6 +86,12 @@ def run(args: argparse.Namespace) -> int:
         control = pipeline.idle_motion(talker.speech, source, rate, args.seed, control)
     noise = starting_noise(talker, args.reference, args.seed)
     loaded = time.perf_counter() - began
+    shown: list[float] = []  # when frames had been written
+
+    def told(frames: int) -> None:
+        shown.append(time.perf_counter())
+        bar.update(frames)
+
     with tqdm(total=frames, unit="frame", desc=output.name, disable=args.quiet) as bar:
         spoken = pipeline.speak_to_file(
             talker,
@@ -97,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
             sampler=args.sampler,
             steps=args.steps,
             workers=pick_workers(talker.device),
-            progress=bar.update,
+            progress=told,
             size=size,
         )
     result = {
@@ -108,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds_wall": round(time.perf_counter() - began, 3),
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "seconds_load": round(loaded, 3),
+        "seconds_first_frame": round(shown[0] - began - loaded, 3),
         **{f"seconds_{part}": round(seconds, 3) for part, seconds in spoken.seconds.items()},
         "model": talker.name,
         "device": talker.device.type,

@@ -92,10 +92,12 @@ def decode(
     dtype: torch.dtype = torch.uint8,
     workers: int = 1,
     size: int | None = None,
+    first: int | None = None,
 ) -> Iterator[Tensor]:
     """Frames of the latents [T, D], or of chunks [t, D] as they come, all from the one x_T `noise` [C, H, W].
 
-    Yields [n, H, W, 3] on the model's device, uint8 or, by `dtype`, float 0..1; n is `window` but for the last chunk.
+    Yields [n, H, W, 3] on the model's device, uint8 or, by `dtype`, float 0..1; n is `window` but for the last chunk
+    and, where that is fewer, `first` for the first, which then comes the sooner.
     `sampler` and `steps` are the model's own where None, `window` what suits its size. Frames do not depend on the
     window; when memory runs out, it is computed in parts, and the log says so. `workers` windows are computed at once
     (see parallel.py). `callback(step, steps, x_0)` is called within each window, by its worker. `size` is one of the
@@ -118,7 +120,7 @@ def decode(
         x_0 = run(model.denoiser(z.to(device)), shared, config.schedule, ts, callback=callback)
         return to_frames(x_0 if upsampler is None else upsampler(x_0.to(compute)).float(), dtype)
 
-    return ordered_map(AdaptiveBatch(frames), _windows(_checked(latents, config.latent_dim), window), workers)
+    return ordered_map(AdaptiveBatch(frames), _windows(_checked(latents, config.latent_dim), window, first), workers)
 
 
 def default_window(model: DiffusionAutoencoder) -> int:
@@ -180,13 +182,14 @@ def _checked(latents: Tensor | Iterable[Tensor], width: int) -> Iterator[Tensor]
         yield chunk
 
 
-def _windows(chunks: Iterator[Tensor], window: int) -> Iterator[Tensor]:
-    """The rows of the chunks again, `window` at a time; the last may be fewer."""
+def _windows(chunks: Iterator[Tensor], window: int, first: int | None = None) -> Iterator[Tensor]:
+    """The rows of the chunks again, `window` at a time, and no more than `first` at first; the last may be fewer."""
     buffer: Tensor | None = None
+    size = window if first is None else min(first, window)
     for chunk in chunks:
         buffer = chunk if buffer is None else torch.cat([buffer, chunk])
-        while len(buffer) >= window:
-            yield buffer[:window]
-            buffer = buffer[window:]
+        while len(buffer) >= size:
+            yield buffer[:size]
+            buffer, size = buffer[size:], window
     if buffer is not None and len(buffer):
         yield buffer

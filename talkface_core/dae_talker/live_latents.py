@@ -41,7 +41,7 @@ class LiveSettings:
     look_ahead: float = 0.2
     hop: int = 4
     fade: int = 2
-    past: int = 75
+    past: int = 100
 
     LEAST, MOST = 0.04, 2.0
 

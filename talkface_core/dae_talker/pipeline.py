@@ -28,6 +28,7 @@ from .pose import blink_track, pose_degrees, sway_track
 from .windows import Control, LatentChunk, speech_to_latents
 
 SLOWEST, FASTEST = 1, 120  # frames per second
+_FIRST = 4  # frames that are drawn at first, so that they are there soon
 
 
 def output_rate(speech: SpeechModel, fps: Rate | None = None) -> Fraction:
@@ -99,7 +100,8 @@ def speak(
     noise = noise_from_seed(talker.autoencoder, 0) if noise is None else noise
     chunks = speech_latents(talker.speech, source, fps, control, timer, encoded)
     latents = (chunk.latents for chunk in chunks)
-    frames = decode(talker.autoencoder, latents, noise, sampler, steps, window, callback, workers=workers, size=size)
+    settings = (noise, sampler, steps, window, callback)
+    frames = decode(talker.autoencoder, latents, *settings, workers=workers, size=size, first=_FIRST)
     return timer.stream(NETWORK, (chunk.cpu() for chunk in frames))
 
 

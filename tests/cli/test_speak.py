@@ -42,6 +42,7 @@ def test_json_says_what_was_made(speak, speech, tmp_path):
     assert result["output"] == str(tmp_path / "out.mp4")
     assert (result["frames"], result["fps"], result["seconds_audio"]) == (25, 25.0, 1.0)
     assert 0 < result["seconds_network"] + result["seconds_plumbing"] <= result["seconds_wall"]
+    assert 0 < result["seconds_first_frame"] < result["seconds_wall"] - result["seconds_load"]
     assert 50 < result["peak_rss_mb"] < 4000
     assert (result["model"], result["device"], result["seed"]) == ("small", "cpu", 0)
     reader = VideoReader(tmp_path / "out.mp4")

@@ -65,6 +65,10 @@ def test_neither_the_window_nor_the_chunks_change_a_frame(model):
         for pieces in ([11], [5, 6], [1, 9, 1], [0, 11]):
             chunks = list(decode(model, latents.split(pieces), noise, window=window, dtype=torch.float32))
             assert all(len(chunk) == window for chunk in chunks[:-1])
+            soon = list(decode(model, latents.split(pieces), noise, window=window, dtype=torch.float32, first=2))
+            assert len(soon[0]) == min(2, window)
+            assert all(len(chunk) == window for chunk in soon[1:-1])
+            torch.testing.assert_close(torch.cat(soon), torch.cat(chunks))
             torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5)
 
 
