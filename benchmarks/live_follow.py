@@ -3,19 +3,20 @@
     python -m benchmarks.live_follow CLIPS … --out DIR [--clips 3] [--look-ahead 0.1 0.2 0.4 0.8] [--model NAME|FILE]
 
 CLIPS are folders of sounds (.flac) with the truth beside them (.npz, `mouth_open`), or without. Both ways draw with one
-evaluation and the same idle motion; the landmark probe reads the openings off the frames. Besides the table, DIR gets
-a plot of the openings over the waveform and a sheet of the frames round joins of steps, live above offline, of the first
+evaluation and the same idle motion; the landmark probe reads the openings off the frames. Besides the table, DIR gets a
+plot of the openings over the waveform and a sheet of the frames round joins of steps, live above offline, of the first
 clip at the second look-ahead.
 
-Follows: correlation of the openings live with those offline. Truth: with the true ones, where there are any. Lag: by how
-many frames the live mouth comes late. Joins: how much the picture changes from the last frame of a step to the first of
-the next, by how much it changes within steps; divided by the same of the offline film, which has no such steps.
+Follows: correlation of the openings live with those offline. Truth: with the true ones, where there are any. Lag: by
+how many frames the live mouth comes late. Joins: how much the picture changes from the last frame of a step to the
+first of the next, by how much it changes within steps; divided by the same of the offline film, which has no steps.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def compared(made: list[Film], offline: list[Film], truths: list[Any], hop: int)
 
 def joins(frames: Tensor, hop: int) -> float:
     """The mean change of pixels from one step to the next by that within steps."""
-    changes = torch.stack([(b.float() - a.float()).abs().mean() for a, b in zip(frames, frames[1:], strict=False)])
+    changes = torch.stack([(b.float() - a.float()).abs().mean() for a, b in pairwise(frames)])
     between = torch.arange(1, len(frames)) % hop == 0
     return float(changes[between].mean() / changes[~between].mean())
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.speak [--model NAME|FILE] [--seconds 10 600] [--threads N] [--json OUT.json]
 
-Frames a second, and the seconds to the first frame, count from the moment that the model is loaded. Network is the time within the networks; plumbing is all
-the rest: reading the sound, features, writing the video. Memory is the process's peak, weights and libraries included.
+Frames a second, and the seconds to the first frame, count from the moment that the model is loaded. Network is the time
+within the networks; plumbing is all the rest: reading the sound, features, writing the video. Memory is the process's
+peak, weights and libraries included.
 """
 
 from __future__ import annotations
