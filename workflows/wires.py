@@ -67,7 +67,10 @@ def route(start: Point, end: Point, boxes: Sequence[Box], own: tuple[int, int], 
         price = _length(way) + _PER_DOT * len(dots)
         if (best and price >= best[0]) or hidden(way, boxes, own):
             continue
-        price += sum(_along(way, other) for other in taken)
+        for other in taken:
+            price += _along(way, other)
+            if best and price >= best[0]:
+                break
         if best is None or price < best[0]:
             best = price, dots
     if best is None:
@@ -103,6 +106,9 @@ def _dear(points: list[Point]) -> float:
 
 def _along(way: Curve, other: Curve) -> float:
     """How far two wires run so near to each other that they look like one, with a weight of 3."""
+    low, high = other.min(0) - _SPACE, other.max(0) + _SPACE
+    if not ((way > low) & (way < high)).all(axis=1).any():
+        return 0.0
     near = np.abs(way[:, None] - other[None]).max(axis=2).min(axis=1) < _SPACE
     steps = np.hypot(*np.diff(way, axis=0).T)
     return 3 * float((steps * (near[1:] & near[:-1])).sum())

@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from talkface_core.device import pick_dtype
 from talkface_core.media.audio import open_audio
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.media.video_writer import SYNTHETIC_MARK, VideoWriter
@@ -52,7 +54,8 @@ def test_json_says_what_was_made(animate, speech, tmp_path):
     assert min(parts) > 0
     assert sum(parts) <= result["seconds_wall"] + 0.01
     assert 50 < result["peak_rss_mb"] < 4000
-    assert (result["model"], result["device"], result["dtype"], result["seed"]) == ("small", "cpu", "float32", 0)
+    own = str(pick_dtype(torch.device("cpu"))).removeprefix("torch.")
+    assert (result["model"], result["device"], result["dtype"], result["seed"]) == ("small", "cpu", own, 0)
     reader = VideoReader(tmp_path / "out.mp4")
     assert (reader.fps, reader.width, reader.height) == (25, 256, 256)
     assert len(frames_of(tmp_path / "out.mp4")) == 25
