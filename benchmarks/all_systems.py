@@ -5,7 +5,8 @@
 Each system says a clip's own words with as much of the clip as it takes (see `all_systems_run`): dubbing has references
 a second away or more, the animation the first frame, the others the voice alone. What they make lies in DIR/SYSTEM/SET
 and is measured by the metrics of `evaluate`; what cannot be measured of a system (pixels, where another person is seen)
-is empty. Speed counts everything but loading, memory is the process's peak. What is there already is not made again.
+is empty. Speed is in seconds of the processor, of all threads, for everything but loading: other work on the machine
+changes it little. Memory is the process's peak. What is there already is not made again.
 """
 
 from __future__ import annotations
@@ -146,7 +147,11 @@ def markdown(results: Mapping[str, Mapping[str, Any]], sets: Sequence[str]) -> s
     """A table for each set, the systems one below the other."""
     lines = []
     for title in sets:
-        lines += [f"### {title}", "", "| system | " + " | ".join(METRICS.values()) + " | frames/s | peak MB |"]
+        lines += [
+            f"### {title}",
+            "",
+            "| system | " + " | ".join(METRICS.values()) + " | frames a processor second | peak MB |",
+        ]
         lines += ["|---" + "|---:" * (len(METRICS) + 2) + "|"]
         for name, by_set in results.items():
             run = by_set[title]

@@ -43,10 +43,10 @@ def main() -> None:
     frames, spent = 0, 0.0
     for film, sound, seconds, output in read_jobs(args.jobs):
         source = silence(seconds) if sound is None else open_audio(sound, duration=seconds)
-        began = time.perf_counter()
+        began = time.process_time()
         made = make(film, source, output)
         if sound is not None:
-            frames, spent = frames + made, spent + time.perf_counter() - began
+            frames, spent = frames + made, spent + time.process_time() - began
     print(json.dumps({"frames": frames, "seconds": spent, "peak_rss_mb": peak_rss_mb()}))
 
 
