@@ -29,7 +29,8 @@ class Needs:
 class Job:
     """line: of the table; words: of the command line, which make it what it is; output: its name below the output
     folder; extra: other files that it writes there; inputs: the files and folders that it reads; kind: equal for jobs
-    that use the same loaded models; place: words of the command line that say where it runs, and change nothing."""
+    that use the same loaded models; place: words of the command line that say where it runs, and change nothing;
+    parts: outputs of other jobs, which it waits for and joins; is_part: whether it is one of those."""
 
     line: int
     words: tuple[str, ...]
@@ -39,6 +40,8 @@ class Job:
     kind: str = ""
     place: tuple[str, ...] = ()
     needs: Needs = field(default_factory=Needs)
+    parts: tuple[str, ...] = ()
+    is_part: bool = False
 
     @property
     def id(self) -> str:
@@ -54,13 +57,14 @@ class Job:
 @dataclass(frozen=True)
 class Outcome:
     """How an attempt ended: one of the ends above, what the job says of what it made (JSON), what went wrong, warnings
-    on the way, seconds, and the worker."""
+    on the way, seconds by the clock and of processor time, and the worker."""
 
     end: str
     result: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     messages: tuple[str, ...] = ()
     seconds: float = 0.0
+    seconds_cpu: float = 0.0
     worker: str = ""
 
 

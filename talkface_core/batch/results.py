@@ -17,7 +17,18 @@ STOPPED = "not done"
 _SHOWN = 40
 """Rows of the table that people are shown; what failed comes first."""
 
-_COLUMNS = ("line", "output", "status", "attempts", "seconds", "frames", "seconds_audio", "worker", "error")
+_COLUMNS = (
+    "line",
+    "output",
+    "status",
+    "attempts",
+    "seconds",
+    "seconds_cpu",
+    "frames",
+    "seconds_audio",
+    "worker",
+    "error",
+)
 
 
 def rows_of(tickets: Sequence[Ticket]) -> list[dict[str, Any]]:
@@ -32,6 +43,7 @@ def rows_of(tickets: Sequence[Ticket]) -> list[dict[str, Any]]:
                 "status": outcome.end,
                 "attempts": ticket.attempts,
                 "seconds": round(outcome.seconds, 2),
+                "seconds_cpu": round(outcome.seconds_cpu, 2),
                 "frames": outcome.result.get("frames"),
                 "seconds_audio": outcome.result.get("seconds_audio"),
                 "worker": outcome.worker,

@@ -5,6 +5,7 @@ A worker keeps getting jobs of one kind as long as there are any, since their mo
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -41,6 +42,8 @@ class Schedule:
     busy: dict[Future[Outcome], tuple[Hand, Ticket]] = field(default_factory=dict)
     waiting: list[Ticket] = field(default_factory=list)
     _since: dict[int, float] = field(default_factory=dict)
+    _open: set[str] = field(default_factory=set)
+    _lost: dict[str, str] = field(default_factory=dict)
     _failed_starts: int = 0
 
     def run(self, tell: Callable[[Ticket], None], tick: Callable[[], None]) -> None:
@@ -51,7 +54,11 @@ class Schedule:
         kinds = list(dict.fromkeys(job.kind for job in self.jobs))
         # Heavy kinds need not come first: but one kind after the other, so that models are loaded once a worker.
         self.waiting = [Ticket(job) for job in sorted(self.jobs, key=lambda job: kinds.index(job.kind))]
+        self._open = {job.output for job in self.jobs}
         while self.waiting or self.busy:
+            for ticket in self._hopeless():
+                self._close(ticket)
+                tell(ticket)
             self._start()
             self._hire()
             self._retire()
@@ -60,6 +67,7 @@ class Schedule:
             for future in done & self.busy.keys():
                 hand, ticket = self.busy.pop(future)
                 if self._ended(future, hand, ticket):
+                    self._close(ticket)
                     tell(ticket)
             if not futures:
                 time.sleep(_TICK)
@@ -103,8 +111,31 @@ class Schedule:
     def _next(self, hand: Hand) -> Ticket | None:
         """The first job that may be tried now, one of the models that the worker has if there is any."""
         now = time.monotonic()
-        fit = [ticket for ticket in self.waiting if ticket.not_before <= now and hand.fits(ticket.job.needs)]
+        fit = [ticket for ticket in self._ready(now) if hand.fits(ticket.job.needs)]
         return next((ticket for ticket in fit if ticket.job.kind == hand.kind), fit[0] if fit else None)
+
+    def _ready(self, now: float) -> list[Ticket]:
+        """What may be tried now: neither paused nor waiting for its parts."""
+        return [
+            ticket
+            for ticket in self.waiting
+            if ticket.not_before <= now and not any(part in self._open for part in ticket.job.parts)
+        ]
+
+    def _hopeless(self) -> list[Ticket]:
+        """Waiting jobs some of whose parts have failed, when the others have ended; they are waiting no more."""
+        found = [ticket for ticket in self._ready(math.inf) if any(part in self._lost for part in ticket.job.parts)]
+        for ticket in found:
+            self.waiting.remove(ticket)
+            lost = [part for part in ticket.job.parts if part in self._lost]
+            told = f"{len(lost)} of {len(ticket.job.parts)} parts failed, the first: {self._lost[lost[0]]}"
+            ticket.outcome = Outcome(FAILED, error=told)
+        return found
+
+    def _close(self, ticket: Ticket) -> None:
+        self._open.discard(ticket.job.output)
+        if ticket.outcome is not None and ticket.outcome.end == FAILED:
+            self._lost[ticket.job.output] = f"{' '.join(ticket.job.words[1:2])}: {ticket.outcome.error}"
 
     def _hire(self) -> None:
         """Ask for as many workers as there are jobs for them and places; for one where there is no place, in case."""
@@ -113,7 +144,7 @@ class Schedule:
             if now - self._since[id(hand)] > _PATIENCE:
                 self._let_go(hand)
         starting = sum(not hand.ready.done() for hand in self.hands)
-        ready = [ticket for ticket in self.waiting if ticket.not_before <= now]
+        ready = self._ready(now)
         if starting or not ready:
             return
         needs = ready[0].job.needs

@@ -48,7 +48,7 @@ def settle(setting: Setting) -> str:
 
 def work(setting: Setting, job: Job) -> Outcome:
     """One attempt at a job."""
-    began, worker, records = time.perf_counter(), worker_name(), Records(setting.out)
+    began, spent, worker, records = time.perf_counter(), time.process_time(), worker_name(), Records(setting.out)
     try:
         outcome = _attempt(setting.perform, job, records, worker)
     except InputError as error:
@@ -57,7 +57,8 @@ def work(setting: Setting, job: Job) -> Outcome:
         outcome = Outcome(FAILED, error=str(error))
     except OSError as error:  # of the lock or of the record
         outcome = Outcome(FAILED, error=f"{error.filename or setting.out}: {error.strerror or error}")
-    return replace(outcome, seconds=time.perf_counter() - began, worker=worker)
+    seconds, seconds_cpu = time.perf_counter() - began, time.process_time() - spent
+    return replace(outcome, seconds=seconds, seconds_cpu=seconds_cpu, worker=worker)
 
 
 def _attempt(perform: Perform, job: Job, records: Records, worker: str) -> Outcome:

@@ -71,13 +71,11 @@ def run(args: argparse.Namespace) -> int:
     records = Records(out)
     with _inside(table.parent):
         tickets = _checked(args, table.name, rows, out)
-        for ticket in tickets:
-            if ticket.outcome is None:
-                _look_up(ticket, records)
+        _look_up(tickets, records)
         try:
             _work(args, tickets, records, str(table.parent))
         finally:
-            result_rows = rows_of(tickets)
+            result_rows = rows_of([ticket for ticket in tickets if not ticket.job.is_part])
             path = write_results(out, result_rows)
     counts = counted(result_rows)
     if args.json:
@@ -86,9 +84,7 @@ def run(args: argparse.Namespace) -> int:
     elif not args.quiet:
         print(table_text(result_rows))
     if failed := counts.get("failed"):
-        raise InputError(
-            f"{failed} of {len(tickets)} jobs failed; see {path}, mend them and run the same command again"
-        )
+        raise InputError(f"{failed} of {len(rows)} jobs failed; see {path}, mend them and run the same command again")
     return 0
 
 
@@ -96,17 +92,19 @@ def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path
     """A ticket for each row; wrong ones, where they are to be skipped, have their outcome. Raises InputError."""
     from tqdm import tqdm
 
-    from ..batch.job import FAILED, Outcome
+    from ..batch.job import FAILED, Job, Outcome
     from ..batch.schedule import Ticket
+    from .job_parts import parted
     from .jobs import check_job, make_job, make_row_parser
 
     parser, tickets = make_row_parser(), []
     wrong: dict[int, str] = {}
     taken: dict[str, int] = {}
     jobs: dict[int, Job] = {}
+    parts: dict[int, list[Job]] = {}
     for row in rows:
         try:
-            job = make_job(row, args.device, parser)[0]
+            job = make_job(row, args.device, parser)
             for output in job.outputs:
                 key = output.casefold()  # some disks do not tell A from a
                 if key in taken:
@@ -121,7 +119,7 @@ def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path
     ):
         for line, job in jobs.items():
             try:
-                check_job(job, out, parser)
+                parts[line] = parted(job, check_job(job, out, parser))
             except InputError as error:
                 wrong[line] = str(error)
             bar.update()
@@ -134,17 +132,12 @@ def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path
             raise InputError(f"{len(wrong)} of {len(rows)} rows are wrong (line {min(wrong)} first); nothing was begun")
         made.clear()
     for row in rows:
-        ticket = Ticket(jobs.get(row.line) or _nameless(row))
         if row.line in wrong:
-            ticket.outcome = Outcome(FAILED, error=wrong[row.line])
-        tickets.append(ticket)
+            job = jobs.get(row.line) or Job(row.line, (row.system, *row.inputs), row.output)
+            tickets.append(Ticket(job, outcome=Outcome(FAILED, error=wrong[row.line])))
+        else:
+            tickets += map(Ticket, parts[row.line])
     return tickets
-
-
-def _nameless(row: Any) -> Job:
-    from ..batch.job import Job
-
-    return Job(row.line, (row.system, *row.inputs), row.output)
 
 
 @contextmanager
@@ -163,12 +156,19 @@ def _folders(out: Path, jobs: Any) -> Iterator[list[Path]]:
                 folder.rmdir()
 
 
-def _look_up(ticket: Ticket, records: Records) -> None:
-    """A job that is done needs no worker."""
+def _look_up(tickets: Sequence[Ticket], records: Records) -> None:
+    """Jobs that are done need no worker, nor do their parts."""
     from ..batch.job import SKIPPED, Outcome
 
-    if (record := records.read(ticket.job)) is not None:
-        ticket.outcome = Outcome(SKIPPED, record["result"], worker=str(record.get("worker", "")))
+    joined: set[str] = set()
+    for ticket in reversed(tickets):  # a job stands behind its parts
+        if ticket.outcome is not None:
+            continue
+        if ticket.job.output in joined:
+            ticket.outcome = Outcome(SKIPPED)
+        elif (record := records.read(ticket.job)) is not None:
+            ticket.outcome = Outcome(SKIPPED, record["result"], worker=str(record.get("worker", "")))
+            joined |= set(ticket.job.parts)
 
 
 def _work(args: argparse.Namespace, tickets: list[Ticket], records: Records, home: str) -> None:
@@ -177,7 +177,7 @@ def _work(args: argparse.Namespace, tickets: list[Ticket], records: Records, hom
 
     from ..batch.schedule import Schedule
 
-    todo = {ticket.job.line: ticket for ticket in tickets if ticket.outcome is None}
+    todo = {ticket.job.id: ticket for ticket in tickets if ticket.outcome is None}
     if not todo:
         return
     jobs = [ticket.job for ticket in todo.values()]
@@ -188,7 +188,7 @@ def _work(args: argparse.Namespace, tickets: list[Ticket], records: Records, hom
 
         def tell(ended: Ticket) -> None:
             nonlocal failed
-            ticket = todo[ended.job.line]
+            ticket = todo[ended.job.id]
             ticket.outcome, ticket.attempts = ended.outcome, ended.attempts
             for message in ended.outcome.messages if ended.outcome else ():
                 log.warning("line %d: %s", ended.job.line, message)

@@ -7,7 +7,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from .silent_runs import SYSTEMS, hush
 
 if TYPE_CHECKING:
     from ..evaluation.clip_files import ClipFiles
-    from ..evaluation.evaluate import Evaluation
+    from ..evaluation.evaluate import ClipScores, Evaluation
     from ..evaluation.registry import Metric
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,14 @@ def run(args: argparse.Namespace) -> int:
     page, metrics, pairs, alone = check(args)
     if alone:
         log.warning("left out, since only one of the folders has them: %s", ", ".join(alone[:5]))
-    evaluation = _measured(args, pairs, metrics)
+    tell(args, evaluation_of(args, score_clips(args, pairs, metrics), metrics), alone, page, began)
+    return 0
+
+
+def tell(
+    args: argparse.Namespace, evaluation: Evaluation, alone: Sequence[str], page: Path | None, began: float
+) -> None:
+    """Print the table, and write the page."""
     report = evaluation.report()
     if page is not None:
         from ..evaluation.page import write_page
@@ -94,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         result = report.as_dict() | {
             "clips": [clip.name for clip in evaluation.clips],
-            "without_partner": alone,
+            "without_partner": list(alone),
             "page": None if page is None else str(page),
             "seconds_wall": round(time.perf_counter() - began, 3),
             "peak_rss_mb": round(peak_rss_mb(), 1),
@@ -104,15 +111,17 @@ def run(args: argparse.Namespace) -> int:
         print(report.text())
         if page is not None:
             print(f"\n{page}: written")
-    return 0
 
 
-def _measured(args: argparse.Namespace, pairs: list[ClipFiles], metrics: Any) -> Evaluation:
+def score_clips(
+    args: argparse.Namespace, pairs: Sequence[ClipFiles], metrics: Mapping[str, Metric]
+) -> list[ClipScores]:
+    """The scores of each pair."""
     from tqdm import tqdm
 
     from ..device import pick_device
     from ..evaluation.clip_files import read_pair
-    from ..evaluation.evaluate import Evaluation, score
+    from ..evaluation.evaluate import score
     from ..evaluation.kit import bundled_kit, with_files
     from ..faces.detect import find_detector
 
@@ -134,6 +143,13 @@ def _measured(args: argparse.Namespace, pairs: list[ClipFiles], metrics: Any) ->
             pair = read_pair(files, detector, kit.gate, args.seconds, hushed)
             clips.append(score(pair, kit, metrics, lambda key: bar.set_postfix_str(key)))
             bar.update()
+    return clips
+
+
+def evaluation_of(args: argparse.Namespace, clips: Sequence[ClipScores], metrics: Mapping[str, Metric]) -> Evaluation:
+    """All clips together, and what they are."""
+    from ..evaluation.evaluate import Evaluation
+
     about = {
         "generated": Path(args.generated).name,
         "reference": Path(args.reference).name,

@@ -25,6 +25,7 @@ from ..kept import forget_models, keep_models
 from . import animate, dub, evaluate, imagine, prepare, speak
 from .common import Parser, first_line, joined, told
 from .job_needs import needs_of
+from .job_parts import evaluate_part, join, prepare_part
 
 _MODELS = 4
 """How many of a worker's loaded models stay: a system, what it is joined with, a detector, an ear."""
@@ -81,8 +82,8 @@ def make_row_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_job(row: Row, device: str, parser: argparse.ArgumentParser) -> tuple[Job, argparse.Namespace]:
-    """The job of a row and its parsed arguments, their outputs not yet below the output folder. Raises InputError."""
+def make_job(row: Row, device: str, parser: argparse.ArgumentParser) -> Job:
+    """The job of a row. Raises InputError for words that are wrong."""
     command = _command(row)
     # A name that begins with a minus is a file here, no flag.
     inputs = [f"./{name}" if name.startswith("-") else name for name in row.inputs]
@@ -105,17 +106,18 @@ def make_job(row: Row, device: str, parser: argparse.ArgumentParser) -> tuple[Jo
     kind = json.dumps([words[0], *(getattr(args, name, None) for name in _LOADED)])
     place = ("--device", device)
     files = tuple(dict.fromkeys([*row.inputs, *read]))
-    return Job(row.line, tuple(words), output, extra, files, kind, place, needs_of(args)), args
+    return Job(row.line, tuple(words), output, extra, files, kind, place, needs_of(args))
 
 
-def check_job(job: Job, out: Path, parser: argparse.ArgumentParser) -> None:
-    """Raises InputError for what is wrong with a job's inputs, as the command itself tells it. The folders of its
-    outputs have to be there."""
+def check_job(job: Job, out: Path, parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Its arguments. Raises InputError for what is wrong with a job's inputs, as the command itself tells it. The
+    folders of its outputs have to be there."""
     args = _arguments(job, Records(out), parser, out / job.output)
     try:
         args.check(args)
     except OSError as error:
         raise InputError(told(error) or "") from error
+    return args
 
 
 def ready(threads: int) -> None:
@@ -151,9 +153,9 @@ def perform(job: Job, records: Records) -> tuple[dict[str, Any], tuple[str, ...]
         made.parent.mkdir(parents=True, exist_ok=True)
         args = _arguments(job, records, make_row_parser(), made)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            args.run(args)
+            _run(job, args, records, made)
         # A measure that is not a number is none: JSON proper, which records are, has no NaN.
-        result = json.loads(printed.getvalue(), parse_constant=lambda _: None)
+        result = json.loads(printed.getvalue() or "{}", parse_constant=lambda _: None)
         if folder:
             records.place(job, made)
         elif job.words[0] == "evaluate" and target.suffix.lower() == ".json":
@@ -166,6 +168,17 @@ def perform(job: Job, records: Records) -> tuple[dict[str, Any], tuple[str, ...]
     finally:
         logging.getLogger().removeHandler(warnings)
     return result, tuple(warnings.messages)
+
+
+def _run(job: Job, args: argparse.Namespace, records: Records, made: Path) -> None:
+    if job.parts:
+        join(job, args, records, made)
+    elif job.is_part and job.words[0] == "prepare":
+        prepare_part(args, made)
+    elif job.is_part:
+        evaluate_part(args, made)
+    else:
+        args.run(args)
 
 
 def _command(row: Row) -> _Command:

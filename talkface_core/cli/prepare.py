@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,16 +76,23 @@ def run(args: argparse.Namespace) -> int:
     from ..faces.detect import find_detector
     from ..parallel import pick_workers
     from ..preparation.cut import Tools
-    from ..preparation.dataset import REPORT, prepare
+    from ..preparation.dataset import prepare
     from ..preparation.quality import find_sync
-    from ..preparation.table import table
 
     rules, choice, films = check(args)
     device = pick_device(args.device)
     tools = Tools(kept(find_detector, args.detector, device), choice, kept(_speech), kept(find_sync, device))
     workers = args.workers or pick_workers(device)
     summary = prepare(films, args.output, rules, tools, args.val, args.split, workers, args.quiet)
-    folder = Path(args.output)
+    tell(args, summary, Path(args.output), tools.detector.name, began)
+    return 0
+
+
+def tell(args: argparse.Namespace, summary: Mapping[str, Any], folder: Path, detector: str, began: float) -> None:
+    """Say what became of the films."""
+    from ..preparation.dataset import REPORT
+    from ..preparation.table import table
+
     result = {
         "output": str(folder),
         "report": str(folder / REPORT),
@@ -94,12 +102,11 @@ def run(args: argparse.Namespace) -> int:
         "seconds_taken": {split: round(seconds, 2) for split, seconds in summary["taken"].items()},
         "seconds_dropped": {reason: round(seconds, 2) for reason, seconds in summary["dropped"].items()},
         "skipped": {film["film"]: film["problem"] for film in summary["films"] if "problem" in film},
-        "detector": tools.detector.name,
+        "detector": detector,
         "seconds_wall": round(time.perf_counter() - began, 3),
         "peak_rss_mb": round(peak_rss_mb(), 1),
     }
     report(args, result, f"{table(summary)}\n{folder}: look at {', '.join(summary['contact_sheets'])}")
-    return 0
 
 
 def _choice(face: str) -> FaceChoice:

@@ -58,9 +58,9 @@ def prepare(
     """
     folder = check_place(folder, val, split)
     sync = None if tools.sync is None else tools.sync.name
-    state = _State.open(folder, {**vars(rules), "detector": tools.detector.name, "sync": sync})
+    state = State.open(folder, {**vars(rules), "detector": tools.detector.name, "sync": sync})
     todo = [film for film in films if not state.done(film)]
-    shares = _shares(films, state, val, split)
+    shares = shares_of(films, state, val, split)
     stop = threading.Event()
     lengths = {film.key: _frames(film) for film in todo}
     total = sum(lengths.values())
@@ -85,7 +85,7 @@ def prepare(
         _each(work, todo, workers, stop)
     report = state.report()
     if not any(film["clips"] for film in report["films"]):
-        raise InputError(_nothing(report))
+        raise InputError(nothing_taken(report))
     strips = [folder / SHEETS / f"{film['name']}.jpg" for film in report["films"] if film["clips"]]
     report["contact_sheets"] = [page.name for page in write_pages(folder, strips)]
     return report
@@ -119,7 +119,7 @@ def _each(
             raise
 
 
-class _State:
+class State:
     """What `prepare.json` says; the films that are done, by key."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], films: dict[str, dict[str, Any]]) -> None:
@@ -127,7 +127,7 @@ class _State:
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, folder: Path, settings: Mapping[str, Any]) -> _State:
+    def open(cls, folder: Path, settings: Mapping[str, Any]) -> State:
         """Raises InputError for a report that cannot be read, or that was made with other settings."""
         path = folder / REPORT
         if not path.is_file():
@@ -153,12 +153,20 @@ class _State:
         return film.key in self.films and "problem" not in self.films[film.key]
 
     def add(self, film: SourceVideo, result: Mapping[str, Any]) -> None:
+        """Take down what became of a film."""
         with self._lock:
             self.films[film.key] = {"key": film.key, **result}
-            with whole_file(self.folder / REPORT) as part:
-                part.write_text(json.dumps(self.report(), indent=1) + "\n", encoding="utf-8")
+            self.write()
+
+    def write(self) -> dict[str, Any]:
+        """Write the report, whole; returns it."""
+        report = self.report()
+        with whole_file(self.folder / REPORT) as part:
+            part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        return report
 
     def report(self) -> dict[str, Any]:
+        """What is in the set, as `prepare.json` says it."""
         films = sorted(self.films.values(), key=lambda film: film["name"])
         clips = [clip for film in films for clip in film["clips"]]
         dropped = {reason: sum(film["dropped"].get(reason, 0) for film in films) for reason in REASONS}
@@ -172,6 +180,20 @@ class _State:
             "dropped": {reason: seconds for reason, seconds in dropped.items() if seconds},
             "films": films,
         }
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What the set in a folder was made with. Raises InputError."""
+    path = folder / REPORT
+    try:
+        return dict(parse_object(path.read_text(encoding="utf-8"))["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({str(error)[:200]}); prepare the set again") from error
+
+
+def by_film(films: int, val: float, split: str) -> bool:
+    """Whether whole films go to validation, of so many films, and not the end of each."""
+    return not (split == "time" or (split == "auto" and val * films < 1))
 
 
 def _checked(film: Any) -> dict[str, Any]:
@@ -188,12 +210,12 @@ def _checked(film: Any) -> dict[str, Any]:
     return film
 
 
-def _shares(films: Sequence[SourceVideo], state: _State, val: float, split: str) -> dict[str, float]:
+def shares_of(films: Sequence[SourceVideo], state: State, val: float, split: str) -> dict[str, float]:
     """The share of each film that is for validation: that which it has had, else by `split`."""
     known = {key: float(film["val"]) for key, film in state.films.items()}
     every = {film.key: film for film in films}
     count = len(every.keys() | known.keys())
-    if split == "time" or (split == "auto" and val * count < 1):
+    if not by_film(count, val, split):
         return {key: known.get(key, val) for key in every}
     wanted = round(val * count) if val else 0
     if val and split == "film":
@@ -213,7 +235,7 @@ def _frames(film: SourceVideo) -> int:
         return 0
 
 
-def _nothing(report: Mapping[str, Any]) -> str:
+def nothing_taken(report: Mapping[str, Any]) -> str:
     films = report["films"]
     problems = [f"{film['film']}: {film['problem']}" for film in films if "problem" in film]
     reasons = [f"{reason} {seconds:.1f} s" for reason, seconds in report["dropped"].items()]

@@ -29,7 +29,8 @@ SHEETS = "sheets"
 SLOWEST = 15
 """Frames per second below which lips cannot be followed."""
 
-_PARTS = (".npz", ".flac", ".mp4")  # in the order of their appearing: a set is a folder of mp4 files
+PARTS = (".npz", ".flac", ".mp4")
+"""Of a clip, in the order of their appearing: a set is a folder of mp4 files."""
 
 
 def process_video(
@@ -101,7 +102,7 @@ def _publish(film: SourceVideo, kept: Sequence[Cut], work: Path, folder: Path) -
     for cut in kept:
         target = folder / cut.span.split
         target.mkdir(exist_ok=True)
-        for suffix in _PARTS:
+        for suffix in PARTS:
             os.replace(work / f"{cut.name}{suffix}", target / f"{cut.name}{suffix}")
 
 

@@ -107,3 +107,20 @@ def test_an_end_in_the_middle_leaves_whole_outputs_alone(run, tmp_path):
 def test_workers_that_cannot_begin_are_told(run, tmp_path):
     with pytest.raises(InputError, match="nowhere is not there"):
         run([job(2, "write")], home="nowhere")
+
+
+def test_a_job_waits_for_its_parts(run, tmp_path):
+    parts = [job(2, "write", "0.1", output=f"part{n}.txt", is_part=True) for n in range(3)]
+    whole = job(2, "write", output="whole.txt", parts=tuple(part.output for part in parts))
+    order = []
+    run([whole, *parts], 2, lambda ticket: order.append(ticket.job.output))
+    assert order[-1] == "whole.txt"
+    assert finished(tmp_path) == sorted(order)
+
+
+def test_a_job_whose_part_fails_is_not_begun(run, tmp_path):
+    parts = [job(2, "write", output="a.txt"), job(2, "wrong", output="b.txt")]
+    ended = run([job(2, "write", output="whole.txt", parts=("a.txt", "b.txt")), *parts])
+    assert ended["whole.txt"].outcome.end == "failed"
+    assert "1 of 2 parts failed" in ended["whole.txt"].outcome.error
+    assert finished(tmp_path) == ["a.txt"]

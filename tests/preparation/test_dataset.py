@@ -12,7 +12,7 @@ from talkface_core.datasets.clips import ClipSet
 from talkface_core.errors import InputError
 from talkface_core.preparation.contact_sheet import TILE, load_tiles, save_tiles, write_pages
 from talkface_core.preparation.cut import Tools
-from talkface_core.preparation.dataset import REPORT, _State, prepare
+from talkface_core.preparation.dataset import REPORT, State, prepare
 from talkface_core.preparation.rules import Rules
 from talkface_core.preparation.source_video import find_videos
 from talkface_core.preparation.table import table
@@ -185,7 +185,7 @@ def test_the_contact_sheet_holds_every_clip_on_pages(tmp_path):
 def test_a_report_of_a_stranger(tmp_path: Path, text: str) -> None:
     (tmp_path / REPORT).write_text(text)
     with pytest.raises(InputError, match=r"prepare\.json cannot be read"):
-        _State.open(tmp_path, {})
+        State.open(tmp_path, {})
 
 
 def test_a_film_whose_name_leads_elsewhere(tmp_path: Path) -> None:
@@ -193,9 +193,9 @@ def test_a_film_whose_name_leads_elsewhere(tmp_path: Path) -> None:
     film |= {"clips": [], "dropped": {}}
     (tmp_path / REPORT).write_text(json.dumps({"films": [film], "settings": {}}))
     with pytest.raises(InputError, match="name is a path"):
-        _State.open(tmp_path, {})
+        State.open(tmp_path, {})
     (tmp_path / REPORT).write_text(json.dumps({"films": [{**film, "name": "a"}], "settings": {}}))
-    assert _State.open(tmp_path, {}).films.keys() == {"k"}
+    assert State.open(tmp_path, {}).films.keys() == {"k"}
 
 
 def test_a_video_without_a_name_is_not_the_current_folder() -> None:
