@@ -2,8 +2,8 @@
 
     python -m benchmarks.batch_throughput [--system ladtalk] [--jobs 8] [--seconds 4] [--workers 1 2] [--json OUT.json]
 
-The jobs are alike: a bundled sample says so many seconds of a sound. The clock runs from the start of the program to its
-end, so that starting workers and loading models is in it; beside it stands what a job takes once its worker has its
+The jobs are alike: a bundled sample says so many seconds of a sound. The clock runs from the start of the program to
+its end, so that starting workers and loading models is in it; beside it stands what a job takes once its worker has its
 models, by the clock and in processor time, which says more on a busy machine, and what the first job takes besides.
 Cores are shared out among the workers.
 """
