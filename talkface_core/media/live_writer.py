@@ -11,7 +11,6 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
 import av
 import numpy as np
@@ -41,32 +40,34 @@ _SERVICE = {"service_name": "Synthetic media", "service_provider": "TalkFace"}
 _SOUND_AHEAD = 0.5
 
 
-class Output(Protocol):
-    """Where the bytes go; a file of its own or a pipe."""
+class _Output:
+    """Bytes into a file or an open descriptor, each call whole. The first makes the file, or empties an older one."""
 
-    def write(self, data: bytes) -> int: ...
-
-
-class DescriptorOutput:
-    """Bytes into a file descriptor, each call whole; `written` counts them."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor, self.written = descriptor, 0
+    def __init__(self, target: Path | int) -> None:
+        self._target = target
+        self._descriptor = target if isinstance(target, int) else None
 
     def write(self, data: bytes) -> int:
         """Write all of it. Raises BrokenPipeError where nobody reads any more."""
+        if self._descriptor is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(self._target, flags, 0o666)
         view = memoryview(data)
         while view:
-            done = os.write(self._descriptor, view)
-            self.written, view = self.written + done, view[done:]
+            view = view[os.write(self._descriptor, view) :]
         return len(data)
+
+    def close(self) -> None:
+        """Close the file; a descriptor stays open."""
+        if self._descriptor is not None and not isinstance(self._target, int):
+            os.close(self._descriptor)
 
 
 class LiveWriter:
     """Context manager that writes frames and their sound as they come; frames [n, H, W, 3] as `VideoWriter` takes them.
 
     `audio` is read no further than `write` is told that it has come. When the block ends, also by an error, what was
-    written is closed so that it plays; a file in which there is no frame is removed.
+    written is closed so that it plays; without a frame there is no file, and an older one stays.
     Raises InputError for another format, a size below 1 x 1, sound that the format cannot carry; BrokenPipeError where
     the reader of a pipe has gone.
     """
@@ -84,7 +85,6 @@ class LiveWriter:
             raise InputError(
                 f"{audio.name} is at {audio.sample_rate} Hz, which ts cannot carry: give {rates} Hz, or mp4"
             )
-        self.path = target if isinstance(target, Path) else None
         self._target, self._form, self._size, self.fps, self._audio = target, form, (width, height), as_rate(fps), audio
         self._crf = crf
 
@@ -94,11 +94,9 @@ class LiveWriter:
         return self._pictures.frames
 
     def __enter__(self) -> LiveWriter:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-        target = self._target
-        self._descriptor = target if isinstance(target, int) else os.open(target, flags, 0o666)
+        self._output = _Output(self._target)
         self._container = av.open(
-            DescriptorOutput(self._descriptor),
+            self._output,
             "w",
             format=FORMATS[self._form],
             options={**_OPTIONS[self._form], **_AT_ONCE},
@@ -129,7 +127,4 @@ class LiveWriter:
             with suppress(*forgiven):
                 self._container.close()
         finally:
-            if self.path is not None:
-                os.close(self._descriptor)
-                if self.frames == 0:
-                    self.path.unlink(missing_ok=True)
+            self._output.close()

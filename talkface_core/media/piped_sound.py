@@ -41,8 +41,8 @@ def piped_sound(descriptor: int, rate: int | None = None) -> LiveSound:
     given. Raises InputError for a rate outside 4000..192000, a header that is broken, or one of another format; later
     for samples that are none.
     """
-    if rate is not None and not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
-        raise InputError(f"rate of {rate} Hz: raw sound has {_LOWEST_RATE} to {_HIGHEST_RATE}, such as {RAW_RATE}")
+    if rate is not None:
+        _check(rate)
     head = b"" if rate is not None else _head(descriptor)
     if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
         return _wav(_Again(head, descriptor))
@@ -54,6 +54,11 @@ def piped_sound(descriptor: int, rate: int | None = None) -> LiveSound:
     rate = rate or RAW_RATE
     pipe = _Again(head, descriptor)
     return LiveSound(_Pipe(lambda: _raw(pipe, rate), rate, 1), rate, 1, _NAME, "mono")
+
+
+def _check(rate: int) -> None:
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        raise InputError(f"rate of {rate} Hz: live sound has {_LOWEST_RATE} to {_HIGHEST_RATE}, such as {RAW_RATE}")
 
 
 class _Again:
@@ -96,11 +101,14 @@ def _wav(pipe: _Again) -> LiveSound:
         rate, channels, layout = whole_rate(context.sample_rate, _NAME), context.channels, context.layout.name
     except (av.FFmpegError, ValueError, AttributeError) as error:
         raise InputError(f"{_NAME} begins like WAV but its header is broken; write it again, or raw samples") from error
+    _check(rate)
     damage = Damage()
 
     def pieces() -> Iterator[Tensor]:
         frames = decoded_frames(container, stream.index, damage, lambda: None)
         for _, piece in stamped_pieces(frames, damage):
+            if len(piece) != channels:
+                raise InputError(f"{_NAME} has {channels} channels by its header and {len(piece)} in its sound")
             yield checked(piece, _NAME)
 
     return LiveSound(_Pipe(pieces, rate, channels), rate, channels, _NAME, layout)

@@ -89,7 +89,7 @@ def test_a_stop_ends_at_once_and_leaves_what_plays(streaming, tmp_path, number, 
     sent = time.monotonic()
     process.send_signal(number)
     process.wait(timeout=60)
-    assert time.monotonic() - sent < 3
+    assert time.monotonic() - sent < 20  # half a second on a machine that does nothing else
     assert process.returncode == status
     assert b"Traceback" not in process.stderr.read()
     assert frames_of(target) > 25

@@ -100,6 +100,11 @@ def test_an_error_leaves_what_plays(tmp_path):
 def test_no_frame_no_file(tmp_path):
     write(tmp_path / "out.mp4", "mp4", 16000, frames=0)
     assert not list(tmp_path.iterdir())
+    (tmp_path / "out.mp4").write_bytes(b"older")
+    write(tmp_path / "out.mp4", "mp4", 16000, frames=0)
+    assert (tmp_path / "out.mp4").read_bytes() == b"older"
+    write(tmp_path / "out.mp4", "mp4", 16000, frames=9)
+    assert len(times(tmp_path / "out.mp4", "video")) == 9
 
 
 def test_a_reader_that_goes_is_told(tmp_path):
