@@ -44,14 +44,14 @@ class _Output:
     """Bytes into a file or an open descriptor, each call whole. The first makes the file, or empties an older one."""
 
     def __init__(self, target: Path | int) -> None:
-        self._target = target
-        self._descriptor = target if isinstance(target, int) else None
+        self._path, self._descriptor = (None, target) if isinstance(target, int) else (target, None)
 
     def write(self, data: bytes) -> int:
         """Write all of it. Raises BrokenPipeError where nobody reads any more."""
-        if self._descriptor is None:
+        if self._path is not None and self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-            self._descriptor = os.open(self._target, flags, 0o666)
+            self._descriptor = os.open(self._path, flags, 0o666)
+        assert self._descriptor is not None
         view = memoryview(data)
         while view:
             view = view[os.write(self._descriptor, view) :]
@@ -59,7 +59,7 @@ class _Output:
 
     def close(self) -> None:
         """Close the file; a descriptor stays open."""
-        if self._descriptor is not None and not isinstance(self._target, int):
+        if self._path is not None and self._descriptor is not None:
             os.close(self._descriptor)
 
 
