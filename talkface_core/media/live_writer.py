@@ -44,7 +44,8 @@ class _Output:
     """Bytes into a file or an open descriptor, each call whole. The first makes the file, or empties an older one."""
 
     def __init__(self, target: Path | int) -> None:
-        self._path, self._descriptor = (None, target) if isinstance(target, int) else (target, None)
+        self._path = None if isinstance(target, int) else target
+        self._descriptor = target if isinstance(target, int) else None
 
     def write(self, data: bytes) -> int:
         """Write all of it. Raises BrokenPipeError where nobody reads any more."""
