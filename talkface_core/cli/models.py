@@ -10,6 +10,7 @@ from collections import ChainMap
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -33,6 +34,9 @@ TABLES = {
     "whisper_ear": "acoustic.encoded_ear",
 }
 """System -> the module that holds the table of its components."""
+
+_WIDTH = 54
+"""Characters of licence and data in the list."""
 
 
 def add_command(commands: Any) -> None:
@@ -87,8 +91,9 @@ def run(args: argparse.Namespace) -> int:
         _show(args, description, json.dumps(description, indent=2))
         return 0
     models = [_described(read_header(path)) for path in list_checkpoints().values()]
-    lines = [f"{m['name']:<24} {m['system']:<16} {m['parameters'] / 1e6:7.1f} M  {_origin(m)}" for m in models]
-    listed = "\n".join(lines) or "no bundled models"
+    lines = [_line(model) for model in models]
+    more = "models NAME tells all of one: its parts, data, licences and measured numbers"
+    listed = "\n".join([*lines, more]) if lines else "no bundled models"
     _show(args, {"models": models, "public": [asdict(weights) for weights in PUBLIC]}, f"{listed}\n\n{public_table()}")
     return 0
 
@@ -156,18 +161,13 @@ def _problem(header: Header) -> str | None:
     return problem(header, ChainMap(*(dict(table) for table in tables)))
 
 
-def _origin(model: dict[str, Any]) -> str:
-    """What was trained on, under which licence, and the measured numbers, in one line."""
+def _line(model: dict[str, Any]) -> str:
+    """Name, system, weights, bytes, licence and data in one line."""
     provenance = model["provenance"]
-    parts = [str(provenance[key]) for key in ("data", "licence", "recipe") if key in provenance]
-    parts += [f"{name} {value}" for name, value in _numbers(provenance.get("measured", {}))]
-    return ", ".join(parts)
-
-
-def _numbers(measured: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if not isinstance(measured, dict):
-        return [(prefix, measured)]
-    return [n for key, value in measured.items() for n in _numbers(value, f"{prefix}.{key}".lstrip("."))]
+    licence = str(provenance.get("licence", "licence unknown")).removeprefix("weights: ").partition(";")[0]
+    origin = shorten(f"{licence}; {provenance.get('data', 'data unknown')}", _WIDTH, placeholder=" …")
+    size = f"{model['parameters'] / 1e6:5.1f} M {model['bytes'] / 2**20:6.1f} MiB"
+    return f"{model['name']:<24} {model['system']:<20} {size}  {origin}"
 
 
 def _show(args: argparse.Namespace, result: dict[str, Any], text: str) -> None:

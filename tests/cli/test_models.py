@@ -25,6 +25,7 @@ def test_the_list_names_models_and_their_numbers(talkface, bundled):
     assert (ended.status, ended.err) == (0, "")
     assert [ended.out.split()[k] for k in (0, 1)] == ["nobody", "dae_talker"]
     assert "Apache-2.0" in ended.out
+    assert max(map(len, ended.out.split("\n\n")[0].splitlines())) <= 120
     told = json.loads(talkface("models", "--json").out)
     listed = told["models"]
     assert {weights["name"] for weights in told["public"]} >= {"liveportrait", "wav2lip"}
