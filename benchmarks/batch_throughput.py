@@ -22,6 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speak import ROOT, machine, repeated, table_of
+from talkface_core.batch.job import Job
+from talkface_core.batch.record import Records
+from talkface_core.batch.worker import Setting, work
+from talkface_core.media.video_reader import VideoReader
 
 SAMPLES = ROOT / "samples"
 INPUTS = {
@@ -63,7 +67,8 @@ def main() -> None:
             csv.writer(file).writerows([("system", "inputs", "options", "output"), *rows])
         runs = [measured(args, table, folder / f"out{workers}", workers) for workers in args.workers]
     print(table_of(runs, COLUMNS))
-    print(f"\n{args.jobs} jobs of {args.system}, {args.seconds} s of sound each; {machine()}")
+    print(f"\ndecoding: {decoding():.3f} processor s a second of film; a job's record: {1e3 * recording():.1f} ms")
+    print(f"{args.jobs} jobs of {args.system}, {args.seconds} s of sound each; {machine()}")
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), "system": args.system, "runs": runs}, indent=2) + "\n")
 
@@ -97,6 +102,29 @@ def measured(args: argparse.Namespace, table: Path, out: Path, workers: int) -> 
         / jobs[0]["seconds_audio"]
         / 1e3,
     }
+
+
+def decoding() -> float:
+    """Processor seconds for a second of the sample film, as the pipelines read it."""
+    reader = VideoReader(SAMPLES / "ada.mp4")
+    began = time.process_time()
+    frames = sum(len(chunk) for chunk in reader.chunks())
+    return (time.process_time() - began) * float(reader.fps) / frames
+
+
+def recording(times: int = 50) -> float:
+    """Seconds by the clock that lock, record and their flushes to the disk take of each job."""
+    with tempfile.TemporaryDirectory() as name:
+        setting = Setting(_nothing, name, name, 1)
+        began = time.perf_counter()
+        for n in range(times):
+            work(setting, Job(n, ("nothing",), f"{n}.txt"))
+        return (time.perf_counter() - began) / times
+
+
+def _nothing(job: Job, records: Records) -> tuple[dict[str, Any], tuple[str, ...]]:
+    records.target(job).touch()
+    return {}, ()
 
 
 if __name__ == "__main__":

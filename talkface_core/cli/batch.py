@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_WORKERS = 1024
+_RAY_THREADS = 1
 _TOLD = 20
 """Wrong rows that are told one by one."""
 
@@ -40,7 +41,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="folder for all outputs and results.csv")
     parser.add_argument("--workers", type=int, metavar="N", help="jobs at a time (default: as cores and memory allow)")
-    parser.add_argument("--threads", type=int, metavar="N", help="of each worker (default: cores by workers; Ray: 2)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of each worker (default: cores by workers; on Ray 1)")
     parser.add_argument("--retries", type=int, default=3, metavar="N", help="attempts before a job is given up (3)")
     parser.add_argument("--skip-wrong", action="store_true", help="report rows that are wrong and do the others")
     parser.add_argument("--ray", metavar="auto|ADDRESS", help="work on this Ray cluster (pip install ray)")
@@ -123,6 +124,7 @@ def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path
             except InputError as error:
                 wrong[line] = str(error)
             bar.update()
+        bar.close()
         if wrong and not (args.skip_wrong and len(wrong) < len(rows)):
             lines = [f"{name} line {line}: {wrong[line]}" for line in sorted(wrong)]
             if len(lines) == 1:
@@ -201,14 +203,16 @@ def _work(args: argparse.Namespace, tickets: list[Ticket], records: Records, hom
             names = sorted(Path(ticket.job.output).name for _, ticket in schedule.busy.values())
             more = f" +{len(names) - 2}" if len(names) > 2 else ""
             told = f"workers: {len(schedule.hands)}, failed: {failed}, now: {', '.join(names[:2])}{more}"
-            bar.set_postfix_str(told if names else "waiting for workers")
+            bar.set_postfix_str(told if names else "waiting for workers" if schedule.waiting else f"failed: {failed}")
 
         try:
             schedule.run(tell, tick)
         finally:
-            interrupted = [ticket.job for _, ticket in schedule.busy.values()]
+            # Also those that lost a worker and were to be tried again.
+            begun = [ticket.job for ticket in schedule.waiting if ticket.attempts]
+            begun += [ticket.job for _, ticket in schedule.busy.values()]
             schedule.end()
-            _clear_up(interrupted, records)
+            _clear_up(begun, records)
 
 
 def _clear_up(jobs: Sequence[Job], records: Records) -> None:
@@ -230,7 +234,9 @@ def _pool(args: argparse.Namespace, jobs: Sequence[Job], out: str, home: str) ->
     if args.ray is not None:
         from ..batch.ray_pool import RayPool
 
-        return RayPool(Setting(perform, home, out, args.threads or 2, ready), args.ray, args.workers or _MOST_WORKERS)
+        return RayPool(
+            Setting(perform, home, out, args.threads or _RAY_THREADS, ready), args.ray, args.workers or _MOST_WORKERS
+        )
     from ..batch.processes import ProcessPool
     from .local_workers import cores, gpus, pick_batch_workers
 

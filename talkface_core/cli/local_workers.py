@@ -9,8 +9,8 @@ import psutil
 
 from ..batch.job import Job
 
-_THREADS = 2
-"""Of a worker, where there are jobs enough; see benchmarks/batch_throughput.py."""
+_THREADS = 1
+"""Of a worker, where there are jobs and memory enough: one does most; see benchmarks/batch_throughput.py."""
 
 
 def cores() -> int:

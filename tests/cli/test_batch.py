@@ -155,7 +155,10 @@ def at_work(program, wav, small_checkpoint, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_leaves_whole_outputs_alone(at_work, tmp_path):
+    """Also where a worker was killed before: what it had half done goes too."""
     workers = psutil.Process(at_work.pid).children()
+    next(worker for worker in workers if list(tmp_path.glob(f"out/.1.mp4.{worker.pid}.part"))).kill()
+    time.sleep(1)  # the loss is seen, and the job waits for another worker
     at_work.send_signal(signal.SIGINT)
     _, err = at_work.communicate(timeout=60)
     assert at_work.returncode == 130
