@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.all_systems_run import HEARS, SYSTEMS
+from benchmarks.all_systems_run import HEARS, NEEDS_SPEECH, SYSTEMS
 from benchmarks.speak import ROOT, machine
 from talkface_core.atomic import whole_file
 from talkface_core.evaluation.catalogue import chosen
@@ -112,9 +112,8 @@ def generate(name: str, films: Sequence[Film], args: argparse.Namespace, folder:
     """Have a system make its films in a process of its own; returns their frames, seconds and the peak of memory."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(str(film.path), str(film.sound), args.seconds, str(folder / f"{film.name}.mp4")) for film in films]
-    jobs += [
-        (str(film.path), None, args.seconds, str(folder / f"{film.name}.silent.mp4")) for film in films[: args.silent]
-    ]
+    hushed = [] if name in NEEDS_SPEECH else films[: args.silent]
+    jobs += [(str(film.path), None, args.seconds, str(folder / f"{film.name}.silent.mp4")) for film in hushed]
     list_of_jobs = folder / "jobs.jsonl"
     list_of_jobs.write_text("".join(json.dumps(job) + "\n" for job in jobs))
     command = [sys.executable, "-m", "benchmarks.all_systems_run", name.removesuffix(EAR), str(list_of_jobs)]

@@ -157,10 +157,13 @@ SYSTEMS: dict[str, Callable[[str | None], Make]] = {
     "imagine": imagining,
     "portrait+landmark-diffusion": portrait_dubbing,
 }
-"""By name: what loads a system and gives its `Make`; of the two that hear by Whisper, the file of it or None."""
+"""By name: what loads a system and gives its `Make`, told the file of a Whisper to hear by, or None."""
 
 HEARS = ("landmark-diffusion", "animate")
 """Those that are made a second time with --ear."""
+
+NEEDS_SPEECH = ("imagine", "portrait+landmark-diffusion")
+"""Those that refuse silence."""
 
 if __name__ == "__main__":
     main()
