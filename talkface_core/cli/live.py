@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from .common import peak_rss_mb, report
 
 if TYPE_CHECKING:
     from ..dae_talker.live import LiveFrame
+    from ..dae_talker.model import DAETalker
+    from ..dae_talker.windows import Control
     from ..media.live_sound import LiveSound
 
 PIPE = "-"
@@ -45,41 +48,20 @@ def refuse_without_live(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the stream. All that can be wrong with the arguments is told before anything is written."""
     began = time.perf_counter()
-    from ..dae_talker import pipeline
-    from ..dae_talker.decode import sampling
-    from ..dae_talker.live import live_frames, live_steps, warm_up
+    import torch
+
+    from ..dae_talker.live import live_frames, warm_up
     from ..dae_talker.live_latents import Idle, LiveSettings
     from ..dae_talker.model import BUNDLED, load_dae_talker
-    from ..dae_talker.windows import Control
     from ..latency import Latency
     from ..media.audio import analysis_blocks
     from ..media.live_writer import LiveWriter
-    from ..parallel import pick_workers
-    from .noise import starting_noise
-    from .pose import read_pose
 
     form, target = _output(args)
     settings = LiveSettings() if args.look_ahead is None else LiveSettings(args.look_ahead)
     talker = load_dae_talker(args.model or BUNDLED, args.device)
-    if args.fps is not None and pipeline.output_rate(talker.speech, args.fps) != talker.fps:
-        raise InputError(f"--fps {args.fps}: live frames come at the model's own {float(talker.fps):g} a second")
-    steps = live_steps(talker) if args.steps is None else args.steps
-    sampling(talker.autoencoder.config, args.sampler, steps)
-    size = talker.autoencoder.frame_size(args.size)
-    pose = None if args.pose is None else read_pose(args.pose, talker.fps)
-    if pose is not None and len(pose.seconds) > 1:
-        raise InputError(f"--pose {args.pose}: a live run takes one pose, yaw,pitch,roll, such as 15,0,0")
-    still = None if pose is None else pose.at(1, talker.fps)[0]
-    control = Control(still, args.pose_strength, expression=args.expression)
-    control.checked(1)
+    control, drawing = _control(args, talker), _drawing(args, talker, settings.hop)
     idle = None if args.no_idle else Idle(talker.speech, args.seed)
-    drawing: dict[str, Any] = {
-        "noise": starting_noise(talker, args.reference, args.seed),
-        "sampler": args.sampler,
-        "steps": steps,
-        "size": size,
-        "workers": min(pick_workers(talker.device), settings.hop),
-    }
     warm_up(talker, settings, **drawing)
     loaded = time.perf_counter() - began
     live = _sound(args)
@@ -87,11 +69,9 @@ def run(args: argparse.Namespace) -> int:
     frames = held = 0
     first: float | None = None
     started = time.monotonic()
-    sound = analysis_blocks(live, seconds=_HEARD_AT_ONCE)
+    sound, size = analysis_blocks(live, seconds=_HEARD_AT_ONCE), drawing["size"]
     shown = live_frames(talker, sound, settings, control, idle, behind=live.behind, **drawing)
-    with LiveWriter(target, form, size, size, talker.fps, live.track) as writer:
-        import torch
-
+    with closing(shown), LiveWriter(target, form, size, size, talker.fps, live.track) as writer:
         step: list[LiveFrame] = []
         for frame in shown:
             step.append(frame)
@@ -99,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
                 continue
             writer.write(torch.stack([each.picture for each in step]), live.samples)
             now = time.monotonic()
-            first = now - started if first is None else first
+            first = round(now - started, 3) if first is None else first
             for each in step:
                 latency.add(now - live.came(each.seconds))
                 work.add(now - live.came(each.heard))
@@ -130,6 +110,39 @@ def run(args: argparse.Namespace) -> int:
     speed = f"{frames} frames{late}; latency {latency.at(0.5):.2f} s, 99 % below {latency.at(0.99):.2f} s"
     report(args, result, f"{result['output']}: {speed} (look-ahead {settings.look_ahead:g} s)")
     return 0
+
+
+def _control(args: argparse.Namespace, talker: DAETalker) -> Control:
+    from ..dae_talker import pipeline
+    from ..dae_talker.windows import Control
+    from .pose import read_pose
+
+    if args.fps is not None and pipeline.output_rate(talker.speech, args.fps) != talker.fps:
+        raise InputError(f"--fps {args.fps}: live frames come at the model's own {float(talker.fps):g} a second")
+    pose = None if args.pose is None else read_pose(args.pose, talker.fps)
+    if pose is not None and len(pose.seconds) > 1:
+        raise InputError(f"--pose {args.pose}: a live run takes one pose, yaw,pitch,roll, such as 15,0,0")
+    still = None if pose is None else pose.at(1, talker.fps)[0]
+    control = Control(still, args.pose_strength, expression=args.expression)
+    control.checked(1)
+    return control
+
+
+def _drawing(args: argparse.Namespace, talker: DAETalker, hop: int) -> dict[str, Any]:
+    from ..dae_talker.decode import sampling
+    from ..dae_talker.live import live_steps
+    from ..parallel import pick_workers
+    from .noise import starting_noise
+
+    steps = live_steps(talker) if args.steps is None else args.steps
+    sampling(talker.autoencoder.config, args.sampler, steps)
+    return {
+        "noise": starting_noise(talker, args.reference, args.seed),
+        "sampler": args.sampler,
+        "steps": steps,
+        "size": talker.autoencoder.frame_size(args.size),
+        "workers": min(pick_workers(talker.device), hop),
+    }
 
 
 def _output(args: argparse.Namespace) -> tuple[str, Path | int]:

@@ -6,7 +6,7 @@ blinks and the sway of the head go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -50,7 +50,7 @@ def live_frames(
     size: int | None = None,
     workers: int = 1,
     behind: Callable[[Fraction], float] | None = None,
-) -> Iterator[LiveFrame]:
+) -> Generator[LiveFrame, None, None]:
     """Frames of mono sound at 16 kHz that comes in chunks [n], each as soon as it can be drawn: ceil(seconds * fps).
 
     `settings`, `control` and `idle` as in `live_latents`; `noise`, `sampler` and `size` as in `speak`; `steps` is
