@@ -53,14 +53,12 @@ def rows_of(tickets: Sequence[Ticket]) -> list[dict[str, Any]]:
     return rows
 
 
-def write_results(out: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """`OUT/results.csv`, whole."""
-    path = out / RESULTS
+def write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows as a CSV file, whole. Raises OSError."""
     with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    return path
 
 
 def counted(rows: Sequence[dict[str, Any]]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..installed import require_ray
-from .common import add_common, peak_rss_mb
+from .common import add_common, peak_rss_mb, told
 
 if TYPE_CHECKING:
     from ..batch.job import Job
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.ray is not None:
         require_ray()
     from ..batch.record import Records
-    from ..batch.results import counted, rows_of, table_text, write_results
+    from ..batch.results import RESULTS, counted, rows_of, table_text, write_results
     from ..batch.table import read_table
 
     table = Path(args.jobs).absolute()
@@ -77,7 +77,11 @@ def run(args: argparse.Namespace) -> int:
             _work(args, tickets, records, str(table.parent))
         finally:
             result_rows = rows_of([ticket for ticket in tickets if not ticket.job.is_part])
-            path = write_results(out, result_rows)
+            path = out / RESULTS
+            try:
+                write_results(path, result_rows)
+            except OSError as error:  # a full disk: the table is shown all the same
+                log.warning("%s", told(error))
     counts = counted(result_rows)
     if args.json:
         about = {"seconds_wall": round(time.perf_counter() - began, 3), "peak_rss_mb": round(peak_rss_mb(), 1)}
@@ -129,8 +133,8 @@ def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path
             lines = [f"{name} line {line}: {wrong[line]}" for line in sorted(wrong)]
             if len(lines) == 1:
                 raise InputError(lines[0])
-            for told in lines[:_TOLD]:
-                log.warning("%s", told)
+            for wrong_row in lines[:_TOLD]:
+                log.warning("%s", wrong_row)
             raise InputError(f"{len(wrong)} of {len(rows)} rows are wrong (line {min(wrong)} first); nothing was begun")
         made.clear()
     for row in rows:
@@ -202,8 +206,8 @@ def _work(args: argparse.Namespace, tickets: list[Ticket], records: Records, hom
         def tick() -> None:
             names = sorted(Path(ticket.job.output).name for _, ticket in schedule.busy.values())
             more = f" +{len(names) - 2}" if len(names) > 2 else ""
-            told = f"workers: {len(schedule.hands)}, failed: {failed}, now: {', '.join(names[:2])}{more}"
-            bar.set_postfix_str(told if names else "waiting for workers" if schedule.waiting else f"failed: {failed}")
+            now = f"workers: {len(schedule.hands)}, failed: {failed}, now: {', '.join(names[:2])}{more}"
+            bar.set_postfix_str(now if names else "waiting" if schedule.waiting else f"failed: {failed}")
 
         try:
             schedule.run(tell, tick)
