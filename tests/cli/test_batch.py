@@ -165,4 +165,14 @@ def test_ctrl_c_leaves_whole_outputs_alone(at_work, tmp_path):
     assert err == "talkface: stopped\n"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".batch", "results.csv", "short.mp4"]
     assert [row["status"] for row in results(tmp_path)] == ["done", "not done", "not done"]
-    assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
+    until = time.monotonic() + 20  # multiprocessing's own helper ends a moment after the program
+    while any(map(alive, workers)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def alive(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
