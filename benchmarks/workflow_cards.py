@@ -110,6 +110,11 @@ CARDS: Mapping[str, tuple[tuple[Area, Panel], ...]] = {
         ((0, 0, 400, 80), Sound(colour=AMBER)),
         ((0, 84, 400, 400), Shots("video", count=2)),
     ),
+    "train_person": (
+        ((0, 0, 120, 400), Shots("footage", count=5, down=True, holes=True, grey=True)),
+        ((124, 0, 400, 310), Shots()),
+        ((124, 310, 400, 400), Sound()),
+    ),
 }
 """What is where on the card of each workflow. Where the two could be taken for each other, what was given is grey."""
 

@@ -17,6 +17,7 @@ from . import (
     ladtalk,
     landmark_diffusion,
     loaders,
+    personalise,
     picture,
     pose,
     see_the_speaker,
@@ -40,6 +41,7 @@ NODES = [
         see_the_speaker.RenderMotion,
     ),
     *(speaker_videos.TalkingVideoFromVoice, speaker_videos.AnimatePortrait),
+    personalise.TrainPerson,
 ]
 
 

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 
 from .errors import InputError
 
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 """All four install into the one folder cv2, each over the files of the others."""
+_LIST = Path(__file__).parents[1] / "requirements-train.txt"
+
 TRAINING = ("accelerate", "scipy", "torchmetrics")
 """What requirements-train.txt names."""
 
@@ -72,5 +75,5 @@ def require_training() -> None:
     if missing:
         raise InputError(
             f"training needs packages that are not installed ({', '.join(missing)}): "
-            "python -m pip install -r requirements-train.txt"
+            f"{subprocess.list2cmdline([sys.executable])} -m pip install -r {_LIST}"
         )

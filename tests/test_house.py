@@ -88,11 +88,17 @@ def test_no_circle_between_modules():
 
 def test_inference_needs_nothing_of_training():
     """What speaking, dubbing and the nodes reach imports no package that trains, not even in a function; evaluation is
-    reached by the node that shows it alone."""
+    reached by the node that shows it alone, training by the one that trains, and that when it runs."""
     names = {name: imported(path) for name, path in modules().items()}
     coming = {"talkface_core.cli.speak", "talkface_core.cli.dub", "talkface_core.cli.pose"}
     nodes = {path: imported(path) & names.keys() for path in (ROOT / "nodes").rglob("*.py")}
     evaluating = nodes.pop(ROOT / "nodes" / "evaluate.py")
+    training = ROOT / "nodes" / "personalise.py"
+    assert any("personalise" in name for name in nodes.pop(training))
+    at_once = [
+        part for part in ast.parse(training.read_text(encoding="utf-8")).body if isinstance(part, ast.ImportFrom)
+    ]
+    assert not [part.module for part in at_once if "personalise" in (part.module or "")]
     reached = _reached(coming.union(*nodes.values()), names)
     assert not {name for name in reached if re.search(r"\.evaluation\b", name)}
     reached |= _reached(evaluating, names)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from . import dae_talker, faces, ladtalk, landmark_diffusion, see_the_speaker
+from . import dae_talker, faces, ladtalk, landmark_diffusion, personalise, see_the_speaker
 from .blueprints import BLUEPRINTS
 from .graph import Info
 
@@ -27,6 +27,7 @@ WORKFLOWS = (
     *(landmark_diffusion.landmark_plus_sovqae, landmark_diffusion.landmark_two_people),
     *(see_the_speaker.voice_to_talking_video, see_the_speaker.animate_any_portrait),
     *(see_the_speaker.portrait_then_landmark_diffusion, see_the_speaker.voice_step_by_step),
+    personalise.train_person,
 )
 
 

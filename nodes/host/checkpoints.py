@@ -54,6 +54,13 @@ def checkpoint_path(name: str, system: str) -> Path:
     )
 
 
+def new_checkpoint(name: str) -> Path:
+    """Where a checkpoint of this name is written so that the loaders list it: the first of the models folders."""
+    folder = Path(folder_paths.get_folder_paths(MODELS)[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.safetensors"
+
+
 def _may_be(path: str | os.PathLike[str], system: str, default: bool) -> bool:
     try:
         return system in read_header(path).systems

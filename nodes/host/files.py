@@ -51,6 +51,11 @@ def input_file(name: str) -> Path:
     return Path(wanted)
 
 
+def output_folder(*names: str) -> Path:
+    """A folder below the host's output folder, which need not be there yet; the names are no paths."""
+    return Path(folder_paths.get_output_directory()).joinpath(*names)
+
+
 def serve_samples() -> None:
     """Lets the page play the pack's samples: its players ask /view for them, which knows the host's folders only.
 

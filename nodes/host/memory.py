@@ -15,6 +15,12 @@ from ...talkface_core.media.source import AudioSource
 _GIB = 2**30
 
 
+def make_way() -> None:
+    """Takes all networks off the GPU, for work that needs it whole."""
+    mm.unload_all_models()
+    mm.soft_empty_cache()
+
+
 def gather(chunks: Iterator[Tensor], total: int) -> Tensor:
     """Chunks of frames 0..1 as one IMAGE [total, H, W, 3] on the host's intermediate device, filled as they come.
 

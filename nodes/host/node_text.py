@@ -18,17 +18,20 @@ class NodeWarnings(logging.Handler):
         self._shown: dict[str, tuple[str, list[str]]] = {}  # node -> the run, and what was told in it
 
     def emit(self, record: logging.LogRecord) -> None:
-        node = get_executing_context()
-        if node is None:
-            return  # another thread, or none that works for a node
         try:
-            run, lines = self._shown.get(node.node_id, ("", []))
-            line = record.getMessage().removeprefix("TalkFace: ")
-            lines = [*(lines if run == node.prompt_id else []), line]
-            self._shown[node.node_id] = node.prompt_id, lines
-            self._send("\n".join(dict.fromkeys(lines)), node.node_id)
+            self.show(record.getMessage().removeprefix("TalkFace: "))
         except Exception:  # of whatever kind: a warning may not end the work
             self.handleError(record)
+
+    def show(self, line: str) -> None:
+        """A line more on the node that works now; none where no node does, or in another thread."""
+        node = get_executing_context()
+        if node is None:
+            return
+        run, lines = self._shown.get(node.node_id, ("", []))
+        lines = [*(lines if run == node.prompt_id else []), line]
+        self._shown[node.node_id] = node.prompt_id, lines
+        self._send("\n".join(dict.fromkeys(lines)), node.node_id)
 
     def clear(self) -> None:
         """Takes away what an earlier run of this node has shown."""
@@ -51,6 +54,11 @@ _warnings = NodeWarnings()
 def show_warnings() -> None:
     """From now on the pack's warnings are shown on its nodes too."""
     logging.getLogger(__name__.rsplit(".", 3)[0]).addHandler(_warnings)
+
+
+def say(line: str) -> None:
+    """Shows a line on the node that works now, below those that it has said in this run."""
+    _warnings.show(line)
 
 
 def clear() -> None:

@@ -52,6 +52,15 @@ class Progress:
         self._tell(done, frame)
         check_interrupt()
 
+    def show(self, done: int, frame: Frame | None = None) -> None:
+        """The same without an end: for work that looks itself whether the user cancels, and saves what it has done."""
+        self._tell(done, frame)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the user wants the end; the wish stays until `check_interrupt` has heard it."""
+        return mm.processing_interrupted()
+
     def _tell(self, done: int, frame: Frame | None) -> None:
         self.done = done
         preview = None if frame is None else ("JPEG", _picture(frame), _PREVIEW)

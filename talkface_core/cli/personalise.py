@@ -82,5 +82,6 @@ def run(args: argparse.Namespace) -> int:
         "peak_rss_mb": round(peak_rss_mb(), 1),
     }
     spent = told(person.state.seconds)
-    report(args, result, f"{person.checkpoint}: written after {spent}; look at {person.page}")
+    lines = [*person.lines, f"{person.checkpoint}: written after {spent}; look at {person.page}"]
+    report(args, result, "\n".join(lines))
     return 0

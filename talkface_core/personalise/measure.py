@@ -22,7 +22,7 @@ from ..dae_talker.windows import Control
 from ..datasets.aligned_faces import face_crops
 from ..datasets.clips import Clip, ClipSet
 from ..datasets.labels import eye_track
-from ..evaluation.catalogue import chosen
+from ..evaluation.catalogue import METRICS, chosen
 from ..evaluation.clip_files import ClipFiles, read_pair
 from ..evaluation.evaluate import Evaluation, score
 from ..evaluation.kit import bundled_kit
@@ -46,7 +46,15 @@ KINDS = {
     DRAWN: "DAE-Talker draws the held-out frames again from their latents",
     RESTORED: "SOVQAE restores the held-out faces, made soft as Wav2Lip leaves them",
 }
-METRICS = {SPOKEN: None, DRAWN: ("picture", "time"), RESTORED: ("picture", "time")}
+_PICTURES = tuple(
+    key for key, one in METRICS.items() if one.group in ("picture", "time") and not key.startswith("seam")
+)
+MEASURED = {
+    SPOKEN: tuple(key for key in METRICS if not key.startswith("seam")),
+    DRAWN: _PICTURES,
+    RESTORED: _PICTURES,
+}
+"""The metrics of each kind; a seam is what pasted mouths have."""
 
 _AT_ONCE = 16
 _CRF = 10  # what is measured is the network, not the codec
@@ -92,7 +100,7 @@ def measure(
     films = {side: _films(folder, clips, side, *files, device, quiet, watcher) for side, files in weights.items()}
     measured = []
     for kind in KINDS:
-        metrics = chosen(METRICS[kind])
+        metrics = chosen(MEASURED[kind])
         scores: dict[str, list] = {side: [] for side in films}
         for side in films:
             for clip in clips.clips:

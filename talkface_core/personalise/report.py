@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..atomic import whole_file
 from ..evaluation.catalogue import METRICS
@@ -17,7 +18,7 @@ from ..evaluation.evaluate import ClipScores
 from ..evaluation.page import STYLE
 from ..evaluation.page_drawing import clip_label, curves, picture
 from ..evaluation.table import number
-from .measure import AFTER, BEFORE, KINDS, REAL, SPOKEN, Measured, numbers
+from .measure import AFTER, BEFORE, DRAWN, KINDS, REAL, RESTORED, SPOKEN, Measured, numbers
 from .pictures import loss_picture, read_losses
 from .settings import told
 from .stages import STAGES
@@ -26,6 +27,10 @@ from .state import State
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "zero": "near 0", "real": "near the real clip's"}
 _MOST_CLIPS = 6
+_TOLD = (
+    *((SPOKEN, "opening"), (SPOKEN, "lmd"), (SPOKEN, "psnr_face"), (SPOKEN, "sharpness_mouth")),
+    *((DRAWN, "psnr_face"), (DRAWN, "sharpness_mouth"), (RESTORED, "psnr_face"), (RESTORED, "sharpness_mouth")),
+)
 
 
 def write_page(
@@ -76,6 +81,30 @@ measured in the same way.</p>
 </body>
 </html>
 """
+
+
+def sheet(measured: Sequence[Measured]) -> NDArray[np.uint8]:
+    """Faces of the first held-out clip, RGB uint8 [H,W,3]: real, after and before, as they speak, then restored."""
+    rows = []
+    for one in measured:
+        if one.kind != DRAWN:
+            before, after = one.before.clips[0], one.after.clips[0]
+            rows += [np.concatenate(list(faces), axis=1) for faces in (after.strip[1], after.strip[0], before.strip[0])]
+    return np.ascontiguousarray(np.concatenate(rows))
+
+
+def summary(state: State, values: dict[str, Any]) -> list[str]:
+    """What was trained and the weightiest numbers before and after, in lines for people."""
+    lines = []
+    for stage in STAGES:
+        done = state.done.get(stage.name, {})
+        lines.append(f"{stage.name}: {done.get('steps', 0)} steps in {told(done.get('seconds', 0.0))}: {stage.about}")
+    for kind, key in _TOLD:
+        if sides := values.get(kind, {}).get(key):
+            shown = ["not comparable" if sides[side] is None else number(sides[side]) for side in (BEFORE, AFTER)]
+            metric = METRICS[key]
+            lines.append(f"{kind}, {metric.title}: before {shown[0]}, after {shown[1]} {metric.unit}".rstrip())
+    return lines
 
 
 def _training(state: State) -> str:

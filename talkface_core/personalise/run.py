@@ -23,6 +23,7 @@ from ..installed import require_training
 from ..joining import Joint
 from ..ladtalk.model import SYSTEM as LADTALK
 from ..ladtalk.model import TEXTURE as TEXTURE_NET
+from ..media.picture_writer import write_picture
 from ..preparation.cut import Tools
 from ..preparation.dataset import prepare
 from ..preparation.quality import find_sync
@@ -31,14 +32,14 @@ from ..preparation.source_video import SourceVideo, find_videos
 from ..speech.vad import GATE
 from .footage import Look, look, verdict
 from .measure import AFTER, BEFORE, held_out, measure, numbers
-from .report import write_page
+from .report import sheet, summary, write_page
 from .settings import Settings, told
 from .stages import FACE, SPEECH, STAGES, TEXTURE, checkpoint_of, train_stage
 from .state import State
 from .watching import Watcher
 
 DATA, FILMS = "data", "measured"
-PAGE = "report.html"
+PAGE, SHEET = "report.html", "sheet.png"
 
 _LEAST_TRAIN = 5.0  # seconds of clips to train on
 _MEASURED = 10.0  # seconds of the held-out footage that are measured
@@ -48,11 +49,12 @@ _PREPARING = 0.6  # of the time of searching each frame for faces: a face that i
 
 @dataclass(frozen=True)
 class Person:
-    """What came of it: the checkpoint, the page, and the numbers in JSON's types."""
+    """What came of it: the checkpoint, the page, the numbers in JSON's types, and lines for people."""
 
     checkpoint: Path
     page: Path
     numbers: dict[str, Any]
+    lines: list[str]
     state: State
 
 
@@ -110,7 +112,9 @@ def personalise(
         _measured(state, settings, data, checkpoint, expected, device, quiet, watcher)
     for stage in STAGES:
         shutil.rmtree(state.folder / stage.name / "cache", ignore_errors=True)  # decoded frames: made again if need be
-    return Person(checkpoint, state.folder / PAGE, state.done["measure"], state)
+    values = state.done["measure"]
+    lines = [*expected.lines[:-1], *summary(state, values)]
+    return Person(checkpoint, state.folder / PAGE, values, lines, state)
 
 
 def join(state: State, begun: Mapping[str, Path], checkpoint: Path) -> None:
@@ -246,5 +250,6 @@ def _measured(
         measured = measure(state.folder / FILMS, clips, weights, _detector(device), device, quiet, watcher)
     values = numbers(measured)
     state.done["measure"] = values
+    write_picture(state.folder / SHEET, sheet(measured))
     write_page(state.folder / PAGE, state.folder.name, checkpoint, expected.lines, state, measured)
     state.finish("measure", values)

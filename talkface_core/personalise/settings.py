@@ -23,7 +23,7 @@ class Settings:
 
     budget: float = 7200.0
     face: str = "only"
-    least: float = 12.0
+    least: float = 10.0
     held_out: float = 0.2
     most_held_out: float = 60.0
     seed: int = 0

@@ -25,10 +25,10 @@ from .settings import Settings, told
 from .state import State
 from .watching import Stopped, Watcher
 
-TRIAL = 12
+TRIAL = 6
 """Steps by which a step is measured; the first third of them is slower and does not count."""
 
-LEAST_STEPS = 20
+LEAST_STEPS = 6
 
 _OVERDRAWN = 1.3  # of its time, at which a stage ends where the machine has become slower
 _SAVE, _SHOW, _LOG = 60.0, 60.0, 4.0  # seconds between states, samples and rows of the log

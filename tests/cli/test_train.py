@@ -9,7 +9,8 @@ import pytest
 from talkface_core.checkpoints import read_checkpoint
 from tests.dae_talker.small import save_small_talker
 
-CLIPS = Path(__file__).parents[1] / "fixtures"
+ROOT = Path(__file__).parents[2]
+CLIPS = ROOT / "tests" / "fixtures"
 
 
 def test_a_run_ends_in_a_checkpoint_and_goes_on_later(talkface, tmp_path):
@@ -79,10 +80,11 @@ def test_missing_packages_are_named_with_the_command_that_brings_them(talkface, 
         monkeypatch.setitem(sys.modules, name, None)  # as where it is not installed
     ended = talkface("train", "sync", "--data", CLIPS, "--out", tmp_path / "run")
     assert ended.status == 2
-    assert ended.err == (
-        "talkface: training needs packages that are not installed (accelerate, torchmetrics): "
-        "python -m pip install -r requirements-train.txt\n"
-    )
+    told = "talkface: training needs packages that are not installed (accelerate, torchmetrics): "
+    assert ended.err.startswith(told + sys.executable)
+    words = ended.err.split()
+    assert words[-5:-1] == ["-m", "pip", "install", "-r"]
+    assert Path(words[-1]) == ROOT / "requirements-train.txt"
 
 
 def test_unknown_recipes_and_flags_of_another_recipe(talkface, tmp_path):

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,14 +50,15 @@ class Host:
             raise NoHost(f"no ComfyUI at {path}: set COMFYUI_PATH to a checkout (0.3.64 or later)")
         own = [path / ".venv" / "bin" / "python", path / ".venv" / "Scripts" / "python.exe"]
         python = next((file for file in own if file.is_file()), Path(sys.executable))
-        missing = _missing(python)
+        missing = missing_modules(python, NEEDED)
         if missing:
             raise NoHost(f"{python} lacks {', '.join(missing)}: install ComfyUI's and TalkFace's requirements there")
         return cls(path, python)
 
 
-def _missing(python: Path) -> list[str]:
-    script = f"import importlib.util as u; print(*[m for m in {NEEDED!r} if u.find_spec(m) is None])"
+def missing_modules(python: Path, needed: Sequence[str]) -> list[str]:
+    """Which modules a Python does not have."""
+    script = f"import importlib.util as u; print(*[m for m in {tuple(needed)!r} if u.find_spec(m) is None])"
     asked = subprocess.run([python, "-c", script], capture_output=True, text=True, env=environment(), check=True)
     return asked.stdout.split()
 

@@ -30,6 +30,7 @@ SHIPPED = {
     *("ladtalk_dub", "ladtalk_dub_long", "ladtalk_two_people", "sovqae_enhance_any_video"),
     *("landmark_dub", "landmark_dub_long", "landmark_portrait", "landmark_plus_sovqae", "landmark_two_people"),
     *("voice_to_talking_video", "animate_any_portrait", "portrait_then_landmark_diffusion", "voice_step_by_step"),
+    "train_person",
 }
 FPS = Fraction(25)
 

@@ -30,7 +30,7 @@ def test_other_pictures_are_seen(film):
 
 def test_too_short_footage(film):
     path, detector = film(frames=30)
-    with pytest.raises(InputError, match=r"1\.2 s of footage in film\.mp4; 12 s are the least"):
+    with pytest.raises(InputError, match=r"1\.2 s of footage in film\.mp4; 10 s are the least"):
         look(find_videos([path]), detector, Settings())
 
 

@@ -21,8 +21,17 @@ from typing import Any
 SNAPSHOT = Path(__file__).with_name("node_info.json")
 PREFIX = "TalkFace"
 CORE = (
-    *("AudioMerge", "CreateVideo", "GetVideoComponents", "ImageBlur", "ImageFromBatch", "ImageSharpen", "PreviewAny"),
-    *("PreviewImage", "SaveVideo"),
+    *(
+        "AudioConcat",
+        "AudioMerge",
+        "CreateVideo",
+        "GetVideoComponents",
+        "ImageBlur",
+        "ImageFromBatch",
+        "ImageSharpen",
+        "PreviewAny",
+    ),
+    *("PreviewImage", "RepeatImageBatch", "SaveVideo"),
 )
 """The host's own nodes that the workflows use. Notes are the page's alone and in no /object_info."""
 

@@ -162,7 +162,7 @@ def test_landmarks_are_shown_wherever_a_face_is_looked_for(name: str) -> None:
     shown = {node["inputs"]["images"][0] for node in prompt.values() if node["class_type"] == "PreviewImage"}
     others = (
         *("TalkFaceLandmarkComplete", "TalkFaceAdjustMouth", "TalkFaceEvaluateClip"),
-        *("TalkFaceSpeechToPortrait", "TalkFaceTalkingVideoFromVoice"),
+        *("TalkFaceSpeechToPortrait", "TalkFaceTalkingVideoFromVoice", "TalkFaceTrainPerson"),
     )
     others_shown = {key for key, node in prompt.items() if node["class_type"] in others}
     assert {key for key, node in prompt.items() if node["class_type"] == "TalkFaceDetectFaces"} == shown - others_shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dae_talker, faces, ladtalk, landmark_diffusion, see_the_speaker
+from . import dae_talker, faces, ladtalk, landmark_diffusion, personalise, see_the_speaker
 from .note import Note
 
 NOTES: dict[str, tuple[Note, Note]] = {
@@ -11,4 +11,5 @@ NOTES: dict[str, tuple[Note, Note]] = {
     **ladtalk.NOTES,
     **landmark_diffusion.NOTES,
     **see_the_speaker.NOTES,
+    **personalise.NOTES,
 }
