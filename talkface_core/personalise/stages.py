@@ -91,15 +91,19 @@ def train_stage(
 
     if stage.name not in state.plan:
         clock = _Clock(watcher)
-        go(TRIAL, save_every=0, sample_every=0, log_every=TRIAL, watch=clock)
+        # Of a run that is to go on for longer too: the machine may do other things now than it did then.
+        begun = read_progress(run) or {"step": 0}
+        go(begun["step"] + TRIAL, save_every=0, sample_every=0, log_every=TRIAL, watch=clock)
         clock.check()
         progress = read_progress(run)
         assert progress is not None
         step = clock.seconds() or progress["seconds"] / max(progress["step"], 1)
-        steps = max(min(int(allowed / step), stage.most), LEAST_STEPS, progress["step"])
+        left = max(allowed - progress["seconds"], 0.0)
+        steps = max(min(progress["step"] + int(left / step), stage.most), LEAST_STEPS, progress["step"])
         state.plan[stage.name] = {"steps": steps, "seconds_step": round(step, 4)}
         state.save()
-        watcher.says(f"{stage.name}: {stage.about}: {steps} steps of {step:.2f} s, about {told(steps * step)}")
+        more = steps - progress["step"]
+        watcher.says(f"{stage.name}: {stage.about}: {more} steps more of {step:.2f} s, about {told(more * step)}")
     steps, step = (state.plan[stage.name][key] for key in ("steps", "seconds_step"))
     before = (read_progress(run) or {"seconds": 0.0})["seconds"]
     shown = _Shown(stage, run, steps, watcher)

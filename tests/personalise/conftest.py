@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from talkface_core.media.video_reader import VideoReader
-from talkface_core.personalise import run, stages
+from talkface_core.personalise import measure, run, stages
 from talkface_core.personalise.footage import Look
 from talkface_core.personalise.settings import Settings
 from talkface_core.personalise.state import State
@@ -51,11 +51,13 @@ class Told(Watcher):
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three steps of each stage, with batches of one."""
+    """Three steps of each stage, with batches of one; few metrics."""
     small = [replace(one, most=3, words=("--batch-size", "1")) for one in stages.STAGES]
     monkeypatch.setattr(stages, "TRIAL", 1)
     monkeypatch.setattr(stages, "LEAST_STEPS", 3)
     monkeypatch.setattr(run, "STAGES", tuple(small))
+    few = ("psnr_face", "lmd", "opening", "sharpness_mouth")
+    monkeypatch.setattr(measure, "MEASURED", dict.fromkeys(measure.KINDS, few))
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_for_longer(prepared: Path, quick: None, monkeypatch: pytest.MonkeyPatch
     assert [read_progress(prepared / name)["step"] for name in ("face", "speech")] == [5, 5]
 
 
-def test_killed_while_it_trains(prepared: Path):
+def test_killed_while_it_trains(prepared: Path, quick: None):
     """Nothing is lost but what came after the last state; the same call then ends the work."""
     words = [FILM, "-o", prepared, "--budget", "60s", "--device", "cpu"]
     command = [sys.executable, "-m", "tests.personalise.quickly", *map(str, words)]
@@ -90,6 +90,9 @@ def test_killed_while_it_trains(prepared: Path):
     process.communicate()
     assert read_progress(prepared / "face") is not None
     assert "face" not in json.loads((prepared / STATE).read_text(encoding="utf-8"))["done"]
+    with pytest.raises(Stopped):
+        make(prepared, Told(until="speech"))
+    assert read_progress(prepared / "face")["step"] >= 3
 
 
 def test_a_file_that_is_another_persons(prepared: Path, tmp_path: Path):
