@@ -22,6 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..atomic import whole_file
+from ..errors import InputError
 from ..plain_json import parse_object
 from .job import Job, fingerprint, stamp
 
@@ -43,8 +44,18 @@ class Records:
         """A folder on the same disk for what is not whole yet; the next attempt may go on with it."""
         return self.folder / f"{job.id}-{hashlib.sha256(repr(job.words).encode()).hexdigest()[:8]}.part"
 
+    def check_folder(self, job: Job) -> None:
+        """Raises InputError where a folder that no batch has made stands in the place of the job's own."""
+        target = self.target(job)
+        ours = any((self.folder / f"{job.id}.{kind}").is_file() for kind in ("json", "began"))
+        if not ours and target.is_dir() and any(target.iterdir()):
+            raise InputError(
+                f"output {job.output!r} is a folder that is there already, and no batch made it; name another"
+            )
+
     def place(self, job: Job, made: Path) -> None:
-        """Put the folder `made` in the workplace where the job's output stands, in place of an older one."""
+        """Put the folder `made` in the workplace where the job's output stands, in place of an older one, which is to
+        be looked at by `check_folder` before."""
         target, older = self.target(job), self.folder / f"{job.id}.old"
         shutil.rmtree(older, ignore_errors=True)
         if target.exists():

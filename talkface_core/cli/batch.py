@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.output).absolute()
     if out.exists() and not out.is_dir():
         raise InputError(f"output folder {args.output} is a file; give a folder")
+    if os.path.realpath(table) == os.path.realpath(out / RESULTS):
+        raise InputError(f"job table {args.jobs} is where the results are written; give it another name than {RESULTS}")
     records = Records(out)
     with _inside(table.parent):
         tickets = _checked(args, table.name, rows, out)
@@ -104,17 +106,13 @@ def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path
 
     parser, tickets = make_row_parser(), []
     wrong: dict[int, str] = {}
-    taken: dict[str, int] = {}
+    taken = _Taken()
     jobs: dict[int, Job] = {}
     parts: dict[int, list[Job]] = {}
     for row in rows:
         try:
             job = make_job(row, args.device, parser)
-            for output in job.outputs:
-                key = output.casefold()  # some disks do not tell A from a
-                if key in taken:
-                    raise InputError(f"output {output!r} is that of line {taken[key]} too; name it in a column output")
-                taken[key] = row.line
+            taken.add(job)
             jobs[row.line] = job
         except InputError as error:
             wrong[row.line] = str(error)
@@ -144,6 +142,31 @@ def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path
         else:
             tickets += map(Ticket, parts[row.line])
     return tickets
+
+
+class _Taken:
+    """Lines by the outputs that they name, and by the folders that those need; some disks do not tell A from a."""
+
+    def __init__(self) -> None:
+        self._outputs: dict[str, int] = {}
+        self._folders: dict[str, int] = {}
+
+    def add(self, job: Job) -> None:
+        """Raises InputError for an output that another line has, that lies in another's, or holds another's."""
+        from ..batch.results import RESULTS
+
+        for output in job.outputs:
+            path = PurePosixPath(output.casefold())
+            folders = [str(folder) for folder in path.parents][:-1]
+            if RESULTS in (str(path), *folders):
+                raise InputError(f"output {output!r} is where the results are written; name it in a column output")
+            if (line := self._outputs.get(str(path))) is not None:
+                raise InputError(f"output {output!r} is that of line {line} too; name it in a column output")
+            lines = [self._outputs.get(folder) for folder in folders] + [self._folders.get(str(path))]
+            if (line := next(filter(None, lines), None)) is not None:
+                raise InputError(f"output {output!r} and that of line {line} lie one in the other; name it elsewhere")
+            self._outputs[str(path)] = job.line
+            self._folders |= dict.fromkeys(folders, job.line)
 
 
 @contextmanager

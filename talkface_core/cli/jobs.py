@@ -112,9 +112,12 @@ def make_job(row: Row, device: str, parser: argparse.ArgumentParser) -> Job:
 def check_job(job: Job, out: Path, parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Its arguments. Raises InputError for what is wrong with a job's inputs, as the command itself tells it. The
     folders of its outputs have to be there."""
-    args = _arguments(job, Records(out), parser, out / job.output)
+    records = Records(out)
+    args = _arguments(job, records, parser, out / job.output)
     try:
         args.check(args)
+        if job.words[0] == "prepare":
+            records.check_folder(job)
     except OSError as error:
         raise InputError(told(error) or "") from error
     return args

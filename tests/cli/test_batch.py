@@ -23,8 +23,10 @@ def batch(talkface, tmp_path):
 
 
 def table(folder, rows):
-    with (folder / "jobs.csv").open("w", encoding="utf-8", newline="") as file:
+    path = folder / "jobs.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("system", "inputs", "options", "output"), *rows])
+    return path
 
 
 def results(folder):
@@ -94,6 +96,8 @@ def frames(path):
         (("speak", "speech.wav", "", "../x.mp4"), "does not stay below the output folder"),
         (("imagine", "speech.wav", "--portrait /x.png"), "does not stay below the output folder"),
         (("speak", "speech.wav", "", "x.avi"), "ends in .mp4"),
+        (("speak", "speech.wav", "", "good.mp4/x.mp4"), "that of line 2 lie one in the other"),
+        (("prepare", "speech.wav", "", "results.csv"), "is where the results are written"),
         (("speak", "jobs.csv"), "jobs.csv"),
         (("dub", "speech.wav;speech.wav", "--texture 2"), "speech.wav"),
         (("prepare", "speech.wav", "--size 33"), "33 px"),
@@ -119,6 +123,19 @@ def test_two_rows_with_one_output_and_several_wrong_rows(batch, speech, small_ch
     ended = batch([good, ("speak", "none.wav")], "--skip-wrong", "--quiet", "--workers", "1")
     assert ended.status == 2
     assert [row["status"] for row in results(tmp_path)] == ["done", "failed"]
+
+
+def test_what_no_batch_made_is_not_replaced(batch, talkface, speech, tmp_path):
+    """A folder of one's own in the place of a data set, and a table where the results would be written."""
+    own = tmp_path / "out" / "set" / "own.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("precious")
+    ended = batch([("prepare", "speech.wav", "", "set")])
+    assert (ended.status, "no batch made it" in ended.err, own.read_text()) == (2, True, "precious")
+    jobs = table(tmp_path, [("speak", "speech.wav")]).rename(tmp_path / "out" / "results.csv")
+    before = jobs.read_text()
+    ended = talkface("batch", jobs, "-o", jobs.parent)
+    assert (ended.status, "another name than results.csv" in ended.err, jobs.read_text()) == (2, True, before)
 
 
 @pytest.mark.parametrize("flags", [("--workers", "0"), ("--retries", "0"), ("--threads", "1000")])
