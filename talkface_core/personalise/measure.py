@@ -89,15 +89,18 @@ def measure(
     device: str = "auto",
     quiet: bool = True,
     watcher: Watcher | None = None,
+    seconds: float = 10.0,
 ) -> list[Measured]:
     """Make all films in `folder` that are not there yet, and measure them.
 
-    weights: of `before` and `after`, the checkpoints of DAE-Talker and of the SOVQAE.
+    weights: of `before` and `after`, the checkpoints of DAE-Talker and of the SOVQAE; seconds: of each clip at most.
     """
     watcher = watcher or Watcher()
     total, done = 2 * len(KINDS) * len(clips.clips), 0
     kit = bundled_kit()
-    films = {side: _films(folder, clips, side, *files, device, quiet, watcher) for side, files in weights.items()}
+    films = {
+        side: _films(folder, clips, side, *files, device, quiet, watcher, seconds) for side, files in weights.items()
+    }
     measured = []
     for kind in KINDS:
         metrics = chosen(MEASURED[kind])
@@ -105,7 +108,7 @@ def measure(
         for side in films:
             for clip in clips.clips:
                 files = ClipFiles(clip.name, films[side][kind][clip.name], _path(folder, kind, REAL, clip.name))
-                pair = read_pair(files, detector, kit.gate, progress=lambda _: watcher.check())
+                pair = read_pair(files, detector, kit.gate, seconds, progress=lambda _: watcher.check())
                 scores[side].append(score(pair, kit, metrics, lambda _: watcher.check()))
                 done += 1
                 watcher.advance(done / total)
@@ -123,6 +126,7 @@ def _films(
     device: str,
     quiet: bool,
     watcher: Watcher,
+    seconds: float,
 ) -> dict[str, dict[str, Path]]:
     """The films of one side by kind and clip's name; those of what is real beside them."""
     paths = {kind: {clip.name: _path(folder, kind, side, clip.name) for clip in clips.clips} for kind in KINDS}
@@ -145,7 +149,7 @@ def _films(
         }
         for (kind, which), film in made.items():
             if not (path := _path(folder, kind, which, clip.name)).is_file():
-                _write(path, film, clip, watcher)
+                _write(path, film, clip, watcher, seconds)
     return paths
 
 
@@ -153,7 +157,7 @@ def _path(folder: Path, kind: str, side: str, name: str) -> Path:
     return folder / kind / side / f"{name}.mp4"
 
 
-def _write(path: Path, frames: Frames, clip: Clip, watcher: Watcher) -> None:
+def _write(path: Path, frames: Frames, clip: Clip, watcher: Watcher, seconds: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     first = next(frames)
     height, width = first.shape[1:3]
@@ -161,6 +165,8 @@ def _write(path: Path, frames: Frames, clip: Clip, watcher: Watcher) -> None:
         writer.write(first)
         for chunk in frames:
             watcher.check()
+            if writer.frames >= seconds * FPS:
+                break
             writer.write(chunk)
 
 

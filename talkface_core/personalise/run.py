@@ -133,6 +133,11 @@ def join(state: State, begun: Mapping[str, Path], checkpoint: Path) -> None:
     joint.save(checkpoint)
 
 
+def _seconds_measured(settings: Settings) -> float:
+    """Of the held-out footage: fewer where all is to be over in a minute, to see that it works."""
+    return min(_MEASURED, max(settings.budget / 20, 1.0))
+
+
 def _beginnings(settings: Settings) -> dict[str, Path]:
     """The checkpoints to begin with, after a look at whether they are what is needed."""
     begun = {"talker": find_checkpoint(settings.talker), "texture": find_checkpoint(settings.texture)}
@@ -149,7 +154,7 @@ def _expected(found: Look, settings: Settings) -> Expected:
     share = settings.share_held_out(found.seconds)
     parts = {
         "prepare": _PREPARING * found.a_second * found.seconds,
-        "measure": _MEASURING * 25 * min(_MEASURED, max(share * found.seconds, 2.0)),
+        "measure": _MEASURING * 25 * min(_seconds_measured(settings), max(share * found.seconds, 2.0)),
     }
     training = max(settings.budget - sum(parts.values()), 0.4 * settings.budget)
     seconds = {"prepare": parts["prepare"], "train": training, "measure": parts["measure"]}
@@ -216,7 +221,7 @@ def _choice(face: str) -> FaceChoice:
 
 
 def _trained(state: State, settings: Settings, data: Path, device: str, quiet: bool, watcher: Watcher) -> None:
-    reserve = _MEASURING * 25 * _MEASURED
+    reserve = _MEASURING * 25 * _seconds_measured(settings)
     left = [stage for stage in STAGES if stage.name not in state.done]
     while left:
         stage = left[0]
@@ -241,13 +246,14 @@ def _measured(
     watcher: Watcher,
 ) -> None:
     watcher.stage("measure", "the held-out end, before and after")
-    clips = held_out(data, _MEASURED)
+    clips = held_out(data, _seconds_measured(settings))
     weights: dict[str, tuple[str | Path, str | Path]] = {
         BEFORE: (settings.talker, settings.texture),
         AFTER: (checkpoint, checkpoint),
     }
     with state.clock("measure"):
-        measured = measure(state.folder / FILMS, clips, weights, _detector(device), device, quiet, watcher)
+        detector, seconds = _detector(device), _seconds_measured(settings)
+        measured = measure(state.folder / FILMS, clips, weights, detector, device, quiet, watcher, seconds)
     values = numbers(measured)
     state.done["measure"] = values
     write_picture(state.folder / SHEET, sheet(measured))
