@@ -86,35 +86,43 @@ def personalise(
 ) -> Person:
     """Make a person of videos, or go on with one: all in `folder`, the weights in the file `checkpoint`.
 
-    Raises InputError for footage that is good for nothing, for another person's folder, and where training's packages
-    are missing; Stopped where the watcher ends it.
+    Raises InputError for footage that is good for nothing, for another person's folder, for one that another run is at
+    work in or that lies among the videos, and where training's packages are missing; Stopped where the watcher ends it.
     """
     require_training()
     settings, watcher, checkpoint = settings or Settings(), watcher or Watcher(), Path(checkpoint)
     if checkpoint.suffix != ".safetensors":
         raise InputError(f"{checkpoint}: a checkpoint's name ends in .safetensors, not {checkpoint.suffix!r}.")
     begun = _beginnings(settings)
+    for name in videos:
+        if Path(folder).resolve().is_relative_to(Path(name).resolve()) and Path(name).is_dir():
+            raise InputError(
+                f"{folder} lies in {name}: what is made would be footage next time; give a name elsewhere."
+            )
     films = find_videos(videos)
     state = State.open(folder, settings, films)
     if checkpoint.exists() and not state.done:
         raise InputError(f"{checkpoint} is there already and is not of this person; give another name.")
-    if state.longer:
-        shutil.rmtree(state.folder / SPEECH.name, ignore_errors=True)  # its latents will be others
-        shutil.rmtree(state.folder / FILMS, ignore_errors=True)
-        state.forget(*(stage.name for stage in STAGES), "join", "measure")
     expected = _looked(state, films, settings, device, watcher)
-    data = _prepared(state, films, settings, device, quiet, watcher, expected)
-    _trained(state, settings, data, device, quiet, watcher)
-    if "join" not in state.done or not checkpoint.is_file():
-        join(state, begun, checkpoint)
-        state.finish("join", {"file": checkpoint.name})
-    if "measure" not in state.done or not (state.folder / PAGE).is_file():
-        _measured(state, settings, data, checkpoint, expected, device, quiet, watcher)
-    for stage in STAGES:
-        shutil.rmtree(state.folder / stage.name / "cache", ignore_errors=True)  # decoded frames: made again if need be
-    values = state.done["measure"]
-    lines = [*expected.lines[:-1], *summary(state, values)]
-    return Person(checkpoint, state.folder / PAGE, values, lines, state)
+    with state.alone():
+        state = State.open(folder, settings, films)  # another run may have gone on with it in between
+        if state.longer:
+            shutil.rmtree(state.folder / SPEECH.name, ignore_errors=True)  # its latents will be others
+            shutil.rmtree(state.folder / FILMS, ignore_errors=True)
+            state.forget(*(stage.name for stage in STAGES), "join", "measure")
+        data = _prepared(state, films, settings, device, quiet, watcher, expected)
+        _trained(state, settings, data, device, quiet, watcher)
+        if "join" not in state.done or not checkpoint.is_file():
+            join(state, begun, checkpoint)
+            state.finish("join", {"file": checkpoint.name})
+        if "measure" not in state.done or not (state.folder / PAGE).is_file():
+            _measured(state, settings, data, checkpoint, expected, device, quiet, watcher)
+        for stage in STAGES:
+            # Decoded frames: made again if need be.
+            shutil.rmtree(state.folder / stage.name / "cache", ignore_errors=True)
+        values = state.done["measure"]
+        lines = [*expected.lines[:-1], *summary(state, values)]
+        return Person(checkpoint, state.folder / PAGE, values, lines, state)
 
 
 def join(state: State, begun: Mapping[str, Path], checkpoint: Path) -> None:

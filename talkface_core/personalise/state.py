@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from ..atomic import whole_file
 from ..errors import InputError
 from ..plain_json import parse_object
@@ -17,6 +19,7 @@ from ..preparation.source_video import SourceVideo
 from .settings import Settings, told
 
 STATE = "personalise.json"
+LOCK = "personalise.lock"
 FORMAT = "talkface person"
 VERSION = 1
 
@@ -83,6 +86,19 @@ class State:
         state.longer = settings.budget > budget
         state.settings["budget"] = settings.budget
         return state
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within it no other process works on the person. Raises InputError where one does."""
+        lock = FileLock(self.folder / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"another run is at work in {self.folder}; wait for it, or end it first.") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def forget(self, *stages: str) -> None:
         """Stages that are to be done again, or for longer."""

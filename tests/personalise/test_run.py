@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from talkface_core.errors import InputError
 from talkface_core.ladtalk.model import load_ladtalk
 from talkface_core.personalise import run
 from talkface_core.personalise.run import personalise
-from talkface_core.personalise.state import STATE
+from talkface_core.personalise.state import LOCK, STATE
 from talkface_core.personalise.watching import Stopped
 from talkface_core.training.state import read_progress
 
@@ -101,3 +102,28 @@ def test_a_file_that_is_another_persons(prepared: Path, tmp_path: Path):
         personalise([FILM], tmp_path / "other", tmp_path / "other.safetensors", BUDGET)
     with pytest.raises(InputError, match=r"ends in \.safetensors"):
         personalise([FILM], tmp_path / "other", tmp_path / "other.pt", BUDGET)
+
+
+def test_one_run_at_a_time(prepared: Path, quick: None):
+    """And another one goes on as soon as the first has ended, however it did."""
+    other = (
+        "import sys, filelock; a = filelock.FileLock(sys.argv[1]); a.acquire(); print(1, flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", other, str(prepared / LOCK)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        before = (prepared / STATE).read_bytes()
+        with pytest.raises(InputError, match="another run is at work"):
+            make(prepared)
+        assert (prepared / STATE).read_bytes() == before
+        process.kill()
+    with pytest.raises(Stopped):
+        make(prepared, Told(until="face"))
+
+
+def test_a_folder_among_its_own_footage(tmp_path: Path):
+    """Its clips and films would be footage when it is gone on with."""
+    shutil.copy(FILM, tmp_path)
+    with pytest.raises(InputError, match="give a name elsewhere"):
+        personalise([tmp_path], tmp_path / "ada", tmp_path / "ada.safetensors", BUDGET)
+    assert [path.name for path in tmp_path.iterdir()] == [FILM.name]
