@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from contextlib import closing
@@ -151,6 +152,8 @@ def _output(args: argparse.Namespace) -> tuple[str, Path | int]:
     if args.output == PIPE:
         if args.json:
             raise InputError("--json and -o - both want standard output: give a file to -o, or leave --json out")
+        if sys.stdout is None:
+            raise InputError("-o - writes to standard output, which is closed: pipe it into a program, or give a file")
         if sys.stdout.isatty():
             raise InputError("-o - writes a video to standard output, which is a terminal: pipe it into a program")
         return args.format or "mp4", sys.stdout.fileno()
@@ -168,6 +171,12 @@ def _sound(args: argparse.Namespace) -> LiveSound:
     if args.audio == PIPE:
         if args.start or args.duration is not None:
             raise InputError("--start and --duration cut files; standard input is taken as it comes: leave them out")
+        if sys.stdin is None or sys.stdin.isatty():
+            state = "closed" if sys.stdin is None else "a terminal"
+            raise InputError(f"AUDIO - reads sound from standard input, which is {state}: pipe a program's into it")
+        target = Path(args.output)
+        if target.is_file() and os.path.samestat(target.stat(), os.fstat(sys.stdin.fileno())):
+            raise InputError(f"output {target} is also standard input and would be overwritten; give it another name")
         return piped_sound(sys.stdin.fileno(), args.rate)
     if args.rate is not None:
         raise InputError("--rate is that of raw sound from standard input; a file says its own: leave it out")

@@ -46,11 +46,11 @@ def piped_sound(descriptor: int, rate: int | None = None) -> LiveSound:
     head = b"" if rate is not None else _head(descriptor)
     if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
         return _wav(_Again(head, descriptor))
-    for mark, name in _KNOWN.items():
-        if head.startswith(mark):
-            raise InputError(
-                f"{_NAME} is {name}: give WAV, or raw 16-bit mono; ffmpeg -i FILE -f wav - makes a WAV of it"
-            )
+    known = (
+        "MP4" if head[4:8] == b"ftyp" else next((name for mark, name in _KNOWN.items() if head.startswith(mark)), "")
+    )
+    if known:
+        raise InputError(f"{_NAME} is {known}: give WAV, or raw 16-bit mono; ffmpeg -i FILE -f wav - makes a WAV of it")
     rate = rate or RAW_RATE
     pipe = _Again(head, descriptor)
     return LiveSound(_Pipe(lambda: _raw(pipe, rate), rate, 1), rate, 1, _NAME, "mono")

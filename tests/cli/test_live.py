@@ -11,6 +11,8 @@ import av
 import numpy as np
 import pytest
 
+from talkface_core.cli.main import make_parser
+from talkface_core.errors import InputError
 from talkface_core.media.video_writer import SYNTHETIC_MARK
 
 RAW = (np.random.default_rng(0).normal(0, 3000, 16000)).astype("<i2").tobytes()
@@ -152,3 +154,21 @@ def test_a_stream_without_sound(program, small_checkpoint, tmp_path):
     assert "standard input is empty" in err
     assert err.count("\n") == 1
     assert not list(tmp_path.glob("*.mp4"))
+
+
+def test_streams_that_are_closed_or_one_file(live, speech, small_checkpoint, tmp_path, monkeypatch):
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stdin", None)
+        ended = live("-")
+        assert (ended.status, "standard input, which is closed" in ended.err) == (2, True)
+    with monkeypatch.context() as closed:
+        closed.setattr("sys.stdout", None)
+        args = make_parser().parse_args(["speak", "--live", str(speech), "-o", "-"])
+        with pytest.raises(InputError, match="standard output, which is closed"):
+            args.run(args)
+    target = tmp_path / "out.ts"
+    target.write_bytes(RAW)
+    with target.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        ended = live("-", "-o", target)
+    assert (ended.status, "is also standard input" in ended.err, target.read_bytes()) == (2, True, RAW)

@@ -82,6 +82,7 @@ def test_wav_with_and_without_a_known_length(pipe):
     ("data", "rate", "message"),
     [
         (b"fLaC" + bytes(40), None, "standard input is FLAC: give WAV"),
+        (b"\0\0\0 ftypisom" + bytes(40), None, "standard input is MP4: give WAV"),
         (b"OggS" + bytes(40), None, "is Ogg"),
         (b"RIFF\0\0\0\0WAVEnothing of the kind" + bytes(80), None, "its header is broken"),
         (b"", 100, "rate of 100 Hz"),
