@@ -65,6 +65,15 @@ class Look:
         """For JSON."""
         return asdict(self)
 
+    @classmethod
+    def of(cls, told: Any) -> Look:
+        """What `as_dict` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        low, high = told["yaw"] or (0.0, 0.0)
+        plain = {name: value for name, value in told.items() if name != "yaw"}
+        if not all(type(value) in (int, float) for value in (low, high, *plain.values())):
+            raise TypeError("a look at footage holds numbers")
+        return cls(**plain, yaw=told["yaw"] and (low, high))
+
 
 def look(films: Sequence[SourceVideo], detector: Detector, settings: Settings, watcher: Watcher | None = None) -> Look:
     """Look at films. Raises InputError for footage of which nobody can be made: no sound, too short, too slow, no face,

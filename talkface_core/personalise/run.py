@@ -174,7 +174,7 @@ def _expected(found: Look, settings: Settings) -> Expected:
 def _looked(state: State, films: Sequence[SourceVideo], settings: Settings, device: str, watcher: Watcher) -> Expected:
     watcher.stage("look", "what the footage is good for")
     if "look" in state.done:
-        found = Look(**{**state.done["look"], "yaw": state.done["look"]["yaw"] and tuple(state.done["look"]["yaw"])})
+        found = Look.of(state.done["look"])
     else:
         found = look(films, _detector(device), settings, watcher)
         state.finish("look", found.as_dict())

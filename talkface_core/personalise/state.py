@@ -16,6 +16,7 @@ from ..atomic import whole_file
 from ..errors import InputError
 from ..plain_json import parse_object
 from ..preparation.source_video import SourceVideo
+from .footage import Look
 from .settings import Settings, told
 
 STATE = "personalise.json"
@@ -64,6 +65,10 @@ class State:
                 type(value) in (int, float) and 0 <= value < 1e12 for part in parts[4:] for value in part.values()
             ):
                 raise ValueError("seconds that are none")
+            if "look" in parts[2]:
+                Look.of(parts[2]["look"])
+            if not all(plan["steps"] > 0 and plan["seconds_step"] > 0 for plan in parts[3].values()):
+                raise ValueError("a plan of no steps")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} cannot be read ({str(error)[:200]}); give another name.") from error
         begun, known, done, plan, spent, computed = parts

@@ -1,5 +1,6 @@
 """What is done of a person is read back, and is nobody else's."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,5 +51,20 @@ def test_folders_of_something_else(tmp_path: Path, prepared: Path, films):
     with pytest.raises(InputError, match="is a file"):
         State.open(tmp_path / "full" / "letter.txt", BUDGET, films)
     (prepared / STATE).write_text('{"format": "talkface person"}', encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be read"):
+        State.open(prepared, BUDGET, films)
+
+
+@pytest.mark.parametrize("spoilt", [
+    {"done": {"look": {}}},
+    {"done": {"look": 5}},
+    {"done": {"look": {"yaw": 3}}},
+    {"done": {"look": {"yaw": [1, 2], "films": "many"}}},
+    {"plan": {"face": {"steps": 3}}},
+    {"plan": {"face": {"steps": 3, "seconds_step": 0}}},
+])  # fmt: skip
+def test_what_somebody_spoilt(prepared: Path, films, spoilt):
+    state = json.loads((prepared / STATE).read_text(encoding="utf-8"))
+    (prepared / STATE).write_text(json.dumps({**state, **spoilt}), encoding="utf-8")
     with pytest.raises(InputError, match="cannot be read"):
         State.open(prepared, BUDGET, films)
