@@ -114,6 +114,8 @@ def check_job(job: Job, out: Path, parser: argparse.ArgumentParser) -> argparse.
     folders of its outputs have to be there."""
     records = Records(out)
     args = _arguments(job, records, parser, out / job.output)
+    if job.words[0] == "prepare":
+        _outside(out, args.videos)
     try:
         args.check(args)
         if job.words[0] == "prepare":
@@ -121,6 +123,13 @@ def check_job(job: Job, out: Path, parser: argparse.ArgumentParser) -> argparse.
     except OSError as error:
         raise InputError(told(error) or "") from error
     return args
+
+
+def _outside(out: Path, videos: Sequence[str]) -> None:
+    """Raises InputError for a folder of films that `out` lies in: what is made would be footage the next time."""
+    for folder in map(Path, videos):
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"output folder {out} lies in {folder}, whose films are asked for; give one elsewhere")
 
 
 def ready(threads: int) -> None:

@@ -101,6 +101,7 @@ def frames(path):
         (("speak", "jobs.csv"), "jobs.csv"),
         (("dub", "speech.wav;speech.wav", "--texture 2"), "speech.wav"),
         (("prepare", "speech.wav", "--size 33"), "33 px"),
+        (("prepare", "."), "whose films are asked for"),
         (("evaluate", "speech.wav"), "evaluate takes GENERATED ; REFERENCE"),
     ],
 )
