@@ -1,4 +1,4 @@
-"""README is true: its commands parse, its files exist, and the gate finds its test command."""
+"""README and docs are true: their commands parse, their files exist, and the gate finds README's test command."""
 
 import re
 import shlex
@@ -12,7 +12,8 @@ from talkface_core.cli.public_weights import PUBLIC, size_text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+BLOCKS = [block for text in PAGES.values() for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]
 COMMANDS = [part.strip() for line in LINES for part in line.split("&&") if "-m talkface_core" in part]
 
@@ -25,17 +26,18 @@ def test_every_command_parses(command):
 
 @pytest.mark.parametrize("weights", PUBLIC, ids=lambda weights: weights.name)
 def test_the_table_of_public_weights_is_that_of_models(weights):
-    (row,) = re.findall(rf"^\| {re.escape(weights.name)} \|.*$", README, re.MULTILINE)
+    (row,) = re.findall(rf"^\| {re.escape(weights.name)} \|.*$", PAGES[ROOT / "docs" / "public_weights.md"], re.MULTILINE)
     size = size_text(weights.size, weights.exact)
     for said in (weights.gives, weights.page, weights.files[0].name, weights.licence, weights.terms, size):
         assert said in row, said
     assert (weights.measured or "not measured") in row
 
 
-def test_every_linked_file_is_there():
-    targets = [t.split("#")[0] for t in re.findall(r"\]\(<?([^)>]+)>?\)", README) if "://" not in t]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_linked_file_is_there(page):
+    targets = [t.split("#")[0] for t in re.findall(r"\]\(<?([^)>]+)>?\)", PAGES[page]) if "://" not in t]
     assert targets
-    assert [t for t in targets if t and not (ROOT / t).exists()] == []
+    assert [t for t in targets if t and not (page.parent / t).exists()] == []
 
 
 def test_the_registry_leaves_out_nothing_that_readme_needs():
