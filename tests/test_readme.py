@@ -26,7 +26,9 @@ def test_every_command_parses(command):
 
 @pytest.mark.parametrize("weights", PUBLIC, ids=lambda weights: weights.name)
 def test_the_table_of_public_weights_is_that_of_models(weights):
-    (row,) = re.findall(rf"^\| {re.escape(weights.name)} \|.*$", PAGES[ROOT / "docs" / "public_weights.md"], re.MULTILINE)
+    (row,) = re.findall(
+        rf"^\| {re.escape(weights.name)} \|.*$", PAGES[ROOT / "docs" / "public_weights.md"], re.MULTILINE
+    )
     size = size_text(weights.size, weights.exact)
     for said in (weights.gives, weights.page, weights.files[0].name, weights.licence, weights.terms, size):
         assert said in row, said

@@ -39,6 +39,8 @@ SPEAKER, IMAGINE, MOVE, RENDER, FROM_VOICE, ANIMATE = (
     )
 )
 PICTURE = "TalkFaceLoadImage"
+TRAIN, TRAINING = "TalkFaceTrainPerson", ("accelerate", "scipy", "torchmetrics")
+"""The node that trains, and what it needs in the host's Python."""
 
 
 def workflow(path: Path) -> Prompt:

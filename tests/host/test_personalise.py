@@ -13,17 +13,17 @@ from talkface_core.media.audio import audio_source
 from talkface_core.media.video_writer import VideoWriter
 
 from .client import ERROR, INTERRUPTED, SUCCESS, Prompt
+from .graphs import TRAIN, TRAINING
 from .media import Film
 from .server import ROOT, Host, Server, missing_modules
 
-TRAIN = "TalkFaceTrainPerson"
 TALKS = 12.0  # seconds of footage
 
 
 @pytest.fixture(scope="module")
 def trains(host: Host) -> None:
     """Where the host's Python can train."""
-    if missing := missing_modules(host.python, ("accelerate", "scipy", "torchmetrics")):
+    if missing := missing_modules(host.python, TRAINING):
         pytest.skip(f"{host.python} lacks {', '.join(missing)}: install requirements-train.txt there")
 
 
