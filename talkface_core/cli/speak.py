@@ -44,6 +44,7 @@ def check(args: argparse.Namespace) -> tuple[Path, AudioSource]:
     """The output and the sound. Raises InputError for what is wrong with arguments and files; loads no model."""
     from ..dae_talker.model import BUNDLED
     from ..media.audio import open_audio
+    from ..media.picture import read_picture
     from ..media.timebase import FPS, as_rate
     from ..media.video_writer import check_output
     from .pose import read_pose
@@ -55,6 +56,8 @@ def check(args: argparse.Namespace) -> tuple[Path, AudioSource]:
         as_rate(args.fps)
     if args.pose is not None:
         read_pose(args.pose, as_rate(FPS))
+    if args.reference is not None:
+        read_picture(args.reference, "reference picture")
     return output, open_audio(args.audio, args.start, args.duration)
 
 

@@ -90,6 +90,7 @@ def frames(path):
         (("speak", "none.wav"), "none.wav"),
         (("speak", "speech.wav", "--steps many"), "--steps: invalid int value: 'many'"),
         (("speak", "speech.wav", "--colour red"), "--colour"),
+        (("speak", "speech.wav", "--reference none.png"), "none.png"),
         (("speak", "speech.wav", "--model none.safetensors"), "none.safetensors: found no such file"),
         (("speak", "speech.wav", "-o x.mp4"), "give its name in a column output"),
         (("speak", "speech.wav", "--help"), "--help"),
