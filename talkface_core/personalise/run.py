@@ -137,7 +137,8 @@ def join(state: State, begun: Mapping[str, Path], checkpoint: Path) -> None:
     for name in lips.configs.keys() - joint.configs.keys():
         joint.add(lips, name)
     joint.add(read_checkpoint(checkpoint_of(state.folder, TEXTURE)), TEXTURE_NET.name)
-    joint.provenance["licence"] = "the footage is the user's; begun with weights under Apache-2.0"
+    licences = dict.fromkeys(str(one.provenance.get("licence", "unknown")) for one in (talker, lips))
+    joint.provenance["licence"] = f"the footage is the user's; begun with weights of: {'; '.join(licences)}"
     joint.save(checkpoint)
 
 
