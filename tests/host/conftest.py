@@ -40,3 +40,13 @@ def server(host: Host, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def client(server: Server) -> Client:
     """A program that speaks to the server."""
     return server.client
+
+
+@pytest.fixture(scope="module")
+def people(server: Server) -> Iterator[None]:
+    """What is trained here is gone afterwards: loaders would list it in other tests."""
+    folder = server.models / "talkface"
+    before = set(folder.glob("*.safetensors"))
+    yield
+    for path in set(folder.glob("*.safetensors")) - before:
+        path.unlink()

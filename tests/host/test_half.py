@@ -25,8 +25,8 @@ WITHOUT_PIXELS = {
 }
 """Nodes that neither compute nor take frames."""
 
-MEASURES = {"EvaluateClip"}
-"""Nodes that measure frames in float32, whatever type they come in: see test_evaluate.py."""
+MEASURES = {"EvaluateClip", "TrainPerson"}
+"""Nodes that measure and train on frames in types of their own: see test_evaluate.py and test_personalise.py."""
 
 BROUGHT = {"DubVideoDAE"}
 """Nodes for weights that a user brings: see test_encoder.py, and tests/dae_talker for its halves."""

@@ -17,6 +17,7 @@ from .graphs import TRAIN, TRAINING
 from .media import Film
 from .server import ROOT, Host, Server, missing_modules
 
+pytestmark = pytest.mark.usefixtures("people")
 TALKS = 12.0  # seconds of footage
 
 

@@ -59,6 +59,7 @@ def test_the_workflows_are_there() -> None:
     assert {path.stem for path in WORKFLOWS} >= SHIPPED
 
 
+@pytest.mark.usefixtures("people")
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_it_runs_as_given_on_a_fresh_install(host: Host, server: Server, path: Path) -> None:
     prompt = workflow(path)
