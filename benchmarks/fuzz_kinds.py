@@ -225,7 +225,7 @@ def _data(seeds: Seeds, folder: Path, rng: random.Random) -> Case:
         film |= {"dropped": {"no face": 2.0}, "clips": [{"name": "a_0", "seconds": 2.0, "split": "train"}]}
         data = json.dumps(alter({"settings": {"size": 64}, "films": [film]}, rng)).encode()
         written(folder / dataset.REPORT, spoil(data, rng) if rng.random() < 0.3 else data)
-        return Case(lambda: dataset._State.open(folder, {"size": 64}).report())
+        return Case(lambda: dataset.State.open(folder, {"size": 64}).report())
     return _clips(seeds, folder, rng)
 
 
