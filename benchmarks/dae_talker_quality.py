@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--silence", type=Path, nargs="*", default=[], metavar="FILE", help="recordings without speech")
     parser.add_argument("--real-voices", type=Path, metavar="DIR", help="clips of the face with real voices")
     parser.add_argument("--clips", type=int, metavar="N", help="of each split, for a quick look (default: all)")
-    parser.add_argument("--size", type=int, metavar="PX", help="side of the frames (default: the model's choice)")
+    parser.add_argument("--size", type=int, metavar="PX", help="side of the frames (default: the model's largest)")
     parser.add_argument("--sampler")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--device", default="auto")

@@ -171,14 +171,11 @@ class DiffusionAutoencoder(nn.Module):
         return (own,) if self.upsampler is None else (own, self.upsampler.config.output_size)
 
     def frame_size(self, size: int | None = None) -> int:
-        """`size` where frames can be decoded at it; for None the upsampler's where it is the default, else its own.
-        Raises InputError."""
+        """`size` where frames can be decoded at it; the largest for None. Raises InputError."""
         if size is not None and size not in self.sizes:
             known = " or ".join(map(str, self.sizes))
             raise InputError(f"frames of {size} px: this model draws {known}; resize the video for other sizes")
-        if size is not None:
-            return size
-        return self.sizes[-1] if self.upsampler is not None and self.upsampler.config.default else self.sizes[0]
+        return self.sizes[-1] if size is None else size
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames [B, 3, H, W] in -1..1 -> semantic latents [B, D]."""

@@ -77,7 +77,7 @@ class DAETalker:
 
     @property
     def output_size(self) -> int:
-        """Height and width of the video in pixels, unless another is asked for."""
+        """Height and width of the video in pixels, unless another is asked for: the upsampler's, where there is one."""
         return self.autoencoder.frame_size()
 
     @property

@@ -27,7 +27,7 @@ class UpsamplerConfig(Config):
     """image_size: side of the frames that come in; factor: how many times it is larger afterwards. `wide` channels and
     `deep` residual blocks where 4 x 4 pixels are folded, `fine` channels and `shallow` blocks where 2 x 2 are; `last`
     channels where none are: a convolution across the seams of what was folded, without which a grid of dots is the
-    cheapest texture. default: whether frames are enlarged where no size is asked for."""
+    cheapest texture."""
 
     image_size: int = 128
     factor: int = 2
@@ -36,7 +36,6 @@ class UpsamplerConfig(Config):
     fine: int = 64
     shallow: int = 1
     last: int = 12
-    default: bool = True
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "wide", "fine", "last")

@@ -67,12 +67,6 @@ def test_frames_are_decoded_at_the_largest_size_unless_another_is_asked_for(talk
     assert decode_memory(model, 4) > decode_memory(model, 4, SIZE) == decode_memory(without, 4)
 
 
-def test_frames_are_enlarged_where_asked_for_if_that_is_not_the_default():
-    model = small_autoencoder()
-    model.upsampler = Upsampler(UpsamplerConfig(image_size=SIZE, wide=8, deep=1, fine=8, default=False))
-    assert [model.frame_size(size) for size in (None, SIZE, LARGE)] == [SIZE, SIZE, LARGE]
-
-
 def test_what_a_model_keeps_is_measured_at_its_own_size(talker):
     frame = torch.rand(SIZE, SIZE, 3, generator=torch.Generator().manual_seed(0))
     latent = torch.zeros(LATENT)
