@@ -29,6 +29,7 @@ GRAPH = ROOT / "assets" / "graph.jpg"
 NODES = ROOT / "web" / "docs" / "pictures"
 WINDOW = (1840, 1200)
 MARGIN = 12
+QUALITY = 68  # of JPEG
 QUIET = {
     **{f"Comfy.{name}": False for name in ("Minimap.Visible", "Graph.CanvasMenu", "Graph.CanvasInfo")},
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
@@ -71,8 +72,8 @@ def _workflow(page: Page, server: Server, name: str) -> None:
     (video,) = server.output.rglob(f"{name}_[0-9]*.mp4")
     if name == WORKFLOWS[0].__name__:
         page.settle(3)
-        _shot(page, GRAPH, quality=80)
-    _save(card(name, video), FOLDER / f"{titles()[name]}.jpg", quality=78)
+        _shot(page, GRAPH, width=1080)
+    _save(card(name, video), FOLDER / f"{titles()[name]}.jpg")
 
 
 def _node(page: Page, kind: str) -> None:
@@ -83,11 +84,11 @@ def _node(page: Page, kind: str) -> None:
         kind,
     )
     page.settle()
-    _shot(page, NODES / f"{kind}.jpg", quality=75)
+    _shot(page, NODES / f"{kind}.jpg", width=430)
 
 
-def _shot(page: Page, path: Path, quality: int) -> None:
-    """What is in the graph, at full size, and nothing around it."""
+def _shot(page: Page, path: Path, width: int) -> None:
+    """What is in the graph, and nothing around it, so many pixels wide at most."""
     page.do(BARS)
     left, top, right, bottom = page.do(
         """() => { const title = LiteGraph.NODE_TITLE_HEIGHT;
@@ -107,12 +108,13 @@ def _shot(page: Page, path: Path, quality: int) -> None:
     shot = page.inner.screenshot(clip=clip)
     page.do(BARS)
     with Image.open(io.BytesIO(shot)) as picture:
-        _save(picture.convert("RGB"), path, quality)
+        picture.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
+        _save(picture.convert("RGB"), path)
 
 
-def _save(picture: Image.Image, path: Path, quality: int) -> None:
+def _save(picture: Image.Image, path: Path) -> None:
     data = io.BytesIO()
-    picture.save(data, "JPEG", quality=quality, optimize=True, progressive=True)
+    picture.save(data, "JPEG", quality=QUALITY, optimize=True, progressive=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.getvalue())
     print(f"{path.relative_to(ROOT)}: {picture.width} x {picture.height}, {len(data.getvalue()) / 1024:.0f} KB")

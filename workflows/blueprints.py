@@ -7,14 +7,13 @@ links begin at node -10 and end at node -20 where they come from outside and lea
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .graph import Graph, Info, Node, Out
+from .graph import Graph, Info, Node, Out, as_text
 
 FOLDER = Path(__file__).parents[1] / "subgraphs"
 INLET, OUTLET = -10, -20
@@ -32,7 +31,7 @@ class Blueprint:
 
     def files(self) -> dict[Path, str]:
         """What is written, and where."""
-        return {FOLDER / f"{self.graph.title}.json": json.dumps(self.page(), indent=1, ensure_ascii=False) + "\n"}
+        return {FOLDER / f"{self.graph.title}.json": as_text(self.page())}
 
     def page(self) -> dict[str, Any]:
         """The blueprint as the page saves it."""

@@ -124,6 +124,19 @@ class Node:
         return self.at[0] + 10, self.at[1] + 16 + 20 * max(len(sockets), len(self.about["outputs"])) + 24 * rows
 
 
+def as_text(page: Mapping[str, Any]) -> str:
+    """A workflow as JSON, a node, a link or a group on a line: small, and a change is seen by lines."""
+
+    def short(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    def lines(value: Any) -> str:
+        return "[\n" + ",\n".join(map(short, value)) + "\n]" if isinstance(value, list) else short(value)
+
+    entries = [f"{short(key)}:{lines(value)}" for key, value in page.items()]
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
 @dataclass
 class Graph:
     """A workflow that is being described. `name` is the program's word for it, `title` the page's, on the card of the
@@ -207,8 +220,8 @@ class Graph:
 
     def files(self, folder: Path) -> dict[Path, str]:
         """What is written: <folder>/<title>.json for the page and <folder>/api/<name>.json for programs."""
-        contents = {folder / f"{self.title}.json": self.page(), folder / "api" / f"{self.name}.json": self.prompt()}
-        return {path: json.dumps(data, indent=1, ensure_ascii=False) + "\n" for path, data in contents.items()}
+        prompt = json.dumps(self.prompt(), indent=1, ensure_ascii=False) + "\n"
+        return {folder / f"{self.title}.json": as_text(self.page()), folder / "api" / f"{self.name}.json": prompt}
 
     def _links(self) -> list[tuple[Out, Node, str]]:
         return [(v, node, name) for node in self.nodes for name, v in node.given.items() if isinstance(v, Out)]

@@ -11,14 +11,9 @@ from pathlib import Path
 from ..atomic import whole_file
 from ..media.timebase import FPS
 from .evaluate import ClipScores, Evaluation, Moment
-from .page_drawing import clip_label, curves, picture
+from .page_drawing import BETTER, clip_label, curves, document, picture
 from .registry import Metric
 from .table import Report, Row, number
-
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-_BETTER = {"higher": "higher is better", "lower": "lower is better", "zero": "near 0", "real": "near the real clip's"}
-STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
-"""The style of pages of figures."""
 
 _MOST_CLIPS = 100  # that are drawn; all stand in the table
 
@@ -32,7 +27,7 @@ def write_page(path: str | Path, evaluation: Evaluation) -> Path:
 
 def page(evaluation: Evaluation) -> str:
     """The page as text."""
-    report, here = evaluation.report(), Path(__file__)
+    report = evaluation.report()
     about = ", ".join(f"{key}: {clip_label(str(value))}" for key, value in report.about.items())
     left_out = "".join(
         f"<li>{', '.join(map(clip_label, titles))}: {clip_label(reason)}</li>"
@@ -41,18 +36,7 @@ def page(evaluation: Evaluation) -> str:
     moments = "".join(_moment(moment, evaluation) for moment in evaluation.moments())
     clips = "".join(_clip(clip) for clip in evaluation.clips[:_MOST_CLIPS])
     protocol = "".join(f"<dt>{clip_label(k)}</dt><dd>{clip_label(v)}</dd>" for k, v in report.protocol.items())
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{clip_label(report.title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{clip_label(report.title)}</h1>
-<p class="soft">{about}</p>
+    body = f"""<p class="soft">{about}</p>
 <p>Everywhere: <span class="made">generated</span> beside <span class="real">real</span>, measured in the same way.
 Only differences within one such table mean anything.</p>
 <div class="wide">{_summary(report)}</div>
@@ -66,11 +50,8 @@ dots at the top the worst moments. Faces: generated above, real below.</p>
 <h2>Clip by clip</h2>
 <div class="wide">{_by_clip(evaluation)}</div>
 <h2>How it is measured</h2>
-<dl>{protocol}</dl>
-<script>{here.with_suffix(".js").read_text(encoding="utf-8")}</script>
-</body>
-</html>
-"""
+<dl>{protocol}</dl>"""
+    return document(report.title, body, Path(__file__).with_suffix(".js").read_text(encoding="utf-8"))
 
 
 def _summary(report: Report) -> str:
@@ -83,7 +64,7 @@ def _summary(report: Report) -> str:
 
 def _summary_row(row: Row) -> str:
     cells = _cell(row.value, row.interval) + _cell(math.nan if row.real is None else row.real, row.real_interval)
-    wanted = _BETTER.get(row.better, "")
+    wanted = BETTER.get(row.better, "")
     return (
         f"<tr><td>{row.section}</td><td>{clip_label(row.measure)}</td>{cells}<td>{clip_label(row.unit)}</td>"
         f'<td class="soft">{wanted}</td></tr>'

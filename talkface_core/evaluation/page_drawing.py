@@ -1,4 +1,5 @@
-"""What the page of an evaluation shows: faces as JPEG data, and mouth curves over the waveform as SVG."""
+"""What pages of measurements are made of: the document in one file, faces as JPEG data, and mouth curves over the
+waveform as SVG."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import base64
 import html
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,32 @@ WIDTH, HEIGHT = 1000, 190
 _TOP, _BOTTOM = 8, 168  # of the curves, pixels
 _MOST_POINTS = 1500
 _QUALITY = 85
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+BETTER = {"higher": "higher is better", "lower": "lower is better", "zero": "near 0", "real": "near the real clip's"}
+"""A metric's `better` in words."""
+
+
+def document(title: str, body: str, script: str = "") -> str:
+    """A page that needs no other file and may load none. title: plain text; body: HTML; script: runs at the end."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    policy = f"{_POLICY}; script-src 'unsafe-inline'" if script else _POLICY
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{clip_label(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+<h1>{clip_label(title)}</h1>
+{body}
+{f"<script>{script}</script>" if script else ""}
+</body>
+</html>
+"""
 
 
 def picture(face: NDArray[np.uint8], what: str) -> str:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from ..atomic import whole_file
 from ..evaluation.catalogue import METRICS
 from ..evaluation.evaluate import ClipScores
-from ..evaluation.page import STYLE
-from ..evaluation.page_drawing import clip_label, curves, picture
+from ..evaluation.page_drawing import BETTER, clip_label, curves, document, picture
 from ..evaluation.table import number
 from .measure import AFTER, BEFORE, DRAWN, KINDS, REAL, RESTORED, SPOKEN, Measured, numbers
 from .pictures import loss_picture, read_losses
@@ -24,8 +23,6 @@ from .settings import told
 from .stages import STAGES
 from .state import State
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_BETTER = {"higher": "higher is better", "lower": "lower is better", "zero": "near 0", "real": "near the real clip's"}
 _MOST_CLIPS = 6
 _TOLD = (
     *((SPOKEN, "opening"), (SPOKEN, "lmd"), (SPOKEN, "psnr_face"), (SPOKEN, "sharpness_mouth")),
@@ -44,25 +41,13 @@ def write_page(
 
 def page(name: str, checkpoint: Path, footage: Sequence[str], state: State, measured: Sequence[Measured]) -> str:
     """The page as text. footage: the lines of the first look."""
-    title = f"{clip_label(name)}: a person of one's own"
     seen = "".join(f"<li>{clip_label(line)}</li>" for line in footage)
     prepared = state.done.get("prepare", {})
     taken = ", ".join(f"{split} {seconds:.1f} s" for split, seconds in prepared.get("taken", {}).items())
     dropped = ", ".join(f"{reason} {seconds:.1f} s" for reason, seconds in prepared.get("dropped", {}).items())
     values = numbers(measured)
     kinds = "".join(_kind(one, values[one.kind]) for one in measured)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p class="soft">Weights: {clip_label(checkpoint.name)}, for Load DAE-Talker and Load LaDTalk. Spent:
+    body = f"""<p class="soft">Weights: {clip_label(checkpoint.name)}, for Load DAE-Talker and Load LaDTalk. Spent:
 {told(state.seconds)} of a budget of {told(state.settings["budget"])}; {told(sum(state.computed.values()))} of processor
 cores.</p>
 <h2>The footage</h2>
@@ -77,10 +62,8 @@ cores.</p>
 measured in the same way.</p>
 {kinds}
 <h2>How it is measured</h2>
-<dl>{_protocol(values)}</dl>
-</body>
-</html>
-"""
+<dl>{_protocol(values)}</dl>"""
+    return document(f"{name}: a person of one's own", body)
 
 
 def sheet(measured: Sequence[Measured]) -> NDArray[np.uint8]:
@@ -148,7 +131,7 @@ def _row(key: str, sides: dict[str, float | None]) -> str:
     title, unit = (metric.title, metric.unit) if metric else (key, "")
     known = [sides[side] for side in (BEFORE, AFTER, REAL)]
     cells = "".join(f'<td class="number">{"–" if value is None else number(value)}</td>' for value in known)
-    wanted = _BETTER.get(metric.better, "") if metric else ""
+    wanted = BETTER.get(metric.better, "") if metric else ""
     return f"<tr><td>{clip_label(title)}</td>{cells}<td>{clip_label(unit)}</td><td class='soft'>{wanted}</td></tr>"
 
 

@@ -83,12 +83,16 @@ def prepare(
             bar.refresh()
 
         _each(work, todo, workers, stop)
-    report = state.report()
+    return with_sheets(folder, state.report())
+
+
+def with_sheets(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
+    """The report of a finished set, with the names of its contact sheets, which are written. Raises InputError where no
+    film gave a clip."""
     if not any(film["clips"] for film in report["films"]):
-        raise InputError(nothing_taken(report))
+        raise InputError(_nothing_taken(report))
     strips = [folder / SHEETS / f"{film['name']}.jpg" for film in report["films"] if film["clips"]]
-    report["contact_sheets"] = [page.name for page in write_pages(folder, strips)]
-    return report
+    return {**report, "contact_sheets": [page.name for page in write_pages(folder, strips)]}
 
 
 def check_place(folder: str | Path, val: float, split: str) -> Path:
@@ -235,7 +239,7 @@ def _frames(film: SourceVideo) -> int:
         return 0
 
 
-def nothing_taken(report: Mapping[str, Any]) -> str:
+def _nothing_taken(report: Mapping[str, Any]) -> str:
     films = report["films"]
     problems = [f"{film['film']}: {film['problem']}" for film in films if "problem" in film]
     reasons = [f"{reason} {seconds:.1f} s" for reason, seconds in report["dropped"].items()]

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .contact_sheet import write_pages
-from .dataset import REPORT, State, check_place, nothing_taken, read_settings, shares_of
+from .dataset import REPORT, State, check_place, read_settings, shares_of, with_sheets
 from .process_video import PARTS, SHEETS
 from .rules import TRAIN, VAL
 from .source_video import SourceVideo
@@ -48,12 +47,7 @@ def join_sets(
         if clips:
             _link(part / SHEETS / f"{film['name']}.jpg", folder / SHEETS / f"{film['name']}.jpg")
         state.films[key] = {**film, "clips": clips, "val": shares[key]}
-    report = state.write()
-    if not any(film["clips"] for film in report["films"]):
-        raise InputError(nothing_taken(report))
-    strips = [folder / SHEETS / f"{film['name']}.jpg" for film in report["films"] if film["clips"]]
-    report["contact_sheets"] = [page.name for page in write_pages(folder, strips)]
-    return report
+    return with_sheets(folder, state.write())
 
 
 def _link(source: Path, target: Path) -> None:
