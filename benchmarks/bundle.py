@@ -46,6 +46,13 @@ def main() -> None:
     parser.add_argument(
         "--measured", type=Path, action="append", default=[], help="JSON report of a quality benchmark; repeatable"
     )
+    parser.add_argument(
+        "--eight-bits",
+        nargs="+",
+        default=[],
+        metavar="COMPONENT.PART",
+        help="store these in 8 bits, which halves them; measure what that changes",
+    )
     parser.add_argument("--licence", default=LICENCE)
     args = parser.parse_args()
     joint = Joint.of(args.checkpoint)
@@ -67,7 +74,7 @@ def main() -> None:
         component, _, prefix = dropped.partition(".")
         joint.drop(component, prefix)
     target = PRETRAINED / f"{args.name}.safetensors"
-    joint.save(target)
+    joint.save(target, eight_bits=args.eight_bits)
     print(f"{target.name}: {target.stat().st_size / 2**20:.1f} MiB")
 
 

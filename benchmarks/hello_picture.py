@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--columns", type=int, default=9)
+    parser.add_argument("--columns", type=int, default=5)
     args = parser.parse_args()
     from matplotlib.figure import Figure
 
@@ -33,12 +33,12 @@ def main() -> None:
 
     # Frames stand above their own times, so that picture and plot are read together.
     chosen = ((np.arange(args.columns) + 0.5) / args.columns * len(frames)).astype(int)
-    figure = Figure(figsize=(args.columns * 1.28, 2.6), dpi=100)
+    figure = Figure(figsize=(args.columns * 2.56, 3.86), dpi=100)
     for column, index in enumerate(chosen):
-        axes = figure.add_axes((column / args.columns, 0.5, 1 / args.columns, 0.5))
+        axes = figure.add_axes((column / args.columns, 0.337, 1 / args.columns, 0.663))
         axes.imshow(frames[index], interpolation="lanczos")
         axes.axis("off")
-    axes = figure.add_axes((0, 0.1, 1, 0.4))
+    axes = figure.add_axes((0, 0.07, 1, 0.267))
     loud = np.abs(wave[: len(wave) // 100 * 100]).reshape(-1, 100).max(1)
     axes.fill_between(np.linspace(0, length, len(loud)), -loud, loud, color="0.8", linewidth=0)
     axes.set(xlim=(0, length), ylim=(-1, 1), yticks=[])

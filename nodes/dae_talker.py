@@ -142,7 +142,7 @@ class DAEDecode(io.ComfyNode):
             "DAE Decode (DAE-Talker)",
             SYSTEM,
             "Draws a frame from each latent. All frames start from one noise image, so that the video does not "
-            "flicker. The bundled model draws 128 x 128.",
+            "flicker. The bundled model draws 256 x 256.",
             inputs=[
                 DAE.Input("dae", tooltip="The diffusion autoencoder, from Load DAE-Talker."),
                 LATENTS.Input("latents", tooltip="From Speech to Latent or DAE Encode of the same model."),

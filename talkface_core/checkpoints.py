@@ -3,13 +3,14 @@
 Keys are `component.key`. The metadata holds `format` ("talkface"), `format_version`, `system`, `configs` (JSON:
 component -> config) and `provenance` (JSON: data, licence, recipe, steps, measured numbers). A file may be several
 systems at once, which share the components of the same name; `system` then names them all ("dae_talker+ladtalk").
-Reading never unpickles, maps the file instead of copying it, and refuses whatever is not exactly what was asked for.
+Reading never unpickles, maps the file instead of copying it (but what is stored in 8 bits), and refuses whatever is
+not exactly what was asked for.
 """
 
 import json
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,14 @@ from torch import Tensor, nn
 
 from .atomic import whole_file
 from .config import Settings
+from .eight_bits import SCALE, packed, packs, scales_of, unpacked
 from .errors import InputError
 from .plain_json import parse_object
 
 FORMAT = "talkface"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest that is read. A file without weights in 8 bits is still written as the first."""
+
 PRETRAINED = Path(__file__).parent / "pretrained"
 JOINED = "+"
 """Stands between the names of the systems that a file is."""
@@ -94,7 +98,8 @@ class Header:
 
 @dataclass(frozen=True)
 class Checkpoint(Header):
-    """A checkpoint as read: `states[component][key]` are tensors mapped from the file, in the stored dtype."""
+    """A checkpoint as read: `states[component][key]` are tensors mapped from the file, in the stored dtype; float16
+    where 8 bits are stored."""
 
     states: dict[str, dict[str, Tensor]]
 
@@ -126,12 +131,14 @@ def save_checkpoint(
     configs: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, Any],
     dtype: torch.dtype | None = None,
+    eight_bits: Sequence[str] = (),
 ) -> None:
     """Write the components' states as one file, whole or not at all.
 
     `configs` has one JSON-able mapping for each component. `dtype` (float16, bfloat16, float32) is what floating
-    point weights are stored as; None keeps each tensor's own. Raises CheckpointError for NaN or infinite weights
-    (after the cast), InputError for a wrong call.
+    point weights are stored as; None keeps each tensor's own. `eight_bits`: names or beginnings of names
+    ("component.part") whose matrices and kernels are stored in 8 bits. Raises CheckpointError for NaN or infinite
+    weights (after the cast), InputError for a wrong call.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -151,10 +158,11 @@ def save_checkpoint(
             storages.add(stored.untyped_storage().data_ptr())
             if not _finite(stored):
                 _refuse(path, f"NaN or infinite weights in {component}.{key}", f"weights finite in {stored.dtype}")
-            tensors[f"{component}.{key}"] = stored
+            name = f"{component}.{key}"
+            tensors |= packed(name, tensor) if packs(name, tensor, eight_bits) else {name: stored}
     metadata = {
         "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
+        "format_version": "2" if any(name.endswith(SCALE) for name in tensors) else "1",
         "system": system,
         "configs": json.dumps({name: dict(config) for name, config in configs.items()}, allow_nan=False),
         "provenance": json.dumps(dict(provenance), allow_nan=False),
@@ -175,15 +183,20 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
     """What a checkpoint says of itself, for lists: quick, as no weight is touched. `system` and errors as below."""
     path = Path(path)
     stored = read_shapes(path)
+    try:
+        scales = scales_of(stored)
+    except ValueError as error:
+        _refuse(path, str(error), "one scale for each channel")
     with opened(path) as file:
         metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
         _refuse(path, "a safetensors file of another program (its metadata does not name TalkFace)", _EXPECTED)
     version = metadata.get("format_version", "")
-    if version != str(FORMAT_VERSION):
+    known = range(1, FORMAT_VERSION + 1)
+    if not re.fullmatch("[0-9]{1,9}", version) or int(version) not in known:
         newer = re.fullmatch("[0-9]{1,9}", version) and int(version) > FORMAT_VERSION
         advice = "; update TalkFace" if newer else ""
-        _refuse(path, f"format version {version[:20]!r}", f"version {FORMAT_VERSION}{advice}")
+        _refuse(path, f"format version {version[:20]!r}", f"version {known[0]} to {known[-1]}{advice}")
     stored_system = metadata.get("system", "")
     if not stored_system or (system is not None and system not in stored_system.split(JOINED)):
         _refuse(
@@ -196,6 +209,8 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
         _refuse(path, f"settings of {_names(foreign)} that are none", "a JSON object for each component")
     shapes: dict[str, dict[str, tuple[int, ...]]] = {component: {} for component in configs}
     for name, shape in stored.items():
+        if name in scales.values():
+            continue
         component, _, key = name.partition(".")
         if component not in shapes:
             _refuse(path, f"weights {name!r} of no component", f"keys that begin with {_names(configs)}")
@@ -210,9 +225,14 @@ def read_checkpoint(path: str | Path, system: str | None = None) -> Checkpoint:
     """
     header = read_header(path, system)
     with opened(header.path) as file:
+        names = set(file.keys())
+
+        def tensor(name: str) -> Tensor:
+            scaled = name + SCALE in names
+            return unpacked(file.get_tensor(name), file.get_tensor(name + SCALE)) if scaled else file.get_tensor(name)
+
         states = {
-            component: {key: file.get_tensor(f"{component}.{key}") for key in keys}
-            for component, keys in header.shapes.items()
+            component: {key: tensor(f"{component}.{key}") for key in keys} for component, keys in header.shapes.items()
         }
     return Checkpoint(header.path, header.system, header.configs, header.provenance, header.shapes, states)
 

@@ -6,7 +6,7 @@ States are copied as they were read, without building a network, so that files o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,11 @@ class Joint:
         kept = {key: value for key, value in self.states[component].items() if not key.startswith(prefix)}
         self.states[component] = kept
 
-    def save(self, path: str | Path, dtype: torch.dtype | None = torch.float16) -> None:
-        """Write it, whole or not at all; `dtype` is what floating point weights are stored as, None: each its own."""
+    def save(self, path: str | Path, dtype: torch.dtype | None = torch.float16, eight_bits: Sequence[str] = ()) -> None:
+        """Write it, whole or not at all; `dtype` is what floating point weights are stored as, None: each its own;
+        `eight_bits`: which of them in 8 bits, see `save_checkpoint`."""
         components = {name: _Stored(state) for name, state in self.states.items()}
-        save_checkpoint(path, self.system, components, self.configs, self.provenance, dtype)
+        save_checkpoint(path, self.system, components, self.configs, self.provenance, dtype, eight_bits)
 
 
 def averaged(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -200,8 +200,8 @@ def test_wrong_system(saved: Path) -> None:
 
 
 def test_newer_format(saved: Path) -> None:
-    rewrite(saved, format_version="2")
-    refused(saved, "version '2'", "update TalkFace")
+    rewrite(saved, format_version="3")
+    refused(saved, "version '3'", "update TalkFace")
     for strange in ("one", "²", "9" * 5000, "-1", ""):
         rewrite(saved, format_version=strange)
         refused(saved, f"version {strange[:20]!r}")

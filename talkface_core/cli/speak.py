@@ -32,7 +32,9 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--fps", metavar="F", help="frames a second, such as 25 or 30000/1001 (default: the model's)")
     parser.add_argument("--reference", metavar="IMAGE", help="picture to take the noise x_T from, by inversion")
-    parser.add_argument("--size", type=int, metavar="PX", help="side of the frames (default: the model's largest)")
+    parser.add_argument(
+        "--size", type=int, metavar="PX", help="side of the frames (default: the largest; live the smallest)"
+    )
     parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where in the sound to begin")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="how much of the sound (default: all)")
     live.add_flags(parser)

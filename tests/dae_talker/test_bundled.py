@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from talkface_core.correlation import pearson
-from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
+from talkface_core.dae_talker.decode import decode, encode, fit_square, noise_from_seed
 from talkface_core.dae_talker.model import load_dae_talker
 from talkface_core.dae_talker.pipeline import speak
 from talkface_core.dae_talker.windows import Control
 from talkface_core.datasets.clips import ClipSet
-from talkface_core.evaluation.metrics import open_share, psnr, ssim
+from talkface_core.evaluation.metrics import open_share, psnr, sharpness_ratio, ssim
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import audio_source, load_audio
 from talkface_core.media.video_reader import VideoReader
@@ -35,18 +35,40 @@ def clip():
     return next(clip for clip in ClipSet.open(FIXTURES).clips if clip.name == "ada_talks")
 
 
+@pytest.fixture(scope="module")
+def real(clip):
+    frames = torch.from_numpy(np.concatenate(list(VideoReader(clip.video).chunks(30))))
+    assert frames.shape[1:3] == (128, 128)
+    return frames
+
+
 def spoken(talker, audio, control=None):
-    """In one evaluation a frame, which shows what four do (the card's table)."""
-    return torch.cat(list(speak(talker, audio_source(audio), control=control, steps=1)))
+    """In one evaluation a frame, which shows what four do (the card's table), before they are enlarged."""
+    return torch.cat(list(speak(talker, audio_source(audio), control=control, steps=1, size=talker.image_size)))
 
 
-def test_frames_come_back_from_their_latents(talker, clip):
-    real = torch.from_numpy(np.concatenate(list(VideoReader(clip.video).chunks(30))))
-    assert real.shape[1:3] == (128, 128)
+def decoded(talker, real, size=None):
     latents = torch.cat(list(encode(talker.autoencoder, [real])))
-    decoded = torch.cat(list(decode(talker.autoencoder, latents, noise_from_seed(talker.autoencoder, 0))))
-    assert psnr(decoded, real).mean() > 28
-    assert ssim(decoded, real).mean() > 0.9
+    return torch.cat(list(decode(talker.autoencoder, latents, noise_from_seed(talker.autoencoder, 0), size=size)))
+
+
+def test_frames_come_back_from_their_latents(talker, real):
+    back = decoded(talker, real, 128)
+    assert psnr(back, real).mean() > 28
+    assert ssim(back, real).mean() > 0.9
+
+
+def test_frames_are_enlarged_and_sharpened_by_default(talker, real):
+    """Twice as large, still the same picture, with detail that enlarging alone does not bring."""
+    large, small = decoded(talker, real[:4]), decoded(talker, real[:4], 128)
+    assert large.shape[1:] == (256, 256, 3) and talker.output_size == 256
+
+    def resized(frames, size):
+        return fit_square(frames, size).mul(255).round().byte()
+
+    assert psnr(resized(large, 128), small).mean() > 32
+
+    assert sharpness_ratio(large, resized(small, 256)) > 2
 
 
 def test_the_mouth_follows_the_words(talker, probe, clip, caplog):
