@@ -2,9 +2,9 @@
 
 `weight = number x scale`, the scale being the channel's largest absolute weight by 127 (symmetric, per-channel
 quantisation of weights alone: Krishnamoorthi 2018, arXiv 1806.08342, section 3.1.2). In the file a tensor `name` of
-type I8 has its float32 scales [channels] beside it as `name:scale`. Networks never see it: what reads a checkpoint makes
-float16 of it, so memory and speed are those of a float16 file. Packing what was unpacked changes no number, so that
-joining files loses nothing.
+type I8 has its float32 scales [channels] beside it as `name:scale`. Networks never see it: what reads a checkpoint
+makes float16 of it, so memory and speed are those of a float16 file. Packing what was unpacked changes no number,
+so that joining files loses nothing.
 """
 
 from collections.abc import Iterable, Mapping

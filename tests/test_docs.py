@@ -158,7 +158,7 @@ def test_links_lead_out(node, language):
 @pytest.mark.parametrize(
     ("node", "said", "measured"),
     [
-        ("TalkFaceLoadDAETalker", "12.4 MiB", "12.4 MiB"),
+        ("TalkFaceLoadDAETalker", "9.3 MiB", "9.3 MiB"),
         ("TalkFaceDAEEncode", "33.6 dB PSNR", "| PSNR | 33.6 dB |"),
         ("TalkFaceDAEDecode", "4 for the bundled one", "**Sampling**: 4 DDIM evaluations"),
         (

@@ -61,7 +61,8 @@ def test_frames_come_back_from_their_latents(talker, real):
 def test_frames_are_enlarged_and_sharpened_by_default(talker, real):
     """Twice as large, still the same picture, with detail that enlarging alone does not bring."""
     large, small = decoded(talker, real[:4]), decoded(talker, real[:4], 128)
-    assert large.shape[1:] == (256, 256, 3) and talker.output_size == 256
+    assert large.shape[1:] == (256, 256, 3)
+    assert talker.output_size == 256
 
     def resized(frames, size):
         return fit_square(frames, size).mul(255).round().byte()
