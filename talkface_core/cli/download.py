@@ -15,7 +15,8 @@ from urllib.request import Request, urlopen
 
 from .. import __version__
 from ..errors import InputError
-from .public_weights import PublicFile, size_text
+from .public_file import PublicFile
+from .public_weights import size_text
 
 CHUNK = 2**20
 TIMEOUT = 30.0

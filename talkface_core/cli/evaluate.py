@@ -48,6 +48,13 @@ def add_command(commands: Any) -> None:
     group.add_argument("--silent-seconds", type=float, metavar="S", help="of each at most (default: 4)")
     group = parser.add_argument_group("instruments whose weights are not bundled")
     group.add_argument("--evaluator", metavar="FILE", help="the published SyncNet, converted by `models --convert`")
+    group.add_argument(
+        "--weights",
+        nargs="+",
+        metavar="FILE",
+        help="public weights as they come: SFace (likeness), VGG-16, AlexNet (LPIPS), InceptionV3 (FID), I3D (FVD); "
+        "models lists them",
+    )
     add_common(parser)
     parser.set_defaults(run=run, check=check)
 
@@ -57,10 +64,11 @@ def check(args: argparse.Namespace) -> tuple[Path | None, Mapping[str, Metric], 
     arguments; loads no model."""
     from ..evaluation.catalogue import chosen
     from ..evaluation.clip_files import pair_files
+    from ..evaluation.weights import all_recognised
     from ..faces.detect import pick_detector
 
     page = None if args.html is None else _page(args.html)
-    metrics = chosen(None if args.metrics is None else [word for word in args.metrics.split(",") if word])
+    metrics = chosen(_words(args))
     if args.system is None:
         for flag in ("model", "silent", "silent_seconds"):
             if (value := getattr(args, flag)) is not None:
@@ -75,6 +83,7 @@ def check(args: argparse.Namespace) -> tuple[Path | None, Mapping[str, Metric], 
         if value is not None and not 0.2 <= value <= 86400:
             raise InputError(f"--{flag.replace('_', '-')} {value}: give 0.2 or more")
     check_models(args)
+    all_recognised(args.weights or ())
     pick_detector(args.detector)
     return page, metrics, *pair_files(args.generated, args.reference)
 
@@ -120,13 +129,14 @@ def score_clips(
     from tqdm import tqdm
 
     from ..device import pick_device
+    from ..evaluation.catalogue import chosen_sets
     from ..evaluation.clip_files import read_pair
     from ..evaluation.evaluate import score
     from ..evaluation.kit import bundled_kit, with_files
     from ..faces.detect import find_detector
 
     device = pick_device(args.device)
-    kit = with_files(kept(bundled_kit, device), device, evaluator=args.evaluator)
+    kit = with_files(kept(bundled_kit, device), device, args.evaluator, args.weights or ())
     detector = kept(find_detector, args.detector, device)
     silent = None if args.system is None else hush(args.system, args.model, args.device)
     clips = []
@@ -141,7 +151,7 @@ def score_clips(
                 hushed = Path(folder) / f"{number}.mp4"
                 silent(files.real, min(args.silent_seconds, args.seconds or args.silent_seconds), hushed)
             pair = read_pair(files, detector, kit.gate, args.seconds, hushed)
-            clips.append(score(pair, kit, metrics, lambda key: bar.set_postfix_str(key)))
+            clips.append(score(pair, kit, metrics, bar.set_postfix_str, sets=chosen_sets(_words(args))))
             bar.update()
     return clips
 
@@ -159,6 +169,10 @@ def evaluation_of(args: argparse.Namespace, clips: Sequence[ClipScores], metrics
         "silent run": "none" if args.system is None else f"{args.system}, {min(args.silent, len(clips))} clips",
     }
     return replace(Evaluation(tuple(clips), metrics), about=about)
+
+
+def _words(args: argparse.Namespace) -> list[str] | None:
+    return None if args.metrics is None else [word for word in args.metrics.split(",") if word]
 
 
 def _page(name: str) -> Path:

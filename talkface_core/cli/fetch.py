@@ -15,7 +15,8 @@ from ..atomic import whole_file
 from ..errors import InputError
 from .conversions import convert
 from .download import download
-from .public_weights import PublicWeights, size_text
+from .public_file import PublicWeights
+from .public_weights import size_text
 
 PACK = Path(__file__).resolve().parents[2]
 
@@ -25,8 +26,9 @@ Ask = Callable[[str], bool]
 def fetch(weights: PublicWeights, output: str | Path | None, ask: Ask, quiet: bool = False) -> Path:
     """Fetch and convert, and return the file that came of it.
 
-    output: a .safetensors file; None: NAME.safetensors in the host's folder of models if the pack lies in a host, else
-    here. `ask` is told what would be fetched and says whether. A download that broke off is gone on with by the next
+    output: a .safetensors file, or one of the published kind where it is used as it comes; None: NAME.safetensors, or
+    the published name, in the host's folder of models if the pack lies in a host, else here. `ask` is told what would
+    be fetched and says whether. A download that broke off is gone on with by the next
     call; what is fetched is removed once it is converted, or found wrong. Raises InputError.
     """
     target = Path(output) if output is not None else _default(weights)
@@ -36,8 +38,9 @@ def fetch(weights: PublicWeights, output: str | Path | None, ask: Ask, quiet: bo
             f"{weights.name} is published where only a browser gets it: take {names} from {weights.page} "
             f"({weights.licence}: {weights.terms}), then models --convert {weights.files[0].name} -o {target.name}"
         )
-    if target.suffix != ".safetensors":
-        raise InputError(f"{target}: a checkpoint's name ends in .safetensors, not {target.suffix!r}.")
+    suffix = ".safetensors" if weights.system else Path(weights.files[0].name).suffix
+    if target.suffix != suffix:
+        raise InputError(f"{target}: the name of {weights.name} ends in {suffix}, not {target.suffix!r}.")
     if target.exists():
         raise InputError(f"{target} is there already; remove it, or name another with -o")
     if not target.parent.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from functools import lru_cache
 
 from ..batch.job import Needs
@@ -38,6 +39,7 @@ def needs_of(args: argparse.Namespace) -> Needs:
     bundled = _BUNDLED.get(getattr(args, "system", None) or command, _BUNDLED.get(command, ()))
     names += bundled[1:] if getattr(args, "model", None) else bundled
     weights = 4 * sum(_parameters(str(name)) for name in names)
+    weights += sum(os.path.getsize(name) for name in getattr(args, "weights", None) or () if os.path.isfile(name))
     gpu_memory = _GPU_BASE + _COPIES * weights if _on_gpu(args.device) else 0
     return Needs(_rounded(_BASE + _COPIES * weights), _rounded(gpu_memory))
 

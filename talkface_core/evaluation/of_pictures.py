@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..faces.paste import mouth_mask
 from . import metrics
@@ -16,6 +20,8 @@ _MOUTH = "of the mouth's box (the lips of all frames and a third of their width 
 _RGB = "RGB, data range 1"
 _SSIM = "SSIM with an 11 px Gaussian window of sigma 1.5 where it lies wholly inside"
 _AT_ONCE = 64
+
+Distances = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Tensor]
 
 
 @metric("psnr_frame", "PSNR, whole frame", "picture", "dB", "higher", f"PSNR of whole frames, {_RGB}; infinite ones "
@@ -61,9 +67,13 @@ def ssim_mouth(subject: Footage, pair: Pair, kit: Kit) -> Measured:
 @metric("lpips", "LPIPS (VGG), face", "picture", "", "lower", f"LPIPS 0.1 with VGG-16, {_FACE}.",
         ("faces in place", "same words", "lpips"), perfect=0.0)  # fmt: skip
 def lpips(subject: Footage, pair: Pair, kit: Kit) -> Measured:
-    assert kit.lpips is not None
-    mine, real = pair.placed(subject), pair.real.crops
-    return _mean(np.concatenate([kit.lpips(mine[k : k + 8], real[k : k + 8]).numpy() for k in range(0, len(real), 8)]))
+    return _lpips(kit.lpips, subject, pair)
+
+
+@metric("lpips_alex", "LPIPS (AlexNet), face", "picture", "", "lower", f"LPIPS 0.1 with AlexNet, {_FACE}.",
+        ("faces in place", "same words", "lpips alex"), perfect=0.0)  # fmt: skip
+def lpips_alex(subject: Footage, pair: Pair, kit: Kit) -> Measured:
+    return _lpips(kit.lpips_alex, subject, pair)
 
 
 @metric("seam", "seam, steepness", "picture", "", "real", "How steep brightness is across the soft edge of the pasted "
@@ -94,6 +104,12 @@ def _seam_of(subject: Footage, pair: Pair) -> tuple[float, float]:
     chosen = np.flatnonzero(pair.seen)[::every]
     masks = mouth_mask(pair.real.crop.at(chosen.tolist())).numpy()
     return seam(pair.real.crops[chosen], pair.placed(subject)[chosen], masks)
+
+
+def _lpips(distances: Distances | None, subject: Footage, pair: Pair) -> Measured:
+    assert distances is not None
+    mine, real = pair.placed(subject), pair.real.crops
+    return _mean(np.concatenate([distances(mine[k : k + 8], real[k : k + 8]).numpy() for k in range(0, len(real), 8)]))
 
 
 def _psnr(mine: np.ndarray, real: np.ndarray) -> Measured:

@@ -70,8 +70,9 @@ def flicker_still(subject: Footage, pair: Pair, kit: Kit) -> Measured:
     return Measured(meter.value)
 
 
-@metric("identity", "likeness", "identity", "cosine", "real", "Mean cosine between the vectors of the aligned face in "
-        "each frame and the mean vector of the real clip.", ("embedding",))  # fmt: skip
+@metric("identity", "likeness", "identity", "cosine", "real", "Mean cosine between SFace's vectors (128) of the face "
+        "in each frame, laid at 112 px through five landmarks, and the mean vector of the real clip; two people have "
+        "some 0.0 to 0.3.", ("embedding",))  # fmt: skip
 def identity(subject: Footage, pair: Pair, kit: Kit) -> Measured:
     curve = _likeness(subject, pair, kit)
     return Measured(float(curve.mean()), curve)
@@ -94,8 +95,7 @@ def _likeness(subject: Footage, pair: Pair, kit: Kit) -> NDArray[np.float32]:
     def vectors(clip: Footage) -> torch.Tensor:
         embed = kit.embed
         assert embed is not None
-        starts = range(0, len(clip), _AT_ONCE)
-        return clip.once("embedded", lambda: torch.cat([embed(clip.crops[k : k + _AT_ONCE]) for k in starts]))
+        return clip.once("embedded", lambda: embed(clip))
 
     mean = torch.nn.functional.normalize(vectors(pair.real).mean(0), dim=0)
     return (vectors(subject) @ mean).numpy()

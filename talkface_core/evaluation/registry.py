@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..lpips import ALEX_FILE, VGG_FILE
 from ..speech.vad import VoiceActivityGate
 from ..sync.score import SyncScore
 from ..sync.syncnet import SyncNet
 from .footage import Footage, Pair
+from .sface import FILE as SFACE_FILE
 
 GROUPS = ("picture", "mouth", "sync", "silence", "identity", "time")
 """Sections of the table, in order."""
@@ -27,17 +29,17 @@ GROUPS = ("picture", "mouth", "sync", "silence", "identity", "time")
 class Kit:
     """The instruments at hand; None: not there.
 
-    expert: the bundled lip expert; evaluator: the published one's scores of a clip; lpips: distances [T] of two sets of
-    crops [T,S,S,3]; embed: unit vectors [T,D] of crops, of which embed_name says what made them; frame_features and
-    video_features: what FID and FVD compare, vectors [N,D] of crops; gate: where somebody speaks.
+    expert: the bundled lip expert; evaluator: the published one's scores of a clip; lpips and lpips_alex: distances [T]
+    of two sets of crops [T,S,S,3], by VGG-16 and by AlexNet; embed: unit vectors [T,D] of a clip's face; frame_features
+    and video_features: what FID and FVD compare, vectors [N,D] of crops; gate: where somebody speaks.
     """
 
     expert: SyncNet | None = None
     gate: VoiceActivityGate | None = None
     evaluator: Callable[[Footage], SyncScore] | None = None
     lpips: Callable[[NDArray[np.uint8], NDArray[np.uint8]], Tensor] | None = None
-    embed: Callable[[NDArray[np.uint8]], Tensor] | None = None
-    embed_name: str = ""
+    lpips_alex: Callable[[NDArray[np.uint8], NDArray[np.uint8]], Tensor] | None = None
+    embed: Callable[[Footage], Tensor] | None = None
     frame_features: Callable[[NDArray[np.uint8]], Tensor] | None = None
     video_features: Callable[[NDArray[np.uint8]], Tensor] | None = None
 
@@ -118,11 +120,15 @@ NEEDS: dict[str, Callable[[Pair, Kit], str | None]] = {
         lambda _, kit: kit.evaluator is not None,
     ),
     "lpips": _need(
-        "no LPIPS network was handed in, and this command loads none yet",
+        f"VGG-16 is not here: give --weights {VGG_FILE}",
         lambda _, kit: kit.lpips is not None,
     ),
+    "lpips alex": _need(
+        f"AlexNet is not here: give --weights {ALEX_FILE}",
+        lambda _, kit: kit.lpips_alex is not None,
+    ),
     "embedding": _need(
-        "no identity network was handed in; none is bundled, and this command loads none yet",
+        f"no network that knows faces is here: give --weights {SFACE_FILE}",
         lambda _, kit: kit.embed is not None,
     ),
 }

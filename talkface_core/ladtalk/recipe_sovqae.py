@@ -28,6 +28,7 @@ from ..datasets.stills import still_crops
 from ..datasets.talking_faces import talking_faces
 from ..device import channels_last, pick_dtype
 from ..errors import InputError
+from ..lpips import LPIPS, find_vgg
 from ..pixels import signed_to_unit, to_bytes
 from ..training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ..training.arguments import add_batch_size, add_compile, add_preset, share
@@ -36,7 +37,6 @@ from ..training.recipe import Batch, Plan, Recipe
 from ..training.texture_loss import Perceptual, TextureLoss
 from .decoder_init import init_decoder_lstsq, to_pixels
 from .degrade import Degradation, degrade
-from .lpips import LPIPS, find_vgg
 from .model import build_wav2lip_model
 from .sovqae import COMPONENT, SOVQAE, SOVQAEConfig
 from .sovqae_losses import codebook_repulsion

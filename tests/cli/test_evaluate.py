@@ -11,6 +11,7 @@ import pytest
 
 from talkface_core.evaluation.clip_files import pair_files, read_truth
 from talkface_core.evaluation.footage import known_closures
+from tests.evaluation.test_weights import save_onnx, saved, torchvision_state
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
@@ -47,9 +48,29 @@ def test_a_clip_beside_itself(talkface, tmp_path):
 def test_for_people_there_is_a_table(talkface):
     ended = talkface("evaluate", CLIP, "--reference", CLIP, "--metrics", "opening", "--seconds", "0.4", "--quiet")
     assert (ended.status, ended.out) == (0, "")
-    ended = talkface("evaluate", CLIP, "--reference", CLIP, "--metrics", "opening", "--seconds", "0.4")
+    ended = talkface("evaluate", CLIP, "--reference", CLIP, "--metrics", "opening,fid", "--seconds", "0.4")
     assert "mouth opening, correlation" in ended.out
     assert "left out:" in ended.out
+
+
+def test_instruments_of_files(talkface, tmp_path):
+    """A clip beside itself, by a network that tells faces apart and by LPIPS."""
+    face = save_onnx(tmp_path / "face.onnx")
+    alex = saved(tmp_path, "alex.pth", torchvision_state(0.01))
+    ended = talkface(
+        *("evaluate", CLIP, "--reference", CLIP, "--metrics", "identity,lpips_alex,fid", "--seconds", "0.4", "--json"),
+        *("--weights", alex, face),
+    )
+    result = json.loads(ended.out)
+    rows = {row["key"]: row for row in result["rows"]}
+    assert (rows["identity"]["value"], rows["lpips_alex"]["value"]) == (rows["identity"]["real"], 0)
+    assert rows["identity_drift"]["value"] == pytest.approx(0, abs=0.1)
+    assert result["left_out"].keys() == {"FID, face"}
+    assert "--weights pt_inception" in result["left_out"]["FID, face"]
+    assert "SFace" in result["protocol"]["likeness"]
+    ended = talkface("evaluate", CLIP, "--reference", CLIP, "--weights", face, CLIP)
+    assert ended.status == 2
+    assert "ada_talks.mp4: found no readable torch file" in ended.err
 
 
 @pytest.mark.parametrize(

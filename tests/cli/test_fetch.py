@@ -14,7 +14,8 @@ import torch
 from talkface_core import checkpoints
 from talkface_core.cli import fetch as fetching
 from talkface_core.cli import public_weights
-from talkface_core.cli.public_weights import LICENCES, PUBLIC, PublicFile, PublicWeights
+from talkface_core.cli.public_file import LICENCES, PublicFile, PublicWeights
+from talkface_core.cli.public_weights import PUBLIC
 from tests.ladtalk.restoreformer_golden import small_file
 
 

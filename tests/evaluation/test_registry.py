@@ -21,7 +21,7 @@ from tests.evaluation.talking import CLOSURES, footage, later
 
 PERFECT = {"opening": 1, "lag": 0, "lmd": 0, "spread": 1, "chroma": 1, "lip_colour": 0, "flicker_mouth": 1}
 PERFECT |= {"sharpness_mouth": 1, "psnr_frame": 100, "psnr_face": 100, "psnr_mouth": 100, "ssim_face": 1}
-PERFECT |= {"ssim_mouth": 1, "seam": 1, "seam_step": 0, "identity_drift": 0, "lpips": 0}
+PERFECT |= {"ssim_mouth": 1, "seam": 1, "seam_step": 0, "identity_drift": 0, "lpips": 0, "lpips_alex": 0}
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def real(clips, arrays, frames) -> Footage:
 
 @pytest.fixture(scope="module")
 def kit() -> Kit:
-    def embed(crops):
-        return torch.nn.functional.normalize(torch.ones(len(crops), 3), dim=1)
+    def embed(clip):
+        return torch.nn.functional.normalize(torch.ones(len(clip), 3), dim=1)
 
     def distance(a, b):
         return torch.from_numpy(np.abs(a.astype(float) - b).mean((1, 2, 3)))
 
-    return Kit(expert=load_syncnet(EXPERT), embed=embed, lpips=distance)
+    return Kit(expert=load_syncnet(EXPERT), embed=embed, lpips=distance, lpips_alex=distance)
 
 
 def known(real: Footage) -> dict:
@@ -121,7 +121,8 @@ def test_what_is_missing_is_named(real, kit, frames):
     assert "models --convert" in clip.left_out["lse_d"]
     assert "--system" in clip.left_out["open_silence"]
     assert "phonemes" in replace(METRICS["closures"], needs=("closures",)).missing(pair, kit)
-    assert "I3D" in clip.left_out["fvd"]
+    assert "--weights rgb_imagenet.pt" in clip.left_out["fvd"]
+    assert "--weights face_recognition_sface" in clip.left_out["identity"]
     assert {"sharpness_drift", "flicker_face"} <= clip.values.keys()
     report = Evaluation((clip,), METRICS).report()
     assert "LSE-D (SyncNet), LSE-C (SyncNet)" in report.text()

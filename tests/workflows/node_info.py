@@ -85,7 +85,9 @@ def main() -> None:
     with urllib.request.urlopen(f"{args.server.rstrip('/')}/object_info") as answer:
         current = digest(json.load(answer))
     if args.write:
-        SNAPSHOT.write_text(json.dumps(current, indent=1) + "\n", encoding="utf-8")
+        # A line for each node: what changed is seen, and the file stays small.
+        nodes = (f"{json.dumps(key)}:{json.dumps(node, separators=(',', ':'))}" for key, node in current.items())
+        SNAPSHOT.write_text("{\n" + ",\n".join(nodes) + "\n}\n", encoding="utf-8")
     elif (kept := read_snapshot()) != current:
         differ = [key for key in kept.keys() | current.keys() if kept.get(key) != current.get(key)]
         raise SystemExit(f"the snapshot is out of date: {', '.join(sorted(differ))}; write it anew with --write")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.lpips import LPIPS, find_vgg
+from talkface_core.lpips import LPIPS, find_vgg
 from tests.ladtalk.small_sovqae import frames
 
 
