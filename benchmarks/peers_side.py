@@ -21,6 +21,7 @@ from torch import Tensor
 
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.components import Component, build
+from talkface_core.errors import InputError
 from talkface_core.ladtalk.sovqae import TEXTURE
 from talkface_core.ladtalk.wav2lip import WAV2LIP
 from talkface_core.landmark_diffusion.completion import COMPLETION
@@ -122,6 +123,8 @@ def iplap_public(clone: Path, folder: Path, dtype: torch.dtype, units: int) -> R
 def iplap_ours(clone: Path, folder: Path, dtype: torch.dtype, units: int) -> Run:
     from talkface_core.landmark_diffusion.convert import convert_completion
 
+    if dtype != torch.float32:
+        raise InputError("landmarks are always computed in float32")
     net = _built(convert_completion(folder / "iplap.pth", folder / "iplap.safetensors"), COMPLETION, dtype)
     given = {name: _repeated(value, units).to(dtype) for name, value in iplap_golden.inputs().items()}
     return lambda: net.net(given["windows"], given["pose"], given["references"])
