@@ -9,23 +9,19 @@ not exactly what was asked for.
 
 import json
 import re
-import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .atomic import whole_file
 from .config import Settings
 from .eight_bits import SCALE, packed, packs, scales_of, unpacked
 from .errors import InputError
 from .plain_json import parse_object
+from .tensor_file import EXPECTED, CheckpointError, names_of, opened, read_shapes, refuse, write_tensors
 
 FORMAT = "talkface"
 FORMAT_VERSION = 2
@@ -35,18 +31,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 JOINED = "+"
 """Stands between the names of the systems that a file is."""
 
-_EXPECTED = "a TalkFace checkpoint (.safetensors)"
-_MAX_HEADER = 2**24  # bytes; those of the pack have a hundredth
-_MAX_TENSORS = 20_000
-_DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
-_PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".tar", ".zip"}
-_PICKLE_MAGIC = (b"PK\x03\x04", *(bytes([0x80, protocol]) for protocol in range(1, 6)))
-
 Module = TypeVar("Module", bound=nn.Module)
-
-
-class CheckpointError(InputError):
-    """A file that is not the checkpoint asked for: names the file, what was found and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +52,21 @@ class Header:
     def check_shapes(self, component: str, wanted: Mapping[str, Tensor]) -> None:
         """Raises CheckpointError unless the component has every key of the state `wanted`, no other, in its shapes."""
         if component not in self.shapes:
-            _refuse(self.path, f"the components {_names(self.shapes)}", f"a component {component!r}")
+            refuse(self.path, f"the components {names_of(self.shapes)}", f"a component {component!r}")
         stored = self.shapes[component]
         for difference, names in (
             ("lacks", wanted.keys() - stored.keys()),
             ("also holds", stored.keys() - wanted.keys()),
         ):
             if names:
-                _refuse(
+                refuse(
                     self.path,
-                    f"{component!r} {difference} {_names(names)}",
+                    f"{component!r} {difference} {names_of(names)}",
                     f"exactly the {len(wanted)} keys of the model",
                 )
         for key, shape in stored.items():
             if shape != tuple(wanted[key].shape):
-                _refuse(self.path, f"{component}.{key} of shape {list(shape)}", f"shape {list(wanted[key].shape)}")
+                refuse(self.path, f"{component}.{key} of shape {list(shape)}", f"shape {list(wanted[key].shape)}")
 
     def config(self, component: str, kind: type[Settings]) -> Settings:
         """The settings of a component. Raises CheckpointError, naming the key, where they are none of this kind."""
@@ -115,9 +100,9 @@ class Checkpoint(Header):
         stored = self.states[component]
         for key, tensor in stored.items():
             if tensor.is_floating_point() != wanted[key].is_floating_point():
-                _refuse(self.path, f"{component}.{key} of {tensor.dtype}", f"{wanted[key].dtype}")
+                refuse(self.path, f"{component}.{key} of {tensor.dtype}", f"{wanted[key].dtype}")
             if not _finite(tensor):
-                _refuse(
+                refuse(
                     self.path, f"NaN or infinite weights in {component}.{key}", "finite weights; the training diverged"
                 )
         module.load_state_dict(stored, strict=True)
@@ -146,7 +131,7 @@ def save_checkpoint(
     if components.keys() != configs.keys() or not components or any("." in name or not name for name in components):
         raise InputError(
             f"{path}: one config for each component, names without dots; "
-            f"got components {_names(components)} and configs {_names(configs)}."
+            f"got components {names_of(components)} and configs {names_of(configs)}."
         )
     tensors: dict[str, Tensor] = {}
     storages: set[int] = set()
@@ -157,7 +142,7 @@ def save_checkpoint(
             stored = stored.clone() if stored.untyped_storage().data_ptr() in storages else stored
             storages.add(stored.untyped_storage().data_ptr())
             if not _finite(stored):
-                _refuse(path, f"NaN or infinite weights in {component}.{key}", f"weights finite in {stored.dtype}")
+                refuse(path, f"NaN or infinite weights in {component}.{key}", f"weights finite in {stored.dtype}")
             name = f"{component}.{key}"
             tensors |= packed(name, tensor) if packs(name, tensor, eight_bits) else {name: stored}
     metadata = {
@@ -170,15 +155,6 @@ def save_checkpoint(
     write_tensors(path, tensors, metadata)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file whole or not at all. Raises OSError, that names it, for a full disk say."""
-    try:
-        with whole_file(path) as part:
-            save_file(dict(tensors), part, dict(metadata))
-    except SafetensorError as error:
-        raise OSError(f"{path}: cannot be written ({error}); what was there before is as it was") from error
-
-
 def read_header(path: str | Path, system: str | None = None) -> Header:
     """What a checkpoint says of itself, for lists: quick, as no weight is touched. `system` and errors as below."""
     path = Path(path)
@@ -186,34 +162,34 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
     try:
         scales = scales_of(stored)
     except ValueError as error:
-        _refuse(path, str(error), "one scale for each channel")
+        refuse(path, str(error), "one scale for each channel")
     with opened(path) as file:
         metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
-        _refuse(path, "a safetensors file of another program (its metadata does not name TalkFace)", _EXPECTED)
+        refuse(path, "a safetensors file of another program (its metadata does not name TalkFace)", EXPECTED)
     version = metadata.get("format_version", "")
     known = range(1, FORMAT_VERSION + 1)
     if not re.fullmatch("[0-9]{1,9}", version) or int(version) not in known:
         newer = re.fullmatch("[0-9]{1,9}", version) and int(version) > FORMAT_VERSION
         advice = "; update TalkFace" if newer else ""
-        _refuse(path, f"format version {version[:20]!r}", f"version {known[0]} to {known[-1]}{advice}")
+        refuse(path, f"format version {version[:20]!r}", f"version {known[0]} to {known[-1]}{advice}")
     stored_system = metadata.get("system", "")
     if not stored_system or (system is not None and system not in stored_system.split(JOINED)):
-        _refuse(
+        refuse(
             path,
             f"a checkpoint of the system {stored_system[:40]!r}",
             f"the system {system!r}" if system else "a named system",
         )
     configs, provenance = (_mapping(path, metadata, name) for name in ("configs", "provenance"))
     if foreign := [name for name, config in configs.items() if not isinstance(config, dict)]:
-        _refuse(path, f"settings of {_names(foreign)} that are none", "a JSON object for each component")
+        refuse(path, f"settings of {names_of(foreign)} that are none", "a JSON object for each component")
     shapes: dict[str, dict[str, tuple[int, ...]]] = {component: {} for component in configs}
     for name, shape in stored.items():
         if name in scales.values():
             continue
         component, _, key = name.partition(".")
         if component not in shapes:
-            _refuse(path, f"weights {name!r} of no component", f"keys that begin with {_names(configs)}")
+            refuse(path, f"weights {name!r} of no component", f"keys that begin with {names_of(configs)}")
         shapes[component][key] = shape
     return Header(path, stored_system, configs, provenance, shapes)
 
@@ -254,76 +230,15 @@ def find_checkpoint(name_or_path: str | Path, folders: Iterable[str | Path] = ()
     path = Path(name_or_path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
-        _refuse(path, found, f"a file or one of the names {_names(known, most=20)}")
+        refuse(path, found, f"a file or one of the names {names_of(known, most=20)}")
     return path
-
-
-@contextmanager
-def opened(path: Path, expected: str = _EXPECTED) -> Iterator[Any]:
-    """The file as the format's own reader opens it, which checks the header's every entry."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: found a damaged file ({error}); expected {expected}.") from error
-
-
-def read_shapes(path: Path, expected: str = _EXPECTED) -> dict[str, tuple[int, ...]]:
-    """The shapes in a safetensors file, after checks that tell a user what a file that is none of them is."""
-    if not path.is_file():
-        _refuse(path, "a folder" if path.is_dir() else "no such file", expected)
-    size = path.stat().st_size
-    if size == 0:
-        _refuse(path, "an empty file (0 bytes)", expected)
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        opening = file.read(1)
-        plausible = opening in (b"{", b"") and 2 <= length <= _MAX_HEADER
-        # A header of 640 bytes begins like a pickle: the magic counts only where no header can follow.
-        if path.suffix.lower() in _PICKLE_SUFFIXES or (start.startswith(_PICKLE_MAGIC) and not plausible):
-            _refuse(path, "a pickled file, which may run code and is never loaded", expected)
-        if not plausible:
-            _refuse(path, f"a file of {size} bytes that is no safetensors file", expected)
-        if size < 8 + length:
-            _refuse(
-                path,
-                f"a cut-off file: {size} bytes, its header alone needs {8 + length}",
-                "the whole file; copy it again",
-            )
-        try:
-            header = parse_object(opening + file.read(length - 1))
-            header.pop("__metadata__", None)
-            end = 8 + length + max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
-            shapes = {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
-            foreign = {str(entry["dtype"]) for entry in header.values()} - _DTYPES
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
-            _refuse(path, "a damaged header", expected)
-    if len(shapes) > _MAX_TENSORS:
-        _refuse(path, f"{len(shapes)} tensors, more than any network here has", expected)
-    if foreign:
-        _refuse(path, f"weights of the type {_names(foreign)}", f"those of {', '.join(sorted(_DTYPES))}")
-    if size != end:
-        what = "a cut-off file" if size < end else "bytes after the end"
-        _refuse(path, f"{what}: {size} bytes, its header says {end}", "the whole file; copy it again")
-    return shapes
 
 
 def _mapping(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
     try:
         return parse_object(metadata[name])
     except (KeyError, ValueError):
-        _refuse(path, f"no readable {name!r} in the metadata", "a JSON object")
-
-
-def _refuse(path: Path, actual: str, expected: str) -> NoReturn:
-    raise CheckpointError(f"{path}: found {actual}; expected {expected}.")
-
-
-def _names(names: Iterable[str], most: int = 4) -> str:
-    ordered = sorted(names)
-    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(repr(name[:80]) for name in ordered[:most]) + more if ordered else "none"
+        refuse(path, f"no readable {name!r} in the metadata", "a JSON object")
 
 
 def _finite(tensor: Tensor) -> bool:

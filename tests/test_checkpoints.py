@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from talkface_core import checkpoints
+from talkface_core import checkpoints, tensor_file
 from talkface_core.checkpoints import (
     CheckpointError,
     find_checkpoint,
@@ -66,7 +66,7 @@ def assert_one_line(caught: pytest.ExceptionInfo, path: Path, *words: str) -> No
 
 def rewrite(path: Path, **metadata: str) -> None:
     """The same weights under changed metadata."""
-    with checkpoints.safe_open(path, "pt") as file:
+    with tensor_file.safe_open(path, "pt") as file:
         old = file.metadata()
     save_file(load_file(path), path, {**old, **metadata})
 
@@ -286,7 +286,7 @@ def test_nan_weights_are_refused_on_both_sides(saved: Path, nets: dict[str, nn.M
     assert saved.read_bytes() == before
     tensors = load_file(saved)
     tensors["encoder.weight"][0, 0] = float("nan")
-    with checkpoints.safe_open(saved, "pt") as file:
+    with tensor_file.safe_open(saved, "pt") as file:
         metadata = file.metadata()
     save_file(tensors, saved, metadata)
     with pytest.raises(CheckpointError) as caught:
@@ -309,7 +309,7 @@ def test_failed_write_keeps_the_old_file(saved: Path, nets: dict[str, nn.Module]
         Path(path).write_bytes(before[:50])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", half_written)
+    monkeypatch.setattr(tensor_file, "save_file", half_written)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(saved, "toy", nets, {"unet": {}, "encoder": {}}, {})
     assert saved.read_bytes() == before

@@ -65,8 +65,9 @@ def convert(files: Sequence[str], output: str | Path) -> Path:
 
 def _check_readable(path: Path) -> None:
     """Raise InputError for a checkpoint of ours, and for what no converter can read: none has a name to expect yet."""
-    from ..checkpoints import read_header, read_shapes
+    from ..checkpoints import read_header
     from ..foreign import load_foreign
+    from ..tensor_file import read_shapes
 
     if path.suffix == ".safetensors" and path.is_file():
         read_shapes(path, _EXPECTED)

@@ -52,7 +52,8 @@ def _rounded(count: int) -> int:
 @lru_cache(maxsize=256)
 def _parameters(name: str) -> int:
     """Of a checkpoint; 0 for what cannot be read, which the job's own check tells."""
-    from ..checkpoints import find_checkpoint, read_shapes
+    from ..checkpoints import find_checkpoint
+    from ..tensor_file import read_shapes
 
     try:
         return sum(map(math.prod, read_shapes(find_checkpoint(name)).values()))

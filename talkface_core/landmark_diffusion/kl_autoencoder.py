@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints import CheckpointError, opened, read_shapes
 from ..diffusion.kl_autoencoder import KLAutoencoder, KLConfig
+from ..tensor_file import CheckpointError, opened, read_shapes
 from .vae_space import SIZE, VaeSpace
 
 PREFIX = "first_stage_model."

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..checkpoints import opened, read_shapes, save_checkpoint
+from ..checkpoints import save_checkpoint
 from ..errors import InputError
 from ..foreign import load_foreign, refuse, renamed_state, tensors_of
+from ..tensor_file import opened, read_shapes
 from .whisper import MELS, STEPS, SYSTEM, WHISPER, WhisperConfig, WhisperEncoder, positions
 
 LICENCE = "MIT (OpenAI, github.com/openai/whisper)"

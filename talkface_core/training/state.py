@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ..checkpoints import write_tensors
 from ..errors import InputError
 from ..plain_json import parse_object
+from ..tensor_file import write_tensors
 from .optimiser import EMA
 
 STATE = "state.safetensors"

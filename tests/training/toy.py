@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from talkface_core import checkpoints
+from talkface_core import tensor_file
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
@@ -73,7 +73,7 @@ class Toy(Recipe):
 
 def kill_at_save(step: int) -> None:
     """Die as by `kill -9` half way through writing the state of that step."""
-    write = checkpoints.save_file
+    write = tensor_file.save_file
 
     def half(tensors: Any, path: Path, metadata: dict[str, str]) -> None:
         write(tensors, path, metadata)
@@ -81,7 +81,7 @@ def kill_at_save(step: int) -> None:
             path.write_bytes(path.read_bytes()[:-100])
             os.kill(os.getpid(), signal.SIGKILL)
 
-    checkpoints.save_file = half
+    tensor_file.save_file = half
 
 
 def go(run: Path, recipe: Toy | None = None, steps: int = 12, config: TrainConfig = CONFIG, **options: Any) -> Any:
