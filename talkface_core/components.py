@@ -14,6 +14,7 @@ from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
     register_module_parameter_registration_hook,
 )
+from torch.overrides import TorchFunctionMode
 
 from .checkpoints import Checkpoint, CheckpointError, Header
 from .config import Config
@@ -62,7 +63,8 @@ def build(
     """The component with its weights, to infer, cast as it allows. Raises CheckpointError."""
     config, twin = _twin(checkpoint, component)
     finish = component.for_inference
-    net = component.network(config, nn if finish else operations)
+    with _Unfilled():
+        net = component.network(config, nn if finish else operations)
     net = checkpoint.load_into(net, component.name, twin).eval().requires_grad_(False)
     if finish:
         net = finish(net, operations)
@@ -111,6 +113,18 @@ def _at_most(tensors: int) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class _Unfilled(TorchFunctionMode):
+    """Within it layers draw no first weights, which takes long and moves the seed of others: stored ones follow."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], kinds: Any, args: tuple[Any, ...] = (), named: dict[str, Any] | None = None
+    ) -> Any:
+        named = named or {}
+        if getattr(function, "__module__", None) == nn.init.__name__:
+            return named.get("tensor", args[0] if args else None)
+        return function(*args, **named)
 
 
 def build_optional(checkpoint: Checkpoint, component: Component, *options: Any, **named: Any) -> Any | None:

@@ -78,6 +78,14 @@ def test_it_is_ready_to_infer_and_of_the_layers_given(saved: Path) -> None:
     assert net(torch.rand(1, 3, 8, 8)).shape == (1, 2)
 
 
+def test_loading_draws_no_numbers(saved: Path) -> None:
+    before = torch.get_rng_state()
+    net = build(read_checkpoint(saved), PLAIN)
+    assert torch.equal(torch.get_rng_state(), before)
+    stored = read_checkpoint(saved).states["net"]
+    assert all(torch.equal(value, stored[key].to(value)) for key, value in net.state_dict().items())
+
+
 def test_what_is_exact_stays_so(saved: Path) -> None:
     checkpoint = read_checkpoint(saved)
     kinds = {key: value.dtype for key, value in build(checkpoint, HALF, dtype=torch.bfloat16).state_dict().items()}

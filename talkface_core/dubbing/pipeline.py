@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -178,9 +179,9 @@ class _Chunk:
     numbers: NDArray[np.int64]
     place: FaceCrop
 
-    @property
+    @cached_property
     def faces(self) -> NDArray[np.generic]:
-        """The aligned faces as they are [k,S,S,3]."""
+        """The aligned faces as they were read [k,S,S,3]."""
         size, matrices = self.place.size, self.place.matrices.numpy()
         return np.stack([crop_face(self.frames[row], one, size) for row, one in zip(self.rows, matrices, strict=True)])
 
@@ -188,7 +189,7 @@ class _Chunk:
         """The frames, which now have new faces [k,3 or 4,S,S]; None where no frame shows one."""
         if painted is not None:
             faces = rearrange(painted[:, :3], "k c h w -> k h w c").contiguous()
-            paste_into([self.frames[row] for row in self.rows], faces, self.place)
+            paste_into([self.frames[row] for row in self.rows], faces, self.place, cut=self.faces)
         return self.frames
 
     def paint(self, painted: Tensor | None) -> NDArray[np.float32]:

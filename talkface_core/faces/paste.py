@@ -7,7 +7,7 @@ crop could not hold is given back wherever the face that is pasted equals the on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -87,19 +87,23 @@ def paste_into(
     mask: Tensor | None = None,
     match_colour: bool = True,
     within: Tensor | None = None,
+    cut: NDArray[Any] | None = None,
 ) -> None:
     """`paste_faces` in place: writes new faces into pictures [H,W,3], each uint8 or floating 0..1, tensors or arrays.
 
     Nothing but the part of each that its mask reaches is read or written. `within` [H,W] or [T,H,W] in 0..1, in the
-    frames, holds the change to where it is above zero.
+    frames, holds the change to where it is above zero. `cut` [T,S,S,3] are the faces as `crop` cuts them out, where
+    that has been done already.
     """
     side = int(faces.shape[1])
     patches = as_frames(faces, (side, side), len(crop))
     masks = _masks(mask, crop, side)
     place = crop.resized(side)
     held = [within] * len(frames) if within is None or within.ndim == 2 else list(within)
-    for frame, face, weight, matrix, area in zip(frames, patches, masks, place.matrices.numpy(), held, strict=True):
-        _paste(frame, to_unit(face), weight, matrix, match_colour, area)
+    known: list[NDArray[Any] | None] = [None] * len(frames) if cut is None or side != crop.size else list(cut)
+    parts = zip(frames, patches, masks, place.matrices.numpy(), held, known, strict=True)
+    for frame, face, weight, matrix, area, own in parts:
+        _paste(frame, to_unit(face), weight, matrix, match_colour, area, own)
 
 
 def frame_mask(crop: FaceCrop, mask: Tensor | None = None) -> Tensor:
@@ -136,8 +140,9 @@ def _paste(
     matrix: NDArray[np.float32],
     match_colour: bool,
     within: Tensor | None,
+    cut: NDArray[Any] | None,
 ) -> None:
-    """One face into one frame [H,W,3] (uint8 or floating), in place."""
+    """One face into one frame [H,W,3] (uint8 or floating), in place. `cut`: the frame's own, None: not known yet."""
     import cv2
 
     region = _region(matrix, mask, tuple(frame.shape[:2]))
@@ -146,25 +151,32 @@ def _paste(
     weight = _back(mask, matrix, region, linear=True)
     if within is not None:
         weight = weight * within[region].float().clamp(0, 1).cpu().numpy()
-    old = as_array(frame[region])
+    old: NDArray[Any] = as_array(frame[region])
     part = to_unit(old)
-    before = to_unit(crop_face(frame, matrix, len(face)))
+    before: NDArray[np.float32] = to_unit(crop_face(frame, matrix, len(face)) if cut is None else cut)
     if match_colour:
         face = face + colour_shift(before, face, mask)
-    change = cv2.GaussianBlur(np.abs(face - before).max(2), (0, 0), max(0.01 * len(face), 0.5))
+    change = cv2.GaussianBlur(_largest(np.abs(face - before)), (0, 0), max(0.01 * len(face), 0.5))
     kept = np.exp(-np.square(change / _SAME))
     new = _back(face, matrix, region)
     new += (part - _back(before, matrix, region)) * _back(kept, matrix, region, linear=True)[..., None]
-    mixed = part + weight[..., None] * (new.clip(0, 1) - part)
-    inside = weight > 0
-    mixed = mixed[inside]
-    mixed = to_bytes(mixed) if old.dtype == np.uint8 else mixed
+    # In place, since of a large face these are many pixels: part + weight (new - part).
+    mixed = np.clip(new, 0, 1, out=new)
+    mixed -= part
+    mixed *= weight[..., None]
+    mixed += part
+    pixels: NDArray[Any] = to_bytes(mixed) if old.dtype == np.uint8 else mixed
+    inside = weight[..., None] > 0
     if isinstance(frame, Tensor):
-        written = np.array(old)
-        written[inside] = mixed
+        written = np.where(inside, pixels, old)
         frame[region] = torch.from_numpy(written).to(frame.device, frame.dtype)
     else:
-        frame[region][inside] = mixed
+        np.copyto(frame[region], pixels, "same_kind", inside)
+
+
+def _largest(picture: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The largest of three values [...,3]; numpy's own reduction of so short an axis takes many times as long."""
+    return np.maximum(np.maximum(picture[..., 0], picture[..., 1]), picture[..., 2])
 
 
 def colour_shift(
@@ -187,13 +199,15 @@ def colour_shift(
     away = (before - face)[rows, columns].astype(np.float64)
     plane = np.column_stack([np.ones(len(rows)), columns / size - 0.5, rows / size - 0.5])
     weights, shift = np.ones(len(rows)), np.zeros((3, 3))
-    for _ in range(3):
+    for turn in range(3):
+        if turn:
+            weights = 1 / (1 + np.square(_largest(np.abs(away - plane @ shift)) / _OUTLIER))
         scaled = plane * weights[:, None]
         normal = scaled.T @ plane + np.diag([0, 1, 1]) * _STIFF * weights.sum()
         shift = np.linalg.solve(normal, scaled.T @ away)
-        weights = 1 / (1 + np.square(np.abs(away - plane @ shift).max(1) / _OUTLIER))
-    y, x = np.meshgrid(np.arange(size) / size - 0.5, np.arange(size) / size - 0.5, indexing="ij")
-    return (shift[0] + x[..., None] * shift[1] + y[..., None] * shift[2]).astype(np.float32)
+    at = np.arange(size)[:, None] / size - 0.5
+    # A row and a column, which are added up to the plane.
+    return (shift[0] + at * shift[1] + (at * shift[2])[:, None]).astype(np.float32)
 
 
 def _region(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -17,6 +18,9 @@ _COLOURS = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9:
 _FULL_RANGE = 2
 # libswscale's BILINEAR | ACCURATE_RND | FULL_CHR_H_INT: its default is a level too dark.
 _UNBIASED = 0x2 | 0x40000 | 0x2000
+# Into separate planes libswscale has vectors for these, into pixels side by side it has none: the same bytes in half
+# the time, but for the last row of an odd height.
+_QUICK = frozenset(("yuv420p", "yuvj420p", "nv12", "yuv422p", "yuv444p", "yuv420p10le"))
 _NARROWEST = Fraction(1, 8)  # what says more is a broken header
 _LAID_ON = 255  # white: what is transparent lets it through
 
@@ -41,9 +45,11 @@ class RGBConverter:
             return self._sdr(frame, transfer)
         if any(component.is_alpha for component in frame.format.components):
             return oriented(self._laid_on_white(frame), frame)
-        return oriented(self._reformat(frame, "rgb24"), frame)
+        if frame.format.name in _QUICK and frame.height % 2 == 0 and self._size == _size(frame):
+            return oriented(_side_by_side(self._reformat(frame, "gbrp")), frame)
+        return oriented(self._reformat(frame, "rgb24").to_ndarray(), frame)
 
-    def _reformat(self, frame: av.VideoFrame, format: str) -> np.ndarray:
+    def _reformat(self, frame: av.VideoFrame, format: str) -> av.VideoFrame:
         untagged = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
         full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
         source = _COLOURS.get(frame.colorspace, untagged)
@@ -58,22 +64,42 @@ class RGBConverter:
             dst_color_range=ColorRange.JPEG,
             interpolation=_UNBIASED,
             **self._size,
-        ).to_ndarray()
+        )
 
     def _sdr(self, frame: av.VideoFrame, transfer: int) -> np.ndarray:
         if transfer in (PQ, HLG):
             self._warn("is HDR; its colours are brought to those of an ordinary screen (SDR, BT.709)")
         if self._to_sdr is None or self._to_sdr.transfer != transfer:
             self._to_sdr = ToSDR(transfer)
-        return oriented(self._to_sdr(self._reformat(frame, "gbrp16le")), frame)
+        planes: Any = self._reformat(frame, "gbrp16le").to_ndarray()
+        return oriented(self._to_sdr(planes), frame)
 
     def _laid_on_white(self, frame: av.VideoFrame) -> np.ndarray:
-        rgba = self._reformat(frame, "rgba")
+        rgba = self._reformat(frame, "rgba").to_ndarray()
         alpha = rgba[..., 3:]
         if alpha.min() == _LAID_ON:
             return rgba[..., :3]
         self._warn("has transparent parts; they are laid on white")
         return (_LAID_ON - ((_LAID_ON - rgba[..., :3].astype(np.uint16)) * alpha + 127) // 255).astype(np.uint8)
+
+
+def _size(frame: av.VideoFrame) -> dict[str, int]:
+    return {"width": frame.width, "height": frame.height}
+
+
+def _side_by_side(frame: av.VideoFrame) -> np.ndarray:
+    """A frame of planes G, B and R as RGB [H, W, 3]; PyAV's own way takes several times as long."""
+    # OpenCV sets an environment variable when imported, which a host must not see.
+    import cv2
+
+    green, blue, red = planes_of(frame)
+    return cv2.merge([red, green, blue])
+
+
+def planes_of(frame: av.VideoFrame) -> list[np.ndarray]:
+    """The planes of a frame of bytes as they lie in its memory, uint8 [H, W] each, to be read or written."""
+    planes: Any = frame.planes  # PyAV's stubs do not say that they are buffers
+    return [np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, : p.width] for p in planes]
 
 
 def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:

@@ -1,5 +1,6 @@
 """Geometry and colour of films as people have them: shown as a player shows them, or said."""
 
+import io
 import logging
 from fractions import Fraction
 from pathlib import Path
@@ -7,8 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange, Colorspace
 
+from talkface_core.media import rgb
 from talkface_core.media.hdr import HLG, PEAK, PQ, WHITE, ToSDR, bent, hlg_to_scene, light_to_pq, pq_to_light
+from talkface_core.media.picture_track import PictureTrack
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.media.video_writer import VideoWriter
 
@@ -144,3 +148,25 @@ def test_the_left_edge_is_cropped_as_the_stream_says(tmp_path):
     reader = VideoReader(path)
     assert (reader.width, reader.height) == (80, 64)
     assert next(reader.chunks())[0][:, :4].mean() < 90
+
+
+@pytest.mark.parametrize("size", [(50, 38), (63, 47)])
+@pytest.mark.parametrize("format", ["yuv420p", "yuvj420p", "nv12", "yuv422p", "yuv444p", "yuv420p10le", "gray"])
+def test_the_quick_way_gives_the_same_bytes(size, format, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(noise, "rgb24").reformat(format=format)
+    quick = rgb.RGBConverter(*size)(frame)
+    monkeypatch.setattr(rgb, "_QUICK", ())
+    assert np.array_equal(quick, rgb.RGBConverter(*size)(frame))
+
+
+def test_frames_are_encoded_of_the_same_bytes_as_pixels_side_by_side():
+    with av.open(io.BytesIO(), "w", format="mp4") as container:
+        track = PictureTrack(container, 50, 37, Fraction(25))
+        noise = np.random.default_rng(0).integers(0, 256, (38, 50, 3), np.uint8)
+        colours = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
+        wanted = av.VideoFrame.from_ndarray(noise, "rgb24").reformat(format="yuv420p", **colours)
+        for picture in (noise, noise[::-1].copy()[::-1]):
+            made = zip(rgb.planes_of(track._frame(picture)), rgb.planes_of(wanted), strict=True)
+            assert all(np.array_equal(*planes) for planes in made)
+        track.write(noise[None, :37])
