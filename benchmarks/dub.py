@@ -66,15 +66,15 @@ def main() -> None:
         args.json.write_text(json.dumps({"machine": machine(), "runs": rows}, indent=2) + "\n")
 
 
-def clip(path: Path) -> Path:
-    """A 360p video of the sample's face, to and fro, before a blurred wall of its own colours."""
+def clip(path: Path, wide: int = WIDE, high: int = HIGH, seconds: int = SECONDS) -> Path:
+    """A video of the sample's face, to and fro, before a blurred wall of its own colours; none where it is square."""
     frames = np.concatenate(list(VideoReader(ROOT / "samples" / "ada.mp4").chunks()))
-    order = np.arange(SECONDS * 25) % (2 * len(frames) - 2)
-    with VideoWriter(path, WIDE, HIGH, 25) as writer:
+    order = np.arange(seconds * 25) % (2 * len(frames) - 2)
+    with VideoWriter(path, wide, high, 25) as writer:
         for k in np.minimum(order, 2 * len(frames) - 2 - order):
-            picture = cv2.GaussianBlur(cv2.resize(frames[k], (WIDE, HIGH)), (0, 0), 15)
-            side = (WIDE - HIGH) // 2
-            picture[:, side : side + HIGH] = cv2.resize(frames[k], (HIGH, HIGH), interpolation=cv2.INTER_CUBIC)
+            picture = cv2.GaussianBlur(cv2.resize(frames[k], (wide, high)), (0, 0), 15)
+            side = (wide - high) // 2
+            picture[:, side : side + high] = cv2.resize(frames[k], (high, high), interpolation=cv2.INTER_CUBIC)
             writer.write(picture[None])
     return path
 
