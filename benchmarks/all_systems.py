@@ -1,6 +1,7 @@
 """All systems and their joins on the same films, in one table: quality beside the real films, speed and memory.
 
     python -m benchmarks.all_systems --data SPLIT… [--films DIR] --out DIR [--clips 4] [--seconds 4] [--ear FILE]
+        [--weights FILE…]
 
 Each system says a clip's own words with as much of the clip as it takes (see `all_systems_run`): dubbing has references
 a second away or more, the animation the first frame, the others the voice alone. What they make lies in DIR/SYSTEM/SET
@@ -31,7 +32,7 @@ from talkface_core.evaluation.catalogue import chosen
 from talkface_core.evaluation.clip_files import ClipFiles, read_footage_of, read_pair
 from talkface_core.evaluation.evaluate import score
 from talkface_core.evaluation.footage import Footage
-from talkface_core.evaluation.kit import bundled_kit
+from talkface_core.evaluation.kit import bundled_kit, with_files
 from talkface_core.evaluation.table import number
 from talkface_core.faces.bundled import load_bundled
 from talkface_core.media.container import SUFFIXES
@@ -49,6 +50,9 @@ METRICS = {
     "confidence": "sync confidence",
 }
 """Keys of the registry of metrics, and the table's words."""
+
+BROUGHT = {"identity": "likeness", "lpips": "LPIPS (VGG)", "lpips_alex": "LPIPS (AlexNet)"}
+"""Those whose instruments `--weights` bring, columns where some clip has them."""
 
 BY_REAL = ("sharpness_mouth", "flicker_mouth", "confidence")
 """Those that are shown by the real clip's."""
@@ -75,6 +79,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="of each clip at most (default: 4)")
     parser.add_argument("--silent", type=int, default=2, metavar="N", help="clips asked for silence (default: 2)")
     parser.add_argument("--ear", type=Path, metavar="FILE", help="a converted Whisper: some systems once more, by it")
+    parser.add_argument(
+        "--weights", nargs="+", default=[], metavar="FILE", help="instruments, as `evaluate` takes them"
+    )
     args = parser.parse_args()
     names = [*args.system, *(name + EAR for name in HEARS if args.ear and name in args.system)]
     sets = {f"{folder.parent.name}/{folder.name}": films_in(folder, args.clips) for folder in args.data}
@@ -126,7 +133,8 @@ def measured(
     films: Sequence[Film], args: argparse.Namespace, folder: Path, real: dict[str, Footage]
 ) -> dict[str, dict[str, float]]:
     """Values of the metrics by clip; `real` keeps the real clips as they were read."""
-    kit, detector, metrics = bundled_kit(), load_bundled(), chosen(list(METRICS))
+    kit, detector = with_files(bundled_kit(), weights=args.weights), load_bundled()
+    metrics = chosen([*METRICS, *BROUGHT])
     values = {}
     for film in films:
         if film.name not in real:
@@ -135,7 +143,7 @@ def measured(
         files = ClipFiles(film.name, folder / f"{film.name}.mp4", film.path)
         hushed = silent if silent.is_file() else None
         pair = read_pair(files, detector, kit.gate, args.seconds, hushed, real=real[film.name])
-        scores = score(pair, kit, metrics)
+        scores = score(pair, kit, metrics, sets=())
         values[film.name] = {
             key: value / scores.real[key] if key in BY_REAL else value for key, value in scores.values.items()
         }
@@ -146,15 +154,17 @@ def markdown(results: Mapping[str, Mapping[str, Any]], sets: Sequence[str]) -> s
     """A table for each set, the systems one below the other."""
     lines = []
     for title in sets:
+        clips = [clip for by_set in results.values() for clip in by_set[title]["clips"].values()]
+        columns = METRICS | {key: word for key, word in BROUGHT.items() if any(key in clip for clip in clips)}
         lines += [
             f"### {title}",
             "",
-            "| system | " + " | ".join(METRICS.values()) + " | frames a processor second | peak MB |",
+            "| system | " + " | ".join(columns.values()) + " | frames a processor second | peak MB |",
         ]
-        lines += ["|---" + "|---:" * (len(METRICS) + 2) + "|"]
+        lines += ["|---" + "|---:" * (len(columns) + 2) + "|"]
         for name, by_set in results.items():
             run = by_set[title]
-            cells = [mean_of(run["clips"], key) for key in METRICS]
+            cells = [mean_of(run["clips"], key) for key in columns]
             cells += [f"{run['frames'] / run['seconds']:.1f}", f"{run['peak_rss_mb']:.0f}"]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         lines.append("")

@@ -47,6 +47,7 @@ def recognised(path: str | Path) -> Instrument:
     """Which instrument a file holds. Raises InputError for a file of none."""
     path = Path(path)
     if sface.is_onnx(path):
+        sface.check_published(path)
         return SFACE
     shapes = read_shapes(path, EXPECTED) if path.suffix == _SAFE else _shapes(module_state(path, EXPECTED))
     for instrument in OF_STATES:

@@ -5,10 +5,15 @@ import json
 import signal
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import psutil
 import pytest
+
+from talkface_core.batch.table import Row
+from talkface_core.cli.job_parts import parted
+from talkface_core.cli.jobs import make_job, make_row_parser
 
 
 @pytest.fixture
@@ -104,6 +109,7 @@ def frames(path):
         (("prepare", "speech.wav", "--size 33"), "33 px"),
         (("prepare", "."), "whose films are asked for"),
         (("evaluate", "speech.wav"), "evaluate takes GENERATED ; REFERENCE"),
+        (("evaluate", "speech.wav;speech.wav", "--weights speech.wav"), "speech.wav: found no readable torch file"),
     ],
 )
 def test_a_wrong_row_stops_all_before_it_begins(batch, speech, small_checkpoint, tmp_path, row, message):
@@ -113,6 +119,19 @@ def test_a_wrong_row_stops_all_before_it_begins(batch, speech, small_checkpoint,
     assert ended.err.count("\n") == 1
     assert message in ended.err
     assert not (tmp_path / "out").exists()
+
+
+def test_brought_instruments_go_to_each_part(tmp_path):
+    for name in ("made/a.mp4", "made/b.mp4", "real/a.mp4", "real/b.mp4", "net.pth"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    parser, weights = make_row_parser(), [str(tmp_path / "net.pth"), "face.onnx"]
+    row = Row(2, "evaluate", (str(tmp_path / "made"), str(tmp_path / "real")), ("--weights", *weights), "")
+    job = make_job(row, "cpu", parser)
+    assert weights[0] in job.inputs
+    *parts, _ = parted(job, parser.parse_args(job.words))
+    assert [parser.parse_args(part.words).weights for part in parts] == [weights, weights]
+    assert job.kind != make_job(replace(row, options=()), "cpu", parser).kind
 
 
 def test_two_rows_with_one_output_and_several_wrong_rows(batch, speech, small_checkpoint, tmp_path, caplog):

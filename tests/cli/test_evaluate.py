@@ -11,7 +11,7 @@ import pytest
 
 from talkface_core.evaluation.clip_files import pair_files, read_truth
 from talkface_core.evaluation.footage import known_closures
-from tests.evaluation.test_weights import save_onnx, saved, torchvision_state
+from tests.evaluation.test_weights import publish, save_onnx, saved, torchvision_state
 from tests.ladtalk.small_ladtalk import save_small_ladtalk
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "ada_talks.mp4"
@@ -53,9 +53,9 @@ def test_for_people_there_is_a_table(talkface):
     assert "left out:" in ended.out
 
 
-def test_instruments_of_files(talkface, tmp_path):
+def test_instruments_of_files(talkface, tmp_path, monkeypatch):
     """A clip beside itself, by a network that tells faces apart and by LPIPS."""
-    face = save_onnx(tmp_path / "face.onnx")
+    face = publish(save_onnx(tmp_path / "face.onnx"), monkeypatch)
     alex = saved(tmp_path, "alex.pth", torchvision_state(0.01))
     ended = talkface(
         *("evaluate", CLIP, "--reference", CLIP, "--metrics", "identity,lpips_alex,fid", "--seconds", "0.4", "--json"),

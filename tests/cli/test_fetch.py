@@ -199,6 +199,15 @@ def test_an_address_that_leads_elsewhere_is_not_followed(site, talkface, tmp_pat
     assert talkface("models", "--fetch", "small", "--yes").status == 0
 
 
+def test_an_instrument_keeps_its_own_kind(site, talkface, tmp_path, monkeypatch):
+    offer(monkeypatch, PUBLIC_FILE(site), system="")
+    ended = talkface("models", "--fetch", "small", "--yes", "-o", "small.safetensors")
+    assert "the name of small ends in .ckpt" in ended.err
+    assert talkface("models", "--fetch", "small", "--yes").status == 0
+    assert names(tmp_path) == ["small.ckpt"]
+    assert (tmp_path / "small.ckpt").read_bytes() == site.files["/small.ckpt"]
+
+
 def test_what_a_host_loads_itself_stays_as_it_is(site, talkface, tmp_path, monkeypatch):
     file = replace(PUBLIC_FILE(site), name="small.safetensors")
     offer(monkeypatch, file, system="", models="vae")

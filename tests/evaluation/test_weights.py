@@ -5,7 +5,7 @@ Weights are drawn by numpy's generator, so that what reference programs made of 
 
 from __future__ import annotations
 
-import struct
+import hashlib
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +20,7 @@ from torch import nn
 from torchmetrics.functional.image import lpips as reference
 
 from talkface_core.checkpoints import save_checkpoint
+from talkface_core.cli.public_weights import find_public
 from talkface_core.errors import InputError
 from talkface_core.evaluation import i3d, inception, sface
 from talkface_core.evaluation.catalogue import chosen, chosen_sets
@@ -28,7 +29,7 @@ from talkface_core.evaluation.footage import Pair
 from talkface_core.evaluation.kit import with_files
 from talkface_core.evaluation.registry import Kit
 from talkface_core.evaluation.weights import all_recognised, load_instrument, recognised
-from talkface_core.lpips import BACKBONES
+from talkface_core.lpips import ALEX_FILE, BACKBONES, VGG_FILE
 from talkface_core.sync.evaluator import COMPONENT, SYSTEM, EvaluatorConfig, SyncEvaluator
 from tests.evaluation.scores import clip
 from tests.evaluation.talking import footage
@@ -146,7 +147,7 @@ def field(number: int, value: int | bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
-def save_onnx(path: Path, outputs: int = 128, scales: bytes = b"_minusscalar0") -> Path:
+def save_onnx(path: Path) -> Path:
     """A network that takes means over squares of 28 px of a face of 112, and multiplies them by a random matrix."""
 
     def tensor(name: bytes, values: np.ndarray) -> bytes:
@@ -165,19 +166,32 @@ def save_onnx(path: Path, outputs: int = 128, scales: bytes = b"_minusscalar0") 
         return field(5, field(1, name) + b"".join(field(8, v) for v in values) + field(20, 7))
 
     rng = np.random.default_rng(0)
-    graph = node(b"Sub", [b"data", b"scalar"], scales)
-    graph += node(b"AveragePool", [scales], b"means", ints(b"kernel_shape", 28, 28) + ints(b"strides", 28, 28))
+    graph = node(b"Sub", [b"data", b"scalar"], b"signed")
+    graph += node(b"AveragePool", [b"signed"], b"means", ints(b"kernel_shape", 28, 28) + ints(b"strides", 28, 28))
     graph += node(b"Flatten", [b"means"], b"flat")
     graph += node(b"Gemm", [b"flat", b"matrix", b"shift"], b"fc1") + field(2, b"small")
-    graph += tensor(b"scalar", np.full(1, 127.5)) + tensor(b"matrix", rng.normal(0, 0.1, (48, outputs)))
-    graph += tensor(b"shift", np.zeros(outputs)) + value(11, b"data", 1, 3, 112, 112) + value(12, b"fc1", 1, outputs)
+    graph += tensor(b"scalar", np.full(1, 127.5)) + tensor(b"matrix", rng.normal(0, 0.1, (48, 128)))
+    graph += tensor(b"shift", np.zeros(128)) + value(11, b"data", 1, 3, 112, 112) + value(12, b"fc1", 1, 128)
     path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(1, b"") + field(2, 13)))
     return path
 
 
-def test_likeness(tmp_path, arrays, frames):
+def publish(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let this file be the published SFace."""
+    monkeypatch.setattr(sface, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    return path
+
+
+def test_the_hash_is_that_of_the_public_table():
+    (file,) = find_public("sface").files
+    assert (file.name, file.sha256) == (sface.FILE, sface.SHA256)
+    names = [find_public(name).files[0].name for name in ("vgg16", "alexnet", "inception-fid", "i3d")]
+    assert names == [VGG_FILE, ALEX_FILE, inception.FILE, i3d.FILE]
+
+
+def test_likeness(tmp_path, arrays, frames, monkeypatch):
     """Vectors of unit length, of the face as OpenCV lays it; another picture's face is another one."""
-    path = save_onnx(tmp_path / "face.onnx")
+    path = publish(save_onnx(tmp_path / "face.onnx"), monkeypatch)
     part, vectors = load_instrument(path)
     assert part == "embed"
     clip = footage(frames[:6], arrays["landmarks"][:6], None)
@@ -204,19 +218,13 @@ def test_likeness(tmp_path, arrays, frames):
     assert score(Pair.of("other", mirrored, clip), kit, chosen(["identity"])).values["identity"] < 0.9
 
 
-@pytest.mark.parametrize("content", ["text", "onnx", "vector", "unscaled", "cut", "torch", "program", "nan", "ours"])
+@pytest.mark.parametrize("content", ["text", "onnx", "torch", "program", "nan", "ours"])
 def test_what_is_no_instrument_is_refused_in_a_line(tmp_path, evaluator, content):
     path = tmp_path / "file.onnx"
     if content == "text":
         path.write_text("no weights")
     elif content == "onnx":
-        path.write_bytes(struct.pack("<Q", 8) + b"nothing of the kind" * 40)
-    elif content == "vector":
-        save_onnx(path, 64)
-    elif content == "unscaled":
-        save_onnx(path, 128, b"elsewhere")
-    elif content == "cut":
-        path.write_bytes(save_onnx(path).read_bytes()[:-9000])
+        save_onnx(path)  # a network, but not the published one
     elif content == "torch":
         torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, path)
     elif content == "program":
@@ -236,10 +244,7 @@ def test_what_is_no_instrument_is_refused_in_a_line(tmp_path, evaluator, content
 
 REASONS = {
     "text": "no readable torch file",
-    "onnx": "an ONNX network of another kind; expected OpenCV's SFace",
-    "vector": "an ONNX network that gives [1, 64]",
-    "unscaled": "an ONNX network of another kind",
-    "cut": "cannot run on a face of 112 px (is it whole?)",
+    "onnx": "expected OpenCV's SFace (face_recognition_sface_2021dec.onnx) as published, 0ba9fbfa01b5…; fetch it anew",
     "torch": "weights of another network (1 tensors)",
     "program": "TorchScript program, which holds code and is never run",
     "nan": "weights that are no finite numbers",
@@ -257,9 +262,9 @@ def torchvision_state(value: float) -> dict[str, torch.Tensor]:
     return state
 
 
-def test_files_are_told_apart_and_two_of_one_refused(tmp_path):
+def test_files_are_told_apart_and_two_of_one_refused(tmp_path, monkeypatch):
     alex = saved(tmp_path, "a.pth", torchvision_state(0))
-    face = save_onnx(tmp_path / "b.onnx")
+    face = publish(save_onnx(tmp_path / "b.onnx"), monkeypatch)
     assert [found.title for found in all_recognised([alex, face]).values()] == ["AlexNet of LPIPS", "SFace"]
     assert recognised(alex).part == "lpips_alex"
     with pytest.raises(InputError, match=r"a.pth and .*c.pth are both AlexNet of LPIPS; give one"):
