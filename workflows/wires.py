@@ -6,6 +6,7 @@ which are dots (x, y). Units are those of node positions; y grows downwards.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 
@@ -26,6 +27,7 @@ _SPACE = 16  # between two wires that run along each other
 _PER_DOT = 100  # as if a wire were so much longer
 _LONGEST = 20  # of a dot's control arm: the page's setting LiteGraph.Reroute.SplineOffset
 _STEPS = np.linspace(0, 1, 25)[:, None]
+_SHARES = ((1 - _STEPS) ** 3, 3 * (1 - _STEPS) ** 2 * _STEPS, 3 * (1 - _STEPS) * _STEPS**2, _STEPS**3)
 
 
 def curve(points: Sequence[Point]) -> Curve:
@@ -60,6 +62,7 @@ def route(start: Point, end: Point, boxes: Sequence[Box], own: tuple[int, int], 
     if not hidden(straight, boxes, own):
         return []
     best: tuple[float, list[Point]] | None = None
+    around = np.array([(*(wire.min(0) - _SPACE), *(wire.max(0) + _SPACE)) for wire in taken]).reshape(-1, 4)
     for shortest, dots in sorted((_dear([start, *dots, end]), dots) for dots in _ways(start, end, boxes)):
         if best and shortest >= best[0]:
             break
@@ -67,8 +70,8 @@ def route(start: Point, end: Point, boxes: Sequence[Box], own: tuple[int, int], 
         price = _length(way) + _PER_DOT * len(dots)
         if (best and price >= best[0]) or hidden(way, boxes, own):
             continue
-        for other in taken:
-            price += _along(way, other)
+        for number in _near(way, around):
+            price += _along(way, taken[number])
             if best and price >= best[0]:
                 break
         if best is None or price < best[0]:
@@ -101,15 +104,20 @@ def _length(way: Curve) -> float:
 
 def _dear(points: list[Point]) -> float:
     """No wire through these points is cheaper."""
-    return _length(np.array(points)) + _PER_DOT * (len(points) - 2)
+    return sum(map(math.dist, points, points[1:])) + _PER_DOT * (len(points) - 2)
+
+
+def _near(way: Curve, around: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Which of the wires a way may run along, by the boxes [n, 4] around them: most are nowhere near it."""
+    left, top, right, bottom = around.T[:, :, None]
+    x, y = way.T
+    return np.flatnonzero(((x > left) & (x < right) & (y > top) & (y < bottom)).any(axis=1))
 
 
 def _along(way: Curve, other: Curve) -> float:
     """How far two wires run so near to each other that they look like one, with a weight of 3."""
-    low, high = other.min(0) - _SPACE, other.max(0) + _SPACE
-    if not ((way > low) & (way < high)).all(axis=1).any():
-        return 0.0
-    near = np.abs(way[:, None] - other[None]).max(axis=2).min(axis=1) < _SPACE
+    aside, above = (np.abs(np.subtract.outer(way[:, axis], other[:, axis])) < _SPACE for axis in (0, 1))
+    near = (aside & above).any(axis=1)
     steps = np.hypot(*np.diff(way, axis=0).T)
     return 3 * float((steps * (near[1:] & near[:-1])).sum())
 
@@ -128,13 +136,13 @@ def _arms(before: Curve, at: Curve, after: Curve) -> tuple[Curve, Curve]:
 
 
 def _bezier(a: Curve, b: Curve, c: Curve, d: Curve) -> Curve:
-    t = _STEPS
-    return (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
+    of_a, of_b, of_c, of_d = _SHARES
+    return of_a * a + of_b * b + of_c * c + of_d * d
 
 
 def _distance(a: Curve, b: Curve) -> float:
-    return float(np.hypot(*(b - a)))
+    return math.dist(a, b)
 
 
 def _direction(a: Curve, b: Curve) -> float:
-    return float(np.arctan2(b[1] - a[1], b[0] - a[0]))
+    return math.atan2(b[1] - a[1], b[0] - a[0])
