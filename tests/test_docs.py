@@ -23,6 +23,7 @@ PAPERS = {
 LANGUAGES = ("en", "zh")
 
 
+@lru_cache(maxsize=1)
 def nodes() -> dict[str, str]:
     """Node id -> system ("" for nodes of no system) of every schema in the sources."""
     systems = {}

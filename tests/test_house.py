@@ -4,6 +4,8 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Set
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -49,7 +51,8 @@ ROOMS = {
 `evaluation`."""
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Absolute names of all modules that a file of the core imports, also within functions."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     names = set()
@@ -61,7 +64,7 @@ def imported(path: Path) -> set[str]:
             module = ".".join(filter(None, (base, node.module)))
             # What is taken out of a package may be a module of it.
             names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def modules() -> dict[str, Path]:
@@ -108,7 +111,7 @@ def test_inference_needs_nothing_of_training():
     assert not {name for name in reached if re.search(r"\.training\b|recipe|_losses|_batches", name)}
 
 
-def _reached(coming: set[str], names: dict[str, set[str]]) -> set[str]:
+def _reached(coming: Set[str], names: dict[str, frozenset[str]]) -> set[str]:
     """Modules, all that they import, and so on."""
     reached: set[str] = set()
     while coming:
