@@ -123,7 +123,7 @@ class FaceSamples:
         return rgba, points, weights, rotation(pose[None])[0], bool(self._pictures.masked[index])
 
     def _texture(self, rng: np.random.Generator) -> Picture:
-        picture = self._textures[int(rng.integers(0, TEXTURES))]
+        picture = self._textures[int(rng.integers(0, len(self._textures)))]
         picture = np.rot90(picture, int(rng.integers(0, 4)))
         return np.ascontiguousarray(picture[:, :, rng.permutation(3)])
 
