@@ -1,7 +1,7 @@
 """The program as such: help at once, one line for what is wrong, exit statuses."""
 
+import io
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -90,12 +90,19 @@ def test_a_list_may_begin_with_a_minus():
 
 
 @pytest.mark.parametrize("words", [["--help"], ["prepare", "--help"], ["models"], ["speak", "ü.wav", "-o", "ö.mp4"]])
-def test_a_terminal_that_knows_ascii_alone(words):
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-m", "talkface_core", *words]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert ended.returncode == (2 if words[0] == "speak" else 0), ended.stderr
-    assert ended.stderr.count("\n") == (words[0] == "speak")
+def test_a_terminal_that_knows_ascii_alone(monkeypatch, words):
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    try:
+        status = module.main(words)
+    except SystemExit as end:
+        status = end.code
+    out.flush(), err.flush()
+    said = err.buffer.getvalue().decode("ascii")
+    assert status == (2 if words[0] == "speak" else 0), said
+    assert said.count("\n") == (words[0] == "speak")
+    assert bool(out.buffer.getvalue()) == (words[0] != "speak")
 
 
 @pytest.mark.parametrize(
