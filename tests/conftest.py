@@ -1,8 +1,9 @@
 """What holds for all tests."""
 
 import os
+from pathlib import Path
 
-import torch
+import pytest
 from hypothesis import settings
 
 # The same examples in every run, and no deadline: how busy a machine is says nothing about the code.
@@ -10,6 +11,48 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Workers share the cores: a pool of threads in each would only wait for one another's.
-    torch.set_num_threads(1)
+    # Workers share the cores: a pool of threads in each would only wait for one another's. Libraries read this as they
+    # are imported, so it comes before torch, numpy and OpenCV are; the programs that tests start have it too.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+
+LONGEST = (
+    "personalise/test_run.py",
+    "test_fuzz.py",
+    "test_bundled_outputs.py",
+    "batch/test_ray_pool.py",
+    "batch/test_processes.py",
+    "cli/test_personalise.py",
+    "cli/test_ending.py",
+    "training/test_every_recipe.py",
+    "see_the_speaker/test_recipes_of_portraits.py",
+    "dae_talker/test_bundled.py",
+    "ladtalk/test_bundled.py",
+    "see_the_speaker/test_half.py",
+    "cli/test_live.py",
+    "cli/test_batch.py",
+    "cli/test_dub.py",
+    "landmark_diffusion/test_recipe_completion.py",
+    "preparation/test_process_video.py",
+    "cli/test_animate.py",
+    "training/test_engine.py",
+    "ladtalk/test_recipe_sovqae.py",
+    "workflows/test_workflows.py",
+    "test_docs.py",
+    "see_the_speaker/test_recipe_codebook.py",
+    "ladtalk/test_pipeline.py",
+    "preparation/test_dataset.py",
+)
+"""The files that take longest, the longest first. A name that is out of date costs time and nothing else."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # xdist would begin with the files of the most tests, so that few and long ones end on one worker alone.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files: the short ones that are left then keep all workers busy to the end."""
+    folder = Path(__file__).parent
+    order = {folder / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
