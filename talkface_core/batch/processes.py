@@ -118,6 +118,7 @@ def _end(number: int, frame: object) -> None:
     """A job ends through all its `finally`, so that no half-written file stays; without one there is nothing to do."""
     if not _at_work:
         os._exit(_LAST)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked again, it would break off what clears up
     raise SystemExit(_LAST)
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 import psutil
 import pytest
 
+from talkface_core.batch import processes
 from talkface_core.batch.processes import ProcessPool
 from talkface_core.batch.schedule import Schedule
 from talkface_core.errors import InputError
@@ -102,6 +103,17 @@ def test_an_end_in_the_middle_leaves_whole_outputs_alone(run, tmp_path):
     while [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]:
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_a_second_signal_does_not_break_off_what_clears_up(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(processes, "_at_work", True)
+    try:
+        with pytest.raises(SystemExit):
+            processes._end(signal.SIGTERM, None)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_workers_that_cannot_begin_are_told(run, tmp_path):
