@@ -145,15 +145,13 @@ def test_live_flags_need_live(talkface, speech, small_checkpoint, tmp_path):
     assert (ended.status, "AUDIO - is for live runs" in ended.err) == (2, True)
 
 
-def test_a_stream_without_sound(program, small_checkpoint, tmp_path):
-    process = program(
-        *("speak", "--live", "-", "-o", tmp_path / "out.mp4", "--model", small_checkpoint, "--device", "cpu"),
-        stdin=subprocess.DEVNULL,
-    )
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "standard input is empty" in err
-    assert err.count("\n") == 1
+def test_a_stream_without_sound(live, tmp_path, monkeypatch):
+    with open(os.devnull) as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        ended = live("-")
+    assert ended.status == 2
+    assert "standard input is empty" in ended.err
+    assert ended.err.count("\n") == 1
     assert not list(tmp_path.glob("*.mp4"))
 
 
