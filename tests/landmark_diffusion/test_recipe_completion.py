@@ -175,7 +175,7 @@ PUBLISHED = CompletionConfig(published=True, width=32, ff=32, blocks=1, frames=5
 def test_the_published_layout_is_trained_on_the_log_mel(tmp_path):
     torch.manual_seed(0)
     batches = CompletionBatches(windows=3)
-    made = CompletionRecipe([clip(k) for k in range(3)], None, PUBLISHED, [clip(11), clip(12)], batches)
+    made = CompletionRecipe([clip(k, 20) for k in range(3)], None, PUBLISHED, [clip(11, 20), clip(12, 20)], batches)
     batch = made.batch(0, np.random.default_rng(0))
     assert batch["truth"].shape == (3, 5, 31, 2)
     assert batch["references"].shape == (3, 5, 68, 2)
