@@ -22,4 +22,5 @@ def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
     product = np.linalg.eigvalsh(root @ spreads[1] @ root).clip(min=0)
     away = float(np.square(means[0] - means[1]).sum())
-    return away + float(np.trace(spreads[0]) + np.trace(spreads[1]) - 2 * np.sqrt(product).sum())
+    spread = float(np.trace(spreads[0]) + np.trace(spreads[1]) - 2 * np.sqrt(product).sum())
+    return away + max(spread, 0.0)  # rounding takes equal sets of few vectors below zero
