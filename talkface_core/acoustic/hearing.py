@@ -27,7 +27,7 @@ from ..speech.whisper import WHISPER, WhisperEncoder
 from ..speech.whisper_mel import WhisperFeatures
 from .encoded_ear import BUNDLED, EAR, EncodedEar, feature_space, stream_ear
 from .model import AcousticModel
-from .stream import AFTER, acoustic_features, counted, held_back, silence, stream_into_silence
+from .stream import AFTER, counted, held_back, quiet_features, silence, stream_into_silence
 
 BLOCK = 64
 """Frames for which the gate is looked at together."""
@@ -123,7 +123,7 @@ def _by(ear: OutsideEar, acoustic: AcousticModel, faded: Iterable[Tensor], sourc
     after = torch.zeros(int(AFTER / LogMel.rate * SAMPLE_RATE))
     heard = StreamBuffer(ear.stream(chain(analysis_blocks(source), [after])))
     fps = acoustic.config.fps
-    quiet = acoustic_features(acoustic, silence())[int(AFTER / LogMel.rate * fps) // 2]
+    quiet = quiet_features(acoustic)
     done = 0
     for gain in held_back(frame_gains(chain(faded, [silence()]), fps), fps):
         stop = done + len(gain)

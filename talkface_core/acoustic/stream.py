@@ -76,6 +76,12 @@ def silence() -> Tensor:
     return torch.full((AFTER, LogMel.dim), LogMel.SILENCE)
 
 
+def quiet_features(model: AcousticModel) -> Tensor:
+    """The features [width] that a model has in the middle of a silence; float32 on the CPU."""
+    features = acoustic_features(model, silence())
+    return features[len(features) // 2]
+
+
 def _step(model: AcousticModel, frame: int) -> int:
     """The mel step below the centre of a frame."""
     return int((Fraction(2 * frame + 1, 2 * model.config.fps)) * LogMel.rate)

@@ -145,9 +145,14 @@ class LandmarkCompletion(nn.Module):
             said = self._published(self.net, audio, landmarks, references, rest) - rest
         else:
             said = self.net(audio, landmarks, references, rest).float()
-        if pressed is not None and self.config.closing is not None:
-            said = close_lips(rest + said, pressed, known, self.config.closing) - rest
-        return said, rest
+        return self.closed(said, rest, pressed), rest
+
+    def closed(self, motion: Tensor, rest: Tensor, pressed: Tensor | None) -> Tensor:
+        """The motion [B,T,C,2] with lips that close by how likely a p, b or m is said, [B,T], as the configuration has
+        it; None: as it is."""
+        if pressed is None or self.config.closing is None:
+            return motion
+        return close_lips(rest + motion, pressed, self.landmarks, self.config.closing) - rest
 
     def _published(
         self, net: PublishedGenerator, audio: Tensor, landmarks: Tensor, references: Tensor, rest: Tensor

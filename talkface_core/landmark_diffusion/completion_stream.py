@@ -3,7 +3,8 @@
 Source: ours. The network runs at its own rate, window by window, on a grid that begins with each scene, so what comes
 out does not depend on what is asked for at a time. Within a window of `tiny` every frame has all the neighbours that it
 depends on: windows give what the whole gives. The published layout hears five frames at a time; its windows overlap and
-fade. What is kept is how far the mouth is from rest: the rest itself moves with the film's own frames.
+fade. What is kept is how far the mouth is from rest: the rest itself moves with the film's own frames, and is the mouth
+as it was read, whatever gap shut lips were read with (closing.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from ..acoustic.hearing import OutsideEar, hear
 from ..acoustic.model import AcousticModel
+from ..acoustic.stream import quiet_features
 from ..datasets.labels import VISEMES
 from ..errors import InputError
 from ..media.audio import analysis_blocks
@@ -27,7 +29,7 @@ from ..sequences import sample_at
 from ..speech.features import FrontEnd
 from ..speech.vad import VoiceActivityGate, gated_mel, warn_of_no_speech
 from .audio_rows import AudioRows, mel_window_rows, stream_front
-from .closing import PRESSED
+from .closing import PRESSED, shut_references, uncrossed
 from .completion import LandmarkCompletion
 
 WINDOW = 100
@@ -78,9 +80,26 @@ class CompletionModel(nn.Module):
         """Where the completion computes."""
         return next(self.completion.parameters()).device
 
-    def motion(self, audio: Tensor, landmarks: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
-        """`LandmarkCompletion.motion`, with lips that close where the acoustic model hears p, b or m."""
-        return self.completion.motion(audio, landmarks, references, self.pressed(audio))
+    def motion(
+        self, audio: Tensor, landmarks: Tensor, references: Tensor, quiet: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`LandmarkCompletion.motion`, with lips that close where the acoustic model hears p, b or m.
+
+        quiet: what it hears in silence, [A]; the motion is then that from the mouth which the network has in silence.
+        In landmarks as they are read off pictures that one is not quite the references' own: a face that is read with
+        its lips apart is closed by it, which would take as much from every opening.
+        """
+        completion = self.completion
+        if quiet is None:
+            return completion.motion(audio, landmarks, references, self.pressed(audio))
+        said, rest = completion.motion(audio, landmarks, references)
+        still, _ = completion.motion(quiet.to(audio).expand_as(audio), landmarks, references)
+        said = completion.closed(said - still, rest, self.pressed(audio))
+        return uncrossed(rest + said, completion.landmarks) - rest, rest
+
+    def quiet(self) -> Tensor | None:
+        """What each frame hears in silence, [A] on the CPU; None for a completion that hears no acoustic model."""
+        return None if self.acoustic is None else quiet_features(self.acoustic)
 
     def pressed(self, audio: Tensor) -> Tensor | None:
         """How likely a p, b or m is said in frames of the acoustic model's features [...,A]: [...]. None where lips do
@@ -151,6 +170,9 @@ class CompletedLandmarks:
         self.model, self.strength = model, float(strength)
         self._landmarks, self._edges = landmarks.float().cpu(), edges
         self._references = references.float().cpu()
+        self._quiet = model.quiet()
+        # Those that hear no acoustic model learnt from lips as a face net reads them.
+        self._shown = self._references if self._quiet is None else shut_references(self._references, known)
         self._ratio = Fraction(model.completion.config.fps) / as_rate(fps)
         self._audio = AudioRows(model.listen(source, encoded))
         self._scenes: dict[int, SceneMotion] = {}
@@ -200,7 +222,7 @@ class CompletedLandmarks:
                 places = (rows.double() + 0.5) / float(self._ratio) - 0.5 - first
                 return sample_at(self._landmarks[first:stop], places)
 
-            self._scenes[scene] = SceneMotion(self.model, self._audio, pose, self._references, low, high)
+            self._scenes[scene] = SceneMotion(self.model, self._audio, pose, self._shown, self._quiet, low, high)
         return self._scenes[scene]
 
 
@@ -213,12 +235,14 @@ class SceneMotion:
         audio: AudioRows,
         pose: Callable[[Tensor], Tensor],
         references: Tensor,
+        quiet: Tensor | None,
         first: int,
         stop: int,
     ) -> None:
-        """pose: the scene's landmarks [n,P,2] at rows [n]."""
+        """pose: the scene's landmarks [n,P,2] at rows [n]; quiet: see `CompletionModel.motion`."""
         config = model.completion.config
         self._model, self._audio, self._pose, self._references = model, audio, pose, references
+        self._quiet = quiet
         self._first, self._stop = first, stop
         self._reach = 0 if config.published else config.reach
         self._length = config.frames if config.published else WINDOW
@@ -257,5 +281,5 @@ class SceneMotion:
         heard = self._audio.read(low, high)
         device = self._model.device
         inputs = (heard, self._pose(torch.arange(low, high)), self._references)
-        motion, _ = self._model.motion(*(part[None].to(device) for part in inputs))
+        motion, _ = self._model.motion(*(part[None].to(device) for part in inputs), self._quiet)
         return motion[0, first - low : stop - low].float().cpu()

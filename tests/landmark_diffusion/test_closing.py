@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from talkface_core.errors import InputError
-from talkface_core.landmark_diffusion.closing import PRESSED, ClosingConfig, close_lips
+from talkface_core.landmark_diffusion.closing import PRESSED, ClosingConfig, close_lips, shut_references, uncrossed
 from talkface_core.landmark_diffusion.completion import CompletionConfig
 from talkface_core.landmark_diffusion.completion_stream import CompletedLandmarks, CompletionModel
 from talkface_core.landmark_diffusion.landmarks import IBUG_68, MESH_131
@@ -59,6 +59,35 @@ def test_closing_is_smooth_rises_with_the_probability_and_seals_what_is_nearly_s
     assert torch.equal(closed(shut, torch.ones(1)), shut)
 
 
+def test_references_read_with_their_lips_apart_are_shut_and_the_others_as_much():
+    read = face(torch.tensor([0.02, 0.03, 0.06]))
+    opening = IBUG_68.opening(read)
+    shut = shut_references(read, IBUG_68)
+    torch.testing.assert_close(IBUG_68.opening(shut), opening - opening[0], atol=1e-5, rtol=0)
+    assert torch.equal(shut[:, list(IBUG_68.pose)], read[:, list(IBUG_68.pose)])
+    true = face(torch.tensor([0.0, 0.03]))
+    true[0, 65:68] = true[0, [63, 62, 61]]
+    torch.testing.assert_close(shut_references(true, IBUG_68), true)
+
+
+def test_a_mouth_that_is_open_all_through_or_does_not_move_is_not_taken_for_shut_lips():
+    for gaps, taken in (([0.08, 0.12], 0.03), ([0.05, 0.05], 0.01)):
+        read = face(torch.tensor(gaps))
+        opening = IBUG_68.opening(read)
+        torch.testing.assert_close(IBUG_68.opening(shut_references(read, IBUG_68)), opening - taken, atol=1e-5, rtol=0)
+
+
+def test_lips_that_cross_meet():
+    points = face(torch.tensor([0.03, 0.03]))
+    points[1, [61, 62, 63]] += torch.tensor([0.0, 0.05])
+    content = points[:, CONTENT]
+    made = points.clone()
+    made[:, CONTENT] = uncrossed(content, IBUG_68)
+    assert torch.equal(made[0], points[0])
+    assert IBUG_68.opening(points)[1] > 0.01
+    assert IBUG_68.opening(made)[1] < 1e-6
+
+
 def test_turned_heads_and_meshes_close_too():
     points = face(torch.full((2,), 0.03), torch.tensor([0.0, 0.4]))
     assert IBUG_68.opening(closed(points, torch.ones(2))).max() < 1e-6
@@ -75,7 +104,7 @@ def closing_model(settings: ClosingConfig | None) -> CompletionModel:
     with torch.no_grad():  # half of all is p, b or m
         acoustic.viseme.weight[PRESSED] *= 4
         acoustic.viseme.bias[PRESSED] = 4
-    return CompletionModel(small_completion(config=replace(SMALL, closing=settings)), acoustic).eval()
+    return CompletionModel(small_completion(seed=1, config=replace(SMALL, closing=settings)), acoustic).eval()
 
 
 def test_films_and_scores_close_alike_and_only_where_the_file_says_so():

@@ -8,6 +8,7 @@ import torch
 from talkface_core.acoustic.hearing import OutsideEar, hear
 from talkface_core.acoustic.stream import stream_into_silence
 from talkface_core.errors import InputError
+from talkface_core.landmark_diffusion.closing import shut_references
 from talkface_core.landmark_diffusion.completion import CompletionConfig, LandmarkCompletion
 from talkface_core.landmark_diffusion.completion_stream import WINDOW, CompletedLandmarks, CompletionModel
 from talkface_core.landmark_diffusion.landmarks import IBUG_68
@@ -54,12 +55,34 @@ def test_windows_give_what_the_whole_gives(model):
     audio = torch.cat(list(stream_into_silence(model.acoustic, [mel])))[None]
     # The scene's end holds its pose in the silence that follows.
     points = torch.cat([pose(frames), pose(frames)[-1:].expand(audio.shape[1] - frames, -1, -1)])
-    whole = model.completion(audio, points[None], REFERENCES[None])[0, :frames]
+    shut = shut_references(REFERENCES, IBUG_68)
+    motion, _ = model.motion(audio, points[None], shut[None], model.quiet())
+    rest = model.completion.rest(points[None], REFERENCES[None])
+    whole = model.completion.place(points[None], rest + motion)[0, :frames]
     stream = made(model)
     parts = [stream.at(range(k, min(k + 37, frames))) for k in range(0, frames, 37)]
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(made(model).at(range(frames)), whole, atol=1e-5, rtol=1e-4)
     assert (whole - whole[:1])[:, CONTENT].abs().max() > 0.01
+
+
+def test_what_the_network_makes_of_silence_is_taken_off_and_lips_rest_as_they_were_read(model):
+    """References whose shut lips were read apart: in silence the mouth lies where they have it, and speech opens it
+    as far as that of references with shut lips."""
+    misread = face(torch.linspace(0.02, 0.07, 5))
+    points, quiet = pose(50), MemoryAudio(torch.zeros(1, 1, 32000), 16000)
+
+    def openings(references, source):
+        return IBUG_68.opening(CompletedLandmarks(model, source, points, (), references, 25).at(range(50)))
+
+    still = face(torch.zeros(50), 0.15 * torch.sin(torch.arange(50) / 20))
+    rest = model.completion.rest(still[None], misread[None])
+    wanted = IBUG_68.opening(model.completion.place(still[None], rest))[0]
+    # Before the sound there is no silence that the acoustic model could hear.
+    torch.testing.assert_close(openings(misread, quiet)[5:], wanted[5:], atol=1e-4, rtol=0)
+    assert wanted.min() > 0.01
+    alone = model.completion.motion(model.quiet().expand(1, 50, -1), points[None], misread[None])[0]
+    assert alone.abs().max() > 1e-3  # what this network says of silence is not nothing
 
 
 def test_what_was_asked_for_last_can_be_asked_for_again_and_frames_left_out(model):

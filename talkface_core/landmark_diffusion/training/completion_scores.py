@@ -125,6 +125,7 @@ def completed(
     features = heard.silence[None] if index is None else heard.clips[index][0].float()
     features = features[torch.arange(length).clamp_max(len(features) - 1)]
     frames, middle = torch.arange(length), length // 2
+    quiet = None if model.acoustic is None else heard.silence.float()
     halves = []
     for inside in (slice(0, middle), slice(middle, length)):
         apart = frames - (middle if inside.start == 0 else middle - 1)
@@ -134,7 +135,7 @@ def completed(
         made = []
         for part in frames.split(net.config.frames if net.config.published else length):
             audio, points = (track[part][None].to(place) for track in (features, clip.points))
-            motion, rest = model.motion(audio, points, shown)
+            motion, rest = model.motion(audio, points, shown, quiet)
             made.append(net.place(points, rest + motion)[0].float().cpu())
         halves.append(torch.cat(made)[inside])
     return torch.cat(halves).numpy()
