@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..dae_talker.decode import decode, encode, noise_from_seed
+from ..dae_talker.decode import decode, encode, fit_square, noise_from_seed
 from ..dae_talker.model import DAETalker, load_dae_talker
 from ..dae_talker.pipeline import speak
 from ..dae_talker.windows import Control
@@ -98,8 +98,13 @@ def measure(
     watcher = watcher or Watcher()
     total, done = 2 * len(KINDS) * len(clips.clips), 0
     kit = bundled_kit()
+    talkers = {side: load_dae_talker(talker, device) for side, (talker, _) in weights.items()}
+    # The largest that both can draw and the footage has, so that they can be held against the same real film.
+    known = set.intersection(*({*talker.autoencoder.sizes} for talker in talkers.values()))
+    size = max((side for side in known if side <= clips.clips[0].width), default=min(known))
     films = {
-        side: _films(folder, clips, side, *files, device, quiet, watcher, seconds) for side, files in weights.items()
+        side: _films(folder, clips, side, talkers[side], texture, size, device, quiet, watcher, seconds)
+        for side, (_, texture) in weights.items()
     }
     measured = []
     for kind in KINDS:
@@ -121,8 +126,9 @@ def _films(
     folder: Path,
     clips: ClipSet,
     side: str,
-    talker_file: str | Path,
+    talker: DAETalker,
     texture_file: str | Path,
+    size: int,
     device: str,
     quiet: bool,
     watcher: Watcher,
@@ -133,9 +139,8 @@ def _films(
     real = {kind: {clip.name: _path(folder, kind, REAL, clip.name) for clip in clips.clips} for kind in KINDS}
     if all(path.is_file() for group in (paths, real) for named in group.values() for path in named.values()):
         return paths
-    talker, texture = load_dae_talker(talker_file, device), load_sovqae(texture_file, device)
+    texture, cache = load_sovqae(texture_file, device), folder / "cache"
     side_px = texture.config.image_size
-    size, cache = talker.image_size, folder / "cache"
     frames, faces = clips.frame_cache(size, cache, quiet), face_crops(clips, side_px, cache, quiet=quiet)
     for k, clip in enumerate(clips.clips):
         part = slice(int(clips.starts[k]), int(clips.starts[k + 1]))
@@ -143,8 +148,8 @@ def _films(
         # A film is made when it is asked for its first frame: what is there already is not made again.
         made = {
             **{(kind, REAL): _chunks(shown) for kind, shown in ((SPOKEN, own), (DRAWN, own), (RESTORED, cut))},
-            (SPOKEN, side): _spoken(talker, clip),
-            (DRAWN, side): _drawn(talker, own),
+            (SPOKEN, side): _spoken(talker, clip, size),
+            (DRAWN, side): _drawn(talker, own, size),
             (RESTORED, side): _restored(texture, cut),
         }
         for (kind, which), film in made.items():
@@ -175,19 +180,21 @@ def _chunks(frames: NDArray[np.uint8]) -> Frames:
         yield np.array(frames[start : start + _AT_ONCE])
 
 
-def _spoken(talker: DAETalker, clip: Clip) -> Frames:
+def _spoken(talker: DAETalker, clip: Clip, size: int) -> Frames:
     truth = clip.truth()
     pose = torch.from_numpy(np.asarray(truth["pose"], np.float32))
     control = Control(pose=pose, eyes=eye_track(truth["eye_open"])).checked(clip.frames)
-    for chunk in speak(talker, open_audio(clip.sound), clip.fps, control, size=talker.image_size):
+    for chunk in speak(talker, open_audio(clip.sound), clip.fps, control, size=size):
         yield chunk.numpy()
 
 
-def _drawn(talker: DAETalker, frames: NDArray[np.uint8]) -> Frames:
+def _drawn(talker: DAETalker, frames: NDArray[np.uint8], size: int) -> Frames:
     model = talker.autoencoder
-    latents = encode(model, (torch.from_numpy(chunk) for chunk in _chunks(frames)))
+    own = model.config.image_size
+    shown = (fit_square(torch.from_numpy(chunk), own) for chunk in _chunks(frames))
+    latents = encode(model, shown)
     noise = noise_from_seed(model, 0)
-    for chunk in decode(model, latents, noise, size=model.config.image_size):
+    for chunk in decode(model, latents, noise, size=size):
         yield chunk.cpu().numpy()
 
 

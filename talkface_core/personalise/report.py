@@ -80,7 +80,9 @@ def summary(state: State, values: dict[str, Any]) -> list[str]:
     """What was trained and the weightiest numbers before and after, in lines for people."""
     lines = []
     for stage in STAGES:
-        done = state.done.get(stage.name, {})
+        if (done := state.done.get(stage.name)) is None:
+            lines.append(f"{stage.name}: left out, as the clips are smaller than what it would draw: {stage.about}")
+            continue
         lines.append(f"{stage.name}: {done.get('steps', 0)} steps in {told(done.get('seconds', 0.0))}: {stage.about}")
     for kind, key in _TOLD:
         if sides := values.get(kind, {}).get(key):
@@ -96,7 +98,8 @@ def _training(state: State) -> str:
     )
     rows = []
     for stage in STAGES:
-        done, plan = state.done.get(stage.name, {}), state.plan.get(stage.name, {})
+        done = state.done.get(stage.name, {"ended_by": "left out: the clips are smaller"})
+        plan = state.plan.get(stage.name, {})
         cells = [stage.name, stage.about, f"{done.get('steps', 0)} of {plan.get('steps', 0)}"]
         cells += [f"{plan.get('seconds_step', 0):.2f} s", told(done.get("seconds", 0.0)), done.get("ended_by", "")]
         rows.append("<tr>" + "".join(f"<td>{clip_label(str(cell))}</td>" for cell in cells) + "</tr>")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import find_checkpoint, read_checkpoint
+from ..checkpoints import find_checkpoint, read_checkpoint, read_header
 from ..components import build
 from ..dae_talker.model import SPEECH2LATENT
 from ..device import pick_device
@@ -34,7 +34,7 @@ from .footage import Look, look, verdict
 from .measure import AFTER, BEFORE, held_out, measure, numbers
 from .report import sheet, summary, write_page
 from .settings import Settings, told
-from .stages import FACE, SPEECH, STAGES, TEXTURE, checkpoint_of, train_stage
+from .stages import FACE, SHARP, SPEECH, STAGES, TEXTURE, checkpoint_of, suits, train_stage
 from .state import State
 from .watching import Watcher
 
@@ -107,7 +107,8 @@ def personalise(
     with state.alone():
         state = State.open(folder, settings, films)  # another run may have gone on with it in between
         if state.longer:
-            shutil.rmtree(state.folder / SPEECH.name, ignore_errors=True)  # its latents will be others
+            for stage in (SPEECH, SHARP):  # latents and frames will be others
+                shutil.rmtree(state.folder / stage.name, ignore_errors=True)
             shutil.rmtree(state.folder / FILMS, ignore_errors=True)
             state.forget(*(stage.name for stage in STAGES), "join", "measure")
         data = _prepared(state, films, settings, device, quiet, watcher, expected)
@@ -127,8 +128,11 @@ def personalise(
 
 def join(state: State, begun: Mapping[str, Path], checkpoint: Path) -> None:
     """One file of the person's stages: DAE-Talker, and LaDTalk with the bundled lips and the person's own SOVQAE."""
-    joint = Joint.of(checkpoint_of(state.folder, SPEECH))
-    joint.provenance["stages"] = [read_checkpoint(checkpoint_of(state.folder, FACE)).provenance]
+    sharp = checkpoint_of(state.folder, SHARP)
+    joint = Joint.of(sharp if sharp.is_file() else checkpoint_of(state.folder, SPEECH))
+    joint.provenance["stages"] = [
+        read_header(checkpoint_of(state.folder, stage)).provenance for stage in (FACE, SPEECH)
+    ]
     # Some seconds of one voice do not tell speech from all other sounds: what opens a mouth stays as it was.
     talker, lips = read_checkpoint(begun["talker"]), read_checkpoint(begun["texture"])
     if GATE.name in talker.configs:
@@ -231,7 +235,7 @@ def _choice(face: str) -> FaceChoice:
 
 def _trained(state: State, settings: Settings, data: Path, device: str, quiet: bool, watcher: Watcher) -> None:
     reserve = _MEASURING * 25 * _seconds_measured(settings)
-    left = [stage for stage in STAGES if stage.name not in state.done]
+    left = [stage for stage in STAGES if stage.name not in state.done and suits(stage, settings, data)]
     while left:
         stage = left[0]
         own = state.spent.get(stage.name, 0.0)  # of an earlier sitting: its share was fixed then

@@ -17,6 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checkpoints import find_checkpoint, read_header
+from ..dae_talker.autoencoder import AutoencoderConfig
+from ..dae_talker.model import AUTOENCODER
+from ..dae_talker.upsampler import UPSAMPLER, UpsamplerConfig
+from ..datasets.clips import ClipSet
+from ..preparation.rules import TRAIN
 from ..recipes import make_plan, recipe_class
 from ..training.engine import train
 from ..training.state import read_progress
@@ -51,16 +57,29 @@ class Stage:
 
 
 FACE = Stage(
-    "face", "how the person looks", "dae-talker-autoencoder", "talker", 0.55, 12_000, {"warmup": 50, "lr": 7e-4}
+    "face", "how the person looks", "dae-talker-autoencoder", "talker", 0.5, 12_000, {"warmup": 50, "lr": 7e-4}
 )
-SPEECH = Stage("speech", "what the face does when it speaks", "dae-talker", "talker", 0.2, 2_000, {"lr": 4e-4})
-TEXTURE = Stage("texture", "the person's fine texture, for LaDTalk", "sovqae", "texture", 0.25, 2_500)
-STAGES = (FACE, SPEECH, TEXTURE)
+SPEECH = Stage("speech", "what the face does when it speaks", "dae-talker", "talker", 0.18, 2_000, {"lr": 4e-4})
+SHARP = Stage("sharp", "the face twice as large, and sharp", "dae-talker-upsampler", "talker", 0.1, 3_000, {"lr": 5e-4})
+TEXTURE = Stage("texture", "the person's fine texture, for LaDTalk", "sovqae", "texture", 0.22, 2_500)
+STAGES = (FACE, SPEECH, SHARP, TEXTURE)
+
+_STANDS_ON = {SPEECH.name: ("--autoencoder", FACE), SHARP.name: ("--talker", SPEECH)}
+"""The flag by which a stage is told of the checkpoint of another."""
 
 
 def checkpoint_of(folder: Path, stage: Stage) -> Path:
     """Where a stage's checkpoint lies."""
     return folder / stage.name / f"{stage.recipe}.safetensors"
+
+
+def suits(stage: Stage, settings: Settings, data: Path) -> bool:
+    """Whether footage teaches what a stage trains: frames twice as large are learnt of clips that are as large."""
+    if stage.name != SHARP.name:
+        return True
+    talker = read_header(find_checkpoint(settings.talker))
+    drawn = talker.config(AUTOENCODER.name, AutoencoderConfig).image_size
+    return ClipSet.open(data / TRAIN).clips[0].width >= UpsamplerConfig.preset("tiny").factor * drawn
 
 
 def train_stage(
@@ -79,7 +98,7 @@ def train_stage(
     """
     watcher = watcher or Watcher()
     run = state.folder / stage.name
-    init = getattr(settings, stage.begins)
+    init = _beginning(stage, getattr(settings, stage.begins))
     args = _arguments(stage, run, data, init, settings.seed, device, quiet)
     plan = make_plan(stage.recipe, args)
     config = replace(plan.config, seed=settings.seed, **stage.trained)
@@ -119,14 +138,26 @@ def train_stage(
     return {"steps": result.step, "planned": steps, "seconds": round(result.seconds, 1), "ended_by": result.reason}
 
 
+def _beginning(stage: Stage, name: str) -> str | None:
+    """The checkpoint that a stage begins with; None, random weights, where it has no upsampler of our layout."""
+    if stage.name != SHARP.name:
+        return name
+    begun, ours = read_header(find_checkpoint(name)), UpsamplerConfig.preset("tiny")
+    if UPSAMPLER.name not in begun.configs:
+        return None
+    theirs = begun.config(UPSAMPLER.name, UpsamplerConfig)
+    return name if replace(theirs, image_size=ours.image_size) == ours else None
+
+
 def _arguments(
-    stage: Stage, run: Path, data: Path, init: str, seed: int, device: str, quiet: bool
+    stage: Stage, run: Path, data: Path, init: str | None, seed: int, device: str, quiet: bool
 ) -> argparse.Namespace:
     """What `train` would be told on a command line."""
     parser = argparse.ArgumentParser()
     recipe_class(stage.recipe).add_arguments(parser)
-    before = ["--autoencoder", str(checkpoint_of(run.parent, FACE))] if stage.name == SPEECH.name else []
-    args = parser.parse_args([*before, *stage.words])
+    before = _STANDS_ON.get(stage.name)
+    words = [before[0], str(checkpoint_of(run.parent, before[1]))] if before else []
+    args = parser.parse_args([*words, *stage.words])
     for name, value in (("data", str(data)), ("cache", run / "cache"), ("init", init), ("device", device)):
         setattr(args, name, value)
     args.seed, args.quiet = seed, quiet
