@@ -21,13 +21,15 @@ from .page import Page
 
 TITLES = titles()
 NAMES = list(TITLES)
-RUN = ("dae_talker", "dae_talker_reconstruct", "ladtalk_dub", "landmark_portrait", "voice_to_talking_video")
-"""Those that are run in the page: one of each kind. The others send what tests/host runs, which is compared here."""
+RUN = ("dae_talker", "landmark_portrait", "voice_to_talking_video")
+"""Those that are run in the page: of speech, of footage, of neither picture nor film. The others send what tests/host runs, which is compared here."""
 SPEECH_SECONDS = 8.0
 QUICK = 2.0
 """Seconds of speech that are spoken here: what is tested is the page."""
 PORTRAIT = 256
 """Side of the portraits that are drawn, and of the sample's picture."""
+DRAWN = 256
+"""Side of the frames that the bundled speaker has."""
 _BEHIND = """() => {
   const [graph, brush] = [app.graph, document.createElement("canvas").getContext("2d")], behind = [];
   brush.lineWidth = 4;
@@ -132,7 +134,7 @@ def _expected(nodes: list[dict[str, Any]]) -> tuple[int, float]:
     lasting = "once" in (node["widgets"].get("length") for node in nodes)
     spoken = "TalkFaceLoadAudio" in kinds and not lasting
     footage = _given(nodes, "TalkFaceLoadVideo", "file")
-    width = 128 if drawn else VideoReader(footage[0]).width
+    width = DRAWN if drawn else VideoReader(footage[0]).width
     return width, QUICK if spoken else _seconds(footage[0])
 
 
