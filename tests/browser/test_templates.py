@@ -22,7 +22,9 @@ from .page import Page
 TITLES = titles()
 NAMES = list(TITLES)
 RUN = ("dae_talker", "landmark_portrait", "voice_to_talking_video")
-"""Those that are run in the page: of speech, of footage, of neither picture nor film. The others send what tests/host runs, which is compared here."""
+"""Those that are run in the page: of speech, of footage, of neither picture nor film.
+
+The others send what tests/host runs, which is compared here."""
 SPEECH_SECONDS = 8.0
 QUICK = 2.0
 """Seconds of speech that are spoken here: what is tested is the page."""

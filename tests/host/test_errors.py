@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,10 @@ def _empty(path: Path) -> None:
 
 def _not_a_number(path: Path) -> None:
     data = bytearray(GOOD.read_bytes())
-    data[-2:] = struct.pack("<H", 0x7E00)  # NaN in float16
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    end = next(entry["data_offsets"][1] for entry in header.values() if entry.get("dtype") == "F16")
+    data[8 + length + end - 2 : 8 + length + end] = struct.pack("<H", 0x7E00)  # NaN in float16
     path.write_bytes(data)
 
 
