@@ -30,6 +30,10 @@ WORKFLOWS = (
     personalise.train_person,
 )
 
+BROUGHT_FOLDER = FOLDER / "public_weights"
+BROUGHT = (dae_talker.dub_any_face,)
+"""Those that need weights that a user brings: no templates, since they do not run as given."""
+
 
 def read_info() -> Info:
     """The nodes as the snapshot of the host has them."""
@@ -47,10 +51,12 @@ def main() -> None:
     files: dict[Path, str] = {}
     for describe in WORKFLOWS:
         files |= describe(info).files(FOLDER)
+    for describe in BROUGHT:
+        files |= describe(info).files(BROUGHT_FOLDER)
     for outline in BLUEPRINTS:
         files |= outline(info).files()
     for path, text in files.items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from .graph import GREEN, Graph, Info, Node, Out
 from .parts import components, footage, save, speech, stored
 
+DIFFDUB, HUBERT = "diffdub.safetensors", "chinese-hubert-large.safetensors"
+"""What the files of `dub_any_face` are called: as `models --fetch` and their authors call them."""
+
 KEYFRAMES = "0: 0, 0, 0\n1.5: 13, 0, 0\n3: -13, 0, 0\n4.5: 0, 6, 0\n6: 0, -6, 5\n7.5: 0, 0, 0"
 
 
@@ -39,6 +42,26 @@ def dae_talker_pose(info: Info) -> Graph:
     latents, frames = talk(graph, model, sound, head_pose=pose["head_pose"])
     save(graph, (1000, 0), frames["frames"], latents["fps"], sound["audio"])
     graph.notes((0, 850), (635, 240))
+    return graph
+
+
+def dub_any_face(info: Info) -> Graph:
+    """New speech for anybody's video by DiffDub's weights, which are the user's: no bundled ones can do it."""
+    graph = Graph("dub_any_face", "Dub any face with DiffDub", info)
+    graph.group("1. Your weights, footage, sound · 权重、素材、声音", (0, 0), (300, 1060))
+    model = graph.add("TalkFaceLoadDAETalker", (20, 80), (260, 102), checkpoint=DIFFDUB)
+    encoder = graph.add("AudioEncoderLoader", (20, 240), (260, 58), audio_encoder_name=HUBERT)
+    sound, video = speech(graph, (20, 356)), footage(graph, 640)
+    heard = {"audio_encoder": encoder["AUDIO_ENCODER"], "audio": sound["audio"]}
+    features = graph.add("AudioEncoderEncode", (370, 80), (230, 46), **heard)
+    graph.group("2. Hear · 聆听", (350, 0), (270, 160))
+    graph.group("3. Dub, straight to disk · 配音并写入磁盘", (670, 0), (460, 790))
+    given = {"speech2lips": model["speech2lips"], "dae": model["dae"], "video": video["video"]}
+    given |= {"audio": sound["audio"], "audio_encoder_output": features["AUDIO_ENCODER_OUTPUT"]}
+    dubbed = graph.add("TalkFaceDubVideoDAE", (690, 80), (420, 690), **given)
+    graph.group("4. Save · 保存", (1180, 0), (290, 430))
+    stored(graph, (1200, 80), dubbed)
+    graph.notes((1180, 490), (560, 260), below=True)
     return graph
 
 

@@ -14,7 +14,7 @@ from tests.dae_talker.small import save_small_talker, small_speech2latent
 from tests.dae_talker.small_dubber import save_small_dubber
 
 from .client import ERROR, SUCCESS, Client, Prompt
-from .graphs import AUDIO, DUB_ANYBODY, FOOTAGE, LOADER, SPEECH, plain
+from .graphs import API, AUDIO, DUB_ANYBODY, LOADER, SPEECH, changed, plain, workflow
 from .media import Film, talk
 from .server import Server, environment
 
@@ -113,18 +113,16 @@ def dubs(server: Server) -> Iterator[str]:
 
 
 def _dubbed(encoder: str, sound: str, checkpoint: str, **settings: object) -> Prompt:
-    """What the help page of Dub Video (DAE-Talker) says of its wires."""
-    own = {"sampler": "model's own", "steps": 1, "seed": 0, "length": "stop", "smoothing": 0.3, **settings}
-    own |= {"face": "largest", "index": 0, "x": 0, "y": 0, "detector": "bundled", "threshold": 0.5}
-    wires = {"speech2lips": ["loader", 2], "dae": ["loader", 1], "video": ["film", 0], "audio": ["heard", 0]}
-    saved = {"filename_prefix": "talkface/dubs", "format": "auto", "codec": "auto"}
-    prompt = {
-        "loader": {"class_type": LOADER, "inputs": {"checkpoint": checkpoint, "dtype": "float32"}},
-        "film": {"class_type": FOOTAGE, "inputs": {"file": "ada.mp4 [sample]"}},
-        "dub": {"class_type": DUB_ANYBODY, "inputs": {**wires, "audio_encoder_output": ["encode", 0], **own}},
-        "save": {"class_type": "SaveVideo", "inputs": {"video": ["dub", 0], **saved}},
-    }
-    return _encoded(prompt, encoder, sound)
+    """The workflow that is there for weights which a user brings."""
+    return changed(
+        workflow(API.parent / "public_weights" / "api" / "dub_any_face.json"),
+        **{
+            LOADER: {"checkpoint": checkpoint, "dtype": "float32"},
+            "AudioEncoderLoader": {"audio_encoder_name": encoder},
+            AUDIO: {"audio": sound},
+            DUB_ANYBODY: {"steps": 1, "length": "stop", **settings},
+        },
+    )
 
 
 def test_anybody_is_dubbed_by_its_hidden_states(

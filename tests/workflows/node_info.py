@@ -23,6 +23,8 @@ PREFIX = "TalkFace"
 CORE = (
     *(
         "AudioConcat",
+        "AudioEncoderEncode",
+        "AudioEncoderLoader",
         "AudioMerge",
         "CreateVideo",
         "GetVideoComponents",

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from talkface_core.checkpoints import PRETRAINED
-from workflows.build import FOLDER, WORKFLOWS, read_info, titles
+from workflows.build import BROUGHT, BROUGHT_FOLDER, FOLDER, WORKFLOWS, read_info
+from workflows.dae_talker import DIFFDUB
 from workflows.graph import NOTE, WIDGETS
 from workflows.notes import NOTES
 from workflows.wires import TITLE, curve, hidden, route
@@ -17,22 +18,24 @@ from workflows.wires import TITLE, curve, hidden, route
 from .node_info import CORE, PREFIX, digest, read_snapshot
 
 INFO = read_info()
-BROUGHT = {"TalkFaceDubVideoDAE"}
-"""Nodes that work with weights which a user brings, and none that may be bundled: a template of them would not run as
-given. Their help pages say how they are wired."""
 ANY = "*"
 """The type of an input that takes whatever there is."""
 SAMPLES = FOLDER.parent / "samples"
-TITLES = titles()
-NAMES = list(TITLES)
+GRAPHS = {
+    graph.name: (graph, folder)
+    for described, folder in ((WORKFLOWS, FOLDER), (BROUGHT, BROUGHT_FOLDER))
+    for graph in (describe(INFO) for describe in described)
+}
+NAMES = list(GRAPHS)
 
 
 def _page(name: str) -> dict[str, Any]:
-    return json.loads((FOLDER / f"{TITLES[name]}.json").read_text(encoding="utf-8"))
+    graph, folder = GRAPHS[name]
+    return json.loads((folder / f"{graph.title}.json").read_text(encoding="utf-8"))
 
 
 def _prompt(name: str) -> dict[str, Any]:
-    return json.loads((FOLDER / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((GRAPHS[name][1] / "api" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _values(node: dict[str, Any]) -> dict[str, Any]:
@@ -55,8 +58,8 @@ def _values(node: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_files_are_what_the_generator_writes() -> None:
     """After a change of workflows/build.py: python -m workflows.build."""
-    shipped = {*FOLDER.glob("*.json"), *(FOLDER / "api").glob("*.json")}
-    files = {path: text for describe in WORKFLOWS for path, text in describe(INFO).files(FOLDER).items()}
+    shipped = {*FOLDER.rglob("*.json")}
+    files = {path: text for graph, folder in GRAPHS.values() for path, text in graph.files(folder).items()}
     assert shipped == files.keys()
     for path, text in files.items():
         assert path.read_text(encoding="utf-8") == text, path.name
@@ -64,7 +67,14 @@ def test_the_files_are_what_the_generator_writes() -> None:
 
 def test_every_node_of_the_pack_is_shown_somewhere() -> None:
     used = {node["type"] for name in NAMES for node in _page(name)["nodes"]}
-    assert {key for key in INFO if key.startswith(PREFIX)} - used == BROUGHT
+    assert {key for key in INFO if key.startswith(PREFIX)} <= used
+
+
+def test_a_template_needs_no_weights_that_a_user_brings() -> None:
+    """The host lists what lies in the folder itself; what would not run as given lies below it."""
+    listed = {path.stem for path in FOLDER.glob("*.json")}
+    assert not listed & {graph.title for graph, folder in GRAPHS.values() if folder == BROUGHT_FOLDER}
+    assert all(DIFFDUB not in path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -111,7 +121,7 @@ def test_widget_values_fit_the_nodes(name: str) -> None:
         for widget, value in _values(node).items():
             about = INFO[node["type"]]["inputs"][widget]
             assert isinstance(value, kinds[about["type"]]), (node["type"], widget, value)
-            assert value in about.get("options", [value]), (node["type"], widget, value)
+            assert value in (*about.get("options", [value]), DIFFDUB), (node["type"], widget, value)
             if "min" in about:
                 assert about["min"] <= value <= about["max"], (node["type"], widget, value)
 
@@ -136,7 +146,7 @@ def test_everything_it_names_is_in_the_pack(name: str) -> None:
         for widget, value in node["inputs"].items():
             if isinstance(value, str) and value.endswith(" [sample]"):
                 assert (SAMPLES / value.removesuffix(" [sample]")).is_file(), value
-            if widget == "checkpoint":
+            if widget == "checkpoint" and value != DIFFDUB:
                 assert (PRETRAINED / f"{value}.safetensors").is_file(), value
 
 
@@ -204,7 +214,7 @@ def test_wires_run_to_the_right_or_past_all_nodes(name: str) -> None:
     """No wire lies behind a node; one that runs back to the left has dots that show its way."""
     page = _page(name)
     boxes, nodes = _boxes(page), {node["id"]: index for index, node in enumerate(page["nodes"])}
-    graph = next(graph for describe in WORKFLOWS if (graph := describe(INFO)).name == name)
+    graph, _ = GRAPHS[name]
     dots = _dots(page)
     for number, source, slot, target, socket, _ in page["links"]:
         entry = page["nodes"][nodes[target]]["inputs"][socket]["name"]
@@ -255,7 +265,9 @@ def test_where_there_is_no_room_no_way_is_made_up() -> None:
 def test_titles_are_for_people_and_notes_for_all_to_read(name: str) -> None:
     """Titles begin with their place and are no longer than a card; notes and groups are in English and Chinese, and all
     lines of notes are headings."""
-    assert re.fullmatch(rf"{NAMES.index(name) + 1:02} [A-Z][A-Za-z, ]{{10,33}}", TITLES[name])
+    graph, folder = GRAPHS[name]
+    number = f"{NAMES.index(name) + 1:02} " if folder == FOLDER else ""
+    assert re.fullmatch(rf"{number}[A-Z][A-Za-z, ]{{10,33}}", graph.title)
     page = _page(name)
     english, chinese = (node for node in page["nodes"] if node["type"] == NOTE)
     for note, letters in ((english, r"[A-Za-z]"), (chinese, r"[\u4e00-\u9fff]")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .note import Note
+from .note import CONSENT, CONSENT_ZH, Note
 
 NOTES: dict[str, tuple[Note, Note]] = {
     "dae_talker": (
@@ -78,6 +78,29 @@ NOTES: dict[str, tuple[Note, Note]] = {
             "说明：模型保留了脸的哪些部分",
             ("DAE 编码从每帧读出一个潜变量", "DAE 解码只凭这个潜变量重新画出该帧"),
             ("视频里缺少的东西，语音也无法带回。", "素材必须是模型训练过的说话人，取景与训练时相同；自带样片即是。"),
+        ),
+    ),
+    "dub_any_face": (
+        Note(
+            "Weights that you bring",
+            (
+                "models --fetch diffdub writes diffdub.safetensors; it goes into models/talkface",
+                "chinese-hubert-large (TencentGameMate) goes into models/audio_encoders",
+                "Press R, choose both files in the loaders, press Run",
+            ),
+            (
+                "No bundled weights can do this. What they cost: docs/public_weights.md of the pack.",
+                CONSENT,
+            ),
+        ),
+        Note(
+            "说明：自备权重",
+            (
+                "models --fetch diffdub 得到 diffdub.safetensors，放入 models/talkface",
+                "chinese-hubert-large（TencentGameMate）放入 models/audio_encoders",
+                "按 R，在加载器中选择这两个文件，点击运行",
+            ),
+            ("自带的权重做不到这一点。代价见本包的 docs/public_weights.md。", CONSENT_ZH),
         ),
     ),
 }
