@@ -48,7 +48,7 @@ def dae_talker_pose(info: Info) -> Graph:
 def dub_any_face(info: Info) -> Graph:
     """New speech for anybody's video by DiffDub's weights, which are the user's: no bundled ones can do it."""
     graph = Graph("dub_any_face", "Dub any face with DiffDub", info)
-    graph.group("1. Your weights, footage, sound · 权重、素材、声音", (0, 0), (300, 1060))
+    graph.group("1. Given · 素材和权重", (0, 0), (300, 1060))
     model = graph.add("TalkFaceLoadDAETalker", (20, 80), (260, 102), checkpoint=DIFFDUB)
     encoder = graph.add("AudioEncoderLoader", (20, 240), (260, 58), audio_encoder_name=HUBERT)
     sound, video = speech(graph, (20, 356)), footage(graph, 640)
