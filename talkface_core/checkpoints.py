@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import Settings
-from .eight_bits import SCALE, packed, packs, scales_of, unpacked
+from .eight_bits import SCALE, packed, packs, scales_in, unpacked
 from .errors import InputError
 from .plain_json import parse_object
 from .tensor_file import EXPECTED, CheckpointError, names_of, opened, read_shapes, refuse, write_tensors
@@ -160,7 +160,7 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
     path = Path(path)
     stored = read_shapes(path)
     try:
-        scales = scales_of(stored)
+        scales = scales_in(stored)
     except ValueError as error:
         refuse(path, str(error), "one scale for each channel")
     with opened(path) as file:
@@ -185,7 +185,7 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
         refuse(path, f"settings of {names_of(foreign)} that are none", "a JSON object for each component")
     shapes: dict[str, dict[str, tuple[int, ...]]] = {component: {} for component in configs}
     for name, shape in stored.items():
-        if name in scales.values():
+        if name in scales:
             continue
         component, _, key = name.partition(".")
         if component not in shapes:

@@ -42,11 +42,11 @@ def unpacked(numbers: Tensor, scale: Tensor) -> Tensor:
     return (numbers.flatten(1).float() * scale[:, None]).view(numbers.shape).half()
 
 
-def scales_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    """Name -> name of its scales, of all tensors in a file that are stored in 8 bits. Raises ValueError for scales
-    that fit no tensor."""
-    found = {name.removesuffix(SCALE): name for name in shapes if name.endswith(SCALE)}
-    for name, scale in found.items():
-        if shapes[scale] != shapes.get(name, ())[:1]:
-            raise ValueError(f"scales {scale!r} of shape {list(shapes[scale])} for {list(shapes.get(name, ()))}")
-    return found
+def scales_in(shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
+    """The names of all scales among a file's tensors. Raises ValueError for scales that fit no tensor."""
+    scales = frozenset(name for name in shapes if name.endswith(SCALE))
+    for scale in scales:
+        stored = shapes.get(scale.removesuffix(SCALE), ())
+        if shapes[scale] != stored[:1]:
+            raise ValueError(f"scales {scale!r} of shape {list(shapes[scale])} for {list(stored)}")
+    return scales
