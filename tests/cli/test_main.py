@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +30,15 @@ def test_help_and_the_package_come_without_torch():
     began = time.process_time()
     subprocess.run([sys.executable, "-c", code], check=True)
     assert time.process_time() - began < 1.5
+
+
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_threads_that_wait_sleep_unless_told_otherwise(given):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    code = "import os, sys, talkface_core.__main__\nprint(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == [given or "PASSIVE", "False"]  # torch reads it when it is loaded
 
 
 def test_it_runs_as_a_module(program):
