@@ -159,12 +159,12 @@ def read_header(path: str | Path, system: str | None = None) -> Header:
     """What a checkpoint says of itself, for lists: quick, as no weight is touched. `system` and errors as below."""
     path = Path(path)
     stored = read_shapes(path)
-    try:
-        scales = scales_in(stored)
-    except ValueError as error:
-        refuse(path, str(error), "one scale for each channel")
     with opened(path) as file:
         metadata = file.metadata() or {}
+        try:
+            scales = scales_in(stored, lambda name: file.get_slice(name).get_dtype())
+        except ValueError as error:
+            refuse(path, str(error), "one scale for each channel, F32 [channels] beside I8 [channels, ...]")
     if metadata.get("format") != FORMAT:
         refuse(path, "a safetensors file of another program (its metadata does not name TalkFace)", EXPECTED)
     version = metadata.get("format_version", "")

@@ -7,7 +7,7 @@ makes float16 of it, so memory and speed are those of a float16 file. Packing wh
 so that joining files loses nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -42,11 +42,19 @@ def unpacked(numbers: Tensor, scale: Tensor) -> Tensor:
     return (numbers.flatten(1).float() * scale[:, None]).view(numbers.shape).half()
 
 
-def scales_in(shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
-    """The names of all scales among a file's tensors. Raises ValueError for scales that fit no tensor."""
+def scales_in(shapes: Mapping[str, tuple[int, ...]], type_of: Callable[[str], str]) -> frozenset[str]:
+    """The names of all scales among a file's tensors; `type_of` names a tensor's type as the format does ("I8").
+
+    Raises ValueError for scales that belong to no matrix or kernel of 8 bits, or are no float32.
+    """
     scales = frozenset(name for name in shapes if name.endswith(SCALE))
     for scale in scales:
-        stored = shapes.get(scale.removesuffix(SCALE), ())
-        if shapes[scale] != stored[:1]:
+        name = scale.removesuffix(SCALE)
+        stored = shapes.get(name)
+        if stored is None:
+            raise ValueError(f"scales {scale!r} of no weights")
+        if shapes[scale] != stored[:1] or len(stored) < 2:
             raise ValueError(f"scales {scale!r} of shape {list(shapes[scale])} for {list(stored)}")
+        if (types := (type_of(scale), type_of(name))) != ("F32", "I8"):
+            raise ValueError(f"scales {scale!r} of the type {types[0]} for weights of the type {types[1]}")
     return scales

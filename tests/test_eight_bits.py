@@ -94,9 +94,33 @@ def test_scales_of_nothing_and_scales_that_are_no_numbers(tmp_path: Path, net: n
         metadata = file.metadata()
     assert json.loads(metadata["configs"]) == {"net": {}, "netto": {}}
     tensors = load_file(path)
-    save_file(tensors | {"net.9.weight:scale": torch.ones(3)}, path, metadata)
-    with pytest.raises(CheckpointError, match=r"net\.9\.weight:scale"):
-        read_checkpoint(path)
+    for shape in ((3,), ()):
+        save_file(tensors | {"net.9.weight:scale": torch.ones(shape)}, path, metadata)
+        with pytest.raises(CheckpointError, match=r"scales 'net\.9\.weight:scale' of no weights"):
+            read_checkpoint(path)
     save_file(tensors | {"net.0.weight:scale": torch.full((32,), float("nan"))}, path, metadata)
     with pytest.raises(CheckpointError, match=r"NaN or infinite weights in net\.0\.weight"):
         read_checkpoint(path).load_into(net, "net")
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "scale", "found"),
+    [
+        ("net.0.bias", torch.ones(32, dtype=torch.int8), torch.ones(32), r"of shape \[32\] for \[32\]"),
+        ("net.1.num_batches_tracked", torch.tensor(1, dtype=torch.int8), torch.tensor(1.0), r"of shape \[\] for \[\]"),
+        ("net.2.weight", torch.ones(40, 64), torch.ones(40), "the type F32 for weights of the type F32"),
+        ("net.2.weight", torch.ones(40, 64, dtype=torch.bool), torch.ones(40), "weights of the type BOOL"),
+        ("net.2.weight", torch.ones(40, 64, dtype=torch.int8), torch.ones(40, dtype=torch.int32), "the type I32 for"),
+        ("net.0.weight:scale", torch.ones(32), torch.ones(32), r"of shape \[32\] for \[32\]"),
+    ],
+)
+def test_scales_belong_to_matrices_and_kernels_of_8_bits_alone(
+    tmp_path: Path, net: nn.Sequential, name: str, numbers: torch.Tensor, scale: torch.Tensor, found: str
+):
+    path = saved(tmp_path / "net.safetensors", net, ("net",))
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(path) | {name: numbers, name + ":scale": scale}, path, metadata)
+    for read in (read_header, read_checkpoint):
+        with pytest.raises(CheckpointError, match=f"scales '{name}:scale' .*{found}.*one scale for each channel"):
+            read(path)
