@@ -143,8 +143,10 @@ def read_choice(text: str) -> FaceChoice:
 
     if text in ("largest", "leftmost"):
         return FaceChoice(text)
-    if re.fullmatch(r"\d+", text):
+    if re.fullmatch(r"\d{1,9}", text):
         return FaceChoice("index", int(text))
-    if match := re.fullmatch(r"(\d+(?:\.\d*)?),(\d+(?:\.\d*)?)", text):
+    if match := re.fullmatch(r"(\d{1,9}(?:\.\d*)?),(\d{1,9}(?:\.\d*)?)", text):
         return FaceChoice("point", point=(float(match[1]), float(match[2])))
-    raise InputError(f"--face {text!r}: give largest, leftmost, a number from the left such as 0, or x,y in pixels")
+    raise InputError(
+        f"--face {text[:40]!r}: give largest, leftmost, a number from the left such as 0, or x,y in pixels"
+    )

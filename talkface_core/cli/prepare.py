@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,9 +115,9 @@ def _choice(face: str) -> FaceChoice:
 
     if face in ("largest", "leftmost"):
         return FaceChoice(face)
-    if face.isdecimal():
+    if re.fullmatch(r"\d{1,9}", face):
         return FaceChoice("index", int(face))
-    raise InputError(f"--face {face}: give largest, leftmost, or a number from the left (0, 1, …)")
+    raise InputError(f"--face {face[:40]}: give largest, leftmost, or a number from the left (0, 1, …)")
 
 
 def _speech() -> SpeechFinder:

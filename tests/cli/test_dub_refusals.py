@@ -59,6 +59,7 @@ def test_wrong_settings_of_landmark_diffusion(dub, speech, small_landmark_diffus
         ("--system landmark-diffusion", "a model of ladtalk; give --system ladtalk"),
         ("--face prettiest", "give largest, leftmost, a number from the left such as 0, or x,y in pixels"),
         ("--face -1", "give largest, leftmost"),
+        (f"--face {'9' * 5000}", f"--face '{'9' * 40}': give largest, leftmost"),
         ("--face 3", "face 3 from the left is asked for, but no frame shows more than 1"),
         ("--length loop", "length rule 'loop' is unknown; choose one of bounce, stop, once"),
         ("--texture 2", "--texture 2.0: give 0"),

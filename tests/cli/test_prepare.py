@@ -82,6 +82,7 @@ def test_the_table_is_for_people_and_a_second_run_has_nothing_to_do(talkface, wo
         ("--min-face nan", "smallest face of nan px"),
         ("--max-yaw 100", "largest yaw of 100"),
         ("--face biggest", "--face biggest: give largest, leftmost, or a number"),
+        (f"--face {'9' * 5000}", f"--face {'9' * 40}: give largest, leftmost, or a number"),
         ("--val 1", "share of 1 for validation"),
         ("--workers 0", "--workers 0: give 1 to 64"),
         ("--crop round", "'round'"),
