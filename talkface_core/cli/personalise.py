@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     from ..personalise.run import expect, personalise
     from ..personalise.settings import Settings, parse_budget, told
+    from ..personalise.stages import STAGES
     from ..personalise.watching import Watcher
 
     class Lines(Watcher):
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             if not args.quiet:
                 print(line, file=sys.stderr, flush=True)
 
-    folder = Path(args.output)
+    folder, trained = Path(args.output), [stage.name for stage in STAGES]
     if not folder.name:
         raise InputError(f"-o {args.output}: give the person a name")
     begins = {name: getattr(args, name) for name in ("talker", "texture") if getattr(args, name) is not None}
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     result: dict[str, Any] = {
         "output": str(person.checkpoint),
         "page": str(person.page),
-        "stages": {name: person.state.done[name] for name in ("face", "speech", "texture")},
+        "stages": {name: done for name, done in person.state.done.items() if name in trained},
         "seconds_spent": {name: round(seconds, 1) for name, seconds in person.state.spent.items()},
         "seconds_computed": {name: round(seconds, 1) for name, seconds in person.state.computed.items()},
         "measured": person.numbers,

@@ -102,6 +102,7 @@ def look(films: Sequence[SourceVideo], detector: Detector, settings: Settings, w
         watcher.advance((n + 1) / len(films))
     found = _measured(moments)
     _usable(found, films, settings)
+    _meant(max(len(faces) for _, faces in moments), films, settings)
     return Look(
         films=len(films),
         seconds=sum(lengths),
@@ -201,6 +202,15 @@ def _usable(found: dict[str, Any], films: Sequence[SourceVideo], settings: Setti
     if found["light"] < LIGHT:
         raise InputError(
             f"the face in {name} is dark ({found['light']:.2f} of 1; {LIGHT} is the least): give more light."
+        )
+
+
+def _meant(most: int, films: Sequence[SourceVideo], settings: Settings) -> None:
+    """Refuses a number from the left that nobody has, where `most` faces at once are the most that were seen."""
+    if settings.face.isdecimal() and int(settings.face) >= most:
+        raise InputError(
+            f"face {int(settings.face)} from the left is meant, but at most {most} at once were seen in "
+            f"{_named(films)}; they are counted from 0: give {most - 1} or less, or leave --face out."
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..checkpoints import find_checkpoint, read_checkpoint, read_header
 from ..components import build
-from ..dae_talker.model import SPEECH2LATENT
+from ..dae_talker.model import AUTOENCODER, SPEECH2LATENT
 from ..device import pick_device
 from ..errors import InputError
 from ..faces.choose import FaceChoice
@@ -71,6 +71,7 @@ def expect(
     videos: Sequence[str | Path], settings: Settings, device: str = "auto", watcher: Watcher | None = None
 ) -> Expected:
     """Look at the footage and say what it is good for and how long the work will take here. Raises InputError."""
+    _beginnings(settings)
     films = find_videos(videos)
     return _expected(look(films, _detector(device), settings, watcher), settings)
 
@@ -154,7 +155,9 @@ def _seconds_measured(settings: Settings) -> float:
 def _beginnings(settings: Settings) -> dict[str, Path]:
     """The checkpoints to begin with, after a look at whether they are what is needed."""
     begun = {"talker": find_checkpoint(settings.talker), "texture": find_checkpoint(settings.texture)}
-    build(read_checkpoint(begun["talker"]), SPEECH2LATENT)
+    talker = read_checkpoint(begun["talker"])
+    for component in (AUTOENCODER, SPEECH2LATENT):
+        build(talker, component)
     build(read_checkpoint(begun["texture"], LADTALK), TEXTURE_NET)
     return begun
 

@@ -33,8 +33,10 @@ class Settings:
     def __post_init__(self) -> None:
         if not LEAST_BUDGET <= self.budget <= MOST_BUDGET:
             raise InputError(f"a budget of {self.budget:g} s; give 1 second to 14 days, such as 30m or 2h.")
-        if self.face not in ("only", "largest", "leftmost") and not self.face.isdecimal():
-            raise InputError(f"face {self.face!r}: give only, largest, leftmost, or a number from the left (0, 1, …).")
+        if self.face not in ("only", "largest", "leftmost") and not re.fullmatch(r"\d{1,4}", self.face):
+            raise InputError(
+                f"face {self.face[:40]!r}: give only, largest, leftmost, or a number from the left (0, 1, …)."
+            )
 
     def share_held_out(self, seconds: float) -> float:
         """The share of so many seconds of footage that is held out."""

@@ -22,6 +22,8 @@ def test_too_short_footage_is_refused_at_once(talkface, tmp_path):
         (("--budget", "soon"), "2h, 1h30m or 45m"),
         (("--face", "tall"), "from the left"),
         (("--talker", "nobody"), "nobody"),
+        (("--check", "--talker", "nobody"), "nobody"),
+        (("--check", "--texture", "dae_talker_tiny"), "expected the system 'ladtalk'"),
         (("-o", "nowhere/at/all"), "does not exist"),
     ],
 )
@@ -48,3 +50,17 @@ def test_check_says_what_the_footage_is_good_for(talkface, tmp_path, monkeypatch
     assert sum(told["seconds"].values()) == pytest.approx(1800, rel=0.01)
     assert told["lines"][-1].startswith("time: about 30 min")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_stage_that_was_trained_is_told(talkface, tmp_path, monkeypatch):
+    from talkface_core.personalise import run
+    from talkface_core.personalise.settings import Settings
+    from talkface_core.personalise.state import State
+
+    trained = {name: {"steps": 6} for name in ("face", "speech", "sharp", "texture")}
+    state = State(tmp_path, dict(vars(Settings())), {}, {"look": {}, **trained, "join": {}})
+    person = run.Person(tmp_path / "ada.safetensors", tmp_path / "report.html", {}, [], state)
+    monkeypatch.setattr(run, "personalise", lambda *_: person)
+    ended = talkface("personalise", FILM, "-o", tmp_path / "ada", "--json")
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["stages"] == trained

@@ -65,3 +65,10 @@ def test_dark_footage(film):
     path, detector = film(frames=30, change=lambda picture, k: np.concatenate([picture[:8], picture[8:] // 8]))
     with pytest.raises(InputError, match="dark"):
         look(find_videos([path]), detector, SETTINGS)
+
+
+def test_a_number_that_nobody_has(film):
+    path, detector = film(frames=30)
+    assert look(find_videos([path]), detector, Settings(least=1.0, face="0")).none == 0
+    with pytest.raises(InputError, match=r"face 1 from the left.* at most 1 at once .*give 0 or less"):
+        look(find_videos([path]), detector, Settings(least=1.0, face="1"))

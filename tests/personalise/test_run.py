@@ -14,14 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from talkface_core.checkpoints import read_header
+from talkface_core.checkpoints import find_checkpoint, read_header
 from talkface_core.cli.models import _problem
 from talkface_core.dae_talker.model import load_dae_talker
 from talkface_core.errors import InputError
 from talkface_core.ladtalk.model import load_ladtalk
 from talkface_core.personalise import run
-from talkface_core.personalise.run import personalise
+from talkface_core.personalise.run import expect, personalise
 from talkface_core.personalise.state import LOCK, STATE
 from talkface_core.personalise.watching import Stopped
 from talkface_core.training.state import read_progress
@@ -64,6 +66,20 @@ def test_a_person_whatever_ended_it(prepared: Path, quick: None):
     told = Told()
     assert make(prepared, told).checkpoint == person.checkpoint  # all is done: nothing is done again
     assert (told.stages, (prepared / STATE).read_bytes()) == (["look"], before)
+
+
+def test_a_beginning_that_cannot_be_built_is_refused_before_the_footage_is_looked_at(tmp_path: Path):
+    begun = find_checkpoint("dae_talker_tiny")
+    with safe_open(begun, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(begun)
+    tensors["autoencoder.unet.conv_out.bias"].fill_(float("nan"))
+    save_file(tensors, tmp_path / "nan.safetensors", metadata)
+    settings = replace(BUDGET, talker=str(tmp_path / "nan.safetensors"))
+    for go in (lambda: expect([FILM], settings, "cpu"), lambda: make(tmp_path / "ada", settings=settings)):
+        with pytest.raises(InputError, match="NaN or infinite weights"):
+            go()
+    assert not (tmp_path / "ada").exists()
 
 
 def test_for_longer(prepared: Path, quick: None, monkeypatch: pytest.MonkeyPatch):

@@ -24,6 +24,8 @@ def test_impossible_settings():
         Settings(budget=0)
     with pytest.raises(InputError, match="from the left"):
         Settings(face="the tall one")
+    with pytest.raises(InputError, match=r"face '9{40}': .*from the left"):
+        Settings(face="9" * 5000)
 
 
 def test_long_footage_holds_no_more_out_than_a_minute():
