@@ -35,6 +35,10 @@ MIRRORED = (1, 0, 2, 3, 4, 5, 11, 10, 12, 13, 7, 6, 8, 9, 15, 14, 17, 16, 18, 19
 APERTURES = ((0, 1, 4, 5), (6, 7, 8, 9), (10, 11, 12, 13))
 """Of the mouth and of both eyes: two corners, the upper and the lower edge, as places among `TIED`."""
 
+PARTED = ((0, 0.08, 0.20), (1, -0.08, 0.20), (2, 0, -0.16), (3, 0, 0.96), (4, 0, -0.08), (5, 0, 0.92), (20, 0, 0.54))
+"""Places among `TIED`, and how far each moves to the right and down while the inner lips part by 1: corners, outer and
+inner lips, chin. Measured: the regression on the opening in the training clips of the bundled motion."""
+
 _EDGE = 0.03
 """How soft an aperture's edge is, by half the crop's side."""
 
@@ -57,6 +61,20 @@ def apertures(points: Tensor, side: int) -> Tensor:
         reach = (1 - (2 * along / width).square()).clamp(min=0).sqrt()  # an ellipse's half height there
         maps.append(((height * reach - across.abs()) / _EDGE).sigmoid() * 2 * (height / _EDGE).tanh() * (reach > 0))
     return torch.stack(maps, 1)
+
+
+def lip_gap(points: Tensor) -> Tensor:
+    """How far the lower inner lip lies below the upper one [...] in tied keypoints or expressions [...,21,3]."""
+    upper, lower = APERTURES[0][2:]
+    return points[..., lower, 1] - points[..., upper, 1]
+
+
+def parted(expression: Tensor, by: Tensor) -> Tensor:
+    """Expressions [...,21,3] whose inner lips lie `by` [...] further apart, with what moves along."""
+    along = expression.new_zeros(expression.shape[-2:])
+    for place, *move in PARTED:
+        along[place, :2] = expression.new_tensor(move)
+    return expression + by[..., None, None] * along
 
 
 def tied_points(landmarks: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..faces.geometry import GENERIC_FACE
 from ..faces.landmarks import JAW, MOUTH, POINTS, STABLE
-from .keypoints import IRISES, rotation_matrix, tied_points
+from .keypoints import IRISES, lip_gap, parted, rotation_matrix, tied_points
 from .motion_extractor import Seen
 
 UNIT = 0.07
@@ -85,20 +85,23 @@ def landmark_motion(landmarks: Tensor, pose: Tensor, shape: HeadShape, gaze: Ten
 def fitted(seen: Seen, landmarks: Tensor) -> Seen:
     """What the extractor saw in pictures [B], put exactly onto their landmarks [B,68,2] in -1..1 of the crop.
 
-    Its expression and rotation are kept (an open mouth stays an expression); the person's canonical keypoints, scale
-    and translation follow from the landmarks.
+    Its rotation is kept, and its expression but for how far the lips are apart, which the landmarks tell; the person's
+    canonical keypoints, with shut lips, scale and translation follow. Of a shut mouth that is taken for an open one
+    nothing would be drawn when it opens.
     """
     _check(landmarks, seen.rotation)
     mean, landmarks = mean_shape().points.to(landmarks.device), landmarks.double()
     matrix = rotation_matrix(seen.rotation.double())
     scale, shift = _placement(landmarks, mean, matrix)
     places = _unturned((landmarks - shift) / scale - (mean[:, 2:] * matrix[:, None, 2, :2]), matrix)
-    depth = tied_points(mean)[:, 2:].expand(len(places), -1, -1)
-    flat = tied_points(places) - seen.expression[..., :2]
-    # What the extractor's expression has along z counts in the picture once the head is turned.
-    flat = flat - _unturned(seen.expression[..., 2:].double() * matrix[:, None, 2, :2], matrix)
+    middles, rest = tied_points(places), tied_points(mean)
+    opening = (lip_gap(middles) - lip_gap(rest)).clamp(min=0)
+    expression = parted(seen.expression.double(), opening - lip_gap(seen.expression.double()))
+    # What the expression has along z counts in the picture once the head is turned.
+    flat = middles - expression[..., :2] - _unturned(expression[..., 2:] * matrix[:, None, 2, :2], matrix)
     translation = torch.cat([shift[:, 0], torch.zeros_like(shift[:, 0, :1])], 1)
-    parts = (torch.cat([flat, depth], -1), seen.expression, seen.rotation, translation, scale[:, 0])
+    depth = rest[:, 2:].expand(len(places), -1, -1)
+    parts = (torch.cat([flat, depth], -1), expression, seen.rotation, translation, scale[:, 0])
     return Seen(*(part.to(seen.canonical) for part in parts))
 
 

@@ -43,7 +43,7 @@ def framed(crop: FaceCrop) -> FaceCrop:
 
 
 def _tiny() -> KLConfig:
-    return KLConfig(channels=8, multipliers=(5, 7), blocks=1, latent_channels=8, patch=4)
+    return KLConfig(channels=64, multipliers=(1, 2), blocks=2, latent_channels=8, patch=4)
 
 
 @dataclass(frozen=True)

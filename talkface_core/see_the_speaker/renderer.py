@@ -9,7 +9,7 @@ carried along.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..media.timebase import FPS, Rate
 from .appearance import AppearanceConfig, AppearanceExtractor
 from .decoder import Carried, Decoder, DecoderConfig, Painted, resized
-from .keypoints import APERTURES, EULER, TIED, apertures, place, rotation_matrix
+from .keypoints import APERTURES, EULER, TIED, apertures, lip_gap, parted, place, rotation_matrix
 from .motion import Motion
 from .motion_extractor import MotionExtractor, MotionExtractorConfig, Seen
 from .volumes import folded_state
@@ -37,13 +37,15 @@ BATCH = 8
 class RendererConfig(Config):
     """size: side of the pictures that it reads; keypoints: K; reach: side of the head's crop by that of the house's
     aligned face (see `portrait_crop`); order: of turning, see `EULER`; turns: expressions turn with the head, and so do
-    keypoints' proposals; the rest are its networks' sizes."""
+    keypoints' proposals; parting: of tied keypoints, how much further than asked for the lips are driven apart from how
+    they lie in the portrait, where a decoder opens mouths too little; the rest are its networks' sizes."""
 
     size: int = 256
     keypoints: int = 21
     reach: float = 1.65
     order: str = EULER[1]
     turns: bool = False
+    parting: float = 1.0
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     motion: MotionExtractorConfig = field(default_factory=MotionExtractorConfig)
     warping: WarpingConfig = field(default_factory=WarpingConfig)
@@ -53,6 +55,9 @@ class RendererConfig(Config):
         self.check_range(32, 1024, "size")
         self.check_range(1, 512, "keypoints")
         self.check_range(1, 4, "reach")
+        self.check_range(0.5, 2, "parting")
+        if self.parting != 1 and not self.tied:
+            raise InputError(f"lips are driven {self.parting:g} times as far apart only by keypoints tied to landmarks")
         if self.order not in EULER:
             raise InputError(f"order of turning {self.order!r} is unknown; choose one of {', '.join(EULER)}")
         if self.size % 32:
@@ -98,6 +103,11 @@ class RendererConfig(Config):
             decoder=DecoderConfig(1, (24,), 12, True, 2, True, 16, 16, len(APERTURES)),
         )
         return {"tiny": tiny, "base": cls()}
+
+    @property
+    def tied(self) -> bool:
+        """Whether its keypoints are tied to landmarks, as those of `tiny`."""
+        return self.turns and self.keypoints == len(TIED)
 
     @property
     def picture_size(self) -> int:
@@ -180,8 +190,8 @@ class HolisticRenderer(nn.Module):
         like = identity.canonical
         if motion.keypoints != self.config.keypoints:
             raise InputError(f"motion of {motion.keypoints} keypoints; this renderer has {self.config.keypoints}.")
-        driven = self._on(motion, like)
         own = self._on(identity.motion, like)
+        driven = self._further(self._on(motion, like), own)
         count = len(motion)
         source = [part.expand(count, *part.shape[1:]) for part in self.pose(identity.canonical, own)]
         points, matrix, scale = self.pose(identity.canonical.expand(count, -1, -1), driven)
@@ -214,6 +224,14 @@ class HolisticRenderer(nn.Module):
     def _on(self, motion: Motion, like: Tensor) -> Seen:
         parts = (motion.expression, motion.rotation, motion.translation, motion.scale)
         return Seen(like, *(part.to(like) for part in parts))
+
+    def _further(self, driven: Seen, own: Seen) -> Seen:
+        """Driven motion whose lips part `parting` times as far from how they lie in the portrait, and never cross."""
+        if self.config.parting == 1:
+            return driven
+        asked = lip_gap(driven.expression)
+        by = (self.config.parting - 1) * (asked - lip_gap(own.expression))
+        return replace(driven, expression=parted(driven.expression, by.maximum(-asked.clamp(min=0))))
 
     def _check(self, pictures: Tensor) -> None:
         side = pictures.shape[-1]

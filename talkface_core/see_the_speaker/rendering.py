@@ -16,8 +16,9 @@ from ..errors import InputError
 from ..faces.align import FaceCrop, crop_faces
 from ..pixels import as_unit_tensor, resized_pictures
 from .codebook import CodebookDecoder
+from .landmark_motion import fitted
 from .motion import Motion
-from .portrait_crop import portrait_crop
+from .portrait_crop import crop_places, portrait_crop
 from .renderer import HolisticRenderer, Identity
 from .stitching import Stitching
 
@@ -79,7 +80,11 @@ class PortraitRenderer(nn.Module):
         if self.codebook and float(crop.scales()[0]) > self.codebook.config.scale / 1.2:
             # What was enlarged that far holds no more than the codebook's input does.
             head = self.sharper(head)
-        return Portrait(self.net.identity(head.to(self.device)), crop)
+        head = head.to(self.device)
+        if not self.net.config.tied:
+            return Portrait(self.net.identity(head), crop)
+        places = crop_places(crop.landmarks, self.size).to(self.device)
+        return Portrait(self.net.identity(head, fitted(self.net.see(head), places)), crop)
 
     def memory(self, frames: int) -> float:
         """Bytes of activations that so many frames at once need, for a host that makes room beforehand."""

@@ -1,5 +1,7 @@
 """Keypoints: how heads turn, and what the landmarks tell of a motion."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from talkface_core.see_the_speaker.keypoints import (
     MIRRORED,
     TIED,
     apertures,
+    lip_gap,
+    parted,
     place,
     rotation_matrix,
     tied_points,
@@ -103,7 +107,8 @@ def test_keypoints_lie_on_their_landmarks():
 
 
 def test_what_was_seen_is_put_onto_the_landmarks():
-    """With its expression kept: of a mouth that stands open the resting one is found."""
+    """With its expression kept: of a mouth that stands open the resting one is found. Landmarks tell how far its lips
+    are apart, whatever was seen."""
     pose = some_poses(7)
     landmarks, openings = moving_mouth(pose)
     true = landmark_motion(landmarks, pose, head_shape(landmarks, pose, openings))
@@ -114,7 +119,11 @@ def test_what_was_seen_is_put_onto_the_landmarks():
     deep = Seen(
         wrong.canonical, wrong.expression + 0.02, *(getattr(wrong, p) for p in ("rotation", "translation", "scale"))
     )
-    for one in (found, fitted(deep, landmarks)):
+    open_ = replace(wrong, expression=parted(wrong.expression, torch.full((7,), 0.07)))
+    misread = fitted(open_, landmarks)
+    assert torch.allclose(lip_gap(misread.expression), lip_gap(true.expression), atol=1e-5)
+    assert torch.allclose(lip_gap(misread.canonical), lip_gap(true.canonical), atol=1e-5)
+    for one in (found, fitted(deep, landmarks), misread):
         points = place(one.canonical, one.expression, matrix, one.translation, one.scale, True)
         assert torch.allclose(points[..., :2], tied_points(landmarks).float(), atol=1e-5)
 

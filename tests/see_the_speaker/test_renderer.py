@@ -10,6 +10,7 @@ from talkface_core.components import build
 from talkface_core.config import Config
 from talkface_core.errors import InputError
 from talkface_core.see_the_speaker.decoder import Carried, Decoder, DecoderConfig, carry
+from talkface_core.see_the_speaker.keypoints import lip_gap, parted
 from talkface_core.see_the_speaker.motion import Motion
 from talkface_core.see_the_speaker.renderer import (
     COMPONENT,
@@ -119,6 +120,21 @@ def test_driven_keypoints_can_be_adjusted():
     kept = net.render(identity, motion, lambda source, driven: source)
     assert torch.allclose(kept, net.render(identity, still), atol=1e-5)
     assert (kept - net.render(identity, motion)).abs().mean() > 1e-4
+
+
+def test_lips_are_driven_further_apart_than_asked_for_and_never_cross(monkeypatch: pytest.MonkeyPatch):
+    net = trained_looking(replace(small_tiny(), parting=1.5))
+    identity = net.identity(torch.rand(1, 3, 64, 64))
+    expression = torch.zeros(4, 21, 3)
+    for frame, gap in enumerate((0.1, 0.05, 0.0, -0.01)):
+        expression[frame] = parted(expression[frame], torch.tensor(gap))
+    half_open = replace(identity.motion, expression=parted(torch.zeros(1, 21, 3), torch.tensor([0.05])))
+    still = Motion(expression, torch.zeros(4, 3), torch.zeros(4, 3), torch.ones(4, 1))
+    driven: list[torch.Tensor] = []
+    monkeypatch.setattr(net, "pose", lambda _, seen: driven.append(seen.expression) or (seen.expression,) * 3)
+    monkeypatch.setattr(net, "paint", lambda *_: (None,))
+    net.painted(replace(identity, motion=half_open), still)
+    assert torch.allclose(lip_gap(driven[-1]), torch.tensor([0.125, 0.05, 0.0, -0.01]), atol=1e-6)
 
 
 def test_warped_maps_know_where_keypoints_are():

@@ -10,7 +10,9 @@ from talkface_core.errors import InputError
 from talkface_core.faces.geometry import GENERIC_FACE
 from talkface_core.pixels import resized_pictures
 from talkface_core.see_the_speaker.decoder import Painted
+from talkface_core.see_the_speaker.keypoints import lip_gap, tied_points
 from talkface_core.see_the_speaker.motion import Motion
+from talkface_core.see_the_speaker.portrait_crop import crop_places
 from talkface_core.see_the_speaker.rendering import PortraitRenderer
 from talkface_core.see_the_speaker.stitching import Stitching, StitchingConfig
 from tests.see_the_speaker.small_codebook import SMALL, small_decoder
@@ -83,12 +85,21 @@ def test_without_a_codebook_pictures_are_as_painted(painting: dict, net: Portrai
     assert plain.size == SIZE
 
 
+def test_what_is_known_of_a_portrait_lies_on_its_landmarks(net: PortraitRenderer) -> None:
+    """A mouth that the landmarks show shut is shut, whatever the extractor, of random weights here, sees in it."""
+    known = net.portrait(*face(5.0, 120))
+    identity, landmarks = known.identity, known.crop.landmarks
+    points, *_ = net.net.pose(identity.canonical, net.net._on(identity.motion, identity.canonical))
+    assert torch.allclose(points[..., :2], crop_places(tied_points(landmarks), SIZE), atol=1e-4)
+    assert lip_gap(identity.motion.expression).abs().max() < 1e-3
+
+
 @pytest.mark.parametrize(("scale", "grown"), [(1.0, True), (5.0, False)])
 def test_a_portrait_too_small_is_brought_to_size_first(
     net: PortraitRenderer, monkeypatch: pytest.MonkeyPatch, scale: float, grown: bool
 ) -> None:
     seen: list[Tensor] = []
-    monkeypatch.setattr(net.net, "identity", lambda head: seen.append(head))
+    monkeypatch.setattr(net.net, "identity", lambda head, _: seen.append(head))
     picture, points = face(scale, 300)
     portrait = net.portrait(picture, points)
     assert (portrait.crop.size, portrait.crop.image_size) == (SIZE, (300, 300))
