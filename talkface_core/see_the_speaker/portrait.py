@@ -45,7 +45,7 @@ class PortraitConfig(Config):
 
     latent_size: int = 16
     latent_channels: int = 8
-    channels: tuple[int, ...] = (56, 64)
+    channels: tuple[int, ...] = (80, 128)
     attention: tuple[bool, ...] = (False, True)
     blocks_down: int = 1
     blocks_up: int = 2

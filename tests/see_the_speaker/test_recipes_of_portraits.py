@@ -13,6 +13,7 @@ from talkface_core.see_the_speaker.training.recipe_conre import ConReRecipe, gro
 from talkface_core.see_the_speaker.training.recipe_portrait import PortraitRecipe
 from talkface_core.see_the_speaker.training.recipe_portrait_space import PortraitSpaceRecipe, face_weights
 from talkface_core.see_the_speaker.training.voices import Voice, partners, read_voices
+from talkface_core.training.adversarial import PatchDiscriminatorConfig
 from talkface_core.training.recipe import Recipe
 from tests.see_the_speaker.small_portrait import (
     FACE_SIZES,
@@ -117,6 +118,18 @@ def test_the_space_begins_as_principal_components_and_learns(people: People) -> 
     assert float(net.deviation.min()) > 0.7
     net.eval()
     assert recipe.sample({"portrait_space": net}).shape == (64, 256, 3)
+
+
+def test_the_decoder_learns_alone_against_a_discriminator(people: People) -> None:
+    torch.manual_seed(0)
+    recipe = PortraitSpaceRecipe(people, SPACE, people, 6, part="decoder", judge=PatchDiscriminatorConfig(2, (8, 8)))
+    net, pictures = recipe.net, people.signed(slice(None))
+    with torch.no_grad():
+        latents, given_back = net.encode(pictures), net.decode(net.encode(pictures))
+    learned(recipe, "judge_own", 8, 1e-3)
+    with torch.no_grad():
+        assert torch.equal(net.encode(pictures), latents)
+        assert not torch.equal(net.decode(latents), given_back)
 
 
 def test_conre_learns_who_suits_whom(people: People, voices: list[Voice]) -> None:

@@ -4,16 +4,17 @@
 
 PEOPLE is what benchmarks/render_people.py made: rendered people alone, so that no portrait can be a real person's.
 
-Source: the KL-regularised autoencoder of latent diffusion (Rombach et al. 2022, section 3.1 and appendix G), without
-its discriminator: colours, contrasts and texture as strong as the real one, a slight pull to the normal distribution.
-Latents are drawn and disturbed before they are decoded, so that the decoder bears with what diffusion makes of them.
+Source: the KL-regularised autoencoder of latent diffusion (Rombach et al. 2022, section 3.1 and appendix G): colours,
+contrasts and texture as strong as the real one, a slight pull to the normal distribution. Latents are drawn and
+disturbed before they are decoded, so that the decoder bears with what diffusion makes of them. Its discriminator comes
+afterwards, with `--part decoder --init FILE`: latents stay as they are, and what was trained in them meanwhile holds.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,8 +27,10 @@ from torch import Tensor, nn
 
 from ...checkpoints import save_checkpoint
 from ...device import channels_last
+from ...errors import InputError
 from ...faces.picture_loss import reconstruction
 from ...pixels import signed_to_unit, to_bytes
+from ...training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ...training.arguments import add_batch_size, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
@@ -45,6 +48,10 @@ TRAINING = {
 BATCH = {"tiny": 6, "base": 32}
 STEPS = {"tiny": 1500, "base": 200_000}
 
+PARTS = ("all", "decoder")
+"""What can be trained."""
+
+_ENCODING = ("to_latent.", "autoencoder.encoder.", "autoencoder.quant_conv.")
 _MOMENTUM, _FOLLOWED = 0.1, 10  # of the latents' running statistics, and after how many steps they are taken
 _SHOWN = 8
 _LITTLE = -5.0  # logarithm of the variance
@@ -54,13 +61,14 @@ _LITTLE = -5.0  # logarithm of the variance
 class SpaceLoss:
     """face: extra weight of the face's middle; detail: share of the error that compares contrasts; texture: of
     contrasts as strong as the real ones; kl: of the pull to the normal distribution; disturbed: the largest deviation
-    of the noise on normalised latents."""
+    of the noise on normalised latents; adversarial: the discriminator's terms, for the decoder alone."""
 
     face: float = 2.0
     detail: float = 0.4
     texture: float = 0.02
     kl: float = 1e-4
     disturbed: float = 0.2
+    adversarial: AdversarialLoss = field(default_factory=lambda: AdversarialLoss(judge=0.02, matching=0.2))
 
 
 class PortraitSpaceRecipe(Recipe):
@@ -75,9 +83,13 @@ class PortraitSpaceRecipe(Recipe):
         val: People | None = None,
         batch: int = 12,
         weights: SpaceLoss | None = None,
+        part: str = "all",
+        judge: PatchDiscriminatorConfig | None = None,
     ) -> None:
+        """`part`: what is trained, see `PARTS`; judge: the discriminator of the decoder."""
         self.net = channels_last(PortraitSpace(config))
         begin_straight(self.net, people)
+        self._part = part
         self.people, self.weights, self.data, self._batch = people, weights or SpaceLoss(), people.folder, batch
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         self.config: Mapping[str, Any] = {
@@ -85,7 +97,13 @@ class PortraitSpaceRecipe(Recipe):
             "people": len(people),
             "batch": batch,
             "weights": asdict(self.weights),
+            "part": part,
         }
+        if part == "decoder":
+            for name, weight in self.net.named_parameters():
+                weight.requires_grad_(not name.startswith(_ENCODING))
+            judge = judge or PatchDiscriminatorConfig.preset("tiny")
+            self.modules = {**self.modules, "judge": channels_last(PatchDiscriminator(judge))}
         self._texture, self._middle = TextureLoss(structure=0.0), face_weights(self.net.config.size, self.weights.face)
         self._held_out = (val or people).signed(slice(_SHOWN))
 
@@ -93,11 +111,17 @@ class PortraitSpaceRecipe(Recipe):
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add_preset(parser)
         add_batch_size(parser)
+        told = "decoder: with a discriminator, in the latents of --init (default: all of it)"
+        parser.add_argument("--part", choices=PARTS, default="all", help=told)
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
         config = PortraitSpaceConfig.preset(args.preset)
-        recipe = cls(*_people(args.data, config), batch=args.batch_size or BATCH[args.preset])
+        if args.part == "decoder" and args.init is None:
+            raise InputError("--part decoder needs --init: the space whose latents are to stay as they are.")
+        judge = PatchDiscriminatorConfig.preset(args.preset)
+        batch = args.batch_size or BATCH[args.preset]
+        recipe = cls(*_people(args.data, config), batch=batch, part=args.part, judge=judge)
         return Plan(recipe, TRAINING[args.preset], STEPS[args.preset])
 
     def prepare(self, device: torch.device) -> None:
@@ -115,9 +139,10 @@ class PortraitSpaceRecipe(Recipe):
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms and their sum, for latents that are drawn and disturbed."""
-        pictures, weights = signed(batch["pictures"]), self.weights
-        mean, logvar = self.net.distribution(pictures)
-        if self.net.training and step % _FOLLOWED == 0:
+        pictures, weights, whole = signed(batch["pictures"]), self.weights, self._part == "all"
+        with torch.set_grad_enabled(whole and torch.is_grad_enabled()):
+            mean, logvar = self.net.distribution(pictures)
+        if whole and self.net.training and step % _FOLLOWED == 0:
             self._follow(mean)
         latents = (
             self.net.normalised(mean + (0.5 * logvar).exp() * batch["noise"][0]) + batch["level"] * batch["noise"][1]
@@ -131,7 +156,10 @@ class PortraitSpaceRecipe(Recipe):
                 "kl": 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean(),
             }
             total = losses["picture"] + weights.texture * losses["texture"] + weights.kl * losses["kl"]
-        return {"loss": total, **losses}
+        if whole:
+            return {"loss": total, **losses}
+        against, terms = weights.adversarial(self.modules["judge"], made.float(), pictures, step)
+        return {"loss": total + against, **losses, **terms}
 
     @torch.no_grad()
     def _follow(self, means: Tensor) -> None:
