@@ -179,6 +179,6 @@ def _page(name: str) -> Path:
     page = Path(name)
     if page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--html {page}: the name of a page ends in .html")
-    if not page.absolute().parent.is_dir():
-        raise InputError(f"output folder {page.parent} does not exist; create it first or choose another")
-    return page
+    from ..media.video_writer import check_output
+
+    return check_output(page, suffix=page.suffix.lower())

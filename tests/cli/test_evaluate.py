@@ -94,6 +94,17 @@ def test_wrong_input(talkface, flags, said):
     assert ended.err.count("\n") == 1
 
 
+def test_a_page_that_cannot_be_written(talkface, tmp_path, monkeypatch):
+    from talkface_core.media import video_writer
+
+    (tmp_path / "page.html").mkdir()
+    ended = talkface("evaluate", CLIP, "--reference", CLIP, "--html", tmp_path / "page.html", "--quiet")
+    assert (ended.status, "is a folder" in ended.err) == (2, True)
+    monkeypatch.setattr(video_writer.os, "access", lambda *_: False)
+    ended = talkface("evaluate", CLIP, "--reference", CLIP, "--html", tmp_path / "other.html", "--quiet")
+    assert (ended.status, "cannot be written to" in ended.err) == (2, True)
+
+
 def test_pairs_by_name(tmp_path):
     for name in ("made/x/one.mp4", "made/two.mkv", "real/x/one.mov", "real/two.mp4", "real/three.mp4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
