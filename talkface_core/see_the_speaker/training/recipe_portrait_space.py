@@ -178,7 +178,7 @@ class PortraitSpaceRecipe(Recipe):
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         configs = {COMPONENT: self.net.config.to_dict()}
-        save_checkpoint(path, SYSTEM, ema_modules, configs, provenance, torch.float16)
+        save_checkpoint(path, SYSTEM, {COMPONENT: ema_modules[COMPONENT]}, configs, provenance, torch.float16)
 
 
 @torch.no_grad()
