@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.checkpoints import read_checkpoint
-from talkface_core.components import build
 from talkface_core.errors import InputError
-from talkface_core.see_the_speaker.portrait_space import EYES, PORTRAIT_SPACE
+from talkface_core.see_the_speaker.portrait_space import EYES
 from talkface_core.see_the_speaker.training.people import UNKNOWN, People, latents_of, open_people, read_people
 from talkface_core.see_the_speaker.training.recipe_conre import ConReRecipe, group_shares
 from talkface_core.see_the_speaker.training.recipe_portrait import PortraitRecipe
 from talkface_core.see_the_speaker.training.recipe_portrait_space import PortraitSpaceRecipe, face_weights
 from talkface_core.see_the_speaker.training.voices import Voice, partners, read_voices
-from talkface_core.training.adversarial import PatchDiscriminatorConfig
 from talkface_core.training.recipe import Recipe
 from tests.see_the_speaker.small_portrait import (
     FACE_SIZES,
@@ -122,18 +119,16 @@ def test_the_space_begins_as_principal_components_and_learns(people: People) -> 
     assert recipe.sample({"portrait_space": net}).shape == (64, 256, 3)
 
 
-def test_the_decoder_learns_alone_against_a_discriminator(people: People, tmp_path: Path) -> None:
+def test_the_decoder_learns_alone_in_latents_that_stay(people: People) -> None:
     torch.manual_seed(0)
-    recipe = PortraitSpaceRecipe(people, SPACE, people, 6, part="decoder", judge=PatchDiscriminatorConfig(2, (8, 8)))
+    recipe = PortraitSpaceRecipe(people, SPACE, people, 6, part="decoder")
     net, pictures = recipe.net, people.signed(slice(None))
     with torch.no_grad():
         latents, given_back = net.encode(pictures), net.decode(net.encode(pictures))
-    learned(recipe, "judge_own", 8, 1e-3)
+    learned(recipe, "picture", 8, 1e-3)
     with torch.no_grad():
         assert torch.equal(net.encode(pictures), latents)
         assert not torch.equal(net.decode(latents), given_back)
-    recipe.save(tmp_path / "it.safetensors", recipe.modules, {})
-    assert torch.allclose(build(read_checkpoint(tmp_path / "it.safetensors"), PORTRAIT_SPACE).mean, net.mean, atol=1e-2)
 
 
 def test_conre_learns_who_suits_whom(people: People, voices: list[Voice]) -> None:
