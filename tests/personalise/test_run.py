@@ -23,9 +23,11 @@ from talkface_core.dae_talker.model import load_dae_talker
 from talkface_core.errors import InputError
 from talkface_core.ladtalk.model import load_ladtalk
 from talkface_core.personalise import run
+from talkface_core.personalise.footage import Look
 from talkface_core.personalise.run import expect, personalise
-from talkface_core.personalise.state import LOCK, STATE
+from talkface_core.personalise.state import LOCK, STATE, State
 from talkface_core.personalise.watching import Stopped
+from talkface_core.preparation.source_video import find_videos
 from talkface_core.training.state import read_progress
 
 from .conftest import BUDGET, FILM, Told
@@ -135,6 +137,22 @@ def test_one_run_at_a_time(prepared: Path, quick: None):
         process.kill()
     with pytest.raises(Stopped):
         make(prepared, Told(until="face"))
+
+
+def test_what_another_run_has_done_while_this_one_looked_stays(prepared: Path, monkeypatch: pytest.MonkeyPatch):
+    further = (prepared / STATE).read_text()
+    found = Look.of(json.loads(further)["done"]["look"])
+    (prepared / STATE).unlink()
+
+    def looked(*_: object) -> Look:
+        (prepared / STATE).write_text(further)
+        return found
+
+    monkeypatch.setattr(run, "look", looked)
+    films = find_videos([FILM])
+    state = State(prepared, dict(vars(BUDGET)), {film.key: film.path.name for film in films})
+    run._looked(state, films, BUDGET, "cpu", Told())
+    assert "prepare" in State.open(prepared, BUDGET, films).done
 
 
 def test_a_folder_among_its_own_footage(tmp_path: Path):
