@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,11 +21,11 @@ from ..errors import InputError
 from ..faces.align import FaceCrop, align, check_shape, crop_faces
 from ..faces.face import Detector, Face
 from ..faces.landmarks import MOUTH, POINTS, landmark_distance
-from ..faces.masks import fit_mask
 from ..faces.paste import paste_into
 from ..faces.track import FaceTrack, in_sight
 from ..memory import AdaptiveBatch
-from ..pixels import as_unit_tensor, to_bytes
+from ..pixels import as_unit_tensor
+from .enhance_frames import Frames, brought_back, check_count, face_mask, mask_for, masked, resized, sized_for
 from .matching import matching_strength_in
 from .robustness import Check, go_on
 from .robustness_report import RobustnessReport, build_robustness_report
@@ -34,7 +33,6 @@ from .sovqae import FRAMINGS, SOVQAE
 
 log = logging.getLogger(__name__)
 
-Frames = TypeVar("Frames", Tensor, NDArray[np.generic])
 Landmarks = Callable[[Tensor], Tensor]
 """Frames [T,H,W,3] in 0..1 -> landmarks [T,68,2] in pixels: a detector's or the probe's."""
 Callback = Callable[[int, int, Any], None]
@@ -49,8 +47,6 @@ PAINTED = 0.3
 
 PAINTED_ROWS, PAINTED_COLUMNS = 0.375, (0.125, 0.875)
 """From where on down, and between which columns, an aligned crop may be painted, by its side."""
-
-_EDGE = 0.08  # width of the face region's soft edge, by the crop's side
 
 
 def enhance(
@@ -79,7 +75,7 @@ def enhance(
     there is nothing to match: without `where`, and over the whole face.
     """
     _check(frames, strength, window, region, look_at)
-    mask = _mask_of(mask, frames)
+    mask = mask_for(mask, frames)
     framing = FRAMINGS[model.config.framing]
     crop = align(where, model.config.image_size, framing) if isinstance(where, FaceTrack) else where
     if crop is not None and len(crop) != len(frames):
@@ -104,8 +100,8 @@ def enhance(
         samples += [inputs[k - start] for k in chosen if start <= k < start + len(inputs)]
         own = mask if mask is None or mask.ndim == 2 else mask[part]
         if strength and now is None:
-            new = _back(frames[part], inputs, outputs)
-            out[part] = new if own is None else _masked(frames[part], new, own)
+            new = brought_back(frames[part], inputs, outputs)
+            out[part] = new if own is None else masked(frames[part], new, own)
         elif strength and now is not None:
             area = None if region == "mouth" else face_mask(outputs.shape[1])
             # The low band has the frame's own colours already, where it goes by the codes.
@@ -139,7 +135,7 @@ def enhance_track(
     if len(detected) == len(frames):
         enhanced, report = enhance(model, frames, track, mask, **settings)
         return enhanced, report, detected
-    _check_count(mask, len(frames))
+    check_count(mask, len(frames))
     own = mask if mask is None or mask.ndim == 2 or len(mask) == 1 else mask[detected]
     enhanced, report = enhance(model, frames[detected], track.at(detected), own, **settings)
     out = frames.clone() if isinstance(frames, Tensor) else frames.copy()
@@ -161,7 +157,7 @@ def restored(model: SOVQAE, faces: Tensor, strength: float = 1.0) -> tuple[Tenso
     Enlarged or shrunk so that the shorter side is the model's; sides are multiples of its factor. On the device of the
     model. This is what a pipeline lays into its frames with faces.paste.
     """
-    inputs = _fitted(faces.to(model.quantiser.usage.device), model)
+    inputs = sized_for(faces.to(model.quantiser.usage.device), model)
     outputs = inputs
     if strength:
         outputs = torch.lerp(inputs, _through(model, inputs), strength)
@@ -175,13 +171,13 @@ def restored_paint(model: SOVQAE, faces: Tensor, paint: Tensor, strength: float 
     Wholly from `PAINTED` on. Only the middle of the lower part, in which mouths and jaws lie, goes through the network:
     half of the work.
     """
-    inputs = _fitted(faces.to(model.quantiser.usage.device), model)
+    inputs = sized_for(faces.to(model.quantiser.usage.device), model)
     size, factor = inputs.shape[-1], model.config.factor
     rows = slice(round(PAINTED_ROWS * size / factor) * factor, size)
     columns = slice(
         round(PAINTED_COLUMNS[0] * size / factor) * factor, round(PAINTED_COLUMNS[1] * size / factor) * factor
     )
-    part, share = inputs[..., rows, columns], _resized(paint.to(inputs) / PAINTED, (size, size))[..., rows, columns]
+    part, share = inputs[..., rows, columns], resized(paint.to(inputs) / PAINTED, (size, size))[..., rows, columns]
     out = inputs.clone()
     out[..., rows, columns] = torch.lerp(part, _through(model, part), strength * share)
     return out
@@ -242,71 +238,6 @@ def landmarks_by(detector: Detector) -> Landmarks:
         return torch.stack(landmarks)
 
     return read
-
-
-def _fitted(pictures: Tensor, model: SOVQAE) -> Tensor:
-    """[T,3,H,W] with the shorter side of the model's size, both sides multiples of its factor."""
-    height, width = pictures.shape[-2:]
-    size, factor = model.config.image_size, model.config.factor
-    scale = size / min(height, width)
-    goal = tuple(max(factor, round(side * scale / factor) * factor) for side in (height, width))
-    return pictures if goal == (height, width) else _resized(pictures, goal)
-
-
-def _resized(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
-    return F.interpolate(pictures, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-
-
-def _back(frames: Frames, inputs: Tensor, outputs: Tensor) -> Frames:
-    """The change at the frames' own size: what is finer than the model sees stays."""
-    whole = as_unit_tensor(frames)
-    change = rearrange((outputs - inputs).to(whole.device), "t h w c -> t c h w")
-    if change.shape[-2:] != whole.shape[1:3]:
-        change = F.interpolate(change, tuple(whole.shape[1:3]), mode="bicubic", align_corners=False, antialias=True)
-    return _as(frames, (whole + rearrange(change, "t c h w -> t h w c")).clamp(0, 1))
-
-
-def face_mask(size: int) -> Tensor:
-    """The whole crop with a soft edge, float32 [size, size] in 0..1."""
-    place = torch.arange(size, dtype=torch.float32) + 0.5
-    rise = (torch.minimum(place, size - place) / (_EDGE * size)).clamp(0, 1)
-    rise = rise * rise * (3 - 2 * rise)
-    return rise[:, None] * rise[None]
-
-
-def _masked(frames: Frames, done: Frames, mask: Tensor) -> Frames:
-    weight = mask.float().cpu()[..., None]
-    old, new = as_unit_tensor(frames).cpu(), as_unit_tensor(done).cpu()
-    mixed = _as(frames, torch.lerp(old, new, weight.clamp(0, 1)))
-    untouched = (weight <= 0).expand(old.shape)
-    if isinstance(frames, Tensor):
-        return torch.where(untouched.to(frames.device), frames, mixed)
-    return np.where(untouched.numpy(), frames, mixed)
-
-
-def _as(frames: Frames, pictures: Tensor) -> Frames:
-    """float32 0..1 pictures as the kind, dtype and device of `frames`."""
-    if isinstance(frames, Tensor):
-        byte = frames.dtype == torch.uint8
-        return (to_bytes(pictures) if byte else pictures).to(frames.device, frames.dtype)
-    byte = frames.dtype == np.uint8
-    return (to_bytes(pictures) if byte else pictures).cpu().numpy().astype(frames.dtype)
-
-
-def _mask_of(mask: Tensor | None, frames: Tensor | NDArray[np.generic]) -> Tensor | None:
-    """The mask in the frames' size, one for all or one for each. Says so when it marks nothing."""
-    if mask is None:
-        return None
-    _check_count(mask, len(frames))
-    fitted = fit_mask(mask, (int(frames.shape[1]), int(frames.shape[2])))
-    if not (fitted > 0).any():
-        log.warning("the mask is black everywhere: nothing is restored")
-    return fitted[0] if fitted.ndim == 3 and len(fitted) == 1 else fitted
-
-
-def _check_count(mask: Tensor | None, count: int) -> None:
-    if mask is not None and mask.ndim == 3 and len(mask) not in (1, count):
-        raise InputError(f"{len(mask)} masks for {count} frames; give one for all, or one for each frame.")
 
 
 def _check(

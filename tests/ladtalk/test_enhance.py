@@ -20,11 +20,11 @@ from talkface_core.faces.track import FaceTrack, fill
 from talkface_core.ladtalk.enhance import (
     enhance,
     enhance_track,
-    face_mask,
     landmarks_by,
     mouth_moved,
     restore,
 )
+from talkface_core.ladtalk.enhance_frames import face_mask
 from talkface_core.ladtalk.matching import matching_strength_in
 from talkface_core.ladtalk.robustness_report import NOISE_LEVELS, SAME_MOUTH, report_steps
 from talkface_core.ladtalk.sovqae import SOVQAE
