@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 
-from ..talkface_core.checkpoints import Checkpoint, CheckpointError, read_checkpoint, read_header
-from ..talkface_core.components import Component, build
+from ..talkface_core.checkpoints import CheckpointError, read_checkpoint, read_header
+from ..talkface_core.components import build
 from ..talkface_core.dae_talker import model as dae_talker
 from ..talkface_core.ladtalk import model as ladtalk
 from ..talkface_core.landmark_diffusion import model as landmark_diffusion
@@ -21,6 +19,7 @@ from ..talkface_core.see_the_speaker import model as see_the_speaker
 from ..talkface_core.see_the_speaker.spoken_motion import motion_space
 from . import host
 from .ears import OWN_EAR, ear_fingerprint, ear_input, ear_of
+from .loading import dtype_input, loaded
 from .sockets import (
     COMPLETION,
     DAE,
@@ -32,24 +31,10 @@ from .sockets import (
     SPEECH2LIPS,
     TALKFORMER,
     WAV2LIP,
-    advanced,
     schema,
 )
 
 log = logging.getLogger(__name__)
-
-
-def _dtype_input(which: str) -> io.Input:
-    """The number format of a loader's networks."""
-    return advanced(
-        io.Combo.Input(
-            "dtype",
-            options=["auto", *host.DTYPES],
-            default="auto",
-            tooltip=f"Number format of {which}. auto: what ComfyUI chooses for a GPU, and bfloat16 on a CPU that is "
-            "quicker with it (the log says which), at no visible cost; float32 is the exact one.",
-        )
-    )
 
 
 class LoadDAETalker(io.ComfyNode):
@@ -72,7 +57,7 @@ class LoadDAETalker(io.ComfyNode):
                     "DiffDub's public weights dub anybody; they can be converted: python -m talkface_core models "
                     "--convert.",
                 ),
-                _dtype_input("the drawing network"),
+                dtype_input("the drawing network"),
             ],
             outputs=[
                 SPEECH2LATENT.Output(
@@ -108,7 +93,7 @@ class LoadDAETalker(io.ComfyNode):
         hearing = host.managed(build(whole, dae_talker.SPEECH2LIPS) if dubs else dae_talker.build_speech(whole))
         speech = host.Component(hearing, whole.path.stem, space, whole.provenance)
         does = "repaints" if dubs else "draws"
-        drawing = _managed(whole, dae_talker.AUTOENCODER, dtype, does, dae_talker.build_drawing, space)
+        drawing = loaded(whole, dae_talker.AUTOENCODER, dtype, does, dae_talker.build_drawing, space)
         return io.NodeOutput(None if dubs else speech, drawing, speech if dubs else None)
 
 
@@ -132,7 +117,7 @@ class LoadLaDTalk(io.ComfyNode):
                     "restores faces at 512 px: python -m talkface_core models --fetch restoreformer++. The public "
                     "Wav2Lip weights can be converted (models --convert); they are for non-commercial use only.",
                 ),
-                _dtype_input("both networks"),
+                dtype_input("both networks"),
             ],
             outputs=[
                 WAV2LIP.Output(
@@ -160,8 +145,8 @@ class LoadLaDTalk(io.ComfyNode):
             raise CheckpointError(
                 f"{whole.path}: found only {', '.join(whole.configs)}; expected {' or '.join(named)}."
             )
-        lips = _managed(whole, ladtalk.WAV2LIP, dtype, "repaints", ladtalk.build_wav2lip_model)
-        return io.NodeOutput(lips, _managed(whole, ladtalk.TEXTURE, dtype, "restores"))
+        lips = loaded(whole, ladtalk.WAV2LIP, dtype, "repaints", ladtalk.build_wav2lip_model)
+        return io.NodeOutput(lips, loaded(whole, ladtalk.TEXTURE, dtype, "restores"))
 
 
 class LoadLandmarkDiffusion(io.ComfyNode):
@@ -183,7 +168,7 @@ class LoadLandmarkDiffusion(io.ComfyNode):
                     tooltip="Bundled ones come first, then the .safetensors files of models/talkface. Train another "
                     "with: python -m talkface_core train landmark-diffusion.",
                 ),
-                _dtype_input("the painting network"),
+                dtype_input("the painting network"),
                 io.Vae.Input(
                     "vae",
                     optional=True,
@@ -223,7 +208,7 @@ class LoadLandmarkDiffusion(io.ComfyNode):
             shown = None
         space = None if shown is None else VaeSpace(shown.encode, shown.decode)
         build_painter = partial(landmark_diffusion.build_painter, space=space)
-        painter = _managed(whole, landmark_diffusion.TALKFORMER, dtype, "paints", build_painter)
+        painter = loaded(whole, landmark_diffusion.TALKFORMER, dtype, "paints", build_painter)
         return io.NodeOutput(completion, painter and replace(painter, vae=shown))
 
 
@@ -247,7 +232,7 @@ class LoadSeeTheSpeaker(io.ComfyNode):
                     "weights of LivePortrait (hrtf) and JoyVASA (motion_model) can be brought: python -m "
                     "talkface_core models --fetch liveportrait, and joyvasa.",
                 ),
-                _dtype_input("the portrait's and the drawing networks"),
+                dtype_input("the portrait's and the drawing networks"),
                 ear_input(),
             ],
             outputs=[
@@ -285,43 +270,9 @@ class LoadSeeTheSpeaker(io.ComfyNode):
             )
         portrait, motion, space = None, None, motion_space(whole)
         if see_the_speaker.can_imagine(whole):
-            portrait = _managed(
-                whole, see_the_speaker.PORTRAIT, dtype, "imagines", see_the_speaker.build_portrait, space
-            )
+            portrait = loaded(whole, see_the_speaker.PORTRAIT, dtype, "imagines", see_the_speaker.build_portrait, space)
         if see_the_speaker.MOTION.name in whole.configs:
             hearing = host.managed(see_the_speaker.build_motion(whole, ear_of(ear, dtype)))
             motion = host.Component(hearing, whole.path.stem, space, whole.provenance)
-        drawing = _managed(whole, see_the_speaker.RENDERER, dtype, "draws", see_the_speaker.build_renderer, space)
+        drawing = loaded(whole, see_the_speaker.RENDERER, dtype, "draws", see_the_speaker.build_renderer, space)
         return io.NodeOutput(portrait, motion, drawing)
-
-
-def _managed(
-    checkpoint: Checkpoint,
-    component: Component,
-    dtype: str,
-    does: str,
-    make: Callable[..., Any] | None = None,
-    space: Any = None,
-) -> host.Component | None:
-    """A component under the host's management, None where the checkpoint has none; `make` builds what it is part of."""
-    if component.name not in checkpoint.configs:
-        return None
-    kept, computed = host.pick_dtype(dtype, checkpoint.states[component.name])
-    if not component.streams:
-        kept = computed  # small enough to be kept in what is computed in
-    operations = host.layers(kept, computed, component.streams)
-    network = make(checkpoint, operations, kept) if make else build(checkpoint, component, operations, kept)
-    patcher = host.managed(network, component.streams)
-    if component.streams:
-        network.compute_on(patcher.load_device, computed)
-    name = checkpoint.path.stem
-    _say(f"{name} {does}", dtype, kept, computed)
-    return host.Component(patcher, name, space, checkpoint.provenance)
-
-
-def _say(what: str, dtype: str, kept: torch.dtype, computed: torch.dtype) -> None:
-    own = "what is quickest here" if host.device().type == "cpu" else "ComfyUI's choice"
-    chosen = own if dtype == "auto" else "as asked"
-    names = [str(kind).removeprefix("torch.") for kind in (kept, computed)]
-    computing = "" if kept == computed else f", computing in {names[1]}"
-    log.info("TalkFace: %s in %s%s on %s (%s)", what, names[0], computing, host.device(), chosen)
