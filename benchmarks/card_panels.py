@@ -207,7 +207,11 @@ class Latents:
 
 
 def _cut(frame: Frames, box: Box, size: tuple[int, int]) -> Image.Image:
-    return Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS, box=box)
+    # A box as wide as its picture may lie a rounding error outside.
+    height, width = frame.shape[:2]
+    left, top, right, bottom = box
+    inside = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
+    return Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS, box=inside)
 
 
 def _mark(tile: Image.Image, points: NDArray[np.float32]) -> None:
