@@ -99,9 +99,15 @@ def write_animation(
 
     rate = output_rate(args.fps)
     total = frame_count(source.num_samples(), source.sample_rate, rate)
+    shown: list[float] = []  # when frames had been written
+
+    def told(frames: int) -> None:
+        shown.append(time.perf_counter())
+        bar.update(frames)
+
     with tqdm(total=total, unit="frame", desc=output.name, disable=args.quiet) as bar:
         made = animate_to_file(
-            model.motion, model.renderer, picture, landmarks, source, output, rate, animation, bar.update, metadata
+            model.motion, model.renderer, picture, landmarks, source, output, rate, animation, told, metadata
         )
     result = {
         "output": str(output),
@@ -111,6 +117,7 @@ def write_animation(
         "seconds_wall": round(time.perf_counter() - began, 3),
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "seconds_load": round(loaded, 3),
+        "seconds_first_frame": round(shown[0] - began - loaded, 3),
         **{f"seconds_{part}": round(seconds, 3) for part, seconds in made.seconds.items()},
         **more,
         "model": model.path.stem,

@@ -54,6 +54,7 @@ def test_json_says_what_was_made(animate, speech, tmp_path):
     assert min(parts) > 0
     assert sum(parts) <= result["seconds_wall"] + 0.01
     assert 50 < result["peak_rss_mb"] < 4000
+    assert 0 < result["seconds_first_frame"] < result["seconds_wall"] - result["seconds_load"]
     own = str(pick_dtype(torch.device("cpu"))).removeprefix("torch.")
     assert (result["model"], result["device"], result["dtype"], result["seed"]) == ("small", "cpu", own, 0)
     reader = VideoReader(tmp_path / "out.mp4")
