@@ -103,6 +103,9 @@ def tell(
 ) -> None:
     """Print the table, and write the page."""
     report = evaluation.report()
+    if not report.rows:
+        why = "; ".join(f"{title}: {reason}" for title, reason in evaluation.left_out().items())
+        raise InputError(f"nothing of what was asked for can be measured ({why})")
     if page is not None:
         from ..evaluation.page import write_page
 

@@ -85,6 +85,10 @@ def test_instruments_of_files(talkface, tmp_path, monkeypatch):
         (("--reference", CLIP, "--system", "ladtalk", "--silent", "0"), "--silent 0: give 1 or more"),
         (("--reference", CLIP, "--seconds", "nan"), "give 0.2 or more"),
         (("--reference", CLIP, "--model", "x"), "give --system too"),
+        (
+            ("--reference", CLIP, "--metrics", "fid"),
+            "nothing of what was asked for can be measured (FID",
+        ),
     ],
 )
 def test_wrong_input(talkface, flags, said):
