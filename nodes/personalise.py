@@ -31,11 +31,6 @@ FOLDER = "talkface_people"
 """Below the host's output folder: what is in the making, and the page of each person."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_PARTS = {
-    **{"look": (0, 2), "prepare": (2, 10), "face": (10, 55)},
-    **{"speech": (55, 72), "texture": (72, 92), "measure": (92, 100)},
-}
-"""Where each stage begins and ends on the bar, percent."""
 
 
 class TrainPerson(io.ComfyNode):
@@ -147,19 +142,22 @@ def _trained(film: Path, name: str, budget: float, face: str, progress: host.Pro
 
 def _shown(progress: host.Progress) -> Watcher:
     """What watches the work for a node: its bar, its preview, its text, and the cancel button."""
+    from ..talkface_core.personalise.stages import bar_parts
     from ..talkface_core.personalise.watching import Watcher
+
+    parts = bar_parts()
 
     class Shown(Watcher):
         """One bar over all stages, each with its share of it."""
 
         def __init__(self) -> None:
-            self.part = (0, 0)
+            self.part = (0.0, 0.0)
 
         def says(self, line: str) -> None:
             host.say(line)
 
         def stage(self, name: str, about: str) -> None:
-            self.part = _PARTS[name]
+            self.part = parts[name]
             self.advance(0.0)
 
         def advance(self, share: float) -> None:

@@ -36,6 +36,7 @@ TRIAL = 6
 
 LEAST_STEPS = 6
 
+_PREPARED, _TRAINED = 10.0, 92.0  # percent of a bar
 _OVERDRAWN = 1.3  # of its time, at which a stage ends where the machine has become slower
 _SAVE, _SHOW, _LOG = 60.0, 60.0, 4.0  # seconds between states, samples and rows of the log
 
@@ -66,6 +67,14 @@ STAGES = (FACE, SPEECH, SHARP, TEXTURE)
 
 _STANDS_ON = {SPEECH.name: ("--autoencoder", FACE), SHARP.name: ("--talker", SPEECH)}
 """The flag by which a stage is told of the checkpoint of another."""
+
+
+def bar_parts() -> dict[str, tuple[float, float]]:
+    """Where each part of the work, as a watcher is told of it, begins and ends on one bar, in percent."""
+    bounds, at = {"look": (0.0, 2.0), "prepare": (2.0, _PREPARED)}, _PREPARED
+    for stage in STAGES:
+        bounds[stage.name] = (at, at := at + (_TRAINED - _PREPARED) * stage.share)
+    return {**bounds, "measure": (_TRAINED, 100.0)}
 
 
 def checkpoint_of(folder: Path, stage: Stage) -> Path:

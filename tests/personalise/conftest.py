@@ -12,6 +12,7 @@ from talkface_core.media.video_reader import VideoReader
 from talkface_core.personalise import measure, run, stages
 from talkface_core.personalise.footage import Look
 from talkface_core.personalise.settings import Settings
+from talkface_core.personalise.stages import bar_parts
 from talkface_core.personalise.state import State
 from talkface_core.personalise.watching import Watcher
 from talkface_core.preparation.source_video import find_videos
@@ -35,6 +36,7 @@ class Told(Watcher):
         self.lines.append(line)
 
     def stage(self, name: str, about: str) -> None:
+        assert name in bar_parts()
         self.stages.append(name)
         self.moved = False
 

@@ -42,3 +42,10 @@ def test_an_upsampler_of_another_layout_is_not_begun_with(monkeypatch):
 
 def test_stages_share_the_time():
     assert sum(stage.share for stage in STAGES) == pytest.approx(1)
+
+
+def test_one_bar_shows_all_parts_of_the_work():
+    parts = stages.bar_parts()
+    assert list(parts) == ["look", "prepare", *(stage.name for stage in STAGES), "measure"]
+    assert [first for first, _ in parts.values()] == pytest.approx([0, *(last for _, last in parts.values())][:-1])
+    assert parts["measure"][1] == 100
