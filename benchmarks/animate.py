@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speak import ROOT, machine, repeated, table_of
+from benchmarks.speak import ROOT, machine, repeated, table_of, told
 
 PARTS = ("seconds_motion", "seconds_drawing", "seconds_pasting", "seconds_writing", "seconds_plumbing")
 COLUMNS = {
@@ -54,13 +51,8 @@ def measured(args: argparse.Namespace, seconds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         sound, video = Path(folder) / "sound.wav", Path(folder) / "out.mp4"
         repeated(args.audio, seconds, sound)
-        given = ["animate", str(args.picture), str(sound)] if args.picture else ["imagine", str(sound)]
-        command = [sys.executable, "-m", "talkface_core", *given, "-o", str(video), "--model", args.model, "--json"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        if args.threads is not None:
-            environment["OMP_NUM_THREADS"] = str(args.threads)
-        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        result = json.loads(run.stdout)
+        given = ["animate", args.picture, sound] if args.picture else ["imagine", sound]
+        result = told([*given, "-o", video, "--model", args.model], args.threads)
     working = sum(result[part] for part in PARTS)
     result["frames_per_second"] = round(result["frames"] / working, 2)
     return {"seconds_portrait": 0.0} | {key: value for key, value in result.items() if key != "output"}

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +67,22 @@ def measured(args: argparse.Namespace, seconds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         sound, video = Path(folder) / "sound.wav", Path(folder) / "out.mp4"
         repeated(args.audio, seconds, sound)
-        command = [sys.executable, "-m", "talkface_core", "speak", str(sound), "-o", str(video), "--json"]
-        command += ["--model", args.model, "--device", args.device]
-        command += [] if args.steps is None else ["--steps", str(args.steps)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        if args.threads is not None:
-            environment["OMP_NUM_THREADS"] = str(args.threads)
-        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        result = json.loads(run.stdout)
+        words = ["speak", sound, "-o", video, "--model", args.model, "--device", args.device]
+        words += [] if args.steps is None else ["--steps", args.steps]
+        result = told(words, args.threads)
     working = result["seconds_network"] + result["seconds_plumbing"]
     result["plumbing_share"] = round(result["seconds_plumbing"] / working, 4)
     result["frames_per_second"] = round(result["frames"] / working, 2)
     return {key: value for key, value in result.items() if key != "output"}
+
+
+def told(words: Sequence[object], threads: int | None = None) -> dict[str, Any]:
+    """What the command line says of its work, as JSON, in a process of its own with so many threads."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    command = [sys.executable, "-m", "talkface_core", *map(str, words), "--json"]
+    return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def repeated(source: Path, seconds: int, target: Path) -> None:

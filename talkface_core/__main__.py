@@ -4,7 +4,7 @@ import os
 import sys
 
 # Read when torch is loaded. Threads that spin while they wait for one another take the cores from those they wait for:
-# beside one busy program on two cores `imagine` took 91 s for what takes 7 s with threads that sleep.
+# beside busy programs on two cores `imagine` took 114 s for what takes 10 s with threads that sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from .cli.main import main

@@ -95,7 +95,8 @@ class RayPool:
 
     def hire(self, needs: Needs) -> RayHand:
         """Ask the cluster for a worker."""
-        threads = {"OMP_NUM_THREADS": str(self._setting.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        waiting = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")  # as the command line has set it here
+        threads = {"OMP_NUM_THREADS": str(self._setting.threads), "OMP_WAIT_POLICY": waiting}
         environment = {"PYTHONPATH": _ROOT, **threads}
         options = {"max_restarts": 0, "max_task_retries": 0, "runtime_env": {"env_vars": environment}}
         actor = self._actor.options(**self._options(needs), **options).remote(self._setting)

@@ -90,18 +90,21 @@ def fitted(seen: Seen, landmarks: Tensor) -> Seen:
     nothing would be drawn when it opens.
     """
     _check(landmarks, seen.rotation)
-    mean, landmarks = mean_shape().points.to(landmarks.device), landmarks.double()
-    matrix = rotation_matrix(seen.rotation.double())
+    # On the CPU: not every accelerator has double precision.
+    mean, landmarks, rotation, expression = (
+        part.cpu().double() for part in (mean_shape().points, landmarks, seen.rotation, seen.expression)
+    )
+    matrix = rotation_matrix(rotation)
     scale, shift = _placement(landmarks, mean, matrix)
     places = _unturned((landmarks - shift) / scale - (mean[:, 2:] * matrix[:, None, 2, :2]), matrix)
     middles, rest = tied_points(places), tied_points(mean)
     opening = (lip_gap(middles) - lip_gap(rest)).clamp(min=0)
-    expression = parted(seen.expression.double(), opening - lip_gap(seen.expression.double()))
+    expression = parted(expression, opening - lip_gap(expression))
     # What the expression has along z counts in the picture once the head is turned.
     flat = middles - expression[..., :2] - _unturned(expression[..., 2:] * matrix[:, None, 2, :2], matrix)
     translation = torch.cat([shift[:, 0], torch.zeros_like(shift[:, 0, :1])], 1)
     depth = rest[:, 2:].expand(len(places), -1, -1)
-    parts = (torch.cat([flat, depth], -1), expression, seen.rotation, translation, scale[:, 0])
+    parts = (torch.cat([flat, depth], -1), expression, rotation, translation, scale[:, 0])
     return Seen(*(part.to(seen.canonical) for part in parts))
 
 

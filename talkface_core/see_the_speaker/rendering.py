@@ -83,8 +83,8 @@ class PortraitRenderer(nn.Module):
         head = head.to(self.device)
         if not self.net.config.tied:
             return Portrait(self.net.identity(head), crop)
-        places = crop_places(crop.landmarks, self.size).to(self.device)
-        return Portrait(self.net.identity(head, fitted(self.net.see(head), places)), crop)
+        known = fitted(self.net.see(head), crop_places(crop.landmarks, self.size))
+        return Portrait(self.net.identity(head, known), crop)
 
     def memory(self, frames: int) -> float:
         """Bytes of activations that so many frames at once need, for a host that makes room beforehand."""
