@@ -134,7 +134,8 @@ def _use(path: Path) -> None:
     tables = {module.SYSTEM: module.COMPONENTS for module in (dae_talker, ladtalk, landmark_diffusion)}
     tables |= {bundled.SYSTEM: bundled.COMPONENTS, probe.SYSTEM: probe.COMPONENTS}
     table = tables.get(header.system, {})
-    told, checkpoint = problem(header, table), read_checkpoint(path)
+    checkpoint = read_checkpoint(path)
+    told = problem(checkpoint, table)
     nets = {name: build(checkpoint, table[name]) for name in checkpoint.configs if name in table}
     if told:
         raise InputError(told)

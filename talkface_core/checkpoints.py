@@ -88,6 +88,18 @@ class Checkpoint(Header):
 
     states: dict[str, dict[str, Tensor]]
 
+    def check_weights(self, component: str, wanted: Mapping[str, Tensor]) -> None:
+        """Raises CheckpointError unless the component suits the state `wanted` in keys, shapes and kinds of numbers,
+        all of them finite."""
+        self.check_shapes(component, wanted)
+        for key, tensor in self.states[component].items():
+            if tensor.is_floating_point() != wanted[key].is_floating_point():
+                refuse(self.path, f"{component}.{key} of {tensor.dtype}", f"{wanted[key].dtype}")
+            if not _finite(tensor):
+                refuse(
+                    self.path, f"NaN or infinite weights in {component}.{key}", "finite weights; the training diverged"
+                )
+
     def load_into(self, module: Module, component: str, like: nn.Module | None = None) -> Module:
         """Copy a component's weights into `module`, cast to the module's dtype and device, and return it.
 
@@ -95,17 +107,8 @@ class Checkpoint(Header):
         only when all of that holds. `like` is a twin of the module to compare with, for layers of a host that have no
         weights before they are loaded. Raises CheckpointError.
         """
-        wanted = (like or module).state_dict()
-        self.check_shapes(component, wanted)
-        stored = self.states[component]
-        for key, tensor in stored.items():
-            if tensor.is_floating_point() != wanted[key].is_floating_point():
-                refuse(self.path, f"{component}.{key} of {tensor.dtype}", f"{wanted[key].dtype}")
-            if not _finite(tensor):
-                refuse(
-                    self.path, f"NaN or infinite weights in {component}.{key}", "finite weights; the training diverged"
-                )
-        module.load_state_dict(stored, strict=True)
+        self.check_weights(component, (like or module).state_dict())
+        module.load_state_dict(self.states[component], strict=True)
         return module
 
 

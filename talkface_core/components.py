@@ -142,13 +142,14 @@ def cast(net: nn.Module, dtype: torch.dtype, exact: tuple[str, ...] = ()) -> Non
             tensor.data = tensor.data.to(dtype)
 
 
-def problem(header: Header, components: Table) -> str | None:
-    """Why a checkpoint would not load, as far as its header tells; None where nothing speaks against it."""
+def problem(checkpoint: Checkpoint, components: Table) -> str | None:
+    """Why a checkpoint would not load; None where it would. Every weight is read, but no network is made."""
     try:
-        for name in header.configs:
+        for name in checkpoint.configs:
             if name not in components:
                 return f"holds {name!r}, which is none of {', '.join(components)}"
-            _twin(header, components[name])
+            _, twin = _twin(checkpoint, components[name])
+            checkpoint.check_weights(name, twin.state_dict())
     except InputError as error:
         return str(error)
     return None

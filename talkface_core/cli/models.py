@@ -18,7 +18,7 @@ from .common import add_common, report
 from .public_weights import PUBLIC, find_public, public_table
 
 if TYPE_CHECKING:
-    from ..checkpoints import Header
+    from ..checkpoints import Checkpoint, Header
 
 
 TABLES = {
@@ -73,7 +73,7 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List, describe, fetch or convert."""
-    from ..checkpoints import find_checkpoint, list_checkpoints, read_header
+    from ..checkpoints import find_checkpoint, list_checkpoints, read_checkpoint, read_header
 
     if args.convert is not None and args.fetch is not None:
         raise InputError("--convert takes files at hand, --fetch brings them; give one of the two")
@@ -86,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         raise InputError("-o belongs to --convert and --fetch; name the file to convert")
     if args.model is not None:
-        header = read_header(find_checkpoint(args.model))
-        description = {**_described(header), "problem": _problem(header)}
+        checkpoint = read_checkpoint(find_checkpoint(args.model))
+        description = {**_described(checkpoint), "problem": _problem(checkpoint)}
         _show(args, description, json.dumps(description, indent=2))
         return 0
     models = [_described(read_header(path)) for path in list_checkpoints().values()]
@@ -151,14 +151,14 @@ def _described(checkpoint: Header) -> dict[str, Any]:
     }
 
 
-def _problem(header: Header) -> str | None:
-    """Why it would not load, as far as its header tells."""
+def _problem(checkpoint: Checkpoint) -> str | None:
+    """Why it would not load."""
     from ..components import problem
 
-    if unknown := [system for system in header.systems if system not in TABLES]:
+    if unknown := [system for system in checkpoint.systems if system not in TABLES]:
         return f"the system {unknown[0]!r} is none of {', '.join(TABLES)}"
-    tables = [import_module(f"..{TABLES[system]}", __package__).COMPONENTS for system in header.systems]
-    return problem(header, ChainMap(*(dict(table) for table in tables)))
+    tables = [import_module(f"..{TABLES[system]}", __package__).COMPONENTS for system in checkpoint.systems]
+    return problem(checkpoint, ChainMap(*(dict(table) for table in tables)))
 
 
 def _line(model: dict[str, Any]) -> str:

@@ -4,8 +4,12 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from talkface_core import checkpoints
+from talkface_core.components import Component, build, table
+from talkface_core.config import Config
 from tests.dae_talker.small import save_small_talker
 
 
@@ -59,6 +63,33 @@ def test_what_would_not_load_is_said(talkface, tmp_path):
     ):
         checkpoints.save_checkpoint(path, system, {name: net}, {name: config}, {})
         assert words in json.loads(talkface("models", path).out)["problem"]
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt", "found"),
+    [
+        ("lips.weight:scale", None, "lips.weight of torch.int8"),
+        ("lips.weight:scale", torch.full((64,), torch.nan), "NaN or infinite weights in lips.weight"),
+        ("lips.bias", torch.full((64,), torch.inf), "NaN or infinite weights in lips.bias"),
+        ("lips.bias", torch.zeros(64, dtype=torch.int32), "lips.bias of torch.int32"),
+    ],
+)
+def test_weights_that_would_not_load_are_said_as_loading_says_it(talkface, tmp_path, monkeypatch, name, spoilt, found):
+    lips = Component("lips", Config, lambda config, layers: layers.Linear(64, 64))
+    monkeypatch.setattr("talkface_core.ladtalk.model.COMPONENTS", table(lips))
+    path = tmp_path / "net.safetensors"
+    checkpoints.save_checkpoint(path, "ladtalk", {"lips": torch.nn.Linear(64, 64)}, {"lips": {}}, {}, None, ("lips",))
+    assert json.loads(talkface("models", path).out)["problem"] is None
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    del tensors[name]
+    save_file(tensors | ({name: spoilt} if spoilt is not None else {}), path, metadata)
+    with pytest.raises(checkpoints.CheckpointError) as loading:
+        build(checkpoints.read_checkpoint(path), lips)
+    problem = json.loads(talkface("models", path).out)["problem"]
+    assert problem == str(loading.value)
+    assert found in problem
 
 
 @pytest.mark.parametrize("name", checkpoints.list_checkpoints())

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from talkface_core.checkpoints import CheckpointError, read_header
+from talkface_core.checkpoints import CheckpointError, read_checkpoint
 from talkface_core.components import problem
 from talkface_core.landmark_diffusion.model import COMPONENTS, SYSTEM, load_landmark_diffusion
 from tests.ladtalk.small_ladtalk import save_small_ladtalk, small_acoustic
@@ -21,9 +21,9 @@ def test_a_whole_one_comes_back(tmp_path):
     saved = small_denoiser().state_dict()
     assert all(torch.equal(saved[key], value) for key, value in model.painter.talkformer.state_dict().items())
     assert not any(weight.requires_grad for weight in model.painter.parameters())
-    header = read_header(path)
-    assert header.system == SYSTEM
-    assert problem(header, COMPONENTS) is None
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.system == SYSTEM
+    assert problem(checkpoint, COMPONENTS) is None
 
 
 def test_halves(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from talkface_core.checkpoints import find_checkpoint, read_header
+from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.cli.models import _problem
 from talkface_core.dae_talker.model import load_dae_talker
 from talkface_core.errors import InputError
@@ -55,9 +55,9 @@ def test_a_person_whatever_ended_it(prepared: Path, quick: None):
         "speech": 3,
         "texture": 3,
     }
-    header = read_header(person.checkpoint)
-    assert header.systems == ("dae_talker", "ladtalk")
-    assert _problem(header) is None
+    made = read_checkpoint(person.checkpoint)
+    assert made.systems == ("dae_talker", "ladtalk")
+    assert _problem(made) is None
     assert load_dae_talker(person.checkpoint, "cpu").speech.gate is not None
     assert load_ladtalk(person.checkpoint, "cpu").sovqae is not None
     page = person.page.read_text(encoding="utf-8")
