@@ -240,7 +240,11 @@ def _choice(face: str) -> FaceChoice:
 
 def _trained(state: State, settings: Settings, data: Path, device: str, quiet: bool, watcher: Watcher) -> None:
     reserve = _MEASURING * 25 * _seconds_measured(settings)
-    left = [stage for stage in STAGES if stage.name not in state.done and suits(stage, settings, data)]
+    wanted = [stage for stage in STAGES if stage.name not in state.done]
+    left = [stage for stage in wanted if suits(stage, settings, data)]
+    for stage in wanted:
+        if stage not in left:
+            watcher.says(f"{stage.name}: left out: the head is filmed too small to learn a larger face of it")
     while left:
         stage = left[0]
         own = state.spent.get(stage.name, 0.0)  # of an earlier sitting: its share was fixed then

@@ -21,7 +21,7 @@ from ..checkpoints import find_checkpoint, read_header
 from ..dae_talker.autoencoder import AutoencoderConfig
 from ..dae_talker.model import AUTOENCODER
 from ..dae_talker.upsampler import UPSAMPLER, UpsamplerConfig
-from ..datasets.clips import ClipSet
+from ..datasets.clips import Clip, ClipSet
 from ..preparation.rules import TRAIN
 from ..recipes import make_plan, recipe_class
 from ..training.engine import train
@@ -37,6 +37,7 @@ TRIAL = 6
 LEAST_STEPS = 6
 
 _PREPARED, _TRAINED = 10.0, 92.0  # percent of a bar
+_FILMED = 0.9  # of the larger frames' side: a face of 110 px, which the first look calls good, fills squares of 0.93
 _OVERDRAWN = 1.3  # of its time, at which a stage ends where the machine has become slower
 _SAVE, _SHOW, _LOG = 60.0, 60.0, 4.0  # seconds between states, samples and rows of the log
 
@@ -83,12 +84,22 @@ def checkpoint_of(folder: Path, stage: Stage) -> Path:
 
 
 def suits(stage: Stage, settings: Settings, data: Path) -> bool:
-    """Whether footage teaches what a stage trains: frames twice as large are learnt of clips that are as large."""
+    """Whether footage teaches what a stage trains: frames twice as large are learnt of heads filmed as large."""
     if stage.name != SHARP.name:
         return True
     talker = read_header(find_checkpoint(settings.talker))
     drawn = talker.config(AUTOENCODER.name, AutoencoderConfig).image_size
-    return ClipSet.open(data / TRAIN).clips[0].width >= UpsamplerConfig.preset("tiny").factor * drawn
+    clips = ClipSet.open(data / TRAIN).clips
+    # Clips are all of one size, to which `prepare` enlarges what was filmed smaller.
+    filmed = np.median(np.repeat([_filmed(clip) for clip in clips], [clip.frames for clip in clips]))
+    return bool(filmed >= _FILMED * UpsamplerConfig.preset("tiny").factor * drawn)
+
+
+def _filmed(clip: Clip) -> float:
+    """The side of a clip's square in pixels of the film that it was cut from; of one cut elsewhere its own."""
+    told = clip.truth().get("meta") if clip.truth_file else None
+    matrix = told.get("matrix") if isinstance(told, dict) else None
+    return clip.width / float(np.hypot(matrix[0][0], matrix[1][0])) if matrix else float(clip.width)
 
 
 def train_stage(

@@ -50,6 +50,7 @@ def test_a_person_whatever_ended_it(prepared: Path, quick: None):
     person = make(prepared, told := Told())
     assert told.stages == ["look", "measure"]
     assert any("going on" in line for line in told.lines)
+    assert any(line.startswith("sharp: left out") for line in told.lines)
     assert {name: done["steps"] for name, done in person.state.done.items() if "steps" in done} == {
         "face": 3,
         "speech": 3,

@@ -1,23 +1,46 @@
 """Which stages a person's footage suits, and what each begins with."""
 
+import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from talkface_core.media.video_writer import VideoWriter
 from talkface_core.personalise import stages
 from talkface_core.personalise.settings import Settings
 from talkface_core.personalise.stages import FACE, SHARP, STAGES, TEXTURE, suits
+from talkface_core.preparation.crop import square_matrix
 from tests.personalise.conftest import FIXTURES
 
 
-@pytest.mark.parametrize(("width", "suited"), [(128, False), (255, False), (256, True), (720, True)])
-def test_a_larger_face_is_learnt_of_clips_that_are_as_large(monkeypatch, width, suited):
-    monkeypatch.setattr(stages.ClipSet, "open", lambda folder: SimpleNamespace(clips=[SimpleNamespace(width=width)]))
-    assert suits(SHARP, Settings(), Path("data")) is suited
-    assert all(suits(stage, Settings(), Path("data")) for stage in STAGES if stage != SHARP)
+def head_clips(folder: Path, sides: Sequence[int], made_by_prepare: bool = True) -> Path:
+    """Clips of 256 px to train on, each of a head that was filmed in a square of one of the sides."""
+    frames = np.zeros((4, 256, 256, 3), np.uint8)
+    for k, side in enumerate(sides):
+        clip = folder / "train" / f"{k}.mp4"
+        clip.parent.mkdir(exist_ok=True)
+        with VideoWriter(clip, 256, 256, 25, mark=False) as writer:
+            writer.write(frames)
+        told = {"matrix": square_matrix((40, 20, side), 256)[0].tolist()} if made_by_prepare else {}
+        np.savez(clip.with_suffix(".npz"), speech=np.ones(4, np.float32), meta=json.dumps(told))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("sides", "suited"), [([139], False), ([200, 200, 600], False), ([239], True), ([200, 256, 300], True)]
+)
+def test_a_larger_face_is_learnt_of_heads_that_were_filmed_as_large(tmp_path: Path, sides: list[int], suited: bool):
+    data = head_clips(tmp_path, sides)
+    assert suits(SHARP, Settings(), data) is suited
+    assert all(suits(stage, Settings(), data) for stage in STAGES if stage != SHARP)
+
+
+def test_clips_that_were_cut_elsewhere_are_as_large_as_they_are(tmp_path: Path):
+    assert suits(SHARP, Settings(), head_clips(tmp_path, [256], made_by_prepare=False))
 
 
 def test_the_clips_of_the_fixture_are_too_small(tmp_path: Path):
