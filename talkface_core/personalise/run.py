@@ -24,6 +24,7 @@ from ..joining import Joint
 from ..ladtalk.model import SYSTEM as LADTALK
 from ..ladtalk.model import TEXTURE as TEXTURE_NET
 from ..media.picture_writer import write_picture
+from ..media.timebase import FPS
 from ..preparation.cut import Tools
 from ..preparation.dataset import prepare
 from ..preparation.quality import find_sync
@@ -34,7 +35,7 @@ from .footage import Look, look, verdict
 from .measure import AFTER, BEFORE, held_out, measure, numbers
 from .report import sheet, summary, write_page
 from .settings import Settings, told
-from .stages import FACE, SHARP, SPEECH, STAGES, TEXTURE, checkpoint_of, suits, train_stage
+from .stages import FACE, LEAST_STEPS, SHARP, SPEECH, STAGES, TEXTURE, checkpoint_of, suits, train_stage
 from .state import State
 from .watching import Watcher
 
@@ -43,7 +44,11 @@ PAGE, SHEET = "report.html", "sheet.png"
 
 _LEAST_TRAIN = 5.0  # seconds of clips to train on
 _MEASURED = 10.0  # seconds of the held-out footage that are measured
-_MEASURING = 0.6  # seconds that a frame takes to be made and measured on both sides in all three ways, about
+# Seconds of one core, about: loading what makes and measures films, and a frame on both sides in all three ways.
+_MEASURING_FIRST, _MEASURING = 25.0, 0.6
+# The same of the training: the first steps of all stages, and reading a second of the footage for them.
+_FIRST_STEPS, _READING = 20.0, 0.3
+_TRAINING = 0.4  # share of the budget that training has, however long the rest takes
 _PREPARING = 0.6  # of the time of searching each frame for faces: a face that is known is followed, which is cheaper
 
 
@@ -147,6 +152,11 @@ def join(state: State, begun: Mapping[str, Path], checkpoint: Path) -> None:
     joint.save(checkpoint)
 
 
+def _measuring(seconds: float) -> float:
+    """How long measuring so many seconds of the held-out footage takes, about."""
+    return _MEASURING_FIRST + _MEASURING * FPS * seconds
+
+
 def _seconds_measured(settings: Settings) -> float:
     """Of the held-out footage: fewer where all is to be over in a minute, to see that it works."""
     return min(_MEASURED, max(settings.budget / 20, 1.0))
@@ -168,15 +178,20 @@ def _detector(device: str) -> Any:
 
 def _expected(found: Look, settings: Settings) -> Expected:
     share = settings.share_held_out(found.seconds)
-    parts = {
-        "prepare": _PREPARING * found.a_second * found.seconds,
-        "measure": _MEASURING * 25 * min(_seconds_measured(settings), max(share * found.seconds, 2.0)),
-    }
-    training = max(settings.budget - sum(parts.values()), 0.4 * settings.budget)
-    seconds = {"prepare": parts["prepare"], "train": training, "measure": parts["measure"]}
+    prepare_seconds = _PREPARING * found.a_second * found.seconds
+    measuring = _measuring(min(_seconds_measured(settings), max(share * found.seconds, 2.0)))
+    least = max(_FIRST_STEPS + _READING * found.seconds, _TRAINING * settings.budget)
+    training = max(settings.budget - prepare_seconds - measuring, least)
+    seconds = {"prepare": prepare_seconds, "train": training, "measure": measuring}
+    total = sum(seconds.values())
     spent = ", ".join(f"{name} {told(value)}" for name, value in seconds.items())
-    lines = [*verdict(found), f"time: about {told(sum(seconds.values()))} on this machine ({spent})"]
-    return Expected(found, lines, seconds)
+    time = f"time: about {told(total)} on this machine ({spent})"
+    if total > settings.budget + 1:
+        time += (
+            f", as a budget of {told(settings.budget)} is too little: all footage is prepared, each stage trains "
+            f"{LEAST_STEPS} steps at least, all together {_TRAINING:.0%} of the budget, and what came of it is measured"
+        )
+    return Expected(found, [*verdict(found), time], seconds)
 
 
 def _looked(state: State, films: Sequence[SourceVideo], settings: Settings, device: str, watcher: Watcher) -> Expected:
@@ -209,7 +224,7 @@ def _prepared(
     if "prepare" in state.done:
         return data
     watcher.stage("prepare", "the footage is cut into clips")
-    total, done = max(2 * 25 * expected.found.seconds, 1.0), 0
+    total, done = max(2 * FPS * expected.found.seconds, 1.0), 0
 
     def watch(frames: int) -> None:
         nonlocal done
@@ -239,7 +254,7 @@ def _choice(face: str) -> FaceChoice:
 
 
 def _trained(state: State, settings: Settings, data: Path, device: str, quiet: bool, watcher: Watcher) -> None:
-    reserve = _MEASURING * 25 * _seconds_measured(settings)
+    reserve = _measuring(_seconds_measured(settings))
     wanted = [stage for stage in STAGES if stage.name not in state.done]
     left = [stage for stage in wanted if suits(stage, settings, data)]
     for stage in wanted:
@@ -248,7 +263,7 @@ def _trained(state: State, settings: Settings, data: Path, device: str, quiet: b
     while left:
         stage = left[0]
         own = state.spent.get(stage.name, 0.0)  # of an earlier sitting: its share was fixed then
-        time = max(settings.budget - (state.seconds - own) - reserve, 0.4 * settings.budget)
+        time = max(settings.budget - (state.seconds - own) - reserve, _TRAINING * settings.budget)
         allowed = time * stage.share / sum(other.share for other in left)
         watcher.stage(stage.name, stage.about)
         with state.clock(stage.name):

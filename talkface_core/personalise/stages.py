@@ -142,7 +142,10 @@ def train_stage(
         state.plan[stage.name] = {"steps": steps, "seconds_step": round(step, 4)}
         state.save()
         more = steps - progress["step"]
-        watcher.says(f"{stage.name}: {stage.about}: {more} steps more of {step:.2f} s, about {told(more * step)}")
+        rest = f"{more} steps more of {step:.2f} s, about {told(more * step)}"
+        if not more and steps < stage.most:
+            rest = f"no more than the {steps} steps that took its time, as its share of the budget is {told(allowed)}"
+        watcher.says(f"{stage.name}: {stage.about}: {rest}")
     steps, step = (state.plan[stage.name][key] for key in ("steps", "seconds_step"))
     before = (read_progress(run) or {"seconds": 0.0})["seconds"]
     shown = _Shown(stage, run, steps, watcher)

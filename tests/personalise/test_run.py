@@ -25,6 +25,7 @@ from talkface_core.ladtalk.model import load_ladtalk
 from talkface_core.personalise import run
 from talkface_core.personalise.footage import Look
 from talkface_core.personalise.run import expect, personalise
+from talkface_core.personalise.settings import told
 from talkface_core.personalise.state import LOCK, STATE, State
 from talkface_core.personalise.watching import Stopped
 from talkface_core.preparation.source_video import find_videos
@@ -83,6 +84,22 @@ def test_a_beginning_that_cannot_be_built_is_refused_before_the_footage_is_looke
         with pytest.raises(InputError, match="NaN or infinite weights"):
             go()
     assert not (tmp_path / "ada").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "budget", "least", "little"),
+    [(12.0, 10.0, 70, True), (60.0, 10.0, 104, True), (60.0, 600.0, 600, False)],
+)
+def test_what_a_budget_does_not_hold_is_said_before_it_is_overrun(
+    seconds: float, budget: float, least: float, little: bool
+):
+    """A budget of 10 s took 70 s of one core for 12 s of footage, and 104 s for 60 s."""
+    found = Look(1, seconds, seconds, 25.0, 0.0, 0.0, 120.0, (-2.0, 2.0), 0.7, 0.6, 0, 0.6)
+    expected = run._expected(found, replace(BUDGET, budget=budget))
+    total, line = sum(expected.seconds.values()), expected.lines[-1]
+    assert total == pytest.approx(least, rel=0.15)
+    assert line.startswith(f"time: about {told(total)} on this machine (prepare ")
+    assert (f"a budget of {told(budget)} is too little: " in line) == little
 
 
 def test_for_longer(prepared: Path, quick: None, monkeypatch: pytest.MonkeyPatch):
