@@ -18,14 +18,20 @@ from .net import LandmarkNet
 
 
 def reader_crops(face: Tensor, landmarks: Tensor, size: int) -> Tensor:
-    """Where a reader's crops lie in pictures of `size` with true landmarks [B,68,2] (pixels): [B,2,3] float32.
+    """Where a reader's crops lie in pictures of `size` with true landmarks [B,N,2] (pixels): [B,2,3] float32.
 
-    face [68,2]: the reader's mean face (`LandmarkNet.face`). The matrices take the crop's coordinates to the picture's,
-    both -1..1, as `torch.nn.functional.affine_grid` has them.
+    face [N,2]: the same points in shares of the crop, such as the reader's mean face (`LandmarkNet.face`). The matrices
+    take the crop's coordinates to the picture's, both -1..1, as `torch.nn.functional.affine_grid` has them.
     """
     # Both in -1..1, so that the similarity holds for any number of pixels.
     back = fit_similarity(2 * face.double().expand_as(landmarks) - 1, 2 * landmarks.double() / size - 1)
     return back.float()
+
+
+def cut(pictures: Tensor, where: Tensor, size: int) -> Tensor:
+    """The crops [B,3,size,size] that lie in pictures [B,3,S,S] where `reader_crops` says, with a gradient to them."""
+    grid = F.affine_grid(where, [len(pictures), 3, size, size], align_corners=False)
+    return F.grid_sample(pictures, grid, "bilinear", "border", align_corners=False)
 
 
 def read_landmarks(reader: LandmarkNet, pictures: Tensor, where: Tensor) -> Tensor:
@@ -33,9 +39,7 @@ def read_landmarks(reader: LandmarkNet, pictures: Tensor, where: Tensor) -> Tens
 
     where [B,2,3]: `reader_crops`.
     """
-    size = reader.config.size
-    grid = F.affine_grid(where, [len(pictures), 3, size, size], align_corners=False)
-    crops = F.grid_sample(pictures, grid, "bilinear", "border", align_corners=False)
+    crops = cut(pictures, where, reader.config.size)
     return reader((2 * crops - 1).contiguous(memory_format=torch.channels_last))["landmarks"].float()
 
 

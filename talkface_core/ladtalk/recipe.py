@@ -39,7 +39,7 @@ from ..faces.net import LandmarkNet
 from ..faces.picture_loss import reconstruction, region_weights
 from ..pixels import to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
-from ..sync.syncnet import SyncNet, load_syncnet, lower_half, sync_loss
+from ..sync.syncnet import SyncNet, drawn_sync_loss, load_syncnet, lower_half
 from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
@@ -282,9 +282,7 @@ class Wav2LipRecipe(Recipe):
         return F.mse_loss(self.modules["readout"](vectors).float(), batch["lips"])
 
     def _sync(self, generated: Tensor, windows: Tensor) -> Tensor:
-        count = len(windows)
-        halves = rearrange(lower_half(generated[: count * FRAMES]), "(b t) c h w -> b t c h w", t=FRAMES)
-        return sync_loss(self.expert, halves, windows)
+        return drawn_sync_loss(self.expert, generated[: len(windows) * FRAMES], windows)
 
     @torch.no_grad()
     def _measure(self) -> None:

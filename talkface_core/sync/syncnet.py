@@ -24,6 +24,7 @@ from ..components import Component, build, table
 from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
+from ..pixels import resized_pictures
 from ..speech.mel_windows import FRAMES
 from .blocks import ConvBNReLU, SpeechEncoder, check_speech, fold_batchnorm
 
@@ -156,12 +157,24 @@ def lower_half(crops: Tensor) -> Tensor:
     return crops[..., crops.shape[-2] // 2 :, :]
 
 
-def sync_loss(net: SyncNet, faces: Tensor, windows: Tensor, same: Tensor | None = None) -> Tensor:
+def sync_loss(
+    net: SyncNet, faces: Tensor, windows: Tensor, same: Tensor | None = None, share: Tensor | None = None
+) -> Tensor:
     """Mean binary cross-entropy of "in step" (Wav2Lip, equation 3), 0.693 by chance.
 
-    faces [B,5,3,S/2,S]; windows [B,1,80,16]; same [B] 1 or 0, None: all are in step, as the generator wishes.
+    faces [B,5,3,S/2,S]; windows [B,1,80,16]; same [B] 1 or 0, None: all are in step, as the generator wishes; share
+    [B]: how much each counts in the mean, None: all alike.
     """
     a, b = net(faces, windows)
     cosine = (a * b).sum(1)
     same = torch.ones_like(cosine) if same is None else same.to(cosine)
-    return F.binary_cross_entropy_with_logits(net.logits(cosine), same)
+    if share is None:
+        return F.binary_cross_entropy_with_logits(net.logits(cosine), same)
+    each = F.binary_cross_entropy_with_logits(net.logits(cosine), same, reduction="none")
+    return (share * each).sum() / share.sum().clamp(min=1e-3)
+
+
+def drawn_sync_loss(net: SyncNet, drawn: Tensor, windows: Tensor, share: Tensor | None = None) -> Tensor:
+    """`sync_loss` of aligned faces [5 B,3,S,S] in 0..1, five in a row to each window; S may be other than the net's."""
+    halves = lower_half(resized_pictures(drawn, net.config.size))
+    return sync_loss(net, rearrange(halves, "(b t) c h w -> b t c h w", t=FRAMES), windows, share=share)

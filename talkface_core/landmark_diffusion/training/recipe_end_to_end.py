@@ -20,7 +20,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -37,7 +36,7 @@ from ...faces.lip_reading import lip_losses, reader_crops
 from ...faces.net import LandmarkNet
 from ...faces.picture_loss import reconstruction, region_weights
 from ...speech.mel_windows import FRAMES
-from ...sync.syncnet import SyncNet, load_syncnet, lower_half
+from ...sync.syncnet import SyncNet, drawn_sync_loss, load_syncnet
 from ...training.arguments import add_batch_size, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
@@ -279,12 +278,7 @@ class EndToEndRecipe(Recipe):
         share."""
         if self.expert is None:
             return made.new_zeros(())
-        side = self.expert.config.size
-        halves = lower_half(F.interpolate(made, (side, side), mode="bilinear", antialias=True))
-        a, b = self.expert(rearrange(halves, "(w f) c h w2 -> w f c h w2", f=FRAMES), windows)
-        logits, share = self.expert.logits((a * b).sum(1)), alpha.square()
-        each = F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits), reduction="none")
-        return (share * each).sum() / share.sum().clamp(min=1e-3)
+        return drawn_sync_loss(self.expert, made, windows, alpha.square())
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
