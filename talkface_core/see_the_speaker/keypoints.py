@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..device import to_device
 from ..errors import InputError
 
 EULER = ("house", "published")
@@ -71,10 +72,10 @@ def lip_gap(points: Tensor) -> Tensor:
 
 def parted(expression: Tensor, by: Tensor) -> Tensor:
     """Expressions [...,21,3] whose inner lips lie `by` [...] further apart, with what moves along."""
-    along = expression.new_zeros(expression.shape[-2:])
+    along = torch.zeros(expression.shape[-2:], dtype=expression.dtype)
     for place, *move in PARTED:
-        along[place, :2] = expression.new_tensor(move)
-    return expression + by[..., None, None] * along
+        along[place, :2] = torch.tensor(move)
+    return expression + by[..., None, None] * to_device(along, expression.device)
 
 
 def tied_points(landmarks: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from ..diffusion.guidance import guided_batch, paired
 from ..diffusion.sampling import denoiser, get_sampler, noise
 from ..diffusion.schedules import Schedule, timesteps
 from ..errors import InputError
-from .controls import CONTROLS, ControlTable
+from .controls import CONTROLS, OPENING, ControlTable
 from .motion import POSE_VALUES
 from .motion_transformer import AlignedLayer, sinusoids
 from .prosody import Prosody
@@ -216,6 +216,25 @@ class MotionDiffusion(nn.Module):
         options = {"eta": sampling.eta, "generator": generator} if sampling.sampler == "ddim" else {}
         ts = timesteps(schedule, sampling.steps)
         return get_sampler(sampling.sampler)(denoise, x, schedule, ts, callback=callback, **options)
+
+    def say(
+        self,
+        heard: Tensor,
+        before: Before | None,
+        seed: int | torch.Generator,
+        sampling: MotionSampling | None = None,
+    ) -> Tensor:
+        """`sample` with the mean lips of `sampling.takes` samples, where the table of controls knows the mouth."""
+        sampling = sampling or self.config.sampling
+        takes = sampling.takes
+        if takes == 1 or OPENING not in self.controls.names:
+            return self.sample(heard, before, seed, sampling)
+        if before is not None:
+            before = Before(*(part.repeat_interleave(takes, 0) for part in (before.motion, before.heard)))
+        made = self.sample(heard.repeat_interleave(takes, 0), before, seed, sampling).unflatten(0, (-1, takes))
+        lips = self.controls.shares(OPENING).repeat_interleave(3)
+        lips = torch.cat([lips, lips.new_zeros(POSE_VALUES)]).to(made)
+        return torch.lerp(made[:, 0], made.mean(1), lips)
 
 
 MOTION = Component(COMPONENT, MotionConfig, lambda config, layers: MotionDiffusion(config, layers))

@@ -100,7 +100,7 @@ class MotionModel(nn.Module):
         """The normalised motion [L,V] of the frames of `hearing`, window number `index`, and what the next follows."""
         net, place = self.diffusion, self.device
         heard = net.hear(hearing.features[None].to(net.hear.weight if net.hear.weight is not None else place))
-        made = self._sampled(heard, before, _generator(seed, index), sampling or net.config.sampling)
+        made = net.say(heard, before, _generator(seed, index), sampling)
         if before is not None:
             ramp = torch.linspace(1, 0, SEAM + 2)[1:-1].to(made)[: made.shape[1]]
             # Where the motion was heading, at the speed it had.
@@ -112,20 +112,6 @@ class MotionModel(nn.Module):
         if before is not None:
             motion, sound = torch.cat([before.motion, made], 1), torch.cat([before.heard.to(heard), heard], 1)
         return made[0].float().cpu(), Before(motion[:, -past:], sound[:, -past:])
-
-    def _sampled(
-        self, heard: Tensor, before: Before | None, generator: torch.Generator, sampling: MotionSampling
-    ) -> Tensor:
-        """Normalised motion [1,L,V]: one sample, with the mean lips of all takes."""
-        net, takes = self.diffusion, sampling.takes
-        if takes == 1 or OPENING not in net.controls.names:
-            return net.sample(heard, before, generator, sampling)
-        if before is not None:
-            before = Before(before.motion.expand(takes, -1, -1), before.heard.expand(takes, -1, -1))
-        made = net.sample(heard.expand(takes, -1, -1), before, generator, sampling)
-        lips = net.controls.shares(OPENING).repeat_interleave(3)
-        lips = torch.cat([lips, lips.new_zeros(POSE_VALUES)]).to(made)
-        return torch.lerp(made[:1], made.mean(0, keepdim=True), lips)
 
     def finish(self, values: Tensor, hearing: Hearing, head: float = 1.0) -> Motion:
         """The motion of normalised values [n,V]: lips shut where they should be, the head `head` times as far away from

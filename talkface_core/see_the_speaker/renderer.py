@@ -190,9 +190,14 @@ class HolisticRenderer(nn.Module):
         like = identity.canonical
         if motion.keypoints != self.config.keypoints:
             raise InputError(f"motion of {motion.keypoints} keypoints; this renderer has {self.config.keypoints}.")
-        own = self._on(identity.motion, like)
-        driven = self._further(self._on(motion, like), own)
-        count = len(motion)
+        return self.moved(identity, self._on(identity.motion, like), self._on(motion, like), adjust)
+
+    def moved(self, identity: Identity, own: Seen, driven: Seen, adjust: Adjust | None = None) -> Painted:
+        """`painted` with a gradient to the motion: of B frames' `driven`, and the portrait's `own` of one or of B.
+
+        An identity may be that of B portraits, a frame of each.
+        """
+        driven, count = self._further(driven, own), len(driven.expression)
         source = [part.expand(count, *part.shape[1:]) for part in self.pose(identity.canonical, own)]
         points, matrix, scale = self.pose(identity.canonical.expand(count, -1, -1), driven)
         driving = (points if adjust is None else adjust(source[0], points), matrix, scale)

@@ -44,7 +44,10 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
         *("--conre", folder / "portrait.safetensors"),
     ),
     "see-the-speaker-motion": lambda folder: ("--acoustic", save_small_acoustic(folder / "acoustic.safetensors")),
-    "see-the-speaker-lips": lambda folder: ("--motion", save_small_motion(folder / "motion.safetensors")),
+    "see-the-speaker-lips": lambda folder: (
+        *("--motion", save_small_motion(folder / "motion.safetensors")),
+        *("--expert", "sync_tiny"),
+    ),
     "whisper-ear": lambda folder: (
         *("--whisper", save_small_whisper(folder / "whisper.safetensors")),
         *("--acoustic", save_small_acoustic(folder / "of_points.safetensors", mouths=41)),  # as the clip's truth

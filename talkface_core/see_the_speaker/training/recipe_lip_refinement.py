@@ -4,9 +4,10 @@
         --out RUN
 
 Source: See the Speaker (Wang et al., arXiv 2510.26819), section on lip refinement: lip reconstruction and a lip
-expert's loss. Here no picture is rendered: in place of the expert, which sees pictures, the mouth's opening is judged
-by what the table of controls reads off the keypoints, and its closures at p, b and m count several times. Each clip's
-sound is said by the frozen diffusion a few times; the refinement learns the way from there to the true lips.
+expert's loss. The expert sees pictures: with `--expert NAME` a few windows of each batch are drawn by a frozen renderer
+(drawn_lips.py). Besides, the mouth's opening is judged by what the table of controls reads off the keypoints, and its
+closures at p, b and m count several times. Each clip's sound, as recorded and in noise, is said by the frozen diffusion
+once; the refinement learns the way from there to the true lips.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from ...acoustic.losses import masked_mean
 from ...acoustic.model import ACOUSTIC, AcousticModel
 from ...checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ...components import build
+from ...datasets.clips import ClipSet
 from ...datasets.sounds import SOUND_VERSIONS
 from ...errors import InputError
+from ...speech.mel_windows import FRAMES
+from ...sync.syncnet import load_syncnet
 from ...training.arguments import add_batch_size
 from ...training.config import TrainConfig
 from ...training.curves import plot_curves
@@ -36,10 +40,13 @@ from ..controls import OPENING, ControlTable
 from ..lip_refinement import COMPONENT, MASKS, LipRefinement, LipRefinementConfig
 from ..motion_diffusion import MOTION, MotionDiffusion
 from ..system import SYSTEM
+from .drawn_lips import EVERY, DrawnLips
 from .motion_clips import read_motion_clips
 from .motion_losses import expression
 from .motion_scores import MotionScores, motion_scores, opening_track
-from .recipe_motion import MotionData, cached_data, heard_key, motion_data, open_renderer, sampled
+from .moving_heads import moving_heads
+from .recipe_motion import cached_data, heard_key, motion_data, open_renderer
+from .said_motion import MotionData, cached_said, said_clips, said_key, sampled
 
 TRAINING = TrainConfig(lr=1e-3, schedule="cosine", warmup=100, final_lr=0.02, weight_decay=0.02, ema_decay=0.995)
 STEPS = 1500
@@ -47,9 +54,10 @@ STEPS = 1500
 
 @dataclass(frozen=True)
 class LipTraining:
-    """windows: in a batch, of so many frames; takes: how often the diffusion says each clip; dull: the most of a
-    mouth's motion that is taken from some windows; closure: extra weight of frames at p, b and m; lips, velocity,
-    opening, spread: weights of the losses."""
+    """windows: in a batch, of so many frames; takes: variants of each clip's sound that the diffusion says; dull: the
+    most of a mouth's motion that is taken from some windows; closure: extra weight of frames at p, b and m; drawn:
+    windows whose lips are drawn for an expert in a step; lips, velocity, opening, spread, sync: weights of the losses.
+    """
 
     windows: int = 24
     frames: int = 50
@@ -60,10 +68,13 @@ class LipTraining:
     velocity: float = 1.0
     opening: float = 1.0
     spread: float = 0.3
+    drawn: int = 2
+    sync: float = 0.05
 
 
 class LipRecipe(Recipe):
-    """Train a `LipRefinement` beside a frozen motion diffusion; `val`, other people, is measured at the end."""
+    """Train a `LipRefinement` beside a frozen motion diffusion, judged by a frozen lip expert as well where there is
+    `drawn`; `val`, other people, is measured at the end."""
 
     name = "see-the-speaker-lips"
 
@@ -76,8 +87,13 @@ class LipRecipe(Recipe):
         settings: LipTraining | None = None,
         seed: int = 0,
         config: LipRefinementConfig | None = None,
+        drawn: DrawnLips | None = None,
+        made: Sequence[Tensor] | None = None,
     ) -> None:
-        """Raises InputError for a diffusion without a control of the mouth's opening, and for no clip."""
+        """made: what the diffusion said to each clip's sounds, see `said_clips`; None: it is asked now.
+
+        Raises InputError for a diffusion without a control of the mouth's opening, and for no clip.
+        """
         if OPENING not in motion.controls.names or not data.clips:
             raise InputError("lips are refined of a motion whose table of controls knows the mouth, and on clips.")
         self.settings, self._val, self.data = settings or LipTraining(), val, data.name
@@ -87,17 +103,15 @@ class LipRecipe(Recipe):
         self.net = LipRefinement(config)
         self.net.masks.copy_(lip_masks(motion.controls))
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
-        self._clips = data
-        self._takes = [
-            [motion.normalise(sampled(motion, data, k, seed + take)) for take in range(self.settings.takes)]
-            for k in range(len(data.clips))
-        ]
+        self._clips, self._drawn = data, drawn
+        self._made = said_clips(motion, data, self.settings.takes, seed) if made is None else made
         self._truth = [motion.normalise(clip.values) for clip in data.clips]
         lengths = np.array([len(clip) for clip in data.clips], np.float64)
         self._chances = lengths / lengths.sum()
         self.config: Mapping[str, Any] = {
             "lip_refinement": config.to_dict(),
             "motion": motion.config.to_dict(),
+            "expert": None if drawn is None else drawn.expert.config.to_dict(),
             "training": asdict(self.settings),
             "clips": len(data.clips),
         }
@@ -110,9 +124,17 @@ class LipRecipe(Recipe):
         )
         parser.add_argument("--renderer", metavar="NAME|FILE", help="read motion off the pictures by its extractor")
         parser.add_argument("--val", metavar="DIR", help="clips to measure at the end (default: DIR/val)")
+        parser.add_argument("--expert", metavar="NAME|FILE", help="judge drawn lips by a lip expert, say sync_tiny")
+        parser.add_argument(
+            "--drawn-by", metavar="NAME|FILE", default="see_the_speaker_tiny", help="renderer that draws for the expert"
+        )
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
+        if args.expert and args.renderer:
+            raise InputError(
+                "--expert draws motion that follows from landmarks, --renderer reads other motion: give one of them."
+            )
         data = Path(args.data).absolute()
         folder = data / "train" if (data / "train").is_dir() else data
         beside = args.val or (data / "val" if (data / "val").is_dir() else None)
@@ -126,24 +148,54 @@ class LipRecipe(Recipe):
         settings = LipTraining(windows=args.batch_size or LipTraining.windows)
         name = f"{folder.parent.name}/{folder.name}"
         named = MotionData(train.clips, train.heard, name)
-        return Plan(cls(named, motion, acoustic, val, settings, args.seed), TRAINING, STEPS)
+        key = said_key(folder, checkpoint.path, settings.takes, args.seed)
+        made = cached_said(motion, named, key, args.cache)
+        drawn = None
+        if args.expert:
+            painter, _ = open_renderer(args.drawn_by)
+            assert painter is not None
+            sizes = (painter.config.size, painter.config.reach)
+            heads = moving_heads(ClipSet.open(folder), *sizes, args.cache, pad=0, every=EVERY, quiet=args.quiet)
+            drawn = DrawnLips(load_syncnet(args.expert), painter, heads, clips)
+        return Plan(cls(named, motion, acoustic, val, settings, args.seed, None, drawn, made), TRAINING, STEPS)
 
     def prepare(self, device: torch.device) -> None:
         self.motion.to(device)
+        if self._drawn is not None:
+            self._drawn.to(device)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
-        """features [B,L,A]; made, truth [B,L,V], normalised; weight [B,L]."""
+        """features [B,L,A]; made, truth [B,L,V], normalised; weight [B,L]. With an expert, of the first W windows:
+        frames [W,5], which it sees, and what `DrawnLips` needs to draw them."""
         chosen = rng.choice(len(self._clips.clips), self.settings.windows, p=self._chances)
-        items = [self._window(int(index), rng) for index in chosen]
-        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+        firsts = [self._first(int(index), rng) for index in chosen]
+        items = [self._window(int(index), first, rng) for index, first in zip(chosen, firsts, strict=True)]
+        batch = stacked(items)
+        if self._drawn is not None:
+            few = slice(min(self.settings.drawn, len(items)))
+            batch |= stacked([self._judged(int(c), f, rng) for c, f in zip(chosen[few], firsts[few], strict=True)])
+        return batch
 
-    def _window(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    def _first(self, index: int, rng: np.random.Generator) -> int:
+        return int(rng.integers(0, max(len(self._clips.clips[index]) - self.settings.frames, 0) + 1))
+
+    def _judged(self, index: int, first: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Five frames of a window, in speech where there is some."""
+        assert self._drawn is not None
+        clip, half = self._clips.clips[index], FRAMES // 2
+        middles = np.arange(half, max(min(self.settings.frames, len(clip) - first) - half, half + 1))
+        spoken = middles[clip.speech[(first + middles).clip(max=len(clip) - 1)]]
+        middle = int(rng.choice(spoken if len(spoken) else middles))
+        frames = torch.arange(middle - half, middle + half + 1)
+        return {"frames": frames, **self._drawn.batch(index, first + middle, rng)}
+
+    def _window(self, index: int, first: int, rng: np.random.Generator) -> dict[str, Tensor]:
         settings, clip = self.settings, self._clips.clips[index]
-        first = int(rng.integers(0, max(len(clip) - settings.frames, 0) + 1))
         every = first + np.arange(settings.frames)
         inside = torch.from_numpy(every < len(clip)).float()
         every = every.clip(max=len(clip) - 1)
-        made = self._takes[index][int(rng.integers(settings.takes))][every]
+        takes = self._made[index]
+        made = takes[int(rng.integers(len(takes)))][every].float()
         if rng.random() < 0.5:  # a mouth that mumbles
             made = torch.lerp(made, made.mean(0, keepdim=True), settings.dull * rng.random())
         features = self._clips.heard.of(index, every, rng)
@@ -174,6 +226,10 @@ class LipRecipe(Recipe):
         counted = (weight > 0).float()
         tracks = [(track * counted).flatten().sort().values for track in (opening, real)]
         terms["spread"] = (tracks[0] - tracks[1]).abs().mean()
+        if self._drawn is not None:
+            frames = batch["frames"]
+            seen = said[torch.arange(len(frames), device=frames.device)[:, None], frames]
+            terms["sync"] = self._drawn.loss(expression(self.motion.denormalise(seen)), batch)
         total = torch.stack([getattr(settings, name) * value for name, value in terms.items()]).sum()
         return {"loss": total, **terms}
 
@@ -217,6 +273,11 @@ class LipRecipe(Recipe):
             ACOUSTIC.name: self.acoustic.config.to_dict(),
         }
         save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
+
+
+def stacked(items: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Parts of the same names and shapes as one batch."""
+    return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
 def lip_masks(controls: ControlTable) -> Tensor:

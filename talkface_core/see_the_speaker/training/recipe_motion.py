@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,6 +43,7 @@ from .motion_batches import MotionBatches, MotionSampler
 from .motion_clips import MotionClip, mirrored, read_motion_clips
 from .motion_losses import MotionWeights, expression, motion_losses, sum_of
 from .motion_scores import MotionScores, motion_scores, opening_track
+from .said_motion import MotionData, sampled
 
 TRAINING = TrainConfig(
     lr=1e-3, schedule="cosine", warmup=200, final_lr=0.02, beta2=0.98, weight_decay=0.02, ema_decay=0.998
@@ -57,15 +58,6 @@ MOST_HEAD = 2.5
 
 MOST_SNR, LEAST_LEVEL = 5.0, 0.5
 """How much a noise level counts: its signal-to-noise ratio, at most so much, and so much more."""
-
-
-@dataclass(frozen=True)
-class MotionData:
-    """Clips, what is heard in them, and where they come from."""
-
-    clips: Sequence[MotionClip]
-    heard: HeardFeatures
-    name: str = "clips"
 
 
 class MotionRecipe(Recipe):
@@ -280,26 +272,6 @@ def _fit_controls(net: MotionDiffusion, values: Tensor, told: Tensor) -> None:
     if not whole.any():
         raise InputError(f"no clip's truth tells {', '.join(net.controls.names)}: the controls cannot be learnt.")
     net.controls.fit(expression(values[whole]), told[whole])
-
-
-@torch.no_grad()
-def sampled(
-    net: MotionDiffusion, data: MotionData, index: int, seed: int = 0, sampling: MotionSampling | None = None
-) -> Tensor:
-    """Motion values [T,3K+7] to a clip's clean sound, window after window."""
-    clip, config = data.clips[index], net.config
-    features = data.heard.clips[index][0].float()
-    if config.prosody:
-        features = torch.cat([features, clip.prosody], 1)
-    made: list[Tensor] = []
-    before: Before | None = None
-    for n, first in enumerate(range(0, len(clip), config.frames)):
-        rows = features[(first + torch.arange(config.frames)).clamp_max(len(features) - 1)]
-        heard = net.hear(rows[None].to(net.null_audio))
-        values = net.sample(heard, before, 1000 * seed + 10 * index + n, sampling)
-        before = Before(values[:, -config.previous :], heard[:, -config.previous :])
-        made.append(net.denormalise(values)[0].float().cpu())
-    return torch.cat(made)[: len(clip)]
 
 
 def calibrated(net: MotionDiffusion, data: MotionData, most: int = 24) -> MotionSampling:
