@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -189,10 +190,7 @@ def with_detail(codebook: CodebookDecoder, detail: SubpixelConfig | None) -> Cod
 def squares(pictures: Tensor, corners: Tensor, side: int, scale: int = 1) -> Tensor:
     """Squares [B N, C, f side, f side] of pictures [B, C, H, W] whose pixels lie f = `scale` to one of the soft
     picture's, in which `corners` int64 [B, N, 2] (x, y) and `side` are given."""
-    wide = side * scale
-    cut = [
-        picture[:, y : y + wide, x : x + wide]
-        for picture, places in zip(pictures, (corners * scale).tolist(), strict=True)
-        for x, y in places
-    ]
-    return torch.stack(cut).contiguous(memory_format=torch.channels_last)
+    within = torch.arange(side * scale, device=corners.device)
+    x, y = (corners[..., axis, None] * scale + within for axis in (0, 1))
+    which = torch.arange(len(pictures), device=corners.device)[:, None, None, None]
+    return rearrange(pictures[which, :, y[..., :, None], x[..., None, :]], "b n h w c -> (b n) c h w")
