@@ -25,13 +25,13 @@ from ..components import build
 from ..datasets.clips import ClipSet, open_splits
 from ..device import channels_last
 from ..errors import InputError
-from ..faces.landmarks import EYES, MOUTH
 from ..pixels import signed_to_unit, to_bytes, to_signed
 from ..training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
 from ..training.frame_cache import CacheKey, cached_frames, stats
 from ..training.recipe import Batch, Plan, Recipe
+from ..training.squares import draw_corners
 from ..training.texture_loss import TextureLoss
 from .autoencoder import AutoencoderConfig
 from .decode import decode, encode, noise_from_seed
@@ -135,19 +135,14 @@ class UpsamplerRecipe(Recipe):
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """Squares small uint8 [B, s, s, 3] and large [B, F s, F s, 3] of the same places."""
-        settings, factor = self.training, self.settings.factor
-        side, size = settings.side, self.settings.image_size
+        settings, factor, size = self.training, self.settings.factor, self.settings.image_size
+        side = settings.side
         rows = np.sort(rng.integers(0, len(self.small), settings.batch_size))
-        small, large = [], []
-        for row in rows:
-            kind, corner = rng.random(), rng.uniform(0, size - side, 2)
-            if kind < settings.mouth + settings.eyes:
-                points = MOUTH if kind < settings.mouth else EYES
-                corner = self.landmarks[row, points].mean(0) * size - side / 2 + rng.uniform(-0.25, 0.25, 2) * side
-            x, y = (int(v) for v in np.clip(np.round(corner), 0, size - side))
-            small.append(self.small[row, y : y + side, x : x + side])
-            x, y, wide = factor * x, factor * y, factor * side
-            large.append(self.large[row, y : y + wide, x : x + wide])
+        corners = draw_corners(self.landmarks[rows] * size, 1, side, size, settings.mouth, settings.eyes, rng)[:, 0]
+        small, large = (
+            [frames[row, f * y :, f * x :][: f * side, : f * side] for row, (x, y) in zip(rows, corners, strict=True)]
+            for frames, f in ((self.small, 1), (self.large, factor))
+        )
         return {"small": torch.from_numpy(np.stack(small)), "large": torch.from_numpy(np.stack(large))}
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:

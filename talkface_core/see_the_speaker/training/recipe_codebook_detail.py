@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -29,12 +28,12 @@ from ...components import build
 from ...datasets.clips import open_splits
 from ...device import channels_last
 from ...errors import InputError
-from ...faces.landmarks import EYES, MOUTH
 from ...subpixel import SubpixelConfig
 from ...training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ...training.arguments import add_batch_size, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
+from ...training.squares import draw_corners, squares
 from ...training.texture_loss import TextureLoss
 from ..codebook import CODEBOOK, COMPONENT, CodebookDecoder, CodebookDecoderConfig
 from ..system import SYSTEM
@@ -135,15 +134,10 @@ class DetailRecipe(Recipe):
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """What the sampler draws, and `corners` int64 [B, squares, 2], x and y in pixels of the soft picture."""
-        batch, settings = self.sampler.batch(rng), self.training
-        most = self.net.config.input_size - settings.side
-        kind = rng.random((len(batch["real"]), settings.squares, 1))
-        corners = rng.uniform(0, most, (*kind.shape[:2], 2))
+        batch, settings, size = self.sampler.batch(rng), self.training, self.net.config.input_size
         points = batch["landmarks"].numpy() / self.net.config.scale
-        for which, place in ((kind < settings.mouth + settings.eyes, EYES), (kind < settings.mouth, MOUTH)):
-            about = points[:, None, place].mean(2) + rng.uniform(-0.25, 0.25, corners.shape) * settings.side
-            corners = np.where(which, about - settings.side / 2, corners)
-        return {**batch, "corners": torch.from_numpy(corners.round().clip(0, most).astype(np.int64))}
+        where = (settings.squares, settings.side, size, settings.mouth, settings.eyes)
+        return {**batch, "corners": torch.from_numpy(draw_corners(points, *where, rng))}
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Mean absolute error, the texture's, and the discriminator's terms."""
@@ -185,12 +179,3 @@ def with_detail(codebook: CodebookDecoder, detail: SubpixelConfig | None) -> Cod
     kept = {name: value for name, value in codebook.state_dict().items() if not name.startswith("detail.")}
     net.load_state_dict({**net.state_dict(), **kept})
     return net
-
-
-def squares(pictures: Tensor, corners: Tensor, side: int, scale: int = 1) -> Tensor:
-    """Squares [B N, C, f side, f side] of pictures [B, C, H, W] whose pixels lie f = `scale` to one of the soft
-    picture's, in which `corners` int64 [B, N, 2] (x, y) and `side` are given."""
-    within = torch.arange(side * scale, device=corners.device)
-    x, y = (corners[..., axis, None] * scale + within for axis in (0, 1))
-    which = torch.arange(len(pictures), device=corners.device)[:, None, None, None]
-    return rearrange(pictures[which, :, y[..., :, None], x[..., None, :]], "b n h w c -> (b n) c h w")
