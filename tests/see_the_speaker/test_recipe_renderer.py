@@ -10,8 +10,9 @@ from talkface_core.see_the_speaker.keypoints import place, rotation_matrix, tied
 from talkface_core.see_the_speaker.landmark_motion import landmark_motion, mean_shape
 from talkface_core.see_the_speaker.renderer import COMPONENT, RendererConfig
 from talkface_core.see_the_speaker.training.moving_heads import MovingHeads, true_gaze
-from talkface_core.see_the_speaker.training.recipe_renderer import RendererRecipe, face_weights
+from talkface_core.see_the_speaker.training.recipe_renderer import RendererLoss, RendererRecipe, face_weights
 from talkface_core.see_the_speaker.training.renderer_batches import PARTS, PairSampler, RendererBatches
+from talkface_core.training.adversarial import AdversarialLoss
 from tests.see_the_speaker.small_renderer import small_base, small_tiny
 
 SIDE, PAD = 64, 8
@@ -93,6 +94,25 @@ def test_it_learns(part):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.75 * losses[0]
+
+
+def test_a_discriminator_judges_what_is_painted_and_learns_beside_it():
+    tested = recipe(part="paint", weights=RendererLoss(adversarial=AdversarialLoss(start=3), side=32))
+    batch = tested.batch(0, np.random.default_rng(0))
+    assert batch["corners"].shape == (4, 2, 2)
+    assert "judge" not in tested.loss(batch, 2)
+    losses = tested.loss(batch, 3)
+    assert {"judge", "judge_own", "matching"} <= losses.keys()
+    losses["loss"].backward()
+    judge = tested.modules["judge"]
+    assert all(layer[0].weight.grad.any() for layer in judge.layers)
+    plain = recipe(part="paint")
+    plain.net.load_state_dict(tested.net.state_dict())
+    plain.loss(batch, 3)["loss"].backward()
+    moved, alone = (net.decoder.out.weight.grad for net in (tested.net, plain.net))
+    assert not torch.allclose(moved, alone)
+    with pytest.raises(InputError, match="part motion makes none"):
+        recipe(part="motion", weights=RendererLoss(adversarial=AdversarialLoss()))
 
 
 def test_an_untrained_extractor_sees_the_mean_face():

@@ -3,10 +3,11 @@
     python -m talkface_core train see-the-speaker-renderer --data SET/train --out RUN
 
 Source: See the Speaker's rendering network; LivePortrait's first stage (Guo et al. 2024, section 3.1) without its
-discriminators and perceptual nets, guided by landmarks as its landmark loss is. The motion of `tiny`'s keypoints is
+perceptual nets, guided by landmarks as its landmark loss is. The motion of `tiny`'s keypoints is
 known (landmark_motion.py): the extractor learns to see it, the renderer is driven by it, and neither waits for the
 other. The extractor is trained alone with `--part motion`, the rest with `--part picture`,
-and once the flow is good, cheaper, with `--part paint`.
+and once the flow is good, cheaper, with `--part paint`. There `--adversarial` adds a patch discriminator, which sees
+squares about mouth, eyes and anywhere: what opens was not to be seen, and errors alone make it the mean of all mouths.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from ...errors import InputError
 from ...faces.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
 from ...faces.picture_loss import reconstruction
 from ...pixels import to_bytes, to_unit
+from ...training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ...training.arguments import add_batch_size, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
+from ...training.squares import draw_corners, squares
 from ...training.texture_loss import TextureLoss
 from ..decoder import Painted
 from ..keypoints import IRISES, place, rotation_matrix
@@ -43,6 +46,9 @@ from .renderer_batches import PARTS, PairSampler, RendererBatches
 
 TRAINING = TrainConfig(lr=2e-3, schedule="cosine", warmup=50, final_lr=0.02, beta2=0.99, ema_decay=0.995)
 STEPS = 4000
+JUDGE = "judge"
+ADVERSARIAL = AdversarialLoss(judge=0.02, matching=0.2, start=100)
+"""With `--adversarial`; a discriminator of its own step or two first learns to tell."""
 TRAINED = {
     "all": ("",),
     "motion": ("motion_extractor.",),
@@ -58,7 +64,7 @@ class RendererLoss:
     carried, colours: weights of the picture that is carried alone and of the one that is painted alone; paint: of the
     share that is painted; texture: of contrasts as strong as the real ones; points, motion: of the extractor's error in
     keypoints and in the parts of motion; noise: deviation of keypoints when they drive, as an extractor's error would
-    be."""
+    be; adversarial: what a discriminator thinks of `squares` of each picture, `side` pixels wide, None for none."""
 
     detail: float = 0.4
     mouth: float = 16.0
@@ -70,6 +76,9 @@ class RendererLoss:
     points: float = 10.0
     motion: float = 1.0
     noise: float = 0.004
+    adversarial: AdversarialLoss | None = None
+    squares: int = 2
+    side: int = 48
 
 
 class RendererRecipe(Recipe):
@@ -99,6 +108,10 @@ class RendererRecipe(Recipe):
         self._part, self.data = part, data.name
         self.settings, self.weights = batches or RendererBatches(), weights or RendererLoss()
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
+        if self.weights.adversarial:
+            if part == "motion":
+                raise InputError("a discriminator judges pictures; part motion makes none: leave --adversarial out.")
+            self.modules[JUDGE] = channels_last(PatchDiscriminator(PatchDiscriminatorConfig.preset("tiny")))
         self.sampler = PairSampler(data, self.settings)
         self.config: Mapping[str, Any] = {
             "renderer": self.net.config.to_dict(),
@@ -116,6 +129,7 @@ class RendererRecipe(Recipe):
         add_preset(parser)
         add_batch_size(parser)
         parser.add_argument("--part", choices=TRAINED, default="all", help="what is trained (default: all of it)")
+        parser.add_argument("--adversarial", action="store_true", help="against a discriminator of mouths and eyes too")
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
@@ -124,12 +138,18 @@ class RendererRecipe(Recipe):
             raise InputError("the preset base is for public weights (models --convert); train tiny.")
         data, val = open_moving_heads(args.data, config.size, config.reach, args.cache, quiet=args.quiet)
         batches = RendererBatches(pairs=args.batch_size) if args.batch_size else RendererBatches()
-        return Plan(cls(data, config, val, batches, None, args.part), TRAINING, STEPS)
+        weights = RendererLoss(adversarial=ADVERSARIAL if args.adversarial else None)
+        return Plan(cls(data, config, val, batches, weights, args.part), TRAINING, STEPS)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         batch = self.sampler.batch(rng)
         shape = (2, len(batch["gazing"]), self.net.config.keypoints, 3)
         batch["noise"] = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+        if JUDGE in self.modules:
+            weights, size = self.weights, self.net.config.size
+            points = batch["landmarks"].numpy() * size
+            corners = draw_corners(points, weights.squares, min(weights.side, size), size, 0.6, 0.25, rng)
+            batch["corners"] = torch.from_numpy(corners)
         return batch
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -140,6 +160,11 @@ class RendererRecipe(Recipe):
             painted = self._painted(self.net, batch, source, self.weights.noise)
             losses |= self._picture_losses(painted, driven, batch["landmarks"])
             total = total + sum(losses[name] * getattr(self.weights, name, 1.0) for name in losses)
+            if self.weights.adversarial:
+                side = min(self.weights.side, driven.shape[-1])
+                made, real = (squares(2 * frames - 1, batch["corners"], side) for frames in (painted.pictures, driven))
+                against, terms = self.weights.adversarial(self.modules[JUDGE], made, real, step)
+                total, losses = total + against, losses | terms
         if self._part in ("all", "motion"):
             losses |= self._motion_losses(self.net.motion_extractor(driven), batch)
             total = total + self.weights.points * losses["points"] + self.weights.motion * losses["motion"]
