@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.ending import run_program
 from talkface_core.acoustic.hearing import OutsideEar, load_ear
 from talkface_core.acoustic.model import AcousticModel, load_acoustic
 from talkface_core.acoustic.stream import acoustic_features
@@ -80,4 +81,4 @@ def measured(acoustic: AcousticModel, features: Tensor, clip: SpeechClip) -> dic
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.all_systems_run import HEARS, NEEDS_SPEECH, SYSTEMS
+from benchmarks.ending import files_in, run_program
 from benchmarks.speak import ROOT, machine
 from talkface_core.atomic import whole_file
 from talkface_core.evaluation.catalogue import chosen
@@ -106,7 +107,7 @@ def main() -> None:
 
 def films_in(folder: Path, most: int | None) -> list[Film]:
     """Films of a folder, evenly chosen."""
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
+    paths = files_in(folder, *SUFFIXES)
     if most is not None:
         paths = [paths[round(k)] for k in np.linspace(0, len(paths) - 1, min(most, len(paths)))]
     beside = [path.with_suffix(".flac") for path in paths]
@@ -185,4 +186,4 @@ def write_json(path: Path, content: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

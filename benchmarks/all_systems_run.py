@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.ending import run_program
 from benchmarks.mouth_models import kept_away, load_mouths
 from talkface_core.cli.common import peak_rss_mb
 from talkface_core.dubbing.model import MouthModel
@@ -166,4 +167,4 @@ NEEDS_SPEECH = ("imagine", "portrait+landmark-diffusion")
 """Those that refuse silence."""
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import run_program
 from benchmarks.speak import ROOT, machine, repeated, table_of, told
 
 PARTS = ("seconds_motion", "seconds_drawing", "seconds_pasting", "seconds_writing", "seconds_plumbing")
@@ -59,4 +60,4 @@ def measured(args: argparse.Namespace, seconds: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -24,6 +24,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.ending import run_program
 from benchmarks.renderer_quality import likeness
 from talkface_core.evaluation.footage import Footage
 from talkface_core.evaluation.sface import load_sface
@@ -159,4 +160,4 @@ def curve(path: Path, table: NDArray[np.float64], minutes: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

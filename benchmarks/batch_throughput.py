@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import run_program
 from benchmarks.speak import ROOT, machine, repeated, table_of
 from talkface_core.batch.job import Job
 from talkface_core.batch.record import Records
@@ -128,4 +129,4 @@ def _nothing(job: Job, records: Records) -> tuple[dict[str, Any], tuple[str, ...
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -16,6 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import run_program
 from talkface_core.checkpoints import PRETRAINED, find_checkpoint, read_checkpoint
 from talkface_core.joining import Joint
 
@@ -84,4 +85,4 @@ def measured(report: dict[str, Any]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

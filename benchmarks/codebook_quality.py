@@ -28,6 +28,7 @@ import torch
 from einops import rearrange
 from numpy.typing import NDArray
 
+from benchmarks.ending import run_program
 from benchmarks.pictures import contact_sheet
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
@@ -180,4 +181,4 @@ def means(rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.ending import run_program
 from benchmarks.pictures import contact_sheet, timing_plot
 from talkface_core.dae_talker.decode import decode, encode, fit_square, noise_from_seed
 from talkface_core.dae_talker.model import BUNDLED, DAETalker, load_dae_talker
@@ -155,4 +156,4 @@ def silences(files: list[Path]) -> list[tuple[str, AudioSource]]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

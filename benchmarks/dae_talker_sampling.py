@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.ending import run_program
 from talkface_core.dae_talker.decode import decode, encode, noise_from_seed
 from talkface_core.dae_talker.model import BUNDLED, load_dae_talker
 from talkface_core.datasets.clips import ClipSet
@@ -82,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.ending import run_program
 from talkface_core.dae_talker.convert_diffdub import convert_diffdub
 from talkface_core.dae_talker.inpainting import Inpainting, inpaint
 from talkface_core.dae_talker.model import load_dubber
@@ -149,4 +150,4 @@ def _timed(run: Callable[[], object], device: torch.device) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

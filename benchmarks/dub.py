@@ -22,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.ending import run_program
 from benchmarks.mouth_models import system_of
 from benchmarks.speak import ROOT, machine, repeated, table_of
 from talkface_core.dubbing.model import FACES, LIPS, PASTING, READING, WRITING
@@ -103,4 +104,4 @@ def measured(args: argparse.Namespace, video: Path, seconds: int, folder: Path) 
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

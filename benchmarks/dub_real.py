@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.ending import run_program
 from benchmarks.mouth_models import load_mouths
 from talkface_core.correlation import mouth_lag, pearson
 from talkface_core.dubbing.model import MouthModel
@@ -192,4 +193,4 @@ def formatted(value: object) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.ending import run_program
 from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.landmarks import CHIN, JAW, MOUTH, NOSE_BRIDGE, NOSE_TIP
 from talkface_core.faces.readable import HOPELESS, KNOWN
+from talkface_core.media.picture import read_picture
 
 from .faces import SMALL, Rows, eye_corners, name_of, samples, table
 
@@ -85,7 +87,7 @@ def separation(name: str, kinds: dict[str, NDArray[np.float64]]) -> Rows:
 
 def of_picture(detector: BundledDetector, path: Path) -> Rows:
     """The faces found in a picture, or one row that says that none was."""
-    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    picture = read_picture(path)
     faces = detector.detect(picture[None])[0]
     rows = [
         {"picture": path.stem, "score": round(face.score, 3), "certainty": round(face.certainty, 3), "yaw": yaw}
@@ -132,4 +134,4 @@ def behind_hand(picture: Picture, points: Points, rng: np.random.Generator) -> P
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

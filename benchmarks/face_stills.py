@@ -16,6 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.ending import run_program
+from talkface_core.errors import InputError
 from talkface_core.faces.landmarks import JAW, POINTS
 
 SIZE = 256
@@ -31,7 +33,10 @@ def main() -> None:
     args = parser.parse_args()
     weights = np.ones(POINTS, np.float32)
     weights[JAW] = args.jaw
-    rows = json.loads(args.index.read_text(encoding="utf-8"))
+    try:
+        rows = json.loads(args.index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{args.index}: no JSON ({error})") from error
     rows = [row for row in rows if args.tier in (None, row["tier"])]
     for row in rows:
         folder = args.out / row["split"]
@@ -51,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.ending import run_program
+
 SIZE = 256
 TOGETHER = {
     "smile": ("mouthSmile", "cheekRaiser", "eyeSquint", "mouthDimple"),
@@ -109,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.ending import files_in, run_program
+from talkface_core.arrays import read_npz
 from talkface_core.errors import InputError
 from talkface_core.faces.detect import find_detector
 from talkface_core.faces.external_landmarks import to_ibug
@@ -87,9 +89,9 @@ def available() -> list[Detector]:
 
 def samples(folder: Path) -> Iterator[tuple[str, int, NDArray[np.uint8], dict[str, NDArray[np.floating]]]]:
     """File, frame, picture and truth of each frame that is taken."""
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            truth = {key: file[key].astype(np.float64) for key in ("landmarks", "pose", "mouth_open")}
+    for path in files_in(folder, ".npz"):
+        stored = read_npz(path, "landmarks", "pose", "mouth_open")
+        truth = {key: values.astype(np.float64) for key, values in stored.items()}
         still = path.with_suffix(".jpg")
         if still.is_file():
             pictures = [(0, cv2.cvtColor(cv2.imread(str(still)), cv2.COLOR_BGR2RGB))]
@@ -298,4 +300,4 @@ def table(rows: Rows) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -30,6 +30,8 @@ from queue import Empty, SimpleQueue
 
 import psutil
 
+from benchmarks.ending import run_program
+
 ROOT = Path(__file__).parents[1]
 KINDS = ("audio", "video", "picture", "checkpoint", "convert", "pose", "data", "api", "argv")
 OUTCOMES = ("refused", "accepted", "crash", "hang", "leftover")
@@ -242,4 +244,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.ending import run_program
 from talkface_core.evaluation.probe import load_probe
 from talkface_core.media.audio import load_audio
 from talkface_core.media.video_reader import VideoReader
@@ -52,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -23,6 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import files_in, run_program
 from benchmarks.speak import ROOT, machine, table_of
 
 MOMENT = "0.2"  # seconds
@@ -64,7 +65,7 @@ def programs(pack: Path, folder: Path) -> dict[str, list[str]]:
 
 def core_of_nodes(pack: Path) -> list[str]:
     """The modules of the core that the nodes import when the host loads the pack."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (pack / "nodes").glob("*.py")]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files_in(pack / "nodes", ".py")]
     imports = (node for tree in trees for node in tree.body if isinstance(node, ast.ImportFrom) and node.level == 2)
     names = {node.module: [alias.name for alias in node.names] for node in imports if node.module}
     whole = {name for name in names if (pack / name.replace(".", "/")).is_dir()}
@@ -97,4 +98,4 @@ def measured(args: argparse.Namespace, what: str, words: list[str]) -> dict[str,
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

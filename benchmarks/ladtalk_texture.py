@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.ending import run_program
 from benchmarks.pictures import contact_sheet
 from benchmarks.wav2lip_quality import Dubbing
 from talkface_core.datasets.clips import ClipSet
@@ -97,4 +98,4 @@ def as_report(scores: dict[tuple[str, str], dict[str, float]], about: dict[str, 
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.ending import run_program
 from benchmarks.mouth_models import kept_away, load_mouths
 from benchmarks.mouth_quality import AWAY, Footage
 from talkface_core.checkpoints import read_checkpoint
@@ -185,4 +186,4 @@ def _spread(clips: tuple, count: int) -> list:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.ending import run_program
 from talkface_core.acoustic.hearing import OutsideEar, load_ear
 from talkface_core.acoustic.model import ACOUSTIC
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
@@ -92,4 +93,4 @@ def heard_by(ear: OutsideEar, folder: Path, clips: list[LandmarkClip]) -> list[T
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

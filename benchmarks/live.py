@@ -33,6 +33,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.ending import run_program
 from benchmarks.speak import ROOT, machine, table_of
 from talkface_core.dae_talker.model import BUNDLED
 from talkface_core.media.audio import analysis_blocks, open_audio
@@ -195,4 +196,4 @@ def ends_of(film: Path) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.ending import files_in, run_program
 from benchmarks.pictures import contact_sheet, timing_plot
 from benchmarks.speak import table_of
 from talkface_core.correlation import mouth_lag, pearson
@@ -58,7 +59,7 @@ def main() -> None:
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     talker, probe = load_dae_talker(args.model, "cpu"), load_probe()
-    sounds = [sound for folder in args.folders for sound in sorted(folder.glob("*.flac"))[: args.clips]]
+    sounds = [sound for folder in args.folders for sound in files_in(folder, ".flac")[: args.clips]]
     offline = [recorded(talker, probe, sound) for sound in tqdm(sounds, desc="offline")]
     truths = [truth_of(sound, len(opening)) for sound, (_, opening) in zip(sounds, offline, strict=True)]
     known = [(opening, truth) for (_, opening), truth in zip(offline, truths, strict=True) if truth is not None]
@@ -131,4 +132,4 @@ def pictures(out: Path, sound: Path, live: Film, offline: Film, settings: LiveSe
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

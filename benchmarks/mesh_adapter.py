@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.ending import files_in, run_program
 from talkface_core.landmark_diffusion import mesh_adapter
 from talkface_core.landmark_diffusion.landmarks import IBUG_68, MESH_131, MESH_POINTS
 
@@ -50,7 +51,7 @@ def read(clips: Path, meshes: Path) -> list[tuple[Points, Points]]:
     """Of each clip the frames in which a face was found: 68 true points and 131 of the mesh, in distances of the outer
     eye corners from their middle."""
     pairs = []
-    for path in sorted(meshes.glob("*.npz")):
+    for path in files_in(meshes, ".npz"):
         found = np.load(path)
         mesh = found["mesh"][:, list(MESH_POINTS)].astype(np.float64)
         track = np.load(clips / path.name)["landmarks"][:: int(found["every"])][: len(mesh)].astype(np.float64)
@@ -117,4 +118,4 @@ def measure(pairs: list[tuple[Points, Points]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

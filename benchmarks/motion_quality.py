@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.ending import run_program
 from talkface_core.acoustic.hearing import load_ear
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
@@ -224,4 +225,4 @@ def picture(path: Path, wave: NDArray[Any], tracks: tuple[Any, Any], turns: tupl
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.ending import run_program
 from benchmarks.mouth_models import kept_away, load_mouths, system_of
 from benchmarks.wav2lip_quality import closures, mouth_errors
 from talkface_core.datasets.clips import Clip, ClipSet
@@ -190,4 +191,4 @@ def _mean(name: str, numbers: dict[str, float]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

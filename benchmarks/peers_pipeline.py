@@ -38,6 +38,7 @@ import psutil
 from numpy.typing import NDArray
 
 from benchmarks.dub import clip
+from benchmarks.ending import run_program
 from benchmarks.speak import ROOT, machine, repeated, table_of
 from talkface_core.faces.align import align
 from talkface_core.faces.bundled import load_bundled
@@ -257,4 +258,4 @@ def difference(film: Path, other: Path, box: tuple[int, int, int, int]) -> float
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

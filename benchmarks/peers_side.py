@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.ending import run_program
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.components import Component, build
 from talkface_core.errors import InputError
@@ -189,4 +190,4 @@ def _mouths(units: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.ending import run_program
 from benchmarks.portrait_attributes import AttributeReader, given_back, read, train_reader
 from talkface_core.arrays import read_npz
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
@@ -294,4 +295,4 @@ def show(title: str, table: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

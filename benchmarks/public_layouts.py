@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.ending import run_program
 from talkface_core.cli.common import peak_rss_mb
 from talkface_core.components import Component, cast
 from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder
@@ -215,4 +216,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

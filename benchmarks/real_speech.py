@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.ending import run_program
 from benchmarks.pictures import contact_sheet, timing_plot
 from talkface_core.dae_talker.model import BUNDLED, load_dae_talker
 from talkface_core.dae_talker.pipeline import idle_motion, speak_to_file
@@ -50,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.ending import run_program
+
 _SEXES, _AGES, _SKINS = ("f", "m"), ("young", "middle", "old"), ("light", "medium", "dark")
 _PLACES = tuple(itertools.product(_SKINS, _AGES, _SEXES))
 _SIZE, _SUPERSAMPLED, _DEGREES = 256, 2, 8.0
@@ -125,4 +127,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.ending import run_program
 from talkface_core.see_the_speaker.convert_liveportrait import read_liveportrait
 from talkface_core.see_the_speaker.motion import Motion
 from talkface_core.see_the_speaker.renderer import inference_copy
@@ -79,4 +80,4 @@ def compared(frames: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

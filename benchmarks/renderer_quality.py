@@ -29,6 +29,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.ending import run_program
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
 from talkface_core.datasets.clips import ClipSet
@@ -211,4 +212,4 @@ def write(path: Path, blocks: list[NDArray[np.uint8]], across: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

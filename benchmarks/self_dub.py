@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.ending import run_program
 from benchmarks.mouth_models import kept_away, load_mouths, system_of
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
@@ -145,4 +146,4 @@ def as_report(scores: dict[str, dict[str, MouthScores]]) -> Report:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.ending import run_program
 from talkface_core.datasets.aligned_faces import face_crops
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import psnr
@@ -121,4 +122,4 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

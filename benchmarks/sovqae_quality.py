@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.ending import run_program
 from benchmarks.pictures import contact_sheet
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
@@ -104,4 +105,4 @@ def numbers(
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

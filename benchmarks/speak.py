@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.ending import run_program
 from talkface_core.dae_talker.model import BUNDLED
 from talkface_core.media.audio import analysis_blocks, open_audio
 
@@ -113,4 +114,4 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

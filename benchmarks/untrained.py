@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from benchmarks.ending import run_program
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import Component
 from talkface_core.dae_talker.model import AUTOENCODER, SPEECH2LATENT
@@ -47,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.ending import files_in, run_program
 from talkface_core.arrays import read_npz
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
@@ -75,7 +76,7 @@ def silero() -> Listener:
 def read_set(folder: Path) -> list[Spoken]:
     """The clips of a folder."""
     clips = []
-    for path in sorted(folder.glob("*.flac")):
+    for path in files_in(folder, ".flac"):
         wave = analysis_audio(load_audio(path)).numpy()
         flags = np.asarray(read_npz(path.with_suffix(".npz"))["speech"], bool)
         steps = np.arange(-(-len(wave) // LogMel.HOP))
@@ -173,4 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

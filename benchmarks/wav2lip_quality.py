@@ -23,6 +23,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.ending import run_program
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.correlation import mouth_lag, pearson
 from talkface_core.datasets.aligned_faces import clip_crop
@@ -240,4 +241,4 @@ def as_report(values: dict[tuple[str, str], dict[str, float]], about: dict) -> R
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.ending import run_program
 from workflows.dae_talker import KEYFRAMES
 
 from .card_clips import Seen, View
@@ -138,4 +139,4 @@ def card(name: str, video: Path) -> Image.Image:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

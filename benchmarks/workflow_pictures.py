@@ -19,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.ending import run_program
 from tests.browser.page import Page
 from tests.host.server import ROOT, Host, Server, copy_pack
 from workflows.build import FOLDER, WORKFLOWS, read_info, titles
@@ -121,4 +122,4 @@ def _save(picture: Image.Image, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -1,0 +1,91 @@
+"""Benchmarks end as the command line does: what their user can mend is one line and exit status 2."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.ending import files_in, run_program
+from talkface_core.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+ELSEWHERE = {"mesh_mediapipe", "second_opinion_mediapipe"}
+"""Scripts for an environment of another package, in which the pack is not installed."""
+
+
+def raising(error: Exception):
+    def main() -> None:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (InputError("film.mp4: no\n  face"), "film.mp4: no face"),
+        (FileNotFoundError(2, "No such file", "index.json"), "index.json: No such file"),
+        (subprocess.CalledProcessError(2, ["talkface", "dub"], stderr=b"first\ntalkface: no face\n"), "talkface dub "
+         "ended with status 2: talkface: no face"),
+        (subprocess.CalledProcessError(1, "talkface dub"), "talkface dub ended with status 1"),
+        (ModuleNotFoundError("No module named 'person.skin'", name="person.skin"), "'person.skin' is not there"),
+    ],
+)  # fmt: skip
+def test_what_can_be_mended_is_one_line(capsys: pytest.CaptureFixture[str], error: Exception, words: str):
+    with pytest.raises(SystemExit) as ended:
+        run_program(raising(error))
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert words in told.err
+    assert (told.err.count("\n"), told.out) == (1, "")
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ModuleNotFoundError("no", name="talkface_core.gone")])
+def test_a_bug_of_ours_is_traced(error: Exception):
+    with pytest.raises(type(error)):
+        run_program(raising(error))
+
+
+@pytest.mark.parametrize(("status", "code"), [(None, None), (0, 0), (3, 3)])
+def test_it_exits_with_what_main_returns(status: int | None, code: int | None):
+    with pytest.raises(SystemExit) as ended:
+        run_program(lambda: status)
+    assert ended.value.code == code
+
+
+def test_files_of_a_folder(tmp_path: Path):
+    with pytest.raises(InputError, match="no such folder"):
+        files_in(tmp_path / "none", ".flac")
+    (tmp_path / "b.FLAC").touch()
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(InputError, match=r"no file that ends in \.mp4 or \.mov"):
+        files_in(tmp_path, ".mp4", ".mov")
+    assert [path.name for path in files_in(tmp_path, ".flac", ".wav")] == ["a.wav", "b.FLAC"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_ends_so(path: Path):
+    text = path.read_text(encoding="utf-8")
+    if path.stem in ELSEWHERE or not re.search(r"^def main\(", text, re.M):
+        return
+    assert text.endswith('\n\nif __name__ == "__main__":\n    run_program(main)\n')
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("voice_activity --speech {tmp} --out {tmp}/out", "holds no file that ends in .flac"),
+        ("bundle {tmp}/gone.safetensors name", "found no such file"),
+        ("diffdub {tmp}", "give the folder that holds it"),
+    ],
+)
+def test_as_a_program(tmp_path: Path, words: str, said: str):
+    command = [sys.executable, "-m", *f"benchmarks.{words}".format(tmp=tmp_path).split()]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"{words.split()[0]}: ")
+    assert said in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
