@@ -25,13 +25,13 @@ from ..components import build
 from ..datasets.clips import ClipSet, open_splits
 from ..device import channels_last
 from ..errors import InputError
+from ..faces.squares import draw_corners
 from ..pixels import signed_to_unit, to_bytes, to_signed
 from ..training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
 from ..training.frame_cache import CacheKey, cached_frames, stats
 from ..training.recipe import Batch, Plan, Recipe
-from ..training.squares import draw_corners
 from ..training.texture_loss import TextureLoss
 from .autoencoder import AutoencoderConfig
 from .decode import decode, encode, noise_from_seed

@@ -28,12 +28,12 @@ from ...components import build
 from ...datasets.clips import open_splits
 from ...device import channels_last
 from ...errors import InputError
+from ...faces.squares import draw_corners, squares
 from ...subpixel import SubpixelConfig
 from ...training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ...training.arguments import add_batch_size, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
-from ...training.squares import draw_corners, squares
 from ...training.texture_loss import TextureLoss
 from ..codebook import CODEBOOK, COMPONENT, CodebookDecoder, CodebookDecoderConfig
 from ..system import SYSTEM

@@ -29,12 +29,12 @@ from ...device import channels_last
 from ...errors import InputError
 from ...faces.landmarks import LEFT_EYE, MOUTH, RIGHT_EYE
 from ...faces.picture_loss import reconstruction
+from ...faces.squares import draw_corners, squares
 from ...pixels import to_bytes, to_unit
 from ...training.adversarial import AdversarialLoss, PatchDiscriminator, PatchDiscriminatorConfig
 from ...training.arguments import add_batch_size, add_preset
 from ...training.config import TrainConfig
 from ...training.recipe import Batch, Plan, Recipe
-from ...training.squares import draw_corners, squares
 from ...training.texture_loss import TextureLoss
 from ..decoder import Painted
 from ..keypoints import IRISES, place, rotation_matrix

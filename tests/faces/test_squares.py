@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from talkface_core.faces.landmarks import EYES, MOUTH
-from talkface_core.training.squares import draw_corners, squares
+from talkface_core.faces.squares import draw_corners, squares
 
 
 def drawn(mouth: float, eyes: float, seed: int = 0) -> np.ndarray:

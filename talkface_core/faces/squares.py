@@ -8,7 +8,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..faces.landmarks import EYES, MOUTH
+from .landmarks import EYES, MOUTH
 
 _AWAY = 0.25
 """How far a square's middle lies from that of mouth or eyes at most, by its side."""
