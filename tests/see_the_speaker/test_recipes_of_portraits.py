@@ -1,5 +1,6 @@
 """The three recipes of portraits: people and voices, batches, losses, and that they learn."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.see_the_speaker.small_portrait import (
     PORTRAIT_SIZES,
     SPACE,
     SPEECH_SIZES,
+    save_small_portrait,
     small_model,
     write_people,
     write_voices,
@@ -129,6 +131,19 @@ def test_the_decoder_learns_alone_in_latents_that_stay(people: People) -> None:
     with torch.no_grad():
         assert torch.equal(net.encode(pictures), latents)
         assert not torch.equal(net.decode(latents), given_back)
+
+
+@pytest.mark.parametrize("part", ["all", "decoder"])
+def test_a_space_without_its_encoder_cannot_be_gone_on_with(part: str) -> None:
+    args = argparse.Namespace(preset="tiny", part=part, init="see_the_speaker_tiny", data="PEOPLE", batch_size=None)
+    with pytest.raises(InputError, match=r"see_the_speaker_tiny.*: holds the decoder of portraits alone"):
+        PortraitSpaceRecipe.from_args(args)
+
+
+def test_a_space_with_its_encoder_can(tmp_path: Path) -> None:
+    init, data = save_small_portrait(tmp_path / "small.safetensors"), write_people(tmp_path / "train", 2)
+    words = {"preset": "tiny", "part": "decoder", "init": init, "data": data, "batch_size": None}
+    assert PortraitSpaceRecipe.from_args(argparse.Namespace(**words)).recipe.config["part"] == "decoder"
 
 
 def test_conre_learns_who_suits_whom(people: People, voices: list[Voice]) -> None:

@@ -26,7 +26,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...checkpoints import save_checkpoint
+from ...checkpoints import find_checkpoint, read_header, save_checkpoint
 from ...device import channels_last
 from ...errors import InputError
 from ...faces.picture_loss import reconstruction
@@ -115,6 +115,8 @@ class PortraitSpaceRecipe(Recipe):
         config = PortraitSpaceConfig.preset(args.preset)
         if args.part == "decoder" and args.init is None:
             raise InputError("--part decoder needs --init: the space whose latents are to stay as they are.")
+        if args.init is not None:
+            _check_encodes(args.init)
         batch = args.batch_size or BATCH[args.preset]
         recipe = cls(*_people(args.data, config), batch=batch, part=args.part)
         return Plan(recipe, TRAINING[args.preset], STEPS[args.preset])
@@ -201,6 +203,16 @@ def begin_straight(net: PortraitSpace, people: People, squares: int = 40_000) ->
 def _people(folder: str | Path, config: PortraitSpaceConfig) -> tuple[People, PortraitSpaceConfig, People | None]:
     own, val = open_people(folder, config.size)
     return own, config, val
+
+
+def _check_encodes(source: str | Path) -> None:
+    """Raises InputError for a checkpoint whose portrait space has lost its encoder, as in bundled ones."""
+    header = read_header(find_checkpoint(source))
+    if COMPONENT in header.configs and not header.config(COMPONENT, PortraitSpaceConfig).autoencoder.encodes:
+        raise InputError(
+            f"{header.path}: holds the decoder of portraits alone, which is all that making them needs, and training "
+            f"needs the encoder too; --init takes what {PortraitSpaceRecipe.name} has trained."
+        )
 
 
 def face_weights(size: int, extra: float) -> Tensor:
