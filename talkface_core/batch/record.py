@@ -29,6 +29,18 @@ from .job import Job, fingerprint, stamp
 FOLDER = ".batch"
 
 
+def check_inside(out: Path, *names: str) -> None:
+    """Raises InputError for names below the output folder that a link leads out of it: what is there is not ours."""
+    home = Path(os.path.realpath(out))
+    for name in names:
+        place = Path(os.path.realpath(out / name))
+        if not place.is_relative_to(home):
+            raise InputError(
+                f"output {name!r} would be written to {place}, as a link leads out of {out}; remove the link, "
+                "or name another"
+            )
+
+
 class Records:
     """What is done below the output folder `out`. Paths of inputs are relative to the current folder."""
 
@@ -43,6 +55,10 @@ class Records:
     def workplace(self, job: Job) -> Path:
         """A folder on the same disk for what is not whole yet; the next attempt may go on with it."""
         return self.folder / f"{job.id}-{hashlib.sha256(repr(job.words).encode()).hexdigest()[:8]}.part"
+
+    def check_place(self, job: Job) -> None:
+        """Raises InputError where a link leads an output, or the record, out of the output folder."""
+        check_inside(self.out, FOLDER, *job.outputs)
 
     def check_folder(self, job: Job) -> None:
         """Raises InputError where a folder that no batch has made stands in the place of the job's own."""

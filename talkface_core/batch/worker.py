@@ -62,6 +62,7 @@ def work(setting: Setting, job: Job) -> Outcome:
 
 
 def _attempt(perform: Perform, job: Job, records: Records, worker: str) -> Outcome:
+    records.check_place(job)  # a link may have been made since the table was looked at
     with records.alone(job) as ours:
         if not ours:
             return Outcome(ELSEWHERE)

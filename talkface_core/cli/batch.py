@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{flag} {value}: give 1 to {most}")
     if args.ray is not None:
         require_ray()
-    from ..batch.record import Records
+    from ..batch.record import Records, check_inside
     from ..batch.results import RESULTS, counted, rows_of, table_text, write_results
     from ..batch.table import read_table
 
@@ -71,9 +71,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"output folder {args.output} is a file; give a folder")
     if os.path.realpath(table) == os.path.realpath(out / RESULTS):
         raise InputError(f"job table {args.jobs} is where the results are written; give it another name than {RESULTS}")
+    check_inside(out, RESULTS)
     records = Records(out)
     with _inside(table.parent):
-        tickets = _checked(args, table.name, rows, out)
+        tickets = _checked(args, table.name, rows, records)
         _look_up(tickets, records)
         try:
             _work(args, tickets, records, str(table.parent))
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path) -> list[Ticket]:
+def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], records: Records) -> list[Ticket]:
     """A ticket for each row; wrong ones, where they are to be skipped, have their outcome. Raises InputError."""
     from tqdm import tqdm
 
@@ -113,16 +114,17 @@ def _checked(args: argparse.Namespace, name: str, rows: Sequence[Any], out: Path
         try:
             job = make_job(row, args.device, parser)
             taken.add(job)
+            records.check_place(job)
             jobs[row.line] = job
         except InputError as error:
             wrong[row.line] = str(error)
     with (
-        _folders(out, jobs.values()) as made,
+        _folders(records.out, jobs.values()) as made,
         tqdm(total=len(jobs), desc="checking", unit="job", disable=args.quiet, leave=False, delay=2) as bar,
     ):
         for line, job in jobs.items():
             try:
-                parts[line] = parted(job, check_job(job, out, parser))
+                parts[line] = parted(job, check_job(job, records.out, parser))
             except InputError as error:
                 wrong[line] = str(error)
             bar.update()

@@ -102,6 +102,23 @@ def test_what_a_killed_attempt_left_is_cleared(place, tmp_path):
     assert not left.exists()
 
 
+def test_links_within_the_output_folder_are_followed_and_others_are_not(place, tmp_path):
+    out = tmp_path / "out"
+    (out / "real").mkdir()
+    (out / "inner.txt").symlink_to(out / "real" / "one.txt")
+    (out / "outer.txt").symlink_to(tmp_path / "home" / "one.txt")
+    assert work(place, job(2, "write", output="inner.txt")).end == DONE
+    assert (out / "real" / "one.txt").read_text() == "whole"
+    outcome = work(place, job(3, "write", output="outer.txt"))
+    assert (outcome.end, "a link leads out of" in outcome.error) == (WRONG, True)
+    assert not (tmp_path / "home" / "one.txt").exists()
+
+
+def test_an_output_folder_may_be_a_link_itself(place, tmp_path):
+    (tmp_path / "named").symlink_to(tmp_path / "out")
+    Records(tmp_path / "named").check_place(job(2, "write"))
+
+
 def test_a_folder_takes_the_place_of_an_older_one(place, tmp_path):
     one, records = job(2, "write", output="set"), Records(place.out)
     for text in ("old", "new"):

@@ -121,6 +121,30 @@ def test_a_wrong_row_stops_all_before_it_begins(batch, speech, small_checkpoint,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("link", "made"), [("clips", "clips/new/x.mp4"), ("x.mp4", "x.mp4"), (".batch", "x.mp4")])
+def test_a_link_that_leads_out_of_the_folder_is_not_written_through(
+    batch, speech, small_checkpoint, tmp_path, link, made
+):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / link).symlink_to(elsewhere / "own.mp4" if link == "x.mp4" else elsewhere)
+    (elsewhere / "own.mp4").write_text("precious")
+    ended = batch([("speak", "speech.wav", f"--model {small_checkpoint} --steps 1", made)])
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert "jobs.csv line 2: output " in ended.err
+    assert f"would be written to {elsewhere}" in ended.err
+    assert [(path.name, path.read_text()) for path in elsewhere.iterdir()] == [("own.mp4", "precious")]
+
+
+def test_results_are_not_written_through_a_link_either(batch, speech, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.csv").symlink_to(tmp_path / "own.csv")
+    ended = batch([("speak", "speech.wav")])
+    assert (ended.status, "output 'results.csv' would be written to " in ended.err) == (2, True)
+    assert not (tmp_path / "own.csv").exists()
+
+
 def test_brought_instruments_go_to_each_part(tmp_path):
     for name in ("made/a.mp4", "made/b.mp4", "real/a.mp4", "real/b.mp4", "net.pth"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
