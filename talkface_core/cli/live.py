@@ -148,6 +148,7 @@ def _drawing(args: argparse.Namespace, talker: DAETalker, hop: int) -> dict[str,
 
 
 def _output(args: argparse.Namespace) -> tuple[str, Path | int]:
+    from ..media.live_writer import FORMATS
     from ..media.video_writer import check_output
 
     if args.output == PIPE:
@@ -159,7 +160,11 @@ def _output(args: argparse.Namespace) -> tuple[str, Path | int]:
             raise InputError("-o - writes a video to standard output, which is a terminal: pipe it into a program")
         return args.format or "mp4", sys.stdout.fileno()
     suffix = Path(args.output).suffix.lower()
-    form = args.format or ("ts" if suffix == ".ts" else "mp4")
+    if args.format is None and suffix[1:] not in FORMATS:
+        raise InputError(
+            f"output {args.output} must end in .mp4 (fragmented) or .ts (MPEG-TS); -o - streams to standard output"
+        )
+    form = args.format or suffix[1:]
     inputs = [path for path in (args.audio, args.reference, args.pose) if path and path != PIPE]
     return form, check_output(args.output, inputs, f".{form}")
 
