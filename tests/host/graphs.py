@@ -39,7 +39,7 @@ SPEAKER, IMAGINE, MOVE, RENDER, FROM_VOICE, ANIMATE = (
     )
 )
 PICTURE = "TalkFaceLoadImage"
-TRAIN, TRAINING = "TalkFaceTrainPerson", ("accelerate", "scipy", "torchmetrics")
+TRAIN = "TalkFaceTrainPerson"
 """The node that trains, and what it needs in the host's Python."""
 
 

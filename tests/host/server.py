@@ -25,6 +25,9 @@ PACK = "talkface"
 NEEDED = ("torch", "aiohttp", "yaml", "einops", "safetensors", "av", "tqdm", "psutil", "soxr")
 """Modules of the host and of the pack without which no server with the pack can run."""
 
+TRAINING = ("accelerate", "scipy", "torchmetrics")
+"""Modules of requirements-train.txt, which a host has only where somebody trains."""
+
 NOT_PACK = (".*", "__pycache__", "*.pyc", "*.part", "*.egg-info", "node_modules", "tests", "benchmarks", "runs")
 FOLDERS = ("custom_nodes", "input", "output", "temp", "user", "models")
 START_SECONDS = 600
@@ -61,6 +64,14 @@ def missing_modules(python: Path, needed: Sequence[str]) -> list[str]:
     script = f"import importlib.util as u; print(*[m for m in {tuple(needed)!r} if u.find_spec(m) is None])"
     asked = subprocess.run([python, "-c", script], capture_output=True, text=True, env=environment(), check=True)
     return asked.stdout.split()
+
+
+def cannot_train(python: Path) -> str | None:
+    """Why a host's Python cannot run Train Your Person, and the command that mends it; None where it can."""
+    if missing := missing_modules(python, TRAINING):
+        command = f"{python} -m pip install -r {ROOT / 'requirements-train.txt'}"
+        return f"the host lacks {', '.join(missing)}, which training needs; to run this: {command}"
+    return None
 
 
 def environment() -> dict[str, str]:

@@ -13,9 +13,9 @@ from talkface_core.media.audio import audio_source
 from talkface_core.media.video_writer import VideoWriter
 
 from .client import ERROR, INTERRUPTED, SUCCESS, Prompt
-from .graphs import TRAIN, TRAINING
+from .graphs import TRAIN
 from .media import Film
-from .server import ROOT, Host, Server, missing_modules
+from .server import ROOT, Host, Server, cannot_train
 
 pytestmark = pytest.mark.usefixtures("people")
 TALKS = 12.0  # seconds of footage
@@ -24,8 +24,8 @@ TALKS = 12.0  # seconds of footage
 @pytest.fixture(scope="module")
 def trains(host: Host) -> None:
     """Where the host's Python can train."""
-    if missing := missing_modules(host.python, TRAINING):
-        pytest.skip(f"{host.python} lacks {', '.join(missing)}: install requirements-train.txt there")
+    if reason := cannot_train(host.python):
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
