@@ -15,7 +15,7 @@ from ..talkface_core.faces.track import FaceTrack
 from ..talkface_core.landmark_diffusion.adjust_track import LARGEST_SHIFT, adjust_mouth
 from ..talkface_core.landmark_diffusion.completion_stream import LARGEST_STRENGTH
 from ..talkface_core.media.playback import frame_order
-from .landmark_diffusion import SYSTEM, smoothing_input
+from .landmark_inputs import SYSTEM, smoothing_input
 from .sockets import FACE_TRACK, is_a, schema
 from .track_preview import TrackPreview, drawn_on_input, preview_input
 

@@ -22,7 +22,7 @@ from ..talkface_core.media.source import AudioSource
 from . import host
 from .face_inputs import choice_inputs, chosen, detector_inputs, detector_of, mask_input, smoothing_input
 from .ladtalk import managed_mouths
-from .landmark_diffusion import motion_input, sampling_inputs, speaking_mouths
+from .landmark_inputs import motion_input, sampling_inputs, speaking_mouths
 from .repaint import ManagedMouths, length_input
 from .sockets import COMPLETION, SOVQAE, TALKFORMER, WAV2LIP, encoder_input, schema
 from .video import film_of, marked
