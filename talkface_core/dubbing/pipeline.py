@@ -8,25 +8,21 @@ an hour needs little more memory than a minute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..faces.align import FaceCrop, Framing, align, crop_face
+from ..faces.align import align
 from ..faces.choose import FaceChoice
 from ..faces.face import Detector
-from ..faces.paste import frame_mask, mouth_mask, paste_into
 from ..faces.solve_pose import warn_of_yaw
 from ..faces.track import FaceTrack, in_sight
 from ..faces.tracking import SMOOTHING, track_faces
@@ -35,11 +31,10 @@ from ..media.source import AudioSource, FirstSeconds
 from ..media.timebase import frame_count
 from ..media.video_writer import VideoWriter, check_output
 from ..memory import AdaptiveBatch
-from ..pixels import to_unit
 from ..stage_timer import StageTimer
+from .chunks import Chunk, gathered, in_ordinary_light, paint_chunks
 from .face_cache import FaceCache
-from .light import Light
-from .model import AT_ONCE, FACES, LIPS, PASTING, READING, WRITING, DubContext, MouthModel, MouthPainter, default_window
+from .model import AT_ONCE, FACES, LIPS, PASTING, READING, WRITING, DubContext, MouthModel, default_window
 
 TRACKING, PAINTING = "tracking", "painting"
 """The two passes that progress is told of."""
@@ -146,96 +141,28 @@ class Dubbing:
                     pasted, paint = chunk.pasted(painted), chunk.paint(painted)
                 yield pasted, paint
 
-    def _made(self) -> Generator[tuple[_Chunk, Tensor | None], None, None]:
-        """Chunks of frames as they are, with what their faces become, see `_painted`."""
+    def _made(self) -> Generator[tuple[Chunk, Tensor | None], None, None]:
+        """Chunks of frames as they are, with what their faces become, see `paint_chunks`."""
         request, timer = self.request, self.timer
         with timer.part(LIPS):
             painter = self.model.begin(self._context)
         self.settings = painter.settings
-        paint = AdaptiveBatch(_in_ordinary_light(painter, self.model.framing))
+        paint = AdaptiveBatch(in_ordinary_light(painter, self.model.framing))
         window = request.window or painter.window or default_window(painter.device, request.film)
         film, done = iterate_frames(request.film, len(self.track), request.sounding, request.length, window), 0
-        for group in _gathered(timer.stream(READING, film), window):
+        for group in gathered(timer.stream(READING, film), window):
             chunks = []
             for frames in group:
                 chunks.append(self._chunk(done, frames))
                 done += len(frames)
             with timer.part(LIPS):
-                painted = _painted(paint, chunks, painter.device)
+                painted = paint_chunks(paint, chunks, painter.device)
             yield from zip(chunks, painted, strict=True)
 
-    def _chunk(self, first: int, frames: NDArray[np.generic]) -> _Chunk:
+    def _chunk(self, first: int, frames: NDArray[np.generic]) -> Chunk:
         now = self.order[first : first + len(frames)]
         rows = np.flatnonzero(self._context.visible[now])
-        return _Chunk(frames, rows, first + rows, self._context.crop.at(now[rows].tolist()))
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Frames [n,H,W,3], its own; the rows that show the face, their numbers in the result, and its places."""
-
-    frames: NDArray[np.generic]
-    rows: NDArray[np.int64]
-    numbers: NDArray[np.int64]
-    place: FaceCrop
-
-    @cached_property
-    def faces(self) -> NDArray[np.generic]:
-        """The aligned faces as they were read [k,S,S,3]."""
-        size, matrices = self.place.size, self.place.matrices.numpy()
-        return np.stack([crop_face(self.frames[row], one, size) for row, one in zip(self.rows, matrices, strict=True)])
-
-    def pasted(self, painted: Tensor | None) -> NDArray[np.generic]:
-        """The frames, which now have new faces [k,3 or 4,S,S]; None where no frame shows one."""
-        if painted is not None:
-            faces = rearrange(painted[:, :3], "k c h w -> k h w c").contiguous()
-            paste_into([self.frames[row] for row in self.rows], faces, self.place, cut=self.faces)
-        return self.frames
-
-    def paint(self, painted: Tensor | None) -> NDArray[np.float32]:
-        """How far the pixels of the frames are paint [n,H,W], where such faces are pasted."""
-        paint = np.zeros(self.frames.shape[:3], np.float32)
-        if painted is not None:
-            place = self.place.resized(painted.shape[-1])
-            area = mouth_mask(place)
-            paint[self.rows] = frame_mask(place, area * painted[:, 3] if painted.shape[1] > 3 else area)
-        return paint
-
-
-def _painted(paint: AdaptiveBatch, chunks: list[_Chunk], device: torch.device) -> list[Tensor | None]:
-    """What the painter made of each chunk, float32 [k,3 or 4,S,S] in main memory; None where it shows no face."""
-    showing = [chunk for chunk in chunks if len(chunk.rows)]
-    if not showing:
-        return [None] * len(chunks)
-    cut = torch.from_numpy(np.concatenate([chunk.faces for chunk in showing])).to(device)
-    numbers = torch.from_numpy(np.concatenate([chunk.numbers for chunk in showing]))
-    faces = paint(to_unit(rearrange(cut, "n h w c -> n c h w")), numbers)
-    parts = iter(faces.float().cpu().split([len(chunk.rows) for chunk in showing]))
-    return [next(parts) if len(chunk.rows) else None for chunk in chunks]
-
-
-def _in_ordinary_light(painter: MouthPainter, framing: Framing) -> Callable[[Tensor, Tensor], Tensor]:
-    def paint(faces: Tensor, frames: Tensor) -> Tensor:
-        light = Light.of(faces, framing)
-        painted = painter.paint(light.evened(faces), frames)
-        return torch.cat([light.given_back(painted[:, :3]), painted[:, 3:]], 1)
-
-    return paint
-
-
-def _gathered(chunks: Iterator[NDArray[np.generic]], window: int) -> Iterator[list[NDArray[np.generic]]]:
-    """Chunks of frames, as many as make a window together: of large frames only a few are read at once."""
-    buffer: list[NDArray[np.generic]] = []
-    for chunk in chunks:
-        while len(chunk):
-            part = chunk[: window - sum(map(len, buffer))]
-            buffer.append(part)
-            chunk = chunk[len(part) :]
-            if sum(map(len, buffer)) == window:
-                yield buffer
-                buffer = []
-    if buffer:
-        yield buffer
+        return Chunk(frames, rows, first + rows, self._context.crop.at(now[rows].tolist()))
 
 
 def dub(model: MouthModel, request: DubRequest, progress: DubProgress | None = None) -> Iterator[NDArray[np.generic]]:
