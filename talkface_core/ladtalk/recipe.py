@@ -4,11 +4,7 @@
 
 The published loss and schedule (Wav2Lip, Prajwal et al. 2020): (1 - s - g) L1 + s E_sync + g L_gen; s is 0 until the
 frozen expert finds the outputs for other people in step well enough, then 0.03; g is 0.07 with the discriminator.
-`tiny` adds what few data and little time need (losses.py, training_batches.py): L1 counts the repainted half and
-the mouth more, and contrasts as well as colours; what is moved has to do without paint as far as it can; most samples
-are single frames; the lips' shape is read off the vectors of many further sounds, at the beginning of them alone, and
-off the pictures by a frozen landmark net (faces/lip_reading.py). It does without the discriminator, since SOVQAE
-restores the texture afterwards.
+What `tiny` adds to it: training_presets.py.
 """
 
 from __future__ import annotations
@@ -41,49 +37,16 @@ from ..pixels import to_bytes, to_unit
 from ..speech.mel_windows import FRAMES
 from ..sync.syncnet import SyncNet, drawn_sync_loss, load_syncnet, lower_half
 from ..training.arguments import add_batch_size, add_compile, add_preset
-from ..training.config import TrainConfig
 from ..training.recipe import Batch, Plan, Recipe
 from . import quality_discriminator as quality
 from .losses import Weights, adversarial, combined, discriminator_loss
 from .training_batches import Wav2LipBatches, Wav2LipSampler
+from .training_presets import BATCHES, EVAL_EVERY, STEPS, TRAINING, WEIGHTS
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
 
-BATCHES = {
-    "tiny": Wav2LipBatches(references=2),
-    "base": Wav2LipBatches(16, 0, 1, 0.0, 0.0, 0.0, 0.0, 0, 0, augment=False),
-}
-WEIGHTS = {
-    "tiny": Weights(
-        sync=0.01,
-        mouth=6.0,
-        detail=0.4,
-        upper=0.1,
-        heard=0.03,
-        carried=0.5,
-        paint=0.03,
-        lips=0.02,
-        spread=0.02,
-    ),
-    "base": Weights(gan=0.07),
-}
 READ = 16
 """Single frames of a batch in which the lips are read."""
-TRAINING = {
-    "tiny": TrainConfig(
-        lr=2e-3,
-        schedule="cosine",
-        warmup=100,
-        final_lr=0.02,
-        beta2=0.99,
-        weight_decay=1e-2,
-        ema_decay=0.998,
-        precision="auto",
-    ),
-    "base": TrainConfig(lr=1e-4, optimiser="adam", beta1=0.5, ema_decay=0.999, grad_clip=0.0, precision="auto"),
-}
-STEPS = {"tiny": 4000, "base": 1_000_000}
 EVALUATED = 8  # windows of five frames
-EVAL_EVERY = {"tiny": 200, "base": 3000}
 
 
 class SyncLossSwitch(nn.Module):
