@@ -1,5 +1,6 @@
 """README and docs are true: their commands parse, their files exist, and the gate finds README's test command."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -40,6 +41,26 @@ def test_every_linked_file_is_there(page):
     targets = [t.split("#")[0] for t in re.findall(r"\]\(<?([^)>]+)>?\)", PAGES[page]) if "://" not in t]
     assert targets
     assert [t for t in targets if t and not (page.parent / t).exists()] == []
+
+
+def test_tables_name_every_node_and_template():
+    def rows(title):
+        return re.findall(r"^\| ([^|]+) \|", README[README.index(title) :].split("\n\n")[0], re.M)[1:]
+
+    nodes = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8")).values()
+    assert sorted(rows("| node |")) == sorted(node["display_name"] for node in nodes)
+    templates = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+    assert [row[1 : row.index("]")] for row in rows("| template |")] == templates
+
+
+def test_loaders_that_take_an_ear_say_so_in_the_table():
+    nodes = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8")).values()
+    for node in nodes:
+        row = re.search(rf"^\| {re.escape(node['display_name'])} \| (.*) → ", README, re.M)
+        assert row is not None
+        if node["display_name"].startswith("Load "):
+            assert ("ear" in node["inputs"]) == ("ear or none" in row[1])
+            assert ("vae" in node["inputs"]) == ("VAE or none" in row[1])
 
 
 def test_the_registry_leaves_out_nothing_that_readme_needs():
