@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.ending import files_in, run_program
+from talkface_core.arrays import read_npz
 from talkface_core.landmark_diffusion import mesh_adapter
 from talkface_core.landmark_diffusion.landmarks import IBUG_68, MESH_131, MESH_POINTS
 
@@ -52,9 +53,9 @@ def read(clips: Path, meshes: Path) -> list[tuple[Points, Points]]:
     eye corners from their middle."""
     pairs = []
     for path in files_in(meshes, ".npz"):
-        found = np.load(path)
+        found = read_npz(path)
         mesh = found["mesh"][:, list(MESH_POINTS)].astype(np.float64)
-        track = np.load(clips / path.name)["landmarks"][:: int(found["every"])][: len(mesh)].astype(np.float64)
+        track = read_npz(clips / path.name)["landmarks"][:: int(found["every"])][: len(mesh)].astype(np.float64)
         seen = np.isfinite(mesh).all((1, 2))
         track, mesh = track[seen], mesh[: len(track)][seen]
         middle = (track[:, [36]] + track[:, [45]]) / 2

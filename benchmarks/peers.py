@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from benchmarks.ending import run_program
 from benchmarks.speak import ROOT, machine
+from talkface_core.errors import InputError
 
 CLONES = {
     "diffae": ("diffae", "an evaluation of a 256 px frame"),
@@ -44,6 +45,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of which the median counts (default: 3)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write peers.md and peers.json")
     args = parser.parse_args()
+    if missing := [CLONES[name][0] for name in args.only if not (args.clones / CLONES[name][0]).is_dir()]:
+        raise InputError(f"{args.clones}: holds no {', '.join(dict.fromkeys(missing))}; name what is there with --only")
     rows = [row for name in tqdm(args.only) for row in compared(name, args)]
     lines = ["| network, a unit | program | dtype | processor ms a unit | times faster | peak MB | error |"]
     lines += ["|---|---|---|---:|---:|---:|---:|", *map(_line, rows), "", machine(), ""]

@@ -79,6 +79,8 @@ def test_every_benchmark_ends_so(path: Path):
         ("voice_activity --speech {tmp} --out {tmp}/out", "holds no file that ends in .flac"),
         ("bundle {tmp}/gone.safetensors name", "found no such file"),
         ("diffdub {tmp}", "give the folder that holds it"),
+        ("peers {tmp} --only wav2lip", "holds no Wav2Lip; name what is there with --only"),
+        ("mesh_adapter {tmp} {tmp} {tmp}", "holds no file that ends in .npz"),
     ],
 )
 def test_as_a_program(tmp_path: Path, words: str, said: str):
