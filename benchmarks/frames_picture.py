@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.ending import run_program
 from talkface_core.errors import InputError
 from talkface_core.media.video_reader import VideoReader
 
@@ -43,4 +44,4 @@ def row(path: Path, times: list[float] | None, side: int) -> NDArray[np.uint8]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)
