@@ -68,7 +68,7 @@ class LipTraining:
     velocity: float = 1.0
     opening: float = 1.0
     spread: float = 0.3
-    drawn: int = 2
+    drawn: int = 1
     sync: float = 0.05
 
 
