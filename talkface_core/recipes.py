@@ -81,10 +81,6 @@ RECIPES = {
         *("see_the_speaker.training.recipe_codebook", "CodebookRecipe"),
         "See the Speaker, codebook, stages 2 and 3: sharp faces' codes off soft ones, and fidelity",
     ),
-    "see-the-speaker-codebook-detail": Entry(
-        *("see_the_speaker.training.recipe_codebook_detail", "DetailRecipe"),
-        "See the Speaker, codebook, stage 4: its network of detail, against a discriminator",
-    ),
     "see-the-speaker-renderer": Entry(
         *("see_the_speaker.training.recipe_renderer", "RendererRecipe"),
         "See the Speaker: the renderer, which reads a face's motion and moves a portrait by it",

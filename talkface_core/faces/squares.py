@@ -33,10 +33,9 @@ def draw_corners(
     return corners.round().clip(0, size - side).astype(np.int64)
 
 
-def squares(pictures: Tensor, corners: Tensor, side: int, scale: int = 1) -> Tensor:
-    """Squares [B N, C, scale side, scale side] of pictures [B, C, H, W], `scale` times as large as those in whose
-    pixels `corners` int64 [B, N, 2] (x, y) and `side` are given."""
-    within = torch.arange(side * scale, device=corners.device)
-    x, y = (corners[..., axis, None] * scale + within for axis in (0, 1))
+def squares(pictures: Tensor, corners: Tensor, side: int) -> Tensor:
+    """Squares [B N, C, side, side] of pictures [B, C, H, W] with corners int64 [B, N, 2] (x, y) in their pixels."""
+    within = torch.arange(side, device=corners.device)
+    x, y = (corners[..., axis, None] + within for axis in (0, 1))
     which = torch.arange(len(pictures), device=corners.device)[:, None, None, None]
     return rearrange(pictures[which, :, y[..., :, None], x[..., None, :]], "b n h w c -> (b n) c h w")

@@ -36,7 +36,6 @@ from ..quantisation.vq_autoencoder import (
     channels_first,
     seen,
 )
-from ..subpixel import COARSEST, SubpixelConfig, SubpixelNet
 from .code_predictor import CodePredictor, CodePredictorConfig
 
 COMPONENT = "codebook"
@@ -50,8 +49,7 @@ class CodebookDecoderConfig(Config):
     output's is; `latent`: numbers of an encoding of the soft face, of which the first are its code as the encoder alone
     guesses it, the codebook's own `dim` where 0; `predictor`: the transformer; `fused`: the scales of the decoder
     (0: the finest) in which the soft face has a say; `fusion`: width of the layers between, 0 for CodeFormer's blocks;
-    `fine`: channels of a stage at the input's own pixels that mends what is decoded (see `Fine`), 0 for none;
-    `detail`: a last network that draws texture (subpixel.py; ours), None for none;
+    `fine`: channels of a last stage at the input's own pixels (see `Fine`), 0 for none;
     `adapt`: the codes take the mean and spread of the soft face's own (CodeFormer's AdaIN); `temperature`: 0 decodes
     the likeliest code, as published; above, the mean of all codes' vectors by their probabilities at that temperature,
     which does not jump from one frame to the next and lets gradients through; `fidelity`: the default w.
@@ -64,7 +62,6 @@ class CodebookDecoderConfig(Config):
     fused: tuple[int, ...] = (1, 2, 3, 4)
     fusion: int = 0
     fine: int = 0
-    detail: SubpixelConfig | None = None
     adapt: bool = True
     temperature: float = 0.0
     fidelity: float = 0.5
@@ -78,8 +75,6 @@ class CodebookDecoderConfig(Config):
             raise InputError(f"{size} px, {self.autoencoder.bypass} lines of by-pass: too much for a {self.scale}th.")
         if self.latent and self.latent < dim:
             raise InputError(f"encodings of {self.latent} numbers cannot hold a code of {dim}.")
-        if self.detail and self.input_size % COARSEST:
-            raise InputError(f"pictures of {self.input_size} px do not fold 4 x 4 for the last network of detail.")
         if any(scale >= len(self.autoencoder.channels) for scale in self.fused):
             raise InputError(f"scales {list(self.fused)} to fuse, but there are {len(self.autoencoder.channels)}.")
 
@@ -125,7 +120,6 @@ class CodebookDecoderConfig(Config):
             fused=(0, 1),
             fusion=32,
             fine=16,
-            detail=SubpixelConfig(wide=96, fine=48),
             adapt=False,
             temperature=1.0,
         )
@@ -166,7 +160,7 @@ class Fine(nn.Module):
     def __init__(self, scale: int, width: int, operations: Operations = nn) -> None:
         super().__init__()
         ops, folded = operations, 3 * scale**2
-        self.unfold = nn.PixelShuffle(scale)
+        self.fold, self.unfold = nn.PixelUnshuffle(scale), nn.PixelShuffle(scale)
         self.layers = nn.Sequential(
             ops.Conv2d(folded + 3, width, 3, padding=1),
             nn.SiLU(),
@@ -176,14 +170,8 @@ class Fine(nn.Module):
         )
 
     def forward(self, decoded: Tensor, pictures: Tensor, fidelity: float | Tensor) -> Tensor:
-        maps = beside(decoded, pictures, fidelity).to(self.layers[0].weight.dtype)
+        maps = torch.cat([self.fold(decoded), fidelity * pictures], 1).to(self.layers[0].weight.dtype)
         return decoded + self.unfold(self.layers(maps)).to(decoded.dtype)
-
-
-def beside(decoded: Tensor, pictures: Tensor, fidelity: float | Tensor) -> Tensor:
-    """Decoded pictures [B, 3, f s, f s] folded beside w times the soft ones [B, 3, s, s]: [B, 3 f^2 + 3, s, s]."""
-    folded = F.pixel_unshuffle(decoded, decoded.shape[-1] // pictures.shape[-1])
-    return torch.cat([folded, (fidelity * pictures).to(folded.dtype)], 1)
 
 
 class Enhanced(NamedTuple):
@@ -210,8 +198,6 @@ class CodebookDecoder(nn.Module):
         channels = [sharp.channels[scale] for scale in config.fused]
         self.fusions = nn.ModuleList(Fusion(width, config.fusion, sharp.norm, operations) for width in channels)
         self.fine = Fine(config.scale, config.fine, operations) if config.fine else None
-        channels_beside = 3 * config.scale**2 + 3
-        self.detail = SubpixelNet(channels_beside, config.scale, config.detail, operations) if config.detail else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -248,8 +234,7 @@ class CodebookDecoder(nn.Module):
         return low_band(pictures, share, sharp.image_size, sharp.fade) if sharp.bypass else None
 
     def decode(self, z_q: Tensor, pictures: Tensor, maps: list[Tensor], fidelity: float | Tensor) -> Tensor:
-        """Pictures [B, 3, S, S] in -1..1 of codes' vectors [B, g, g, D] and of the soft pictures with their maps,
-        before the last network adds its detail."""
+        """Pictures [B, 3, S, S] in -1..1 of codes' vectors [B, g, g, D] and of the soft pictures with their maps."""
 
         def fuse(scale: int, h: Tensor) -> Tensor:
             if scale not in self.config.fused:
@@ -261,20 +246,12 @@ class CodebookDecoder(nn.Module):
         decoded = self.decoder(vectors, self.low(pictures), None if by_codes_alone else fuse)
         return decoded if self.fine is None else self.fine(decoded, pictures, fidelity)
 
-    def detailed(self, decoded: Tensor, pictures: Tensor, fidelity: float | Tensor) -> Tensor:
-        """Decoded pictures [B, 3, f s, f s], whole or cut alike with the soft ones, with the last network's detail."""
-        if self.detail is None:
-            return decoded
-        maps = beside(decoded, pictures, fidelity).to(self.dtype)
-        return decoded + self.detail(maps).to(decoded.dtype)
-
     def forward(self, pictures: Tensor, fidelity: float | Tensor = 1.0) -> Enhanced:
         """pictures [B, 3, s, s] in -1..1; fidelity: w in 0..1, one number or [B,1,1,1]."""
         latent, maps = self.encode(pictures)
         logits = self.predictor(latent)
         guess = self.guess(latent)
-        decoded = self.decode(self.vectors(logits, guess), pictures, maps, fidelity)
-        return Enhanced(self.detailed(decoded, pictures, fidelity), logits, guess)
+        return Enhanced(self.decode(self.vectors(logits, guess), pictures, maps, fidelity), logits, guess)
 
     @torch.no_grad()
     def enhance(self, pictures: Tensor, fidelity: float | None = None) -> Tensor:

@@ -1,18 +1,12 @@
 """Codebook decoders of a few thousand weights for the tests."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import torch
 from torch import nn
 
-from talkface_core.checkpoints import save_checkpoint
 from talkface_core.quantisation.quantiser import CodebookConfig
 from talkface_core.quantisation.vq_autoencoder import VQAutoencoderConfig
 from talkface_core.see_the_speaker.code_predictor import CodePredictorConfig
-from talkface_core.see_the_speaker.codebook import COMPONENT, CodebookDecoder, CodebookDecoderConfig
-from talkface_core.see_the_speaker.system import SYSTEM
-from talkface_core.subpixel import SubpixelConfig
+from talkface_core.see_the_speaker.codebook import CodebookDecoder, CodebookDecoderConfig
 
 SMALL = CodebookDecoderConfig(
     autoencoder=VQAutoencoderConfig(
@@ -34,7 +28,6 @@ SMALL = CodebookDecoderConfig(
     fused=(0, 1),
     fusion=8,
     fine=4,
-    detail=SubpixelConfig(wide=8, deep=1, fine=4, last=4),
     adapt=False,
     temperature=1.0,
 )
@@ -65,10 +58,3 @@ def small_decoder(config: CodebookDecoderConfig = SMALL, seed: int = 0) -> Codeb
     with torch.no_grad():
         net.quantiser.embedding.normal_()
     return net.eval()
-
-
-def save_small_codebook(path: Path) -> Path:
-    """A checkpoint of a codebook decoder without a network of detail, as stage 3 leaves it."""
-    net = small_decoder(replace(SMALL, detail=None))
-    save_checkpoint(path, SYSTEM, {COMPONENT: net}, {COMPONENT: net.config.to_dict()}, {})
-    return path

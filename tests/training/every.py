@@ -21,7 +21,6 @@ from tests.acoustic.small_ear import save_small_whisper
 from tests.dae_talker.small import save_small_talker
 from tests.landmark_diffusion.small_completion import save_small_acoustic
 from tests.landmark_diffusion.small_painter import save_small_listener, save_small_painter
-from tests.see_the_speaker.small_codebook import save_small_codebook
 from tests.see_the_speaker.small_motion import save_small_motion
 from tests.see_the_speaker.small_portrait import save_small_portrait, write_people, write_voices
 
@@ -38,10 +37,6 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
         *("--painter", save_small_painter(folder / "painter.safetensors")),
     ),
     "see-the-speaker-codebook": lambda _: ("--autoencoder", "ladtalk_tiny"),
-    "see-the-speaker-codebook-detail": lambda folder: (
-        "--codebook",
-        save_small_codebook(folder / "codebook.safetensors"),
-    ),
     "see-the-speaker-portrait-space": lambda folder: ("--data", people(folder)),
     "see-the-speaker-conre": lambda folder: portrait_files(folder),
     "see-the-speaker-portrait": lambda folder: (

@@ -97,10 +97,6 @@ class Portraits:
     landmarks: NDArray[np.float32]
 
 
-Pair = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
-"""A sharp face [S,S,3], the same soft [s,s,3], and its landmarks [68,2] in pixels of the sharp one."""
-
-
 class CodebookSampler:
     """Draws batches from portraits of films and, where there are some, of stills; the same for the same generator."""
 
@@ -117,34 +113,32 @@ class CodebookSampler:
         self.size = films.frames.shape[1]
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """`real` uint8 [B,S,S,3], `soft` uint8 [B,s,s,3], `landmarks` [B,68,2] in pixels of `real`, `early` and
-        `fidelity` [B] in 0..1."""
+        """`real` uint8 [B,S,S,3], `soft` uint8 [B,s,s,3], `early` and `fidelity` [B] in 0..1."""
         pairs = [self._pair(rng) for _ in range(self.settings.size)]
-        real, soft, landmarks = (torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True))
+        real, soft = (torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True))
         early, fidelity = (torch.from_numpy(rng.random(len(real), np.float32)) for _ in range(2))
-        return {"real": real, "soft": soft, "landmarks": landmarks, "early": early, "fidelity": fidelity}
+        return {"real": real, "soft": soft, "early": early, "fidelity": fidelity}
 
     def patches(self, rng: np.random.Generator) -> Batch:
         """`real` uint8 [B,p,p,3] and `early` [B]."""
         real = [self._patch(self._face(rng)[0], rng) for _ in range(self.settings.size)]
         return {"real": torch.from_numpy(np.stack(real)), "early": torch.from_numpy(rng.random(len(real), np.float32))}
 
-    def _pair(self, rng: np.random.Generator) -> Pair:
+    def _pair(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if self.rendered is not None and rng.random() < self.settings.rendered:
             return self._rendered(self.rendered, rng)
         sharp, landmarks = self._face(rng)
-        return sharp, self.settings.softness.soften(sharp, landmarks, self.soft, rng), landmarks
+        return sharp, self.settings.softness.soften(sharp, landmarks, self.soft, rng)
 
-    def _rendered(self, pairs: RenderedPairs, rng: np.random.Generator) -> Pair:
+    def _rendered(self, pairs: RenderedPairs, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """A true and a rendered face, moved alike: by whole pixels of the soft one."""
         n, scale = int(rng.integers(len(pairs.real))), self.size // self.soft
         x, y = (int(by) for by in rng.integers(-SHIFT // scale, SHIFT // scale + 1, 2))
         flip, colour = rng.random() < 0.5, self._colour(rng)
         real, soft = moved(pairs.real[n], x * scale, y * scale), moved(pairs.soft[n], x, y)
-        landmarks = pairs.landmarks[n] - np.array([x, y], np.float32) * scale
         if flip:
-            real, soft, landmarks = real[:, ::-1], soft[:, ::-1], flipped(landmarks, self.size)
-        return colour(real), colour(soft), landmarks
+            real, soft = real[:, ::-1], soft[:, ::-1]
+        return colour(real), colour(soft)
 
     def _face(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """A face [S,S,3], whose grid of codes lies somewhere else each time, and its landmarks [68,2]."""
@@ -153,7 +147,9 @@ class CodebookSampler:
         x, y = (int(by) for by in rng.integers(-SHIFT, SHIFT + 1, 2))
         face, landmarks = moved(source.frames[n], x, y), source.landmarks[n] - np.array([x, y], np.float32)
         if rng.random() < 0.5:
-            face, landmarks = face[:, ::-1], flipped(landmarks, self.size)
+            # Left and right stay where they are named: only where features lie is asked of the points.
+            face, landmarks = face[:, ::-1], landmarks.copy()
+            landmarks[:, 0] = self.size - 1 - landmarks[:, 0]
         return self._colour(rng)(face), landmarks
 
     def _colour(self, rng: np.random.Generator) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
@@ -223,11 +219,6 @@ def moved(picture: NDArray[np.uint8], x: int, y: int) -> NDArray[np.uint8]:
     size = len(picture)
     wide = cv2.copyMakeBorder(picture, SHIFT, SHIFT, SHIFT, SHIFT, cv2.BORDER_REFLECT)
     return wide[SHIFT + y :, SHIFT + x :][:size, :size]
-
-
-def flipped(landmarks: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Landmarks [68,2] of a picture `size` px wide in its mirror image; each keeps its name, so that left is right."""
-    return np.stack([size - 1 - landmarks[:, 0], landmarks[:, 1]], 1)
 
 
 def resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

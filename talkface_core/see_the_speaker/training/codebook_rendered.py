@@ -29,11 +29,10 @@ _VERSION = 1
 @dataclass(frozen=True)
 class RenderedPairs:
     """real uint8 [N,S,S,3]: heads as filmed; soft uint8 [N,s,s,3]: the same in the same motion, rendered of another
-    frame of the clip; landmarks float32 [N,68,2] in pixels of `real`."""
+    frame of the clip."""
 
     real: NDArray[np.uint8]
     soft: NDArray[np.uint8]
-    landmarks: NDArray[np.float32]
 
 
 def rendered_pairs(
@@ -53,7 +52,7 @@ def rendered_pairs(
     key = CacheKey("rendered", clips.folder, (size, soft, every), content)
     shape = (len(heads), soft, soft, 3)
     drawn = cached_frames(key, cache_dir, shape, lambda: _drawn(net, heads), f"{clips.name}, rendered", quiet)
-    return RenderedPairs(heads.frames, drawn, heads.landmarks)
+    return RenderedPairs(heads.frames, drawn)
 
 
 @torch.no_grad()

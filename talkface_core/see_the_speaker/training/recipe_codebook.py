@@ -94,15 +94,15 @@ class CodebookRecipe(Recipe):
         keep_decoder: bool = False,
         rendered: RenderedPairs | None = None,
         fit: bool = True,
+        fine_only: bool = False,
     ) -> None:
         """`data` names the set. `fit`: the decoder's linear filter begins at its best for soft pictures, in vain where
-        weights are loaded afterwards. The network of detail is left out: it has a recipe of its own, which begins with
-        what this one makes. Raises InputError for an auto-encoder of other settings than the config's."""
+        weights are loaded afterwards. `fine_only`: in stage 3 the last stage alone learns. Raises InputError for an
+        auto-encoder of other settings than the config's."""
         if autoencoder.config.to_dict() != config.autoencoder.to_dict():
             raise InputError("the auto-encoder has other settings than those whose codes are to be predicted.")
         self.data, self.weights, self.fuse = data, loss or CodebookLoss(), fuse
         self.autoencoder = autoencoder.eval().requires_grad_(False)
-        config = replace(config, detail=None)
         self.net = channels_last(CodebookDecoder(config))
         self.net.decoder.load_state_dict(autoencoder.decoder.state_dict())
         self.net.quantiser.load_state_dict(autoencoder.quantiser.state_dict())
@@ -110,6 +110,9 @@ class CodebookRecipe(Recipe):
         self.net.quantiser.requires_grad_(False)
         self.net.decoder.requires_grad_(fuse and not keep_decoder)
         self.net.fusions.requires_grad_(fuse)
+        self._fine_only = fuse and fine_only and self.net.fine is not None
+        if self._fine_only:
+            self.net.requires_grad_(False)
         if self.net.fine is not None:
             self.net.fine.requires_grad_(fuse)
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
@@ -122,6 +125,7 @@ class CodebookRecipe(Recipe):
             COMPONENT: config.to_dict(),
             "fuse": fuse,
             "keep_decoder": keep_decoder,
+            "fine_only": fine_only,
             "batches": asdict(self.sampler.settings),
             "weights": asdict(self.weights),
             "stills": 0 if stills is None else len(stills.frames),
@@ -139,6 +143,7 @@ class CodebookRecipe(Recipe):
         )
         parser.add_argument("--renderer", metavar="NAME|FILE", help="a share of the inputs as this renderer draws them")
         parser.add_argument("--fuse", action="store_true", help="stage 3: the picture too, at every fidelity")
+        parser.add_argument("--fine-only", action="store_true", help="in stage 3 train its last, fine layers alone")
         parser.add_argument("--keep-decoder", action="store_true", help="in stage 3 leave the decoder as it is")
 
     @classmethod
@@ -155,7 +160,7 @@ class CodebookRecipe(Recipe):
         if args.renderer:
             clips, _ = open_splits(args.data)
             rendered = rendered_pairs(clips, args.renderer, *sizes, args.every, args.cache, args.quiet)
-        parts = (args.keep_decoder, rendered, not args.init)
+        parts = (args.keep_decoder, rendered, not args.init, args.fine_only)
         recipe = cls(films, data, config, autoencoder, args.fuse, stills, batches, loss, *parts)
         return Plan(recipe, TRAINING[args.preset], STEPS[args.preset][stage])
 
@@ -175,6 +180,8 @@ class CodebookRecipe(Recipe):
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         net, weights, real, soft = self.net, self.weights, signed(batch["real"]), signed(batch["soft"])
+        if self._fine_only:
+            return self._picture(net(soft, self._fidelity(batch)).pictures.float(), real)
         with torch.no_grad():
             codes = self.autoencoder.codes(real)
         latent, maps = net.encode(soft)
@@ -187,8 +194,7 @@ class CodebookRecipe(Recipe):
         total = weights.codes * losses["codes"] + weights.guess * losses["guess"]
         if self.fuse:
             z_q = net.vectors(logits, guess)
-            fidelity = drawn_fidelity(batch, weights.faithful).to(net.dtype)
-            picture = self._picture(net.decode(z_q, soft, maps, fidelity).float(), real)
+            picture = self._picture(net.decode(z_q, soft, maps, self._fidelity(batch)).float(), real)
             total = total + picture.pop("loss")
             losses |= picture
         return {"loss": total, **losses, "right": (predicted == codes).float().mean()}
@@ -196,6 +202,12 @@ class CodebookRecipe(Recipe):
     def _picture(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
         losses = {"l1": (made - real).abs().mean(), "perceptual": self.texture(made, real)}
         return {"loss": self.weights.l1 * losses["l1"] + self.weights.perceptual * losses["perceptual"], **losses}
+
+    def _fidelity(self, batch: Batch) -> Tensor:
+        """w [B,1,1,1] of each face."""
+        # A coin of its own for the faithful ones, which is the draw below their share.
+        drawn = (batch["fidelity"] - self.weights.faithful) / (1 - self.weights.faithful)
+        return torch.where(drawn < 0, 1.0, drawn)[:, None, None, None].to(self.net.dtype)
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
@@ -210,13 +222,6 @@ class CodebookRecipe(Recipe):
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         net = ema_modules[COMPONENT]
         save_checkpoint(path, SYSTEM, {COMPONENT: net}, {COMPONENT: self.net.config.to_dict()}, provenance)
-
-
-def drawn_fidelity(batch: Batch, faithful: float) -> Tensor:
-    """w [B,1,1,1] of each face: 1 for a share `faithful` of them, from 0 to 1 for the others."""
-    # A coin of its own for the faithful ones, which is the draw below their share.
-    drawn = (batch["fidelity"] - faithful) / (1 - faithful)
-    return torch.where(drawn < 0, 1.0, drawn)[:, None, None, None]
 
 
 def read_autoencoder(name_or_path: str | Path) -> VQAutoencoder:
