@@ -3,11 +3,11 @@
     python -m talkface_core train see-the-speaker-renderer --data SET/train --out RUN
 
 Source: See the Speaker's rendering network; LivePortrait's first stage (Guo et al. 2024, section 3.1) without its
-perceptual nets, guided by landmarks as its landmark loss is. The motion of `tiny`'s keypoints is
-known (landmark_motion.py): the extractor learns to see it, the renderer is driven by it, and neither waits for the
-other. The extractor is trained alone with `--part motion`, the rest with `--part picture`,
-and once the flow is good, cheaper, with `--part paint`. There `--adversarial` adds a patch discriminator, which sees
-squares about mouth, eyes and anywhere: what opens was not to be seen, and errors alone make it the mean of all mouths.
+perceptual nets, guided by landmarks as its landmark loss is. The motion of `tiny`'s keypoints is known
+(landmark_motion.py): the extractor learns to see it, the renderer is driven by it, and neither waits for the other.
+The extractor is trained alone with `--part motion`, the rest with `--part picture`, and once the flow is good, cheaper,
+with `--part paint`. There `--adversarial` adds a patch discriminator, which sees squares about mouth, eyes and
+anywhere: what a source hides has to be invented, and errors alone make it the mean of all mouths.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ TRAINING = TrainConfig(lr=2e-3, schedule="cosine", warmup=50, final_lr=0.02, bet
 STEPS = 4000
 JUDGE = "judge"
 ADVERSARIAL = AdversarialLoss(judge=0.02, matching=0.2, start=100)
-"""With `--adversarial`; a discriminator of its own step or two first learns to tell."""
+"""With `--adversarial`. The paint begins trained, the discriminator does not: it is heard from step 100 on."""
 TRAINED = {
     "all": ("",),
     "motion": ("motion_extractor.",),
