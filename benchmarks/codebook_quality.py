@@ -33,6 +33,7 @@ from benchmarks.pictures import contact_sheet
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
 from talkface_core.datasets.clips import ClipSet
+from talkface_core.errors import InputError
 from talkface_core.evaluation.metrics import flicker, psnr, sharpness_ratio
 from talkface_core.evaluation.report import CROPS, crops
 from talkface_core.faces.align import warp
@@ -63,6 +64,8 @@ def main() -> None:
     parser.add_argument("--clean", action="store_true", help="frames are shrunk and not made soft")
     args = parser.parse_args()
     *folders, out = args.data
+    if not folders and not args.stills:
+        raise InputError(f"{out} is where the results go, and there is nothing to measure: give folders of clips first")
     out.mkdir(parents=True, exist_ok=True)
     net = build(read_checkpoint(find_checkpoint(args.checkpoint)), CODEBOOK)
     softness = Softness(0.0, 0.0, 0.0, 1.0, 0.0, 0.0) if args.clean else Softness(noise=0.0)

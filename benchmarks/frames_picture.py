@@ -18,6 +18,9 @@ from benchmarks.ending import run_program
 from talkface_core.errors import InputError
 from talkface_core.media.video_reader import VideoReader
 
+SUFFIXES = (".jpg", ".jpeg", ".png")
+LARGEST = 2048
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -26,10 +29,16 @@ def main() -> None:
     parser.add_argument("--times", type=float, nargs="+", metavar="SECONDS", help="default: five, evenly")
     parser.add_argument("--side", type=int, default=256, help="of a frame in the picture, in pixels (default: 256)")
     args = parser.parse_args()
+    if args.picture.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{args.picture}: a picture ends in {' or '.join(SUFFIXES)}")
+    if not 1 <= args.side <= LARGEST:
+        raise InputError(f"--side {args.side}: give 1 to {LARGEST} pixels")
     rows = [row(path, args.times, args.side) for path in args.videos]
     args.picture.parent.mkdir(parents=True, exist_ok=True)
     picture = cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR)
-    cv2.imwrite(str(args.picture), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    suffix = args.picture.suffix.lower()
+    _, coded = cv2.imencode(suffix, picture, [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 88])
+    args.picture.write_bytes(coded.tobytes())
 
 
 def row(path: Path, times: list[float] | None, side: int) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
 """What each part of landmark diffusion is worth: the ablations that the paper's figure 4 names, equal steps and data.
 
-    python -m benchmarks.landmark_ablation --data SET/train --val SPLIT… --autoencoder FILE --completion FILE --out DIR
+    python -m benchmarks.landmark_ablation --data SET/train --val SPLIT… --autoencoder NAME --completion NAME --out DIR
 
 Arms: full; w/o End2End (all steps with true landmarks, none through the picture); w/o M-Align; w/o R-Align. Every arm
 begins with the same autoencoder and completion, is trained for `--steps` + `--joint-steps` steps once for each seed,
@@ -26,7 +26,7 @@ from tqdm import tqdm
 from benchmarks.ending import run_program
 from benchmarks.mouth_models import kept_away, load_mouths
 from benchmarks.mouth_quality import AWAY, Footage
-from talkface_core.checkpoints import read_checkpoint
+from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.cli.main import make_parser
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.intervals import bootstrap
@@ -76,8 +76,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="clips to train on")
     parser.add_argument("--val", nargs="+", type=Path, required=True, metavar="SPLIT", help="clips to measure on")
-    parser.add_argument("--autoencoder", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--completion", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--autoencoder", required=True, metavar="NAME|FILE")
+    parser.add_argument("--completion", required=True, metavar="NAME|FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--steps", type=int, default=1000, metavar="N", help="with true landmarks (default: 1000)")
     parser.add_argument("--joint-steps", type=int, default=300, metavar="N", help="end to end (default: 300)")
@@ -87,6 +87,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=75, metavar="N", help="of each clip (default: 75)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for decoded frames (default: OUT/cache)")
     args = parser.parse_args()
+    for name in (args.autoencoder, args.completion):
+        read_checkpoint(find_checkpoint(name))  # the completion is needed only when an arm has been trained
     args.out.mkdir(parents=True, exist_ok=True)
     args.cache = args.cache or args.out / "cache"
     reader, expert = load_bundled(), load_syncnet("sync_tiny")
@@ -113,7 +115,7 @@ def trained(arm: Arm, seed: int, args: Namespace) -> Path:
     steps = args.steps if arm.joint else args.steps + args.joint_steps
     size = ["--batch-size", args.batch_size] if args.batch_size else []
     first = _run("landmark-diffusion", label, seed, steps, ["--autoencoder", args.autoencoder, *left_out, *size], args)
-    listener = read_checkpoint(args.completion)
+    listener = read_checkpoint(find_checkpoint(args.completion))
     if arm.joint:
         parts = ["--completion", args.completion, "--painter", first]
         joint = Joint.of(_run("landmark-end-to-end", f"{label}_joint", seed, args.joint_steps, parts, args))

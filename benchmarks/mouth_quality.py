@@ -28,6 +28,7 @@ from benchmarks.wav2lip_quality import closures, mouth_errors
 from talkface_core.datasets.clips import Clip, ClipSet
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
+from talkface_core.errors import InputError
 from talkface_core.evaluation.metrics import open_share
 from talkface_core.evaluation.mouths import compare_mouths
 from talkface_core.evaluation.table import Report, Row
@@ -89,6 +90,7 @@ def main() -> None:
     print(report.markdown())
 
 
+TRUTH = ("landmarks", "mouth_open", "pp_frames")
 RESTORED = " restored"
 
 
@@ -111,6 +113,8 @@ class Footage:
         self.frames = np.stack(list(clip.decode()))[:most]
         count = len(self.frames)
         truth = clip.truth()
+        if missing := [key for key in TRUTH if key not in truth]:
+            raise InputError(f"{clip.truth_file}: holds no {', '.join(missing)}; give clips whose truth is known")
         self.truth = {
             "landmarks": truth["landmarks"][:count],
             "mouth_open": truth["mouth_open"][:count],

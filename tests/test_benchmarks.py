@@ -81,8 +81,13 @@ def test_every_benchmark_ends_so(path: Path):
         ("diffdub {tmp}", "give the folder that holds it"),
         ("peers {tmp} --only wav2lip", "holds no Wav2Lip; name what is there with --only"),
         ("mesh_adapter {tmp} {tmp} {tmp}", "holds no file that ends in .npz"),
+        ("frames_picture {tmp}/out.gif {tmp}/gone.mp4", "a picture ends in .jpg or .jpeg or .png"),
+        ("frames_picture {tmp}/out.png {tmp}/gone.mp4 --side 0", "give 1 to 2048 pixels"),
+        ("codebook_quality see_the_speaker_tiny {tmp}", "there is nothing to measure"),
+        ("landmark_ablation --data {tmp} --val {tmp} --autoencoder landmark_tiny --completion gone --out {tmp}/out",
+         "gone: found no such file"),
     ],
-)
+)  # fmt: skip
 def test_as_a_program(tmp_path: Path, words: str, said: str):
     command = [sys.executable, "-m", *f"benchmarks.{words}".format(tmp=tmp_path).split()]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
