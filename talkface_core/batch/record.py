@@ -30,7 +30,8 @@ FOLDER = ".batch"
 
 
 def check_inside(out: Path, *names: str) -> None:
-    """Raises InputError for names below the output folder that a link leads out of it: what is there is not ours."""
+    """Raises InputError for names below the output folder that a link leads out of it, as what is there is not ours,
+    or to no folder."""
     home = Path(os.path.realpath(out))
     for name in names:
         place = Path(os.path.realpath(out / name))
@@ -39,6 +40,11 @@ def check_inside(out: Path, *names: str) -> None:
                 f"output {name!r} would be written to {place}, as a link leads out of {out}; remove the link, "
                 "or name another"
             )
+        for folder in (out / name).parents:
+            if folder.is_symlink() and not folder.is_dir():
+                raise InputError(f"output {name!r} cannot be written: the link {folder} leads to no folder; remove it")
+            if folder == out:
+                break
 
 
 class Records:

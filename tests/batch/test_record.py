@@ -114,6 +114,13 @@ def test_links_within_the_output_folder_are_followed_and_others_are_not(place, t
     assert not (tmp_path / "home" / "one.txt").exists()
 
 
+@pytest.mark.parametrize("target", ["gone", "loop"])
+def test_a_link_to_no_folder_is_named(place, tmp_path, target):
+    (tmp_path / "out" / "loop").symlink_to(target)
+    outcome = work(place, job(2, "write", output="loop/one.txt"))
+    assert (outcome.end, "loop leads to no folder; remove it" in outcome.error) == (WRONG, True)
+
+
 def test_an_output_folder_may_be_a_link_itself(place, tmp_path):
     (tmp_path / "named").symlink_to(tmp_path / "out")
     Records(tmp_path / "named").check_place(job(2, "write"))
