@@ -88,7 +88,8 @@ def _load(path: Path, modules: Mapping[str, nn.Module], ema: EMA, optimiser: tor
         odd = odd or sorted(name for name in names if file.get_slice(name).get_shape() != list(targets[name].shape))
         if odd:
             raise InputError(
-                f"{path}: the state of another network ({odd[0]} does not fit); resume with its own preset."
+                f"{path}: the state of another network ({odd[0]} does not fit); resume with the run's own preset and "
+                "flags, or begin another with --init."
             )
         for name in names:
             targets[name].copy_(file.get_tensor(name))

@@ -1,5 +1,7 @@
 """Training of the renderer: batches whose camera takes motion along, losses, and what of the net is trained."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 import torch
@@ -113,6 +115,12 @@ def test_a_discriminator_judges_what_is_painted_and_learns_beside_it():
     assert not torch.allclose(moved, alone)
     with pytest.raises(InputError, match="part motion makes none"):
         recipe(part="motion", weights=RendererLoss(adversarial=AdversarialLoss()))
+
+
+def test_a_part_that_no_discriminator_can_judge_is_refused_before_footage_is_read(tmp_path):
+    args = Namespace(preset="tiny", part="motion", adversarial=True, data=tmp_path / "gone", batch_size=None)
+    with pytest.raises(InputError, match="part motion makes none"):
+        RendererRecipe.from_args(args)
 
 
 def test_an_untrained_extractor_sees_the_mean_face():

@@ -131,7 +131,7 @@ class LipRecipe(Recipe):
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
-        if args.expert and args.renderer:
+        if args.expert is not None and args.renderer:
             raise InputError(
                 "--expert draws motion that follows from landmarks, --renderer reads other motion: give one of them."
             )
@@ -151,7 +151,7 @@ class LipRecipe(Recipe):
         key = said_key(folder, checkpoint.path, settings.takes, args.seed)
         made = cached_said(motion, named, key, args.cache)
         drawn = None
-        if args.expert:
+        if args.expert is not None:
             painter, _ = open_renderer(args.drawn_by)
             assert painter is not None
             sizes = (painter.config.size, painter.config.reach)

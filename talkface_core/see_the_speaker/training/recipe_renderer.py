@@ -109,8 +109,7 @@ class RendererRecipe(Recipe):
         self.settings, self.weights = batches or RendererBatches(), weights or RendererLoss()
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         if self.weights.adversarial:
-            if part == "motion":
-                raise InputError("a discriminator judges pictures; part motion makes none: leave --adversarial out.")
+            _check_judged(part)
             self.modules[JUDGE] = channels_last(PatchDiscriminator(PatchDiscriminatorConfig.preset("tiny")))
         self.sampler = PairSampler(data, self.settings)
         self.config: Mapping[str, Any] = {
@@ -136,6 +135,8 @@ class RendererRecipe(Recipe):
         config = RendererConfig.preset(args.preset)
         if not config.turns:
             raise InputError("the preset base is for public weights (models --convert); train tiny.")
+        if args.adversarial:
+            _check_judged(args.part)  # before the footage is read
         data, val = open_moving_heads(args.data, config.size, config.reach, args.cache, quiet=args.quiet)
         batches = RendererBatches(pairs=args.batch_size) if args.batch_size else RendererBatches()
         weights = RendererLoss(adversarial=ADVERSARIAL if args.adversarial else None)
@@ -232,6 +233,12 @@ class RendererRecipe(Recipe):
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         components = {COMPONENT: ema_modules[COMPONENT]}
         save_checkpoint(path, SYSTEM, components, {COMPONENT: self.net.config.to_dict()}, provenance, torch.float16)
+
+
+def _check_judged(part: str) -> None:
+    """Raises InputError for a part that makes nothing for a discriminator to judge."""
+    if part == "motion":
+        raise InputError("a discriminator judges pictures; part motion makes none: leave --adversarial out.")
 
 
 def face_weights(landmarks: Tensor, size: int, mouth: float, eyes: float) -> Tensor:
