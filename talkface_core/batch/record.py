@@ -31,7 +31,7 @@ FOLDER = ".batch"
 
 def check_inside(out: Path, *names: str) -> None:
     """Raises InputError for names below the output folder that a link leads out of it, as what is there is not ours,
-    or to no folder."""
+    and for names below what is no folder."""
     home = Path(os.path.realpath(out))
     for name in names:
         place = Path(os.path.realpath(out / name))
@@ -41,8 +41,11 @@ def check_inside(out: Path, *names: str) -> None:
                 "or name another"
             )
         for folder in (out / name).parents:
-            if folder.is_symlink() and not folder.is_dir():
-                raise InputError(f"output {name!r} cannot be written: the link {folder} leads to no folder; remove it")
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise InputError(
+                    f"output {name!r} cannot be written: {folder} is a file, or a link that leads to no folder; remove "
+                    "it, or name another"
+                )
             if folder == out:
                 break
 
