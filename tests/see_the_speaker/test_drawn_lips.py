@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import default_collate
 
 from talkface_core.datasets.clips import ClipSet
 from talkface_core.errors import InputError
@@ -17,7 +18,7 @@ from talkface_core.see_the_speaker.training.drawn_lips import DrawnLips
 from talkface_core.see_the_speaker.training.motion_clips import MotionClip, read_motion_clips
 from talkface_core.see_the_speaker.training.motion_losses import expression
 from talkface_core.see_the_speaker.training.moving_heads import MovingHeads, moving_heads
-from talkface_core.see_the_speaker.training.recipe_lip_refinement import LipRecipe, LipTraining, stacked
+from talkface_core.see_the_speaker.training.recipe_lip_refinement import LipRecipe, LipTraining
 from talkface_core.see_the_speaker.training.recipe_motion import motion_data, open_renderer
 from talkface_core.sync.syncnet import SyncNet, drawn_sync_loss, load_syncnet
 from tests.see_the_speaker.small_motion import small_acoustic, small_diffusion
@@ -58,7 +59,7 @@ def drawn(clips: list[MotionClip], heads: MovingHeads, expert: SyncNet) -> Drawn
 
 def test_true_lips_go_with_their_sound_and_others_do_not(drawn: DrawnLips, clips: list[MotionClip]) -> None:
     values, middles = clips[0].values, list(range(4, 26, 3))
-    batch = stacked([drawn.batch(0, middle, np.random.default_rng(0)) for middle in middles])
+    batch = default_collate([drawn.batch(0, middle, np.random.default_rng(0)) for middle in middles])
 
     def loss(moments: list[int]) -> float:
         said = torch.stack([expression(values[at - 2 : at + 3]) for at in moments])
@@ -72,7 +73,7 @@ def test_true_lips_go_with_their_sound_and_others_do_not(drawn: DrawnLips, clips
 
 def test_the_picture_is_the_clips_own_face(drawn: DrawnLips, heads: MovingHeads, clips: list[MotionClip]) -> None:
     """Of the true motion of the frame that is moved, that frame comes out; its face lies where the expert has it."""
-    batch = stacked([drawn.batch(0, 5, np.random.default_rng(0))])
+    batch = default_collate([drawn.batch(0, 5, np.random.default_rng(0))])
     number = int((heads.frames == batch["picture"][0].numpy()).all((1, 2, 3)).argmax())
     said = expression(clips[0].values[25 * number]).expand(1, 5, -1, -1)
     pictures = drawn.pictures(said, batch)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from ...acoustic.training_features import HeardFeatures
 from ...datasets.aligned_faces import clip_crop
@@ -128,7 +129,7 @@ class CompletionSampler:
         count = self.settings.windows
         chosen = rng.choice(len(self.clips), count, replace=count > len(self.clips))
         items = [self._window(int(clip), rng) for clip in chosen]
-        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+        return default_collate(items)
 
     def _window(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         settings, clip, known = self.settings, self.clips[index], self.known

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from ...acoustic.training_features import HeardFeatures
 from ...errors import InputError
@@ -69,7 +70,7 @@ class MotionSampler:
         weight [B,L]; known [B,V]; tremble [B,1,1]: of the noise that `before` is still to have."""
         chosen = rng.choice(len(self.clips), self.settings.windows, p=self._chances)
         items = [self._window(int(clip), rng) for clip in chosen]
-        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+        return default_collate(items)
 
     def _window(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         settings, clip = self.settings, self.clips[index]

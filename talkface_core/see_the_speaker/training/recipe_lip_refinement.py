@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
 from ...acoustic.losses import masked_mean
 from ...acoustic.model import ACOUSTIC, AcousticModel
@@ -170,10 +171,12 @@ class LipRecipe(Recipe):
         chosen = rng.choice(len(self._clips.clips), self.settings.windows, p=self._chances)
         firsts = [self._first(int(index), rng) for index in chosen]
         items = [self._window(int(index), first, rng) for index, first in zip(chosen, firsts, strict=True)]
-        batch = stacked(items)
+        batch = default_collate(items)
         if self._drawn is not None:
             few = slice(min(self.settings.drawn, len(items)))
-            batch |= stacked([self._judged(int(c), f, rng) for c, f in zip(chosen[few], firsts[few], strict=True)])
+            batch |= default_collate(
+                [self._judged(int(c), f, rng) for c, f in zip(chosen[few], firsts[few], strict=True)]
+            )
         return batch
 
     def _first(self, index: int, rng: np.random.Generator) -> int:
@@ -273,11 +276,6 @@ class LipRecipe(Recipe):
             ACOUSTIC.name: self.acoustic.config.to_dict(),
         }
         save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
-
-
-def stacked(items: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Parts of the same names and shapes as one batch."""
-    return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
 def lip_masks(controls: ControlTable) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from ...errors import InputError
 from ...faces.landmarks import mirror
@@ -59,7 +60,7 @@ class PairSampler:
         matrices; landmarks [B,68,2] of the driven in shares of the crop; gazing [B] float."""
         chosen = [self._pair(rng) for _ in range(self.settings.pairs)]
         samples = [self._sample(source, driven, rng) for source, driven in chosen]
-        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        return default_collate(samples)
 
     def _pair(self, rng: np.random.Generator) -> tuple[int, int]:
         clip = int(rng.choice(self._usable))
