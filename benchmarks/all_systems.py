@@ -37,6 +37,7 @@ from talkface_core.evaluation.kit import bundled_kit, with_files
 from talkface_core.evaluation.table import number
 from talkface_core.faces.bundled import load_bundled
 from talkface_core.media.container import SUFFIXES
+from talkface_core.training.arguments import above_zero
 
 METRICS = {
     "opening": "opening r",
@@ -76,7 +77,9 @@ def main() -> None:
     parser.add_argument("--films", type=Path, metavar="DIR", help="a folder of films with sound")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--system", nargs="+", choices=tuple(SYSTEMS), default=list(SYSTEMS), help="default: all")
-    parser.add_argument("--clips", type=int, default=4, metavar="N", help="of each set, evenly (default: 4)")
+    parser.add_argument(
+        "--clips", type=above_zero(int), default=4, metavar="N", help="of each set, evenly (default: 4)"
+    )
     parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="of each clip at most (default: 4)")
     parser.add_argument("--silent", type=int, default=2, metavar="N", help="clips asked for silence (default: 2)")
     parser.add_argument("--ear", type=Path, metavar="FILE", help="a converted Whisper: some systems once more, by it")

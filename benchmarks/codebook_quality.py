@@ -45,6 +45,7 @@ from talkface_core.see_the_speaker.portrait_crop import portrait_crop
 from talkface_core.see_the_speaker.renderer import RENDERER, HolisticRenderer
 from talkface_core.see_the_speaker.training.codebook_batches import Softness, resized, still_portraits
 from talkface_core.see_the_speaker.training.moving_heads import clip_motion
+from talkface_core.training.arguments import above_zero
 
 FIDELITIES = (0.0, 0.5, 0.8, 1.0)
 Clip = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -58,8 +59,10 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("data", type=Path, nargs="+", help="folders of clips, then OUT")
     parser.add_argument("--stills", type=Path, nargs="*", default=[], help="folders of portraits")
-    parser.add_argument("--clips", type=int, default=8, help="of each set (default: 8)")
-    parser.add_argument("--frames", type=int, default=24, help="of each clip, one after the other (default: 24)")
+    parser.add_argument("--clips", type=above_zero(int), default=8, help="of each set (default: 8)")
+    parser.add_argument(
+        "--frames", type=above_zero(int), default=24, help="of each clip, one after the other (default: 24)"
+    )
     parser.add_argument("--renderer", help="checkpoint whose pictures are enhanced, instead of softened frames")
     parser.add_argument("--clean", action="store_true", help="frames are shrunk and not made soft")
     args = parser.parse_args()

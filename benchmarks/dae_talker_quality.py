@@ -33,6 +33,7 @@ from talkface_core.evaluation.report import OTHER_VOICES, OWN_VOICE, REAL_VOICES
 from talkface_core.media.audio import AudioSource, audio_source, open_audio
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.parallel import pick_workers
+from talkface_core.training.arguments import above_zero
 
 RATE = 16_000
 YAWS = (15.0, -15.0)
@@ -47,7 +48,9 @@ def main() -> None:
     parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
     parser.add_argument("--silence", type=Path, nargs="*", default=[], metavar="FILE", help="recordings without speech")
     parser.add_argument("--real-voices", type=Path, metavar="DIR", help="clips of the face with real voices")
-    parser.add_argument("--clips", type=int, metavar="N", help="of each split, for a quick look (default: all)")
+    parser.add_argument(
+        "--clips", type=above_zero(int), metavar="N", help="of each split, for a quick look (default: all)"
+    )
     parser.add_argument("--size", type=int, metavar="PX", help="side of the frames (default: the model's largest)")
     parser.add_argument("--sampler")
     parser.add_argument("--steps", type=int)

@@ -25,6 +25,7 @@ from talkface_core.datasets.clips import ClipSet
 from talkface_core.evaluation.metrics import psnr, sharpness_ratio, ssim
 from talkface_core.evaluation.report import CROPS, crops
 from talkface_core.faces.landmarks import MOUTH
+from talkface_core.training.arguments import above_zero
 
 STEPS = (1, 2, 3, 4, 6, 8, 10)
 REFERENCE = ("ddim", 100)
@@ -34,7 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET")
     parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
-    parser.add_argument("--frames", type=int, default=48, metavar="N", help="how many frames to take (default: 48)")
+    parser.add_argument(
+        "--frames", type=above_zero(int), default=48, metavar="N", help="how many frames to take (default: 48)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args()
     talker = load_dae_talker(args.model)

@@ -26,6 +26,7 @@ from talkface_core.dae_talker.convert_diffdub import convert_diffdub
 from talkface_core.dae_talker.inpainting import Inpainting, inpaint
 from talkface_core.dae_talker.model import load_dubber
 from talkface_core.device import pick_dtype
+from talkface_core.training.arguments import above_zero
 from tests.dae_talker.diffdub_golden import FULL, SMALL, Layout, public_run, stand_in
 from tests.dae_talker.small_diffdub import dubbed
 
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--times", action="store_true", help="measure how long frames take")
     parser.add_argument("--timed", type=int, nargs="+", default=[20, 5], help="evaluations that are timed (20 5)")
     parser.add_argument("--halves", action="store_true", help="measure how far half precision is from float32")
-    parser.add_argument("--frames", type=int, default=4, help="that are timed (default: 4)")
+    parser.add_argument("--frames", type=above_zero(int), default=4, help="that are timed (default: 4)")
     parser.add_argument("--device", default="cpu", help="where frames are timed (default: cpu)")
     args = parser.parse_args()
     layout: Layout = LAYOUTS[args.layout]

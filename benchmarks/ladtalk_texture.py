@@ -33,6 +33,7 @@ from talkface_core.ladtalk.pipeline import MATCHED_ON, listen
 from talkface_core.ladtalk.repaint import repaint
 from talkface_core.media.audio import audio_source
 from talkface_core.pixels import as_byte_array, to_unit
+from talkface_core.training.arguments import above_zero
 
 AT_ONCE = 16
 TARGETS = {"fine power": (0.8, 1.2), "flicker": (None, 1.1)}
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="SPLIT")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
-    parser.add_argument("--clips", type=int, metavar="N", help="the first N clips (default: all)")
+    parser.add_argument("--clips", type=above_zero(int), metavar="N", help="the first N clips (default: all)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     model = load_ladtalk(args.model, "cpu")

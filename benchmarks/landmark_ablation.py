@@ -38,6 +38,7 @@ from talkface_core.recipes import make_plan
 from talkface_core.speech.features import LogMel
 from talkface_core.sync.score import sync_score
 from talkface_core.sync.syncnet import SyncNet, load_syncnet
+from talkface_core.training.arguments import above_zero
 from talkface_core.training.engine import train
 
 MEASURES = {
@@ -83,8 +84,8 @@ def main() -> None:
     parser.add_argument("--joint-steps", type=int, default=300, metavar="N", help="end to end (default: 300)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="faces of the first stage (default: the recipe's)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], metavar="N", help="default: 0 1")
-    parser.add_argument("--clips", type=int, default=4, metavar="N", help="of each split (default: 4)")
-    parser.add_argument("--frames", type=int, default=75, metavar="N", help="of each clip (default: 75)")
+    parser.add_argument("--clips", type=above_zero(int), default=4, metavar="N", help="of each split (default: 4)")
+    parser.add_argument("--frames", type=above_zero(int), default=75, metavar="N", help="of each clip (default: 75)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for decoded frames (default: OUT/cache)")
     args = parser.parse_args()
     for name in (args.autoencoder, args.completion):

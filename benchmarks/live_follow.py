@@ -37,6 +37,7 @@ from talkface_core.dae_talker.model import BUNDLED, DAETalker, load_dae_talker
 from talkface_core.dae_talker.pipeline import idle_motion, speech_latents
 from talkface_core.evaluation.probe import LandmarkProbe, load_probe
 from talkface_core.media.audio import analysis_audio, audio_source, load_audio
+from talkface_core.training.arguments import above_zero
 
 COLUMNS = {
     "look_ahead": ("look-ahead s", "{}"),
@@ -52,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", metavar="CLIPS")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--clips", type=int, default=3, metavar="N", help="of each folder (default: 3)")
+    parser.add_argument("--clips", type=above_zero(int), default=3, metavar="N", help="of each folder (default: 3)")
     parser.add_argument("--look-ahead", type=float, nargs="+", default=[0.1, 0.2, 0.4, 0.8], metavar="S")
     parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
     args = parser.parse_args()

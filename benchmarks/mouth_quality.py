@@ -41,6 +41,7 @@ from talkface_core.faces.tracking import SMOOTHING
 from talkface_core.media.audio import audio_source
 from talkface_core.media.playback import TensorFrameSource
 from talkface_core.media.source import AudioSource
+from talkface_core.training.arguments import above_zero
 
 SIDE, SHOWN, WINDOW, AWAY = 256, 8, 16, 1.0
 TARGETS = {
@@ -62,9 +63,11 @@ def main() -> None:
     parser.add_argument("--sovqae", default="ladtalk_tiny", metavar="NAME|FILE", help="of models without their own")
     parser.add_argument("--steps", type=int, metavar="N", help="of diffusion (default: the model's)")
     parser.add_argument("--guidance", type=float, metavar="N", help="of diffusion (default: the model's)")
-    parser.add_argument("--clips", type=int, metavar="N", help="the first N clips of each set (default: all)")
-    parser.add_argument("--every", type=int, default=1, metavar="K", help="each K-th clip (default: 1)")
-    parser.add_argument("--frames", type=int, metavar="N", help="of a clip at most (default: all)")
+    parser.add_argument(
+        "--clips", type=above_zero(int), metavar="N", help="the first N clips of each set (default: all)"
+    )
+    parser.add_argument("--every", type=above_zero(int), default=1, metavar="K", help="each K-th clip (default: 1)")
+    parser.add_argument("--frames", type=above_zero(int), metavar="N", help="of a clip at most (default: all)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     models, reader = loaded(args), load_bundled()

@@ -22,12 +22,13 @@ from benchmarks.ending import run_program
 from talkface_core.see_the_speaker.convert_liveportrait import read_liveportrait
 from talkface_core.see_the_speaker.motion import Motion
 from talkface_core.see_the_speaker.renderer import inference_copy
+from talkface_core.training.arguments import above_zero
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clone")
-    parser.add_argument("--frames", type=int, default=2)
+    parser.add_argument("--frames", type=above_zero(int), default=2)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -44,6 +44,7 @@ from talkface_core.see_the_speaker.motion_extractor import Seen
 from talkface_core.see_the_speaker.renderer import RENDERER, HolisticRenderer
 from talkface_core.see_the_speaker.system import SYSTEM
 from talkface_core.see_the_speaker.training.moving_heads import MovingHeads, moving_heads
+from talkface_core.training.arguments import above_zero
 
 SHOWN = 3
 """Driven frames of a clip in the sheet."""
@@ -54,8 +55,8 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("out", type=Path)
     parser.add_argument("data", type=Path, nargs="+")
-    parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--frames", type=int, default=10)
+    parser.add_argument("--clips", type=above_zero(int), default=8)
+    parser.add_argument("--frames", type=above_zero(int), default=10)
     parser.add_argument("--size", type=int, help="side of the pictures (default: what the renderer reads)")
     parser.add_argument("--cache", type=Path)
     args = parser.parse_args()

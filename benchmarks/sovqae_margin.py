@@ -29,6 +29,7 @@ from talkface_core.ladtalk.robustness import certify, same_codes
 from talkface_core.ladtalk.sovqae import SOVQAE, SOVQAEConfig
 from talkface_core.quantisation.quantiser import perplexity
 from talkface_core.training.adversarial import PatchDiscriminatorConfig
+from talkface_core.training.arguments import above_zero
 from talkface_core.training.engine import train
 
 LEVELS = (0.5, 1.0, 2.0, 4.0)
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--patch", type=int, default=64)
-    parser.add_argument("--frames", type=int, default=16, help="val frames to measure on")
+    parser.add_argument("--frames", type=above_zero(int), default=16, help="val frames to measure on")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--crops", type=Path, help="crops as .npy instead of cutting them: train.npy and val.npy here")
     args = parser.parse_args()

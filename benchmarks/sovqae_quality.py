@@ -33,6 +33,7 @@ from talkface_core.ladtalk.enhance import restore
 from talkface_core.ladtalk.robustness import same_codes
 from talkface_core.ladtalk.sovqae import SOVQAE, TEXTURE
 from talkface_core.pixels import as_byte_array
+from talkface_core.training.arguments import above_zero
 
 KINDS = {"sharp": None, "96 lines": Degradation(), "96 lines, soft": Degradation(sigma=0.5, cubic=False)}
 
@@ -42,8 +43,8 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--clips", type=int, default=16)
-    parser.add_argument("--frames", type=int, default=25)
+    parser.add_argument("--clips", type=above_zero(int), default=16)
+    parser.add_argument("--frames", type=above_zero(int), default=25)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--crops", type=Path, help="crops as .npy instead of cutting them out of DATA")
     args = parser.parse_args()

@@ -48,6 +48,7 @@ from talkface_core.pixels import to_bytes, to_unit
 from talkface_core.speech.features import LogMel
 from talkface_core.sync.score import sync_score
 from talkface_core.sync.syncnet import load_syncnet
+from talkface_core.training.arguments import above_zero
 
 PSNR_SIDE = 96
 SHOWN = 8  # frames of a clip in the pictures
@@ -59,8 +60,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", default="ladtalk_tiny", metavar="NAME|FILE")
     parser.add_argument("--expert", default="sync_tiny", metavar="NAME|FILE")
-    parser.add_argument("--clips", type=int, metavar="N", help="the first N clips (default: all)")
-    parser.add_argument("--every", type=int, default=1, metavar="K", help="each K-th clip (default: 1)")
+    parser.add_argument("--clips", type=above_zero(int), metavar="N", help="the first N clips (default: all)")
+    parser.add_argument("--every", type=above_zero(int), default=1, metavar="K", help="each K-th clip (default: 1)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(find_checkpoint(args.model), SYSTEM)
