@@ -94,7 +94,8 @@ class Checkpoint(Header):
         self.check_shapes(component, wanted)
         for key, tensor in self.states[component].items():
             if tensor.is_floating_point() != wanted[key].is_floating_point():
-                refuse(self.path, f"{component}.{key} of {tensor.dtype}", f"{wanted[key].dtype}")
+                lost = " without its scales" if tensor.dtype == torch.int8 else ""
+                refuse(self.path, f"{component}.{key} of {tensor.dtype}{lost}", f"{wanted[key].dtype}")
             if not _finite(tensor):
                 refuse(
                     self.path, f"NaN or infinite weights in {component}.{key}", "finite weights; the training diverged"

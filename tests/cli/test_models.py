@@ -68,7 +68,7 @@ def test_what_would_not_load_is_said(talkface, tmp_path):
 @pytest.mark.parametrize(
     ("name", "spoilt", "found"),
     [
-        ("lips.weight:scale", None, "lips.weight of torch.int8"),
+        ("lips.weight:scale", None, "lips.weight of torch.int8 without its scales"),
         ("lips.weight:scale", torch.full((64,), torch.nan), "NaN or infinite weights in lips.weight"),
         ("lips.bias", torch.full((64,), torch.inf), "NaN or infinite weights in lips.bias"),
         ("lips.bias", torch.zeros(64, dtype=torch.int32), "lips.bias of torch.int32"),
