@@ -44,6 +44,7 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
         *("--conre", folder / "portrait.safetensors"),
     ),
     "see-the-speaker-motion": lambda folder: ("--acoustic", save_small_acoustic(folder / "acoustic.safetensors")),
+    "see-the-speaker-renderer": lambda _: ("--adversarial",),
     "see-the-speaker-lips": lambda folder: (
         *("--motion", save_small_motion(folder / "motion.safetensors")),
         *("--expert", "sync_tiny"),
