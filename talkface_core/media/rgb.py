@@ -25,29 +25,35 @@ _NARROWEST = Fraction(1, 8)  # what says more is a broken header
 _LAID_ON = 255  # white: what is transparent lets it through
 
 Warn = Callable[[str], None]
+Orientation = tuple[bool, bool, bool]
+"""Whether rows and columns are exchanged, then what is up is down, then what is left is right."""
+UPRIGHT: Orientation = (False, False, False)
 
 
 class RGBConverter:
     """Frames as RGB uint8 [H, W, 3]: upright and mirrored as the file notes, SDR, laid on white where transparent.
 
-    `width` and `height` are in pixels, before turning; frames of another size are scaled to it. `warn` is told what of
-    the film cannot be kept.
+    `width` and `height` are in pixels, before turning; frames of another size are scaled to it. `turned` is the film's
+    `orientation`. `warn` is told what of the film cannot be kept.
     """
 
-    def __init__(self, width: int, height: int, warn: Warn = lambda _: None) -> None:
-        self._size, self._warn = {"width": width, "height": height}, warn
+    def __init__(self, width: int, height: int, turned: Orientation = UPRIGHT, warn: Warn = lambda _: None) -> None:
+        self._size, self._turned, self._warn = {"width": width, "height": height}, turned, warn
         self._reformatter = VideoReformatter()
         self._to_sdr: ToSDR | None = None
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        return oriented(self._picture(frame), self._turned)
+
+    def _picture(self, frame: av.VideoFrame) -> np.ndarray:
         transfer, primaries = int(getattr(frame, "color_trc", 2)), int(getattr(frame, "color_primaries", 2))
         if transfer in (PQ, HLG) or BT2020 in (primaries, frame.colorspace):
             return self._sdr(frame, transfer)
         if any(component.is_alpha for component in frame.format.components):
-            return oriented(self._laid_on_white(frame), frame)
+            return self._laid_on_white(frame)
         if frame.format.name in _QUICK and frame.height % 2 == 0 and self._size == _size(frame):
-            return oriented(_side_by_side(self._reformat(frame, "gbrp")), frame)
-        return oriented(self._reformat(frame, "rgb24").to_ndarray(), frame)
+            return _side_by_side(self._reformat(frame, "gbrp"))
+        return self._reformat(frame, "rgb24").to_ndarray()
 
     def _reformat(self, frame: av.VideoFrame, format: str) -> av.VideoFrame:
         untagged = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
@@ -72,7 +78,7 @@ class RGBConverter:
         if self._to_sdr is None or self._to_sdr.transfer != transfer:
             self._to_sdr = ToSDR(transfer)
         planes: Any = self._reformat(frame, "gbrp16le").to_ndarray()
-        return oriented(self._to_sdr(planes), frame)
+        return self._to_sdr(planes)
 
     def _laid_on_white(self, frame: av.VideoFrame) -> np.ndarray:
         rgba = self._reformat(frame, "rgba").to_ndarray()
@@ -102,31 +108,33 @@ def planes_of(frame: av.VideoFrame) -> list[np.ndarray]:
     return [np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, : p.width] for p in planes]
 
 
-def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """How a player shows a frame, by its display matrix: rows and columns exchanged, then upside down, then mirrored.
+def orientation(frame: av.VideoFrame) -> Orientation:
+    """How a player shows a frame, by its display matrix; to be asked once for a film.
 
     Turns that are no multiples of a right angle are rounded to one.
     """
+    # In PyAV a frame that was asked for its side data is in a cycle with them: it, and the pool of pictures that it is
+    # from, stay in memory until Python's collector comes by, which is seldom. Asked of each frame, that filled memory.
     data = frame.side_data.get(SideData.DISPLAYMATRIX)
     if data is None:
-        return False, False, False
+        return UPRIGHT
     (a, b, _), (c, d, _), _ = np.frombuffer(bytes(data), "<i4").reshape(3, 3).tolist()
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return False, d < 0, a < 0
     return True, b < 0, c < 0
 
 
-def oriented(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+def oriented(picture: np.ndarray, orientation: Orientation) -> np.ndarray:
     """A frame's picture [H, W, 3] as a player shows it."""
-    exchanged, upside_down, mirrored = orientation(frame)
+    exchanged, upside_down, mirrored = orientation
     picture = picture.transpose(1, 0, 2) if exchanged else picture
     return picture[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
 
 
-def pixel_aspect(stream: av.video.stream.VideoStream, frame: av.VideoFrame) -> Fraction:
-    """Width of a pixel by its height, as the frame is shown: 1 for square pixels and where nothing is said."""
+def pixel_aspect(stream: av.video.stream.VideoStream, turned: Orientation) -> Fraction:
+    """Width of a pixel by its height, as the film is shown: 1 for square pixels and where nothing is said."""
     aspect = _stated_aspect(stream)
-    return 1 / aspect if orientation(frame)[0] else aspect
+    return 1 / aspect if turned[0] else aspect
 
 
 def squared(stream: av.video.stream.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:

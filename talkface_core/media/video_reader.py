@@ -22,7 +22,7 @@ from .container import open_input, packets_of, video_stream
 from .decoding import decoded
 from .frame_rate import fitting_rate, frames_before
 from .picture_size import check_size
-from .rgb import RGBConverter, pixel_aspect, squared
+from .rgb import RGBConverter, orientation, pixel_aspect, squared
 from .timebase import Rate, as_rate
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,8 @@ class VideoReader:
             if first is None:
                 raise InputError(f"{self.path.name} holds no picture that decodes; is it cut off or damaged?")
             self.start = _seconds(first) or Fraction(0)
-            self.pixel_aspect, self._size = pixel_aspect(stream, first), (first.width, first.height)
+            self._turned, self._size = orientation(first), (first.width, first.height)
+            self.pixel_aspect = pixel_aspect(stream, self._turned)
             if square:
                 self._size, self.pixel_aspect = squared(stream, first), Fraction(1)
             check_size(self.path.name, *self._size)
@@ -115,7 +116,7 @@ class VideoReader:
         return stacked(_drawn(self._timed_backwards(*span), rate, begin, self._converter()), n)
 
     def _converter(self) -> RGBConverter:
-        return RGBConverter(*self._size, self._warn)
+        return RGBConverter(*self._size, self._turned, self._warn)
 
     def _stamps(self) -> tuple[list[Fraction], bool]:
         """Times of the first frames, rising, by their packets alone, and whether these are all there are."""

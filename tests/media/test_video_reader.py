@@ -1,5 +1,6 @@
 """Reading films: chunks, colours, turned telephones, and files that are none."""
 
+import gc
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,20 @@ def film(tmp_path: Path) -> Path:
     with VideoWriter(tmp_path / "film.mp4", 32, 16, 25) as writer:
         writer.write(np.broadcast_to(levels[:, None, None, None], (20, 16, 32, 3)).copy())
     return tmp_path / "film.mp4"
+
+
+def test_frames_leave_memory_as_they_are_read(film: Path) -> None:
+    """Without Python's collector, which comes by seldom where a network lies in memory."""
+    reader = VideoReader(film)
+    gc.collect()
+    gc.disable()
+    try:
+        for read in (reader.chunks(4), reader.steady(25, 4), reader.steady_backwards(25, 4)):
+            for _ in read:
+                pass
+        assert not [one for one in gc.get_objects() if type(one) is av.VideoFrame]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("n", [1, 7, 20, 64])
