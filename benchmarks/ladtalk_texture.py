@@ -27,9 +27,10 @@ from talkface_core.evaluation.metrics import fine_power_ratio, flicker, psnr, ss
 from talkface_core.evaluation.table import Report, Row
 from talkface_core.faces.align import crop_faces
 from talkface_core.ladtalk.enhance import restore
+from talkface_core.ladtalk.hearing import listen
 from talkface_core.ladtalk.matching import matching_strength
 from talkface_core.ladtalk.model import BUNDLED, load_ladtalk
-from talkface_core.ladtalk.pipeline import MATCHED_ON, listen
+from talkface_core.ladtalk.pipeline import MATCHED_ON
 from talkface_core.ladtalk.repaint import repaint
 from talkface_core.media.audio import audio_source
 from talkface_core.pixels import as_byte_array, to_unit

@@ -118,6 +118,7 @@ class LoadLaDTalk(io.ComfyNode):
                     "Wav2Lip weights can be converted (models --convert); they are for non-commercial use only.",
                 ),
                 dtype_input("both networks"),
+                ear_input(),
             ],
             outputs=[
                 WAV2LIP.Output(
@@ -133,19 +134,20 @@ class LoadLaDTalk(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
+    def fingerprint_inputs(cls, checkpoint: str, ear: str = OWN_EAR, **_: Any) -> str:
         """A file that was trained anew is loaded anew."""
-        return host.fingerprint(host.checkpoint_path(checkpoint, ladtalk.SYSTEM))
+        return ear_fingerprint(checkpoint, ladtalk.SYSTEM, ear)
 
     @classmethod
-    def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
+    def execute(cls, checkpoint: str, dtype: str, ear: str = OWN_EAR) -> io.NodeOutput:
         whole = read_checkpoint(host.checkpoint_path(checkpoint, ladtalk.SYSTEM), ladtalk.SYSTEM)
         named = [ladtalk.WAV2LIP.name, ladtalk.TEXTURE.name]
         if not whole.configs.keys() & set(named):
             raise CheckpointError(
                 f"{whole.path}: found only {', '.join(whole.configs)}; expected {' or '.join(named)}."
             )
-        lips = loaded(whole, ladtalk.WAV2LIP, dtype, "repaints", ladtalk.build_wav2lip_model)
+        build_lips = partial(ladtalk.build_wav2lip_model, ear=ear_of(ear, dtype))
+        lips = loaded(whole, ladtalk.WAV2LIP, dtype, "repaints", build_lips)
         return io.NodeOutput(lips, loaded(whole, ladtalk.TEXTURE, dtype, "restores"))
 
 

@@ -42,7 +42,7 @@ def _ladtalk(args: argparse.Namespace) -> Loaded:
     from ..ladtalk.model import BUNDLED, load_ladtalk
     from ..ladtalk.pipeline import LaDTalkMouths
 
-    model = kept(load_ladtalk, args.model or BUNDLED, args.device, sovqae=args.sovqae)
+    model = kept(load_ladtalk, args.model or BUNDLED, args.device, sovqae=args.sovqae, ear=args.ear)
     if args.texture is not None and model.sovqae is None:
         raise InputError(f"--texture {args.texture}: {model.path.name} has no SOVQAE to restore it with; give --sovqae")
     return Loaded(LaDTalkMouths.of(model, args.texture), model.path, model.device, model.dtype)
@@ -96,7 +96,7 @@ def _dae_talker(args: argparse.Namespace) -> Loaded:
 
 
 SYSTEMS = {
-    "ladtalk": System(("sovqae", "texture"), _ladtalk),
+    "ladtalk": System(("sovqae", "texture", "ear"), _ladtalk),
     "landmark-diffusion": System(
         ("sovqae", "texture", "steps", "seed", "guidance", "strength", "vae", "ear"),
         _landmark_diffusion,
@@ -119,6 +119,7 @@ def add_own_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--texture", type=float, metavar="0..1", help="how far texture is restored (default: to the video's sharpness)"
     )
+    parser.add_argument("--ear", metavar="FILE", help=f"ladtalk, landmark-diffusion: {EAR_HELP}")
     group = parser.add_argument_group("of dae-talker, which dubs with a model that you bring")
     group.add_argument(
         "--hubert",
@@ -134,7 +135,6 @@ def add_own_flags(parser: argparse.ArgumentParser) -> None:
         "--vae", metavar="FILE", help="Stable Diffusion's VAE, for a --model that was trained in its space"
     )
     group.add_argument("--strength", type=float, metavar="N", help="of the mouth's motion, 0 to 2 (default: 1)")
-    group.add_argument("--ear", metavar="FILE", help=EAR_HELP)
 
 
 def check_mouths(args: argparse.Namespace) -> None:

@@ -1,4 +1,5 @@
-"""What Wav2Lip hears at each frame: windows of the log-mel, as published, or features of the acoustic model."""
+"""What Wav2Lip hears at each frame: windows of the log-mel, as published, or features of the acoustic model, or of a
+better ear in its place."""
 
 from __future__ import annotations
 
@@ -6,13 +7,28 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
+from ..acoustic.hearing import hear_faded
 from ..acoustic.stream import AFTER, FeatureStream, silence, stream_into_silence
+from ..media.audio import AudioSource
 from ..media.timebase import FPS, Rate
 from ..speech.features import LogMel
 from ..speech.mel_windows import WindowStream
+from ..speech.vad import gated_mel
 from .model import Wav2LipModel
 
 _HELD = AFTER / (2 * LogMel.rate)  # seconds
+
+
+def listen(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream | FeatureStream:
+    """What each frame hears of a sound, in which all but speech is faded to silence: see `hear`.
+
+    An ear (`lips.ear`) listens in the acoustic model's place.
+    """
+    place = lips.wav2lip.pixels.weight.device if lips.gate is None else next(lips.gate.parameters()).device
+    faded = gated_mel(source, lips.gate, place)
+    if lips.acoustic is None or lips.ear is None:
+        return hear(lips, faded, fps)
+    return FeatureStream(hear_faded(lips.acoustic, faded, source, lips.ear), lips.acoustic.config.fps, fps)
 
 
 def hear(lips: Wav2LipModel, mel: Iterable[Tensor], fps: Rate) -> WindowStream | FeatureStream:

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..acoustic.hearing import OutsideEar, load_ear
 from ..acoustic.model import ACOUSTIC, AcousticModel
 from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_layers, pick_place
+from ..errors import InputError
 from ..speech.vad import GATE, VoiceActivityGate
 from .sovqae import SOVQAE, TEXTURE
 from .wav2lip import SYSTEM, WAV2LIP, Wav2Lip
@@ -38,14 +40,21 @@ __all__ = [
 
 
 class Wav2LipModel(nn.Module):
-    """The speech side: Wav2Lip, the voice activity gate it hears through (None where a checkpoint has none), and the
-    acoustic model that listens for it (None: it hears the log-mel itself, as published)."""
+    """The speech side: Wav2Lip, the voice activity gate it hears through (None where a checkpoint has none), the
+    acoustic model that listens for it (None: it hears the log-mel itself, as published), and the ear that listens in
+    the acoustic model's place (None: itself). Raises InputError for an ear that is not the acoustic model's."""
 
     def __init__(
-        self, wav2lip: Wav2Lip, gate: VoiceActivityGate | None = None, acoustic: AcousticModel | None = None
+        self,
+        wav2lip: Wav2Lip,
+        gate: VoiceActivityGate | None = None,
+        acoustic: AcousticModel | None = None,
+        ear: OutsideEar | None = None,
     ) -> None:
         super().__init__()
-        self.wav2lip, self.gate, self.acoustic = wav2lip, gate, acoustic
+        if ear is not None:
+            ear.check(acoustic)
+        self.wav2lip, self.gate, self.acoustic, self.ear = wav2lip, gate, acoustic, ear
 
 
 @dataclass(frozen=True)
@@ -74,16 +83,19 @@ def load_ladtalk(
     device: str | torch.device = "auto",
     dtype: torch.dtype | None = None,
     sovqae: str | Path | None = None,
+    ear: str | Path | None = None,
 ) -> LaDTalk:
     """Load a bundled checkpoint by name, or a file. `dtype` None: what suits the device.
 
-    `sovqae` names another checkpoint to take the SOVQAE from: that of one person, say.
+    `sovqae` names another checkpoint to take the SOVQAE from: that of one person, say. `ear`: a converted Whisper that
+    hears in the acoustic model's place.
     Raises CheckpointError for a file without a Wav2Lip, InputError for a device that is not there.
     """
     device, dtype = pick_place(device, dtype)
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
     layers = pick_layers(device, dtype)
-    lips = build_wav2lip_model(checkpoint, layers, dtype).to(device)
+    heard = None if ear is None else load_ear(ear, layers, dtype, device)
+    lips = build_wav2lip_model(checkpoint, layers, dtype, heard).to(device)
     if sovqae is None:
         texture = build_optional(checkpoint, TEXTURE, layers, dtype, device)
     else:
@@ -101,10 +113,13 @@ def load_sovqae(
 
 
 def build_wav2lip_model(
-    checkpoint: Checkpoint, operations: Operations = nn, dtype: torch.dtype = torch.float32
+    checkpoint: Checkpoint,
+    operations: Operations = nn,
+    dtype: torch.dtype = torch.float32,
+    ear: OutsideEar | None = None,
 ) -> Wav2LipModel:
-    """The speech side with its weights, on the CPU. Raises CheckpointError, also for a Wav2Lip whose acoustic model is
-    missing or another's."""
+    """The speech side with its weights, on the CPU; `ear` hears in its acoustic model's place. Raises CheckpointError,
+    also for a Wav2Lip whose acoustic model is missing or another's, and for another's ear."""
     net = build(checkpoint, WAV2LIP, operations, dtype)
     acoustic = build_optional(checkpoint, ACOUSTIC) if net.config.acoustic else None
     given = 0 if acoustic is None else acoustic.config.width
@@ -114,4 +129,8 @@ def build_wav2lip_model(
             f"{checkpoint.path}: its Wav2Lip hears an acoustic model of {net.config.acoustic} values a frame, found "
             f"{found}; put both of one training run into the file."
         )
-    return Wav2LipModel(net, build_optional(checkpoint, GATE), acoustic).eval()
+    gate = build_optional(checkpoint, GATE)
+    try:
+        return Wav2LipModel(net, gate, acoustic, ear).eval()
+    except InputError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error

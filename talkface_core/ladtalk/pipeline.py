@@ -19,15 +19,12 @@ from ..dubbing.model import DubContext, MouthModel, MouthPainter
 from ..dubbing.reference_mouths import ReferenceMouths
 from ..dubbing.references import choose_references, likely_references
 from ..errors import InputError
-from ..media.audio import AudioSource
-from ..media.timebase import Rate
 from ..memory import AdaptiveBatch
 from ..pixels import to_unit
 from ..speech.mel_windows import WindowStream
-from ..speech.vad import gated_mel
 from ..stage_timer import StageTimer
 from .enhance import PAINTED, enhance_memory, restored, restored_paint
-from .hearing import hear, hear_silence
+from .hearing import hear_silence, listen
 from .matching import matching_strength
 from .model import LaDTalk, Wav2LipModel
 from .repaint import repaint_faces, repaint_memory
@@ -39,12 +36,6 @@ TEXTURE = "texture"
 
 MATCHED_ON, MATCHED_OVER = 8, 40
 """The matched strength is taken from so many frames, spread over so many that show the face, from the first on."""
-
-
-def listen(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream | FeatureStream:
-    """What each frame hears of a sound, in which all but speech is faded to silence."""
-    place = lips.wav2lip.pixels.weight.device if lips.gate is None else next(lips.gate.parameters()).device
-    return hear(lips, gated_mel(source, lips.gate, place), fps)
 
 
 def check_strength(strength: float | None) -> None:

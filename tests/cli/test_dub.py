@@ -21,7 +21,7 @@ from talkface_core.media.video_writer import VideoWriter
 from tests.acoustic.small_ear import save_small_whisper
 from tests.cli.dubbing import CLIP, frames_of
 from tests.dae_talker.small_dubber import FEATURES, LAYERS, save_small_dubber
-from tests.ladtalk.small_ladtalk import save_small_ladtalk
+from tests.ladtalk.small_ladtalk import LISTENING, save_small_ladtalk
 
 FRAMES = 30
 
@@ -141,6 +141,19 @@ def test_texture_of_one_persons_own(dub, speech, tmp_path):
     own = save_small_ladtalk(tmp_path / "own.safetensors", "wav2lip", "gate")
     flags = ("--model", model, "--sovqae", own, "--duration", "0.2", "--json", "--quiet")
     assert json.loads(dub(CLIP, speech, *flags).out)["texture"] is not None
+
+
+def test_ladtalk_by_another_ear(dub, speech, tmp_path):
+    model = save_small_ladtalk(tmp_path / "listening.safetensors", "sovqae", config=LISTENING)
+    ear = save_small_whisper(tmp_path / "whisper.safetensors", load_acoustic(model))
+    flags = ("--model", model, "--duration", "0.2", "--json", "--quiet")
+    shown = []
+    for more in ((), ("--ear", ear)):
+        assert json.loads(dub(CLIP, speech, *flags, *more).out)["frames"] == 5
+        shown.append(frames_of(tmp_path / "out.mp4"))
+    assert (shown[0] != shown[1]).any()
+    deaf = save_small_ladtalk(tmp_path / "deaf.safetensors", "sovqae")
+    assert "hears no acoustic features" in dub(CLIP, speech, "--model", deaf, "--ear", ear).err
 
 
 def test_landmark_diffusion(dub, speech, small_landmark_diffusion, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from talkface_core.acoustic.model import load_acoustic
 from tests.acoustic.small_ear import save_small_whisper
+from tests.ladtalk.small_ladtalk import LISTENING, save_small_ladtalk
 from tests.landmark_diffusion.small_landmark_diffusion import save_small_landmark_diffusion
 from tests.see_the_speaker.small_motion import save_small_motion
 
@@ -17,13 +18,17 @@ from .server import Host
 
 SCRIPT = """
 host, loaders = of_pack("nodes.host"), of_pack("nodes.loaders")
-source = of_pack("talkface_core.media.source")
+source, hearing = of_pack("talkface_core.media.source"), of_pack("talkface_core.ladtalk.hearing")
 wave = 0.1 * torch.randn(1, 1, 16000, generator=torch.Generator().manual_seed(0))
 
 def heard(loader, checkpoint, which, **more):
     made = loader.execute(checkpoint, "bfloat16", **more).result[which]
     network = host.load(made)
-    rows = torch.cat(list(network.listen(source.MemoryAudio(wave, 16000))))
+    sound = source.MemoryAudio(wave, 16000)
+    if loader is loaders.LoadLaDTalk:
+        rows = hearing.listen(network, sound, 25).at(range(25))
+    else:
+        rows = torch.cat(list(network.listen(sound)))
     kind = None if network.ear is None else str(network.ear.encoder.first.weight.dtype)
     return rows, kind
 
@@ -37,6 +42,7 @@ told = {}
 for name, loader, checkpoint, which in (
     ("landmarks", loaders.LoadLandmarkDiffusion, "landmarks.safetensors", 0),
     ("motion", loaders.LoadSeeTheSpeaker, "motion.safetensors", 1),
+    ("lips", loaders.LoadLaDTalk, "lips.safetensors", 0),
 ):
     schema = loader.define_schema()
     options = next(one for one in schema.inputs if one.id == "ear").options
@@ -57,17 +63,20 @@ def found(host: Host, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     models.mkdir(parents=True)
     save_small_landmark_diffusion(models / "landmarks.safetensors")
     save_small_motion(models / "motion.safetensors")
-    for name in ("landmarks", "motion"):
+    save_small_ladtalk(models / "lips.safetensors", config=LISTENING)
+    for name in ("landmarks", "motion", "lips"):
         save_small_whisper(models / f"of_{name}.safetensors", load_acoustic(models / f"{name}.safetensors"))
     save_small_whisper(models / "narrow.safetensors")
     return run_inside(host, pack, base, SCRIPT)
 
 
-@pytest.mark.parametrize("name", ["landmarks", "motion"])
+@pytest.mark.parametrize("name", ["landmarks", "motion", "lips"])
 def test_loaders_hear_by_a_converted_whisper(found: dict[str, Any], name: str) -> None:
     options, without, kind, same, away = found[name]
     assert options[0] == "bundled"
-    assert {"of_landmarks.safetensors", "of_motion.safetensors", "narrow.safetensors"} == set(options[1:])
+    assert {*(f"of_{one}.safetensors" for one in ("landmarks", "motion", "lips")), "narrow.safetensors"} == set(
+        options[1:]
+    )
     assert (without, kind, same) == (None, "torch.bfloat16", True)
     assert away > 0.1
 

@@ -58,9 +58,11 @@ def small_lips(gate: VoiceActivityGate | None = None, config: Wav2LipConfig = SM
     return Wav2LipModel(inference_copy(small_wav2lip(config=config)), gate, acoustic).eval()
 
 
-def save_small_ladtalk(path: Path, *without: str) -> Path:
+def save_small_ladtalk(path: Path, *without: str, config: Wav2LipConfig = SMALL) -> Path:
     """Write the checkpoint of a whole small system, `without` some of wav2lip, sovqae and gate."""
-    modules = {"wav2lip": small_wav2lip(), "sovqae": sovqae(), "gate": small_gate()}
+    modules = {"wav2lip": small_wav2lip(config=config), "sovqae": sovqae(), "gate": small_gate()}
+    if config.acoustic:
+        modules["acoustic"] = small_acoustic()
     components = {name: module for name, module in modules.items() if name not in without}
     configs = {name: module.config.to_dict() for name, module in components.items()}
     save_checkpoint(path, SYSTEM, components, configs, {"data": "none", "licence": "Apache-2.0"})

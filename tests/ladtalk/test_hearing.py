@@ -3,10 +3,15 @@
 import pytest
 import torch
 
+from talkface_core.acoustic.hearing import OutsideEar
 from talkface_core.acoustic.stream import acoustic_features
-from talkface_core.ladtalk.hearing import AFTER, hear, hear_silence
+from talkface_core.errors import InputError
+from talkface_core.ladtalk.hearing import AFTER, hear, hear_silence, listen
+from talkface_core.ladtalk.model import Wav2LipModel
+from talkface_core.media.source import MemoryAudio
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
+from tests.acoustic.small_ear import small_ear, small_whisper
 from tests.ladtalk.small_ladtalk import LISTENING, small_acoustic, small_lips
 
 MEL = torch.randn(160, 80, generator=torch.Generator().manual_seed(1))
@@ -44,3 +49,15 @@ def test_the_silence_behind_a_sound_is_as_long_for_acoustic_models_of_any_rate(f
     whole = acoustic_features(lips.acoustic, torch.cat([MEL[:1], torch.full((AFTER, 80), LogMel.SILENCE)]))
     assert torch.equal(hear(lips, [MEL[:1]], fps).at([10_000])[0], whole[len(whole) - 2 * fps - 1])
     assert hear(lips, [], fps).at([0]).shape == hear_silence(lips, 1).shape == (1, 16)
+
+
+def test_another_ear_hears_in_the_acoustic_models_place():
+    own = small_lips(config=LISTENING)
+    ear = OutsideEar(small_whisper(), small_ear(own.acoustic))
+    eared = Wav2LipModel(own.wav2lip, None, own.acoustic, ear)
+    sound = MemoryAudio(0.1 * torch.randn(1, 1, 16000, generator=torch.Generator().manual_seed(0)), 16000)
+    heard, before = (listen(lips, sound, 25).at(range(40)) for lips in (eared, own))
+    assert heard.shape == before.shape == (40, 16)
+    assert (heard - before)[:20].abs().max() > 0.1
+    with pytest.raises(InputError, match="hears no acoustic features"):
+        Wav2LipModel(small_lips().wav2lip, ear=ear)

@@ -19,6 +19,7 @@ from talkface_core.training.engine import TrainResult, train
 from talkface_core.training.recipe import Plan
 from tests.acoustic.small_ear import save_small_whisper
 from tests.dae_talker.small import save_small_talker
+from tests.ladtalk.small_ladtalk import save_small_ladtalk
 from tests.landmark_diffusion.small_completion import save_small_acoustic
 from tests.landmark_diffusion.small_painter import save_small_listener, save_small_painter
 from tests.see_the_speaker.small_motion import save_small_motion
@@ -48,6 +49,10 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
     "see-the-speaker-lips": lambda folder: (
         *("--motion", save_small_motion(folder / "motion.safetensors")),
         *("--expert", "sync_tiny"),
+    ),
+    "wav2lip-hearing": lambda folder: (
+        *("--lips", save_small_ladtalk(folder / "ladtalk.safetensors")),
+        *("--acoustic", save_small_acoustic(folder / "acoustic.safetensors")),
     ),
     "whisper-ear": lambda folder: (
         *("--whisper", save_small_whisper(folder / "whisper.safetensors")),

@@ -1,0 +1,217 @@
+"""The recipe `wav2lip-hearing`: teaches a Wav2Lip that hears the log-mel to hear an acoustic model.
+
+    python -m talkface_core train wav2lip-hearing --data SET --lips WAV2LIP --acoustic FILE --out RUN
+
+Source: ours, a distillation (Hinton et al. 2015) of the speech encoder alone. The picture side stays as it is, so what
+is learnt are the vectors by which it was driven: those that the former ear has of the same frames, as far as that ear
+tells in a voice what lips do, and beside them what a linear readout of those vectors tells of the lips. No picture is
+computed, so an hour of voices takes minutes; `train wav2lip --init` then tunes both sides together.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
+from ..acoustic.training_features import VARIANTS, heard_features
+from ..checkpoints import CheckpointError, find_checkpoint, read_checkpoint, save_checkpoint
+from ..components import build
+from ..correlation import pearson
+from ..datasets.sounds import SOUND_VERSIONS
+from ..datasets.talking_faces import TalkingFaces, lip_shapes, open_talking_faces
+from ..media.timebase import FPS
+from ..speech.features import LogMel
+from ..speech.mel_windows import WINDOW, mel_windows
+from ..training.arguments import add_batch_size
+from ..training.config import TrainConfig
+from ..training.curves import plot_curves
+from ..training.recipe import Batch, Plan, Recipe
+from .wav2lip import COMPONENT, SYSTEM, WAV2LIP, Wav2Lip
+
+TRAINING = TrainConfig(
+    lr=3e-3, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.99, weight_decay=1e-2, ema_decay=0.99
+)
+STEPS = 2000
+
+_RIDGE = 10.0
+_CONSTANT = 1e-3  # deviation of a value that hardly varies
+_LEAST = 0.05  # share that a voice has at least of the vectors' loss
+
+
+@dataclass(frozen=True)
+class HearingTraining:
+    """frames: in a batch, of any clips; silent: frames of silence beside them; vectors, lips, silence: weights of the
+    losses: against the former ear's vectors, by their deviation; against the lips' shapes, by theirs; and of silence.
+    """
+
+    frames: int = 1024
+    silent: int = 48
+    vectors: float = 1.0
+    lips: float = 0.5
+    silence: float = 0.1
+
+
+@dataclass(frozen=True)
+class _Clips:
+    """Of each clip: features float16 [V,T,W], the former ear's vectors [T,D], lips [T,3]."""
+
+    features: list[Tensor]
+    vectors: list[Tensor]
+    lips: list[Tensor]
+    silence: Tensor
+
+
+class HearingRecipe(Recipe):
+    """Teach the speech encoder of a `Wav2Lip` the features of a frozen `acoustic` model; `lips` hears the log-mel.
+
+    `val`, other people, is drawn in the samples. Raises CheckpointError for lips that hear no log-mel.
+    """
+
+    name = "wav2lip-hearing"
+
+    def __init__(
+        self,
+        data: TalkingFaces,
+        lips: Wav2Lip,
+        acoustic: AcousticModel,
+        val: TalkingFaces | None = None,
+        training: HearingTraining | None = None,
+        variants: int = VARIANTS,
+        seed: int = 0,
+    ) -> None:
+        if lips.config.acoustic:
+            raise CheckpointError("these lips hear an acoustic model already; give lips that hear the log-mel.")
+        self.settings, self.data = training or HearingTraining(), data.name
+        self.acoustic = acoustic.eval().requires_grad_(False)
+        former = lips.eval().requires_grad_(False)
+        self.net = Wav2Lip(replace(lips.config, acoustic=acoustic.config.width))
+        kept = {name: value for name, value in former.state_dict().items() if not name.startswith("speech_encoder.")}
+        self.net.load_state_dict({**self.net.state_dict(), **kept})
+        self.net.requires_grad_(False).speech_encoder.requires_grad_(True)
+        self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
+        self._clips = _heard(data, former, self.acoustic, variants, seed)
+        self._held = self._clips if val is None else _heard(val, former, self.acoustic, 1, seed)
+        with torch.no_grad():
+            quiet = torch.full((1, 1, LogMel.dim, WINDOW), LogMel.SILENCE)
+            self._quiet = former.encode_speech(quiet).flatten(1)
+        every = torch.cat(self._clips.vectors).float()
+        self._scale = every.std(0).clamp_min(_CONSTANT)
+        lips = torch.cat(self._clips.lips)
+        # A voice counts as far as the former ear tells what its lips do.
+        told = _read(_readout(every, lips), every).split([len(one) for one in self._clips.lips])
+        self._trust = [max(_agreement(*pair), _LEAST) for pair in zip(told, self._clips.lips, strict=True)]
+        shares = [torch.full((len(one),), trust) for one, trust in zip(self._clips.lips, self._trust, strict=True)]
+        self._readout = _readout(every, lips, torch.cat(shares))
+        self.config: Mapping[str, Any] = {
+            "wav2lip": self.net.config.to_dict(),
+            "acoustic": acoustic.config.to_dict(),
+            "training": asdict(self.settings),
+            "clips": len(self._clips.lips),
+        }
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add_batch_size(parser)
+        parser.add_argument("--lips", metavar="NAME|FILE", required=True, help="a Wav2Lip that hears the log-mel")
+        parser.add_argument("--acoustic", metavar="NAME|FILE", default="landmark_tiny", help="default: landmark_tiny")
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Plan:
+        lips = build(read_checkpoint(find_checkpoint(args.lips), SYSTEM), WAV2LIP)
+        acoustic = load_acoustic(args.acoustic)
+        data, val = open_talking_faces(args.data, lips.config.size, args.cache, SOUND_VERSIONS, args.seed, args.quiet)
+        settings = HearingTraining()
+        settings = replace(settings, frames=args.batch_size or settings.frames)
+        return Plan(cls(data, lips, acoustic, val, settings, seed=args.seed), TRAINING, STEPS)
+
+    def prepare(self, device: torch.device) -> None:
+        self._quiet, self._scale, self._readout = (
+            value.to(device) for value in (self._quiet, self._scale, self._readout)
+        )
+
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        """features [N,W], vectors [N,D] and lips [N,3] of N frames, and how far to trust each one's vector [N]."""
+        clips, parts = self._clips, []
+        counts = np.bincount(rng.integers(len(clips.lips), size=self.settings.frames), minlength=len(clips.lips))
+        for clip in counts.nonzero()[0].tolist():
+            frames = torch.from_numpy(rng.integers(len(clips.lips[clip]), size=int(counts[clip])))
+            variant = int(rng.integers(len(clips.features[clip])))
+            parts.append(
+                (
+                    clips.features[clip][variant, frames].float(),
+                    clips.vectors[clip][frames].float(),
+                    clips.lips[clip][frames],
+                    torch.full((len(frames),), self._trust[clip]),
+                )
+            )
+        names = ("features", "vectors", "lips", "trust")
+        batch = {name: torch.cat(column) for name, column in zip(names, zip(*parts, strict=True), strict=True)}
+        return {**batch, "silence": clips.silence.float().expand(self.settings.silent, -1)}
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The terms and their weighted sum."""
+        made = self.net.encode_speech(torch.cat([batch["features"], batch["silence"]])).flatten(1).float()
+        made, still = made.split([len(batch["features"]), len(batch["silence"])])
+        apart = ((made - batch["vectors"]) / self._scale).square().mean(1)
+        terms = {
+            "vectors": (apart * batch["trust"]).mean(),
+            "lips": (_read(self._readout, made) - batch["lips"]).square().mean(),
+            "silence": ((still - self._quiet) / self._scale).square().mean(),
+        }
+        total = sum(getattr(self.settings, name) * value for name, value in terms.items())
+        return {"loss": total, **terms}
+
+    @torch.no_grad()
+    def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
+        """The lips' gap over time in four clips, held out where there are such: the truth in grey, what the vectors
+        tell in black."""
+        net, rows = cast(Wav2Lip, modules[COMPONENT]), []
+        for features, lips in (list(zip(self._held.features, self._held.lips, strict=True)) * 4)[:4]:
+            told = _read(self._readout, net.encode_speech(features[0].to(self._readout)).flatten(1))
+            rows.append(plot_curves([lips[:, 0], told[:, 0].float().cpu()]))
+        return np.concatenate(rows)
+
+    def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
+        parts: dict[str, nn.Module] = {COMPONENT: ema_modules[COMPONENT], ACOUSTIC.name: self.acoustic}
+        configs = {COMPONENT: self.net.config.to_dict(), ACOUSTIC.name: self.acoustic.config.to_dict()}
+        save_checkpoint(path, SYSTEM, parts, configs, provenance, torch.float16)
+
+
+@torch.no_grad()
+def _heard(data: TalkingFaces, former: Wav2Lip, acoustic: AcousticModel, variants: int, seed: int) -> _Clips:
+    """What both ears hear in a set, and the lips' shapes in it."""
+    count, shapes = range(len(data.mels)), lip_shapes(data)
+    lengths = data.lengths.tolist()
+    speech = None if data.speech is None else [data.speech[data.clip(c)] for c in count]
+    features = heard_features(acoustic, data.mels, lengths, speech, variants, seed)
+    vectors = []
+    for mel, length in zip(data.mels, lengths, strict=True):
+        windows = mel_windows(mel[0].float(), range(length), FPS, former.config.mel_shift)
+        vectors.append(former.encode_speech(windows).flatten(1).half())
+    lips = [torch.from_numpy(shapes[data.clip(c)]) for c in count]
+    return _Clips(list(features.clips), vectors, lips, features.silence)
+
+
+def _readout(vectors: Tensor, lips: Tensor, shares: Tensor | None = None) -> Tensor:
+    """The linear map [D + 1,3] that tells lips [N,3] off vectors [N,D], by ridge regression; `shares` [N] weigh."""
+    known = nn.functional.pad(vectors, (0, 1), value=1.0)
+    weighted = known if shares is None else known * shares[:, None]
+    return torch.linalg.solve(weighted.T @ known + _RIDGE * torch.eye(known.shape[1]), weighted.T @ lips)
+
+
+def _read(readout: Tensor, vectors: Tensor) -> Tensor:
+    return nn.functional.pad(vectors.float(), (0, 1), value=1.0) @ readout
+
+
+def _agreement(told: Tensor, lips: Tensor) -> float:
+    """How the lips' gap that is told follows the real one, 0..1; 0 where it never moves."""
+    return float(np.nan_to_num(pearson(told[:, 0].numpy(), lips[:, 0].numpy())).clip(0, 1))

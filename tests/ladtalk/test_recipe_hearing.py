@@ -1,0 +1,64 @@
+"""Teaching a Wav2Lip to hear an acoustic model: what it learns, and that its pictures stay what they were."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from talkface_core.checkpoints import CheckpointError, read_checkpoint
+from talkface_core.ladtalk.model import build_wav2lip_model
+from talkface_core.ladtalk.recipe_hearing import TRAINING, HearingRecipe, HearingTraining
+from talkface_core.ladtalk.wav2lip import Wav2LipConfig
+from talkface_core.training.engine import train
+from tests.ladtalk.small_ladtalk import LISTENING, small_acoustic, small_wav2lip
+from tests.sync.talkers import talkers
+
+# For pictures of the size that the invented faces have.
+SMALL = Wav2LipConfig(
+    face=(8,) * 6,
+    face_blocks=(0,) * 5,
+    speech=(8,) * 5,
+    speech_blocks=(0,) * 4,
+    decoder=(8,) * 6,
+    decoder_blocks=(0,) * 6,
+    out=8,
+)
+FEW = HearingTraining(frames=64, silent=4)
+
+
+def recipe() -> HearingRecipe:
+    return HearingRecipe(talkers(4), small_wav2lip(config=SMALL), small_acoustic(), talkers(2, seed=1), FEW, variants=2)
+
+
+def test_a_batch_is_frames_of_both_ears() -> None:
+    made = recipe()
+    batch = made.batch(0, np.random.default_rng(0))
+    shapes = {name: tuple(value.shape) for name, value in batch.items()}
+    assert shapes == {"features": (64, 16), "vectors": (64, 8), "lips": (64, 3), "trust": (64,), "silence": (4, 16)}
+    again = made.batch(5, np.random.default_rng(0))
+    assert all(torch.equal(again[name], batch[name]) for name in batch)
+    assert ((batch["trust"] > 0) & (batch["trust"] <= 1)).all()
+
+
+def test_it_learns_what_the_former_ear_told(tmp_path) -> None:
+    torch.manual_seed(0)
+    made = recipe()
+    batch = made.batch(0, np.random.default_rng(9))
+    before = {name: float(value) for name, value in made.loss(batch, 0).items()}
+    kept = {n: v.clone() for n, v in made.net.state_dict().items() if not n.startswith("speech_encoder.")}
+    config = replace(TRAINING, warmup=5)
+    result = train(made, tmp_path / "run", 120, config, log_every=0, sample_every=60, device="cpu", quiet=True)
+    after = {name: float(value) for name, value in made.loss(batch, 0).items()}
+    assert after["vectors"] < 0.5 * before["vectors"]
+    assert after["lips"] < before["lips"]
+    assert after["silence"] < 0.5 * before["silence"]
+    assert all(torch.equal(made.net.state_dict()[name], value) for name, value in kept.items())
+    lips = build_wav2lip_model(read_checkpoint(result.checkpoint))
+    assert lips.wav2lip.config == replace(SMALL, acoustic=16)
+    assert lips.acoustic is not None
+
+
+def test_lips_that_hear_an_acoustic_model_are_refused() -> None:
+    with pytest.raises(CheckpointError, match="give lips that hear the log-mel"):
+        HearingRecipe(talkers(2), small_wav2lip(config=LISTENING), small_acoustic())
