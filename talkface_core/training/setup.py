@@ -100,6 +100,13 @@ _FLAGS = {
 _MOST = 4
 
 
+def _shown(value: object) -> str:
+    """A setting as a message has it: of a network that is there or not, its many sizes tell nothing."""
+    if isinstance(value, Mapping):
+        return "given"
+    return "not given" if value is None else repr(value)
+
+
 def _told(changed: Sequence[Difference], recipe: type[Recipe]) -> list[str]:
     """Differences with both values, first those that a flag makes, by the flag; of a preset's many settings a few."""
     own = argparse.ArgumentParser(add_help=False)
@@ -107,7 +114,7 @@ def _told(changed: Sequence[Difference], recipe: type[Recipe]) -> list[str]:
     flags = {action.dest: action.option_strings[0] for action in own._actions if action.option_strings}
     by_flag, others = [], []
     for setting, *values in changed:
-        was, now = ("not given" if value is None else repr(value) for value in values)
+        was, now = map(_shown, values)
         if setting == "recipe":  # all else differs with it, and tells nothing
             return [f"recipe was {was} and is {now}"]
         flag = _FLAGS.get(setting) or flags.get(setting.rpartition(".")[2])

@@ -263,6 +263,14 @@ def test_a_run_begins_with_a_checkpoint(whole: Path, tmp_path: Path) -> None:
     assert go(tmp_path / "own", steps=2, config=replace(CONFIG, lr=1e-9), resume=True, init=gone).step == 2
 
 
+def test_a_network_that_was_not_there_before_is_told_without_its_sizes(tmp_path: Path) -> None:
+    go(tmp_path, steps=1)
+    recipe = Toy()
+    recipe.config = {**recipe.config, "expert": {"width": 3}}
+    with pytest.raises(InputError, match="expert was not given and is given"):
+        go(tmp_path, recipe, resume=True)
+
+
 def test_a_checkpoint_of_other_networks_begins_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds probe of landmark-probe, and toy trains net, gain; begin with"):
         go(tmp_path, init="landmark_probe")
