@@ -54,7 +54,9 @@ RECIPES = {
     "sync": Entry("sync.recipe", "SyncRecipe", "the lip expert: are lips and sound in step?"),
     "wav2lip": Entry("ladtalk.recipe", "Wav2LipRecipe", "Wav2Lip's generator against a trained lip expert"),
     "wav2lip-hearing": Entry(
-        "ladtalk.recipe_hearing", "HearingRecipe", "a Wav2Lip that hears the log-mel learns to hear the acoustic model"
+        "ladtalk.recipe_hearing",
+        "HearingRecipe",
+        "a Wav2Lip that hears the log-mel learns to hear the acoustic model beside it",
     ),
     "sovqae": Entry(
         *("ladtalk.recipe_sovqae", "SOVQAERecipe"),

@@ -1,10 +1,12 @@
-"""What Wav2Lip hears at each frame: windows of the log-mel, as published, or features of the acoustic model, or of a
-better ear in its place."""
+"""What Wav2Lip hears at each frame: windows of the log-mel, as published, features of the acoustic model, or of an ear
+in its place, or both beside each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import tee
 
+import torch
 from torch import Tensor
 
 from ..acoustic.hearing import hear_faded
@@ -19,27 +21,51 @@ from .model import Wav2LipModel
 _HELD = AFTER / (2 * LogMel.rate)  # seconds
 
 
-def listen(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> WindowStream | FeatureStream:
+class BothStream:
+    """Windows and features of the same frames, in rows [T,1280 + width]."""
+
+    def __init__(self, windows: WindowStream, features: FeatureStream) -> None:
+        self._windows, self._features = windows, features
+
+    def at(self, frames: Iterable[int]) -> Tensor:
+        """The rows of these frames, which rise, as of both streams."""
+        frames = list(frames)
+        return torch.cat([self._windows.at(frames).flatten(1), self._features.at(frames)], 1)
+
+
+Speech = WindowStream | FeatureStream | BothStream
+"""The speech of each frame, `at` whose numbers it is given."""
+
+
+def listen(lips: Wav2LipModel, source: AudioSource, fps: Rate) -> Speech:
     """What each frame hears of a sound, in which all but speech is faded to silence: see `hear`.
 
     An ear (`lips.ear`) listens in the acoustic model's place.
     """
     place = lips.wav2lip.pixels.weight.device if lips.gate is None else next(lips.gate.parameters()).device
-    faded = gated_mel(source, lips.gate, place)
-    if lips.acoustic is None or lips.ear is None:
-        return hear(lips, faded, fps)
-    return FeatureStream(hear_faded(lips.acoustic, faded, source, lips.ear), lips.acoustic.config.fps, fps)
+    return _heard(lips, gated_mel(source, lips.gate, place), fps, source)
 
 
-def hear(lips: Wav2LipModel, mel: Iterable[Tensor], fps: Rate) -> WindowStream | FeatureStream:
-    """The speech of each frame, `at` whose numbers it is given, of a log-mel that comes in blocks [s,80].
+def hear(lips: Wav2LipModel, mel: Iterable[Tensor], fps: Rate) -> Speech:
+    """The speech of each frame of a log-mel that comes in blocks [s,80].
 
-    Windows [T,1,80,16], or features [T,width] for a Wav2Lip that has an acoustic model.
+    Windows [T,1,80,16]; features [T,width] for a Wav2Lip that has an acoustic model; rows of both
+    [T,1280 + width] for one that hears both.
     """
+    return _heard(lips, mel, fps)
+
+
+def _heard(lips: Wav2LipModel, mel: Iterable[Tensor], fps: Rate, source: AudioSource | None = None) -> Speech:
+    config = lips.wav2lip.config
     if lips.acoustic is None:
-        return WindowStream(mel, fps, lips.wav2lip.config.mel_shift)
-    rate = lips.acoustic.config.fps
-    return FeatureStream(stream_into_silence(lips.acoustic, mel), rate, fps)
+        return WindowStream(mel, fps, config.mel_shift)
+    own, mel = tee(mel)
+    if lips.ear is None or source is None:
+        features = stream_into_silence(lips.acoustic, mel)
+    else:
+        features = hear_faded(lips.acoustic, mel, source, lips.ear)
+    heard = FeatureStream(features, lips.acoustic.config.fps, fps)
+    return BothStream(WindowStream(own, fps, config.mel_shift), heard) if config.also_mel else heard
 
 
 def hear_silence(lips: Wav2LipModel, frames: int) -> Tensor:

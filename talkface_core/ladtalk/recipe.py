@@ -113,13 +113,15 @@ class Wav2LipRecipe(Recipe):
             raise InputError(
                 f"a Wav2Lip of {config.acoustic} acoustic features needs an acoustic model that gives them."
             )
-        self.sampler = Wav2LipSampler(data, self.settings, config.mel_shift, shift, seed, acoustic)
+        self.sampler = Wav2LipSampler(data, self.settings, config.mel_shift, shift, seed, acoustic, config.also_mel)
         held_out = replace(
             Wav2LipBatches(EVALUATED, 0, self.settings.away, 0.0, 0.0, 1.0, 0.0, 0, 0, augment=False),
             references=config.references,
             same=0.0,
         )
-        held = Wav2LipSampler(val or data, held_out, config.mel_shift, shift, acoustic=acoustic)
+        held = Wav2LipSampler(
+            val or data, held_out, config.mel_shift, shift, acoustic=acoustic, also_mel=config.also_mel
+        )
         self._held_out = held.batch(np.random.default_rng(0))
         # Batches are drawn where the device is not asked: the reader's mean face is taken before it moves.
         self._face = None if reader is None else reader.face.clone()
@@ -134,6 +136,7 @@ class Wav2LipRecipe(Recipe):
         parser.add_argument(
             "--acoustic", metavar="NAME|FILE", help="hear by this acoustic model (default: the log-mel)"
         )
+        parser.add_argument("--also-mel", action="store_true", help="with --acoustic: hear the log-mel beside it")
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
@@ -150,7 +153,7 @@ class Wav2LipRecipe(Recipe):
         reader = load_bundled(dtype=torch.float32).reader if weights.lips or weights.spread else None
         acoustic = load_acoustic(args.acoustic) if args.acoustic else None
         if acoustic is not None:
-            config = replace(config, acoustic=acoustic.config.width)
+            config = replace(config, acoustic=acoustic.config.width, also_mel=args.also_mel)
         recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed, reader, acoustic)
         return Plan(recipe, TRAINING[preset], STEPS[preset])
 

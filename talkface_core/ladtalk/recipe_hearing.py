@@ -1,11 +1,11 @@
-"""The recipe `wav2lip-hearing`: teaches a Wav2Lip that hears the log-mel to hear an acoustic model.
+"""The recipe `wav2lip-hearing`: teaches a Wav2Lip that hears the log-mel to hear an acoustic model beside it.
 
     python -m talkface_core train wav2lip-hearing --data SET --lips WAV2LIP --acoustic FILE --out RUN
 
-Source: ours, a distillation (Hinton et al. 2015) of the speech encoder alone. The picture side stays as it is, so what
-is learnt are the vectors by which it was driven: those that the former ear has of the same frames, as far as that ear
-tells in a voice what lips do, and beside them what a linear readout of those vectors tells of the lips. No picture is
-computed, so an hour of voices takes minutes; `train wav2lip --init` then tunes both sides together.
+Source: ours, a distillation (Hinton et al. 2015) of the speech side alone. Both ears' vectors are mixed to one; the
+picture side stays as it is, so what is learnt are the vectors by which it was driven: those that the former ear has of
+the same frames, as far as that ear tells in a voice what lips do, and what a linear readout of those vectors tells of
+the lips. No picture is computed, so an hour of voices takes minutes.
 """
 
 from __future__ import annotations
@@ -49,12 +49,16 @@ _LEAST = 0.05  # share that a voice has at least of the vectors' loss
 
 @dataclass(frozen=True)
 class HearingTraining:
-    """frames: in a batch, of any clips; silent: frames of silence beside them; vectors, lips, silence: weights of the
-    losses: against the former ear's vectors, by their deviation; against the lips' shapes, by theirs; and of silence.
+    """frames: in a batch, of any clips; silent: frames of silence beside them; features_noise, vectors_noise: what is
+    added to either ear, by its deviation: on voices of the training both hear too well, the former one more so;
+    vectors, lips, silence: weights of the losses: against the former ear's vectors, by their deviation; against the
+    lips' shapes, by theirs; and of silence.
     """
 
     frames: int = 1024
     silent: int = 48
+    features_noise: float = 0.3
+    vectors_noise: float = 1.0
     vectors: float = 1.0
     lips: float = 0.5
     silence: float = 0.1
@@ -93,8 +97,8 @@ class HearingRecipe(Recipe):
         self.settings, self.data = training or HearingTraining(), data.name
         self.acoustic = acoustic.eval().requires_grad_(False)
         former = lips.eval().requires_grad_(False)
-        self.net = Wav2Lip(replace(lips.config, acoustic=acoustic.config.width))
-        kept = {name: value for name, value in former.state_dict().items() if not name.startswith("speech_encoder.")}
+        self.net = Wav2Lip(replace(lips.config, acoustic=acoustic.config.width, also_mel=True))
+        kept = {name.replace("speech_encoder.", "mel_encoder."): value for name, value in former.state_dict().items()}
         self.net.load_state_dict({**self.net.state_dict(), **kept})
         self.net.requires_grad_(False).speech_encoder.requires_grad_(True)
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
@@ -105,6 +109,7 @@ class HearingRecipe(Recipe):
             self._quiet = former.encode_speech(quiet).flatten(1)
         every = torch.cat(self._clips.vectors).float()
         self._scale = every.std(0).clamp_min(_CONSTANT)
+        self._feature_scale = torch.cat([one[0] for one in self._clips.features]).float().std(0)
         lips = torch.cat(self._clips.lips)
         # A voice counts as far as the former ear tells what its lips do.
         told = _read(_readout(every, lips), every).split([len(one) for one in self._clips.lips])
@@ -134,9 +139,8 @@ class HearingRecipe(Recipe):
         return Plan(cls(data, lips, acoustic, val, settings, seed=args.seed), TRAINING, STEPS)
 
     def prepare(self, device: torch.device) -> None:
-        self._quiet, self._scale, self._readout = (
-            value.to(device) for value in (self._quiet, self._scale, self._readout)
-        )
+        for name in ("_quiet", "_scale", "_feature_scale", "_readout"):
+            setattr(self, name, getattr(self, name).to(device))
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """features [N,W], vectors [N,D] and lips [N,3] of N frames, and how far to trust each one's vector [N]."""
@@ -159,24 +163,41 @@ class HearingRecipe(Recipe):
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms and their weighted sum."""
-        made = self.net.encode_speech(torch.cat([batch["features"], batch["silence"]])).flatten(1).float()
-        made, still = made.split([len(batch["features"]), len(batch["silence"])])
-        apart = ((made - batch["vectors"]) / self._scale).square().mean(1)
+        settings, features, vectors = self.settings, batch["features"], batch["vectors"]
+        quiet = self._quiet.expand(len(batch["silence"]), -1)
+        made = self._mixed(
+            self.net,
+            torch.cat(
+                [
+                    features + settings.features_noise * self._feature_scale * torch.randn_like(features),
+                    batch["silence"],
+                ]
+            ),
+            torch.cat([vectors + settings.vectors_noise * self._scale * torch.randn_like(vectors), quiet]),
+        )
+        made, still = made.split([len(features), len(quiet)])
+        apart = ((made - vectors) / self._scale).square().mean(1)
         terms = {
             "vectors": (apart * batch["trust"]).mean(),
             "lips": (_read(self._readout, made) - batch["lips"]).square().mean(),
-            "silence": ((still - self._quiet) / self._scale).square().mean(),
+            "silence": ((still - quiet) / self._scale).square().mean(),
         }
-        total = sum(getattr(self.settings, name) * value for name, value in terms.items())
+        total = sum(getattr(settings, name) * value for name, value in terms.items())
         return {"loss": total, **terms}
+
+    def _mixed(self, net: Wav2Lip, features: Tensor, vectors: Tensor) -> Tensor:
+        """The vectors [N,D] that both ears make."""
+        return net.speech_encoder(torch.cat([vectors, features], 1)[..., None, None]).flatten(1).float()
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
         """The lips' gap over time in four clips, held out where there are such: the truth in grey, what the vectors
         tell in black."""
         net, rows = cast(Wav2Lip, modules[COMPONENT]), []
-        for features, lips in (list(zip(self._held.features, self._held.lips, strict=True)) * 4)[:4]:
-            told = _read(self._readout, net.encode_speech(features[0].to(self._readout)).flatten(1))
+        shown = list(zip(self._held.features, self._held.vectors, self._held.lips, strict=True))
+        for features, vectors, lips in (shown * 4)[:4]:
+            heard = (features[0].to(self._readout), vectors.to(self._readout))
+            told = _read(self._readout, self._mixed(net, *heard))
             rows.append(plot_curves([lips[:, 0], told[:, 0].float().cpu()]))
         return np.concatenate(rows)
 

@@ -93,9 +93,10 @@ class Wav2LipSampler:
         sync_shift: float = 0.0,
         seed: int = 0,
         acoustic: AcousticModel | None = None,
+        also_mel: bool = False,
     ) -> None:
-        """`acoustic` None: the generator hears windows of the log-mel."""
-        self.data, self.settings = data, settings
+        """`acoustic` None: the generator hears windows of the log-mel; with `also_mel` it hears both."""
+        self.data, self.settings, self.also_mel = data, settings, also_mel
         variants = VARIANTS if settings.augment else 1
         self.features = None
         if acoustic is not None:
@@ -118,8 +119,8 @@ class Wav2LipSampler:
 
     def batch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Of N = 5 windows + singles frames, those of the windows first: faces uint8 [N,S,S,3], references [N,R,S,S,3];
-        landmarks [N,68,2] in pixels of the crop; windows float32 [N,1,80,16], or the acoustic model's features [N,W];
-        sync [windows,1,80,16], what five frames say."""
+        landmarks [N,68,2] in pixels of the crop; windows float32 [N,1,80,16], or the acoustic model's features [N,W],
+        or rows of both [N,1280 + W]; sync [windows,1,80,16], what five frames say."""
         settings = self.settings
         lengths = [FRAMES] * settings.windows + [1] * settings.singles
         clips = rng.choice(self._usable, len(lengths), replace=len(self._usable) < len(lengths))
@@ -133,7 +134,7 @@ class Wav2LipSampler:
         ]
         windows = torch.cat([c[:-1] for c in cut]).transpose(1, 2)[:, None]
         if self.features is not None:
-            windows = torch.cat([sample.features for sample in samples if sample.features is not None])
+            windows = self._with_windows(windows, [s.features for s in samples if s.features is not None])
         sync = torch.stack([c[-1] for c in cut[: settings.windows]]) if settings.windows else cut[0][:0]
         batch = {
             "faces": torch.from_numpy(np.concatenate([s.faces for s in samples])),
@@ -155,14 +156,15 @@ class Wav2LipSampler:
             rows.append(data.starts[clip] + frames)
             if self.features is not None:
                 features.append(self.features.of(int(clip), frames, rng))
-                continue
+                if not self.also_mel:
+                    continue
             origin = window_starts([begin], FPS, self.mel_shift)[0] - _BEFORE
             versions = data.mels[clip]
             mel = versions[int(rng.integers(len(versions))) if self.settings.augment else 0]
             stretches.append(_stretch(mel, origin, _LONG))
             firsts.append(np.array(window_starts(frames.tolist(), FPS, self.mel_shift)) - origin)
         lips = torch.from_numpy(self._lips[np.concatenate(rows)])
-        if features:
+        if features and not self.also_mel:
             return {"heard": torch.cat(features), "lips": lips}
         mels = torch.stack(stretches)
         mels = mels if self.noises is None else self._augmented(mels, rng)
@@ -170,7 +172,13 @@ class Wav2LipSampler:
             mel[torch.from_numpy(first)[:, None] + torch.arange(WINDOW)]
             for mel, first in zip(mels, firsts, strict=True)
         ]
-        return {"heard": torch.cat(cut).mT[:, None].contiguous(), "lips": lips}
+        windows = torch.cat(cut).mT[:, None].contiguous()
+        return {"heard": self._with_windows(windows, features) if features else windows, "lips": lips}
+
+    def _with_windows(self, windows: Tensor, features: list[Tensor]) -> Tensor:
+        """Features, behind their windows where the generator hears both."""
+        rows = torch.cat(features)
+        return torch.cat([windows.flatten(1), rows], 1) if self.also_mel else rows
 
     def _augmented(self, mels: Tensor, rng: np.random.Generator) -> Tensor:
         # Digital silence is not augmented: it stands for the gate's output, in which there is no noise.

@@ -9,7 +9,8 @@ they were, in faces unlike any it was trained on too. And it moves what it was s
 each of several references, a soft choice among them takes lips, beard and teeth from where they are shown (as the
 warping networks of face animation do, Siarohin et al. 2019), and only what no reference shows is painted. Flow, choice
 and mask are smooth, so pictures of more pixels than the net looks at keep all their detail. And it can hear by an
-acoustic model, which knows what a mouth does in seconds of speech (`config.acoustic`).
+acoustic model, which knows what a mouth does in seconds of speech (`config.acoustic`), in place of the log-mel or
+beside it (`config.also_mel`).
 
 Pixels: aligned crops, 0..1, RGB, or BGR inside where weights were published so (`config.colour`).
 BatchNorm is for training; `inference_copy` folds it away, so that only layers remain that a host can cast.
@@ -29,6 +30,7 @@ from ..components import Component
 from ..config import LARGEST, Config
 from ..device import Operations
 from ..errors import InputError
+from ..speech.mel_windows import WINDOW
 from ..sync.blocks import ConvBNReLU, SpeechEncoder, check_speech, fold_batchnorm, sequential
 
 SYSTEM = "ladtalk"
@@ -49,8 +51,9 @@ class Wav2LipConfig(Config):
     shown: the face's upper half, the reference's lower half (False: as published); references: how many are shown;
     flow: how far the net may move what they show, as a share of the crop's side (0: it moves nothing); choice: factor
     of the references' logits before their softmax, above 1 they are mixed less; acoustic: width of the acoustic model's
-    features (0: the net hears the log-mel, as published); colour: "rgb" or "bgr"; mel_shift: seconds by which a frame's
-    window of sound lies later than speech/mel_windows.py has it.
+    features (0: the net hears the log-mel, as published); also_mel: with such features the net hears the log-mel as
+    well; colour: "rgb" or "bgr"; mel_shift: seconds by which a frame's window of sound lies later than
+    speech/mel_windows.py has it.
     """
 
     size: int = 96
@@ -67,6 +70,7 @@ class Wav2LipConfig(Config):
     flow: float = 0.0
     choice: float = 1.0
     acoustic: int = 0
+    also_mel: bool = False
     colour: str = "rgb"
     mel_shift: float = 0.0
 
@@ -81,6 +85,10 @@ class Wav2LipConfig(Config):
         self.check_range(0, 100, "choice")
         if (self.flow or self.references > 1) and not (self.flow and self.blend):
             raise InputError("a Wav2Lip of several references, or one with a flow, needs blend and a flow above 0.")
+        if self.also_mel and not self.acoustic:
+            raise InputError(
+                "also_mel of a Wav2Lip is for one that hears acoustic features; without, it hears nothing else."
+            )
         stages = len(self.face)
         if not 2 <= stages <= 10 or len(self.face_blocks) < stages - 1 or len(self.decoder_blocks) < stages:
             raise InputError(f"a Wav2Lip of {stages} stages needs 2 to 10 of them, and a number of blocks for each.")
@@ -142,11 +150,13 @@ class Wav2Lip(nn.Module):
         last = (unit(face[-2], face[-1], 3, 1, 0), unit(face[-1], face[-1], 1, 1, 0))
         self.face_encoder = nn.ModuleList([*stages, sequential(last)])
         vector = config.speech[-1]
+        mel_encoder = partial(SpeechEncoder, config.speech, config.speech_blocks, norm=norm, operations=operations)
         if config.acoustic:
-            heard = (unit(config.acoustic, vector, 1, 1, 0), unit(vector, vector, 1, 1, 0))
-            self.speech_encoder = sequential(heard)
+            self.mel_encoder = mel_encoder() if config.also_mel else None
+            width = config.acoustic + vector * config.also_mel
+            self.speech_encoder = sequential((unit(width, vector, 1, 1, 0), unit(vector, vector, 1, 1, 0)))
         else:
-            self.speech_encoder = SpeechEncoder(config.speech, config.speech_blocks, norm=norm, operations=operations)
+            self.speech_encoder = mel_encoder()
         skips = face[::-1]
         stages = [sequential([unit(config.speech[-1], decoder[0], 1, 1, 0)])]
         for i in range(1, len(decoder)):
@@ -187,8 +197,18 @@ class Wav2Lip(nn.Module):
         return F.pixel_shuffle(self.pixels(self.out(x)), self.config.patch)
 
     def encode_speech(self, speech: Tensor) -> Tensor:
-        """Windows [B,1,80,16], or acoustic features [B,`config.acoustic`] -> vectors [B,`config.speech[-1]`,1,1]."""
-        return self.speech_encoder(speech[..., None, None] if self.config.acoustic else speech)
+        """What is heard -> vectors [B,`config.speech[-1]`,1,1].
+
+        speech: windows [B,1,80,16]; or acoustic features [B,A], A = `config.acoustic`; or, for a net that hears both,
+        rows of a window and features [B,1280 + A].
+        """
+        if not self.config.acoustic:
+            return self.speech_encoder(speech)
+        if self.mel_encoder is None:
+            return self.speech_encoder(speech[..., None, None])
+        windows, features = speech.split([speech.shape[1] - self.config.acoustic, self.config.acoustic], 1)
+        vectors = self.mel_encoder(rearrange(windows, "b (m s) -> b 1 m s", s=WINDOW))
+        return self.speech_encoder(torch.cat([vectors, features[..., None, None]], 1))
 
     def composite(self, predicted: Tensor, faces: Tensor, references: Tensor) -> Wav2LipOutput:
         """The picture that `predict`'s output means, of faces [B,3,H,H] and references of the net's size or any other.

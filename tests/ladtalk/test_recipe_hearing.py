@@ -27,6 +27,10 @@ SMALL = Wav2LipConfig(
 FEW = HearingTraining(frames=64, silent=4)
 
 
+def former() -> dict[str, torch.Tensor]:
+    return small_wav2lip(config=SMALL).state_dict()
+
+
 def recipe() -> HearingRecipe:
     return HearingRecipe(talkers(4), small_wav2lip(config=SMALL), small_acoustic(), talkers(2, seed=1), FEW, variants=2)
 
@@ -47,6 +51,7 @@ def test_it_learns_what_the_former_ear_told(tmp_path) -> None:
     batch = made.batch(0, np.random.default_rng(9))
     before = {name: float(value) for name, value in made.loss(batch, 0).items()}
     kept = {n: v.clone() for n, v in made.net.state_dict().items() if not n.startswith("speech_encoder.")}
+    assert all(torch.equal(kept[n.replace("speech_encoder.", "mel_encoder.")], v) for n, v in former().items())
     config = replace(TRAINING, warmup=5)
     result = train(made, tmp_path / "run", 120, config, log_every=0, sample_every=60, device="cpu", quiet=True)
     after = {name: float(value) for name, value in made.loss(batch, 0).items()}
@@ -55,7 +60,7 @@ def test_it_learns_what_the_former_ear_told(tmp_path) -> None:
     assert after["silence"] < 0.5 * before["silence"]
     assert all(torch.equal(made.net.state_dict()[name], value) for name, value in kept.items())
     lips = build_wav2lip_model(read_checkpoint(result.checkpoint))
-    assert lips.wav2lip.config == replace(SMALL, acoustic=16)
+    assert lips.wav2lip.config == replace(SMALL, acoustic=16, also_mel=True)
     assert lips.acoustic is not None
 
 
