@@ -1,17 +1,18 @@
 """The recipe `wav2lip-hearing`: teaches a Wav2Lip that hears the log-mel to hear an acoustic model beside it.
 
-    python -m talkface_core train wav2lip-hearing --data SET --lips WAV2LIP --acoustic FILE --out RUN
+    python -m talkface_core train wav2lip-hearing --data SET --voices MORE --lips WAV2LIP --acoustic FILE --out RUN
 
 Source: ours, a distillation (Hinton et al. 2015) of the speech side alone. Both ears' vectors are mixed to one; the
-picture side stays as it is, so what is learnt are the vectors by which it was driven: those that the former ear has of
-the same frames, as far as that ear tells in a voice what lips do, and what a linear readout of those vectors tells of
-the lips. No picture is computed, so an hour of voices takes minutes.
+picture side stays as it is, so what is learnt are the vectors by which it was driven: in voices that the former ear
+knows (`data`) those that it has of the same frames, and in all voices those off which a linear readout tells the lips.
+In voices that it does not know (`voices`) its vectors are no model: they drove pictures wrong, although they told lips.
+No picture is computed, so an hour of voices takes minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -50,15 +51,14 @@ _LEAST = 0.05  # share that a voice has at least of the vectors' loss
 @dataclass(frozen=True)
 class HearingTraining:
     """frames: in a batch, of any clips; silent: frames of silence beside them; features_noise, vectors_noise: what is
-    added to either ear, by its deviation: on voices of the training both hear too well, the former one more so;
-    vectors, lips, silence: weights of the losses: against the former ear's vectors, by their deviation; against the
-    lips' shapes, by theirs; and of silence.
+    added to either ear, by its deviation: without it the former ear alone would do; vectors, lips, silence: weights of
+    the losses: against the former ear's vectors, by their deviation; against the lips' shapes, by theirs; of silence.
     """
 
     frames: int = 1024
     silent: int = 48
     features_noise: float = 0.3
-    vectors_noise: float = 1.0
+    vectors_noise: float = 4.0
     vectors: float = 1.0
     lips: float = 0.5
     silence: float = 0.1
@@ -66,7 +66,7 @@ class HearingTraining:
 
 @dataclass(frozen=True)
 class _Clips:
-    """Of each clip: features float16 [V,T,W], the former ear's vectors [T,D], lips [T,3]."""
+    """Of each clip: features float16 [V,T,W], the former ear's vectors [T,D], lips [T,3]; features of silence [W]."""
 
     features: list[Tensor]
     vectors: list[Tensor]
@@ -77,7 +77,8 @@ class _Clips:
 class HearingRecipe(Recipe):
     """Teach the speech encoder of a `Wav2Lip` the features of a frozen `acoustic` model; `lips` hears the log-mel.
 
-    `val`, other people, is drawn in the samples. Raises CheckpointError for lips that hear no log-mel.
+    data: voices that `lips` hears well; voices: others. `val`, other people, is drawn in the samples. Raises
+    CheckpointError for lips that hear an acoustic model already.
     """
 
     name = "wav2lip-hearing"
@@ -87,6 +88,7 @@ class HearingRecipe(Recipe):
         data: TalkingFaces,
         lips: Wav2Lip,
         acoustic: AcousticModel,
+        voices: Sequence[TalkingFaces] = (),
         val: TalkingFaces | None = None,
         training: HearingTraining | None = None,
         variants: int = VARIANTS,
@@ -102,7 +104,8 @@ class HearingRecipe(Recipe):
         self.net.load_state_dict({**self.net.state_dict(), **kept})
         self.net.requires_grad_(False).speech_encoder.requires_grad_(True)
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
-        self._clips = _heard(data, former, self.acoustic, variants, seed)
+        sets = [_heard(one, former, self.acoustic, variants, seed) for one in (data, *voices)]
+        self._clips = _joined(sets)
         self._held = self._clips if val is None else _heard(val, former, self.acoustic, 1, seed)
         with torch.no_grad():
             quiet = torch.full((1, 1, LogMel.dim, WINDOW), LogMel.SILENCE)
@@ -111,16 +114,18 @@ class HearingRecipe(Recipe):
         self._scale = every.std(0).clamp_min(_CONSTANT)
         self._feature_scale = torch.cat([one[0] for one in self._clips.features]).float().std(0)
         lips = torch.cat(self._clips.lips)
-        # A voice counts as far as the former ear tells what its lips do.
         told = _read(_readout(every, lips), every).split([len(one) for one in self._clips.lips])
-        self._trust = [max(_agreement(*pair), _LEAST) for pair in zip(told, self._clips.lips, strict=True)]
-        shares = [torch.full((len(one),), trust) for one, trust in zip(self._clips.lips, self._trust, strict=True)]
+        agree = [max(_agreement(*pair), _LEAST) for pair in zip(told, self._clips.lips, strict=True)]
+        shares = [torch.full((len(one),), share) for one, share in zip(self._clips.lips, agree, strict=True)]
         self._readout = _readout(every, lips, torch.cat(shares))
+        known = len(sets[0].lips)
+        self._trust = [*agree[:known], *(0.0 for _ in agree[known:])]
         self.config: Mapping[str, Any] = {
             "wav2lip": self.net.config.to_dict(),
             "acoustic": acoustic.config.to_dict(),
             "training": asdict(self.settings),
             "clips": len(self._clips.lips),
+            "voices": [one.name for one in voices],
         }
 
     @classmethod
@@ -128,22 +133,30 @@ class HearingRecipe(Recipe):
         add_batch_size(parser)
         parser.add_argument("--lips", metavar="NAME|FILE", required=True, help="a Wav2Lip that hears the log-mel")
         parser.add_argument("--acoustic", metavar="NAME|FILE", default="landmark_tiny", help="default: landmark_tiny")
+        parser.add_argument(
+            "--voices", metavar="DIR", action="append", help="talking faces whose voices --lips hears badly; repeatable"
+        )
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
         lips = build(read_checkpoint(find_checkpoint(args.lips), SYSTEM), WAV2LIP)
         acoustic = load_acoustic(args.acoustic)
-        data, val = open_talking_faces(args.data, lips.config.size, args.cache, SOUND_VERSIONS, args.seed, args.quiet)
+        opened = [
+            open_talking_faces(folder, lips.config.size, args.cache, SOUND_VERSIONS, args.seed, args.quiet)
+            for folder in (args.data, *(args.voices or ()))
+        ]
+        (data, val), voices = opened[0], [one for one, _ in opened[1:]]
         settings = HearingTraining()
         settings = replace(settings, frames=args.batch_size or settings.frames)
-        return Plan(cls(data, lips, acoustic, val, settings, seed=args.seed), TRAINING, STEPS)
+        return Plan(cls(data, lips, acoustic, voices, val, settings, seed=args.seed), TRAINING, STEPS)
 
     def prepare(self, device: torch.device) -> None:
         for name in ("_quiet", "_scale", "_feature_scale", "_readout"):
             setattr(self, name, getattr(self, name).to(device))
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
-        """features [N,W], vectors [N,D] and lips [N,3] of N frames, and how far to trust each one's vector [N]."""
+        """features [N,W], vectors [N,D] and lips [N,3] of N frames, how far to trust each one's vector [N], and the
+        features of `settings.silent` silent ones."""
         clips, parts = self._clips, []
         counts = np.bincount(rng.integers(len(clips.lips), size=self.settings.frames), minlength=len(clips.lips))
         for clip in counts.nonzero()[0].tolist():
@@ -220,6 +233,12 @@ def _heard(data: TalkingFaces, former: Wav2Lip, acoustic: AcousticModel, variant
         vectors.append(former.encode_speech(windows).flatten(1).half())
     lips = [torch.from_numpy(shapes[data.clip(c)]) for c in count]
     return _Clips(list(features.clips), vectors, lips, features.silence)
+
+
+def _joined(sets: Sequence[_Clips]) -> _Clips:
+    """The clips of several sets, one after the other."""
+    parts = ([clip for one in sets for clip in getattr(one, name)] for name in ("features", "vectors", "lips"))
+    return _Clips(*parts, sets[0].silence)
 
 
 def _readout(vectors: Tensor, lips: Tensor, shares: Tensor | None = None) -> Tensor:
