@@ -150,8 +150,8 @@ def _dubbed(
 
 SYSTEMS: dict[str, Callable[[str | None], Make]] = {
     "dae-talker": speaking,
-    "wav2lip": lambda _: dubbing(load_mouths("ladtalk_tiny", texture=False)),
-    "ladtalk": lambda _: dubbing(load_mouths("ladtalk_tiny")),
+    "wav2lip": lambda ear: dubbing(load_mouths("ladtalk_tiny", texture=False, ear=ear)),
+    "ladtalk": lambda ear: dubbing(load_mouths("ladtalk_tiny", ear=ear)),
     "landmark-diffusion": lambda ear: dubbing(load_mouths("landmark_tiny", ear=ear)),
     "landmark-diffusion+sovqae": lambda ear: dubbing(load_mouths("landmark_tiny", sovqae="ladtalk_tiny", ear=ear)),
     "animate": animating,
@@ -160,7 +160,7 @@ SYSTEMS: dict[str, Callable[[str | None], Make]] = {
 }
 """By name: what loads a system and gives its `Make`, told the file of a Whisper to hear by, or None."""
 
-HEARS = ("landmark-diffusion", "animate")
+HEARS = ("ladtalk", "landmark-diffusion", "animate")
 """Those that are made a second time with --ear."""
 
 NEEDS_SPEECH = ("imagine", "portrait+landmark-diffusion")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from talkface_core.acoustic.model import ACOUSTIC
 from talkface_core.checkpoints import find_checkpoint, read_header
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.errors import InputError
@@ -21,6 +22,11 @@ def system_of(name_or_path: str | Path) -> str:
     return SYSTEMS[system]
 
 
+def takes_ear(name_or_path: str | Path) -> bool:
+    """Whether a checkpoint hears an acoustic model, in whose place an ear can hear."""
+    return ACOUSTIC.name in read_header(find_checkpoint(name_or_path)).configs
+
+
 def load_mouths(
     name_or_path: str | Path,
     device: str = "auto",
@@ -30,13 +36,13 @@ def load_mouths(
     **sampling: float,
 ) -> MouthModel:
     """The mouths of a checkpoint. sovqae: whose SOVQAE restores them; None: the checkpoint's own, if it has one.
-    texture: False leaves them as they are painted. ear: a converted Whisper that landmark diffusion hears by. sampling:
-    for a diffusion model, see its `Sampling`."""
+    texture: False leaves them as they are painted. ear: a converted Whisper to hear by. sampling: for a diffusion
+    model, see its `Sampling`."""
     if system_of(name_or_path) == "ladtalk":
         from talkface_core.ladtalk.model import load_ladtalk
         from talkface_core.ladtalk.pipeline import LaDTalkMouths
 
-        mouths = LaDTalkMouths.of(load_ladtalk(name_or_path, device, sovqae=sovqae))
+        mouths = LaDTalkMouths.of(load_ladtalk(name_or_path, device, sovqae=sovqae, ear=ear))
         return mouths if texture else replace(mouths, sovqae=None)
     from talkface_core.landmark_diffusion.model import load_landmark_diffusion
     from talkface_core.landmark_diffusion.painter import Sampling

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.ending import run_program
-from benchmarks.mouth_models import kept_away, load_mouths, system_of
+from benchmarks.mouth_models import kept_away, load_mouths, takes_ear
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from talkface_core.evaluation.mouths import MouthScores, compare_mouths
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for pictures and the table")
     parser.add_argument("--model", nargs="+", default=[BUNDLED], metavar="NAME|FILE")
     parser.add_argument("--sovqae", metavar="NAME|FILE", help="whose texture (default: each model's own, or none)")
-    parser.add_argument("--ear", metavar="FILE", help="landmark diffusion once more, hearing by this converted Whisper")
+    parser.add_argument("--ear", metavar="FILE", help="models that can hear by it once more: a converted Whisper")
     parser.add_argument("--sound", metavar="SUFFIX", help="of the sound beside each film that has none, say .flac")
     parser.add_argument("--first", type=int, metavar="N", help="the first N films (default: all)")
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of a film at most (default: 8)")
@@ -76,7 +76,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     models, reader = {Path(name).stem: load_mouths(name, sovqae=args.sovqae) for name in args.model}, load_bundled()
     for name in args.model:
-        if args.ear and system_of(name) == "landmark-diffusion":
+        if args.ear and takes_ear(name):
             models[f"{Path(name).stem} by ear"] = load_mouths(name, sovqae=args.sovqae, ear=args.ear)
     scores: dict[str, dict[str, MouthScores]] = {name: {} for name in (PLAIN, *models)}
     for film in tqdm(find_videos(args.films)[: args.first], desc="films"):
