@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..checkpoints import find_checkpoint, read_checkpoint
 from ..components import Component, build, table
 from ..config import LARGEST, Config
+from ..datasets.labels import VISEMES
 from ..device import Operations
 from ..errors import InputError
 from ..speech.conformer import Conformer
@@ -25,6 +26,9 @@ from ..speech.frame_front import MEL, FrameFront
 
 SYSTEM = "acoustic"
 COMPONENT = "acoustic"
+
+PRESSED = VISEMES.index("PP")
+"""The class of p, b and m among the visemes."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,10 @@ class AcousticModel(nn.Module):
         `first_frame + frames - 1`; `valid` bool [B,frames] marks real ones."""
         features = self.encoder(self.front(mel, frames, first_frame, first_step), valid)
         return AcousticOutput(features, self.viseme(features), self.mouth(features))
+
+    def pressed(self, features: Tensor) -> Tensor:
+        """How likely a p, b or m is said in frames of its features [...,width]: float32 [...]."""
+        return self.viseme(features.to(self.viseme.weight)).float().softmax(-1)[..., PRESSED]
 
 
 ACOUSTIC = Component(COMPONENT, AcousticConfig, lambda config, layers: AcousticModel(config, layers))

@@ -3,22 +3,24 @@ in its place, or both beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import tee
 
 import torch
 from torch import Tensor
 
 from ..acoustic.hearing import hear_faded
-from ..acoustic.stream import AFTER, FeatureStream, silence, stream_into_silence
+from ..acoustic.model import AcousticModel
+from ..acoustic.stream import AFTER, FeatureStream, quiet_features, silence, stream_into_silence
 from ..media.audio import AudioSource
 from ..media.timebase import FPS, Rate
 from ..speech.features import LogMel
-from ..speech.mel_windows import WindowStream
+from ..speech.mel_windows import WINDOW, WindowStream
 from ..speech.vad import gated_mel
 from .model import Wav2LipModel
 
 _HELD = AFTER / (2 * LogMel.rate)  # seconds
+_PRESSED_AT, _PRESSED_WIDTH = 0.2, 0.1  # of a logistic curve over the probability of p, b or m
 
 
 class BothStream:
@@ -27,13 +29,31 @@ class BothStream:
     def __init__(self, windows: WindowStream, features: FeatureStream) -> None:
         self._windows, self._features = windows, features
 
-    def at(self, frames: Iterable[int]) -> Tensor:
+    def at(self, frames: Sequence[int]) -> Tensor:
         """The rows of these frames, which rise, as of both streams."""
-        frames = list(frames)
         return torch.cat([self._windows.at(frames).flatten(1), self._features.at(frames)], 1)
 
 
-Speech = WindowStream | FeatureStream | BothStream
+class ClosingStream:
+    """What is heard, the nearer to silence the likelier the acoustic model hears p, b or m, at which lips are shut.
+
+    A network that is not sure of one opens lips a little, the mean of what it holds for possible; in silence it shuts
+    them. Source: ours.
+    """
+
+    def __init__(self, heard: FeatureStream | BothStream, quiet: Tensor, acoustic: AcousticModel, most: float) -> None:
+        """quiet [W]: what is heard in silence; most: how far it goes at best."""
+        self._heard, self._quiet, self._acoustic, self._most = heard, quiet, acoustic, most
+
+    def at(self, frames: Sequence[int]) -> Tensor:
+        """The rows of these frames, which rise."""
+        rows = self._heard.at(frames)
+        pressed = self._acoustic.pressed(rows[:, -self._acoustic.config.width :]).to(rows)
+        share = self._most * torch.sigmoid((pressed - _PRESSED_AT) / _PRESSED_WIDTH)
+        return torch.lerp(rows, self._quiet.to(rows), share[:, None])
+
+
+Speech = WindowStream | FeatureStream | BothStream | ClosingStream
 """The speech of each frame, `at` whose numbers it is given."""
 
 
@@ -64,8 +84,20 @@ def _heard(lips: Wav2LipModel, mel: Iterable[Tensor], fps: Rate, source: AudioSo
         features = stream_into_silence(lips.acoustic, mel)
     else:
         features = hear_faded(lips.acoustic, mel, source, lips.ear)
-    heard = FeatureStream(features, lips.acoustic.config.fps, fps)
-    return BothStream(WindowStream(own, fps, config.mel_shift), heard) if config.also_mel else heard
+    heard: FeatureStream | BothStream = FeatureStream(features, lips.acoustic.config.fps, fps)
+    if config.also_mel:
+        heard = BothStream(WindowStream(own, fps, config.mel_shift), heard)
+    if not config.closing:
+        return heard
+    return ClosingStream(heard, _silence(lips), lips.acoustic, config.closing)
+
+
+def _silence(lips: Wav2LipModel) -> Tensor:
+    """The row [W] of a frame in a long silence, of a Wav2Lip that hears an acoustic model."""
+    row = quiet_features(lips.acoustic)
+    if not lips.wav2lip.config.also_mel:
+        return row
+    return torch.cat([row.new_full((LogMel.dim * WINDOW,), LogMel.SILENCE), row])
 
 
 def hear_silence(lips: Wav2LipModel, frames: int) -> Tensor:

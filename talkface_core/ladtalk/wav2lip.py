@@ -52,7 +52,8 @@ class Wav2LipConfig(Config):
     flow: how far the net may move what they show, as a share of the crop's side (0: it moves nothing); choice: factor
     of the references' logits before their softmax, above 1 they are mixed less; acoustic: width of the acoustic model's
     features (0: the net hears the log-mel, as published); also_mel: with such features the net hears the log-mel as
-    well; colour: "rgb" or "bgr"; mel_shift: seconds by which a frame's window of sound lies later than
+    well; closing: how far what it hears goes to silence, in which lips are shut, where the acoustic model hears p, b or
+    m (0: not at all); colour: "rgb" or "bgr"; mel_shift: seconds by which a frame's window of sound lies later than
     speech/mel_windows.py has it.
     """
 
@@ -71,6 +72,7 @@ class Wav2LipConfig(Config):
     choice: float = 1.0
     acoustic: int = 0
     also_mel: bool = False
+    closing: float = 0.0
     colour: str = "rgb"
     mel_shift: float = 0.0
 
@@ -81,14 +83,12 @@ class Wav2LipConfig(Config):
         self.check_range(-1, 1, "mel_shift")
         self.check_range(0, LARGEST, "acoustic")
         self.check_range(1, 16, "references")
-        self.check_range(0, 1, "flow")
+        self.check_range(0, 1, "flow", "closing")
         self.check_range(0, 100, "choice")
         if (self.flow or self.references > 1) and not (self.flow and self.blend):
             raise InputError("a Wav2Lip of several references, or one with a flow, needs blend and a flow above 0.")
-        if self.also_mel and not self.acoustic:
-            raise InputError(
-                "also_mel of a Wav2Lip is for one that hears acoustic features; without, it hears nothing else."
-            )
+        if (self.also_mel or self.closing) and not self.acoustic:
+            raise InputError("also_mel and closing of a Wav2Lip are for one that hears acoustic features.")
         stages = len(self.face)
         if not 2 <= stages <= 10 or len(self.face_blocks) < stages - 1 or len(self.decoder_blocks) < stages:
             raise InputError(f"a Wav2Lip of {stages} stages needs 2 to 10 of them, and a number of blocks for each.")

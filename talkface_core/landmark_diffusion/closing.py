@@ -19,12 +19,8 @@ import torch
 from torch import Tensor
 
 from ..config import Config
-from ..datasets.labels import VISEMES
 from ..device import to_device
 from .landmarks import LandmarkSet, pick
-
-PRESSED = VISEMES.index("PP")
-"""The class of p, b and m among the acoustic model's visemes."""
 
 UPPER = 0.35
 """Share of the way that the upper lip goes; the lower one, which the jaw carries, goes the rest."""

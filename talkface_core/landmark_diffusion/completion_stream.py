@@ -29,7 +29,7 @@ from ..sequences import sample_at
 from ..speech.features import FrontEnd
 from ..speech.vad import VoiceActivityGate, gated_mel, warn_of_no_speech
 from .audio_rows import AudioRows, mel_window_rows, stream_front
-from .closing import PRESSED, shut_references, uncrossed
+from .closing import shut_references, uncrossed
 from .completion import LandmarkCompletion
 
 WINDOW = 100
@@ -106,7 +106,7 @@ class CompletionModel(nn.Module):
         not close by that."""
         if self.acoustic is None or self.completion.config.closing is None:
             return None
-        return self.acoustic.viseme(audio.to(self.acoustic.viseme.weight)).float().softmax(-1)[..., PRESSED]
+        return self.acoustic.pressed(audio)
 
     def listen(self, source: AudioSource, encoded: FrontEnd | None = None) -> Iterator[Tensor]:
         """What each frame at the completion's rate hears, in blocks [n,A] or [n,80,16]; all but speech is silent.

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..acoustic.hearing import OutsideEar, hear_faded
 from ..acoustic.model import AcousticModel
-from ..datasets.labels import VISEMES
 from ..media.audio import AudioSource, analysis_blocks
 from ..media.timebase import FPS
 from ..sequences import StreamBuffer, sample_at
@@ -23,9 +22,6 @@ from ..speech.features import FrontEnd, LogMel
 from ..speech.vad import VoiceActivityGate, gated_mel
 from .motion_diffusion import MotionConfig
 from .prosody import SILENT, Prosody
-
-PRESSED = VISEMES.index("PP")
-"""The class of p, b and m among the acoustic model's visemes."""
 
 BLOCK = 64
 """Frames that are heard at once."""
@@ -76,7 +72,7 @@ def heard_rows(
     for block in features:
         stop = done + len(block)
         gain = _read(opened, done, stop, torch.zeros(1))
-        pressed = acoustic.viseme(block.to(acoustic.viseme.weight)).float().softmax(-1)[:, PRESSED].cpu()
+        pressed = acoustic.pressed(block).cpu()
         if prosody:
             block = torch.cat([block, gain * _read(melody, done, stop, SILENT)], 1)
         yield Hearing(block, gain[:, 0], pressed).rows()

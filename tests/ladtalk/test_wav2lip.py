@@ -111,6 +111,23 @@ def test_an_inference_copy_has_no_norms():
         torch.testing.assert_close(again(*given()), copy(*given()))
 
 
+def test_an_inference_copy_hears_both():
+    net = Wav2Lip(Wav2LipConfig.preset("tiny", acoustic=24, also_mel=True))
+    faces, references, windows = given(4)
+    speech = torch.cat([windows.flatten(1), torch.randn(4, 24)], 1)
+    net(faces, references, speech)
+    net.eval()
+    with torch.no_grad():
+        copied = inference_copy(net)(faces, references, speech)
+        torch.testing.assert_close(copied, net(faces, references, speech), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [{"also_mel": True}, {"closing": 0.5}, {"acoustic": 8, "closing": 1.5}])
+def test_what_needs_acoustic_features_is_refused_without(wrong):
+    with pytest.raises(InputError):
+        Wav2LipConfig(**wrong)
+
+
 def test_a_host_s_layers_are_used():
     class Ops:
         class Conv2d(torch.nn.Conv2d):

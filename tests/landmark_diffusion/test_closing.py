@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from talkface_core.acoustic.model import PRESSED
 from talkface_core.errors import InputError
-from talkface_core.landmark_diffusion.closing import PRESSED, ClosingConfig, close_lips, shut_references, uncrossed
+from talkface_core.landmark_diffusion.closing import ClosingConfig, close_lips, shut_references, uncrossed
 from talkface_core.landmark_diffusion.completion import CompletionConfig
 from talkface_core.landmark_diffusion.completion_stream import CompletedLandmarks, CompletionModel
 from talkface_core.landmark_diffusion.landmarks import IBUG_68, MESH_131
