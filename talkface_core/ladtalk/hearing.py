@@ -84,20 +84,15 @@ def _heard(lips: Wav2LipModel, mel: Iterable[Tensor], fps: Rate, source: AudioSo
         features = stream_into_silence(lips.acoustic, mel)
     else:
         features = hear_faded(lips.acoustic, mel, source, lips.ear)
-    heard: FeatureStream | BothStream = FeatureStream(features, lips.acoustic.config.fps, fps)
-    if config.also_mel:
-        heard = BothStream(WindowStream(own, fps, config.mel_shift), heard)
+    alone = FeatureStream(features, lips.acoustic.config.fps, fps)
+    heard = BothStream(WindowStream(own, fps, config.mel_shift), alone) if config.also_mel else alone
     if not config.closing:
         return heard
-    return ClosingStream(heard, _silence(lips), lips.acoustic, config.closing)
-
-
-def _silence(lips: Wav2LipModel) -> Tensor:
-    """The row [W] of a frame in a long silence, of a Wav2Lip that hears an acoustic model."""
-    row = quiet_features(lips.acoustic)
-    if not lips.wav2lip.config.also_mel:
-        return row
-    return torch.cat([row.new_full((LogMel.dim * WINDOW,), LogMel.SILENCE), row])
+    # The row of a frame in a long silence.
+    quiet = quiet_features(lips.acoustic)
+    if config.also_mel:
+        quiet = torch.cat([quiet.new_full((LogMel.dim * WINDOW,), LogMel.SILENCE), quiet])
+    return ClosingStream(heard, quiet, lips.acoustic, config.closing)
 
 
 def hear_silence(lips: Wav2LipModel, frames: int) -> Tensor:

@@ -14,17 +14,15 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..acoustic.stream import FeatureStream
 from ..dubbing.model import DubContext, MouthModel, MouthPainter
 from ..dubbing.reference_mouths import ReferenceMouths
 from ..dubbing.references import choose_references, likely_references
 from ..errors import InputError
 from ..memory import AdaptiveBatch
 from ..pixels import to_unit
-from ..speech.mel_windows import WindowStream
 from ..stage_timer import StageTimer
 from .enhance import PAINTED, enhance_memory, restored, restored_paint
-from .hearing import hear_silence, listen
+from .hearing import Speech, hear_silence, listen
 from .matching import matching_strength
 from .model import LaDTalk, Wav2LipModel
 from .repaint import repaint_faces, repaint_memory
@@ -139,7 +137,7 @@ class LaDTalkPainter(MouthPainter):
         model: LaDTalkMouths,
         context: DubContext,
         strength: float | None,
-        speech: WindowStream | FeatureStream,
+        speech: Speech,
         references: ReferenceMouths,
     ) -> None:
         self.device = model.lips.wav2lip.pixels.weight.device

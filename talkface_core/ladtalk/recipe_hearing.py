@@ -113,11 +113,11 @@ class HearingRecipe(Recipe):
         every = torch.cat(self._clips.vectors).float()
         self._scale = every.std(0).clamp_min(_CONSTANT)
         self._feature_scale = torch.cat([one[0] for one in self._clips.features]).float().std(0)
-        lips = torch.cat(self._clips.lips)
-        told = _read(_readout(every, lips), every).split([len(one) for one in self._clips.lips])
+        shapes = torch.cat(self._clips.lips)
+        told = _read(_readout(every, shapes), every).split([len(one) for one in self._clips.lips])
         agree = [max(_agreement(*pair), _LEAST) for pair in zip(told, self._clips.lips, strict=True)]
         shares = [torch.full((len(one),), share) for one, share in zip(self._clips.lips, agree, strict=True)]
-        self._readout = _readout(every, lips, torch.cat(shares))
+        self._readout = _readout(every, shapes, torch.cat(shares))
         known = len(sets[0].lips)
         self._trust = [*agree[:known], *(0.0 for _ in agree[known:])]
         self.config: Mapping[str, Any] = {
@@ -237,8 +237,10 @@ def _heard(data: TalkingFaces, former: Wav2Lip, acoustic: AcousticModel, variant
 
 def _joined(sets: Sequence[_Clips]) -> _Clips:
     """The clips of several sets, one after the other."""
-    parts = ([clip for one in sets for clip in getattr(one, name)] for name in ("features", "vectors", "lips"))
-    return _Clips(*parts, sets[0].silence)
+    features, vectors, lips = (
+        [clip for one in sets for clip in getattr(one, name)] for name in ("features", "vectors", "lips")
+    )
+    return _Clips(features, vectors, lips, sets[0].silence)
 
 
 def _readout(vectors: Tensor, lips: Tensor, shares: Tensor | None = None) -> Tensor:
