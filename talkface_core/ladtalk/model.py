@@ -7,7 +7,7 @@ program without one needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..device import Operations, pick_layers, pick_place
 from ..errors import InputError
 from ..speech.vad import GATE, VoiceActivityGate
 from .sovqae import SOVQAE, TEXTURE
-from .wav2lip import SYSTEM, WAV2LIP, Wav2Lip
+from .wav2lip import SYSTEM, WAV2LIP, Wav2Lip, Wav2LipConfig
 
 BUNDLED = "ladtalk_tiny"
 COMPONENTS = table(WAV2LIP, TEXTURE, GATE, ACOUSTIC)
@@ -34,6 +34,7 @@ __all__ = [
     "LaDTalk",
     "Wav2LipModel",
     "build_wav2lip_model",
+    "hearing_of",
     "load_ladtalk",
     "load_sovqae",
 ]
@@ -134,3 +135,12 @@ def build_wav2lip_model(
         return Wav2LipModel(net, gate, acoustic, ear).eval()
     except InputError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
+def hearing_of(checkpoint: Checkpoint, config: Wav2LipConfig) -> tuple[AcousticModel | None, Wav2LipConfig]:
+    """The acoustic model that a checkpoint's Wav2Lip hears, if any, and `config` changed to hear as it does."""
+    if WAV2LIP.name not in checkpoint.configs:
+        return None, config
+    theirs = checkpoint.config(WAV2LIP.name, Wav2LipConfig)
+    heard = replace(config, acoustic=theirs.acoustic, also_mel=theirs.also_mel, closing=theirs.closing)
+    return build_optional(checkpoint, ACOUSTIC) if theirs.acoustic else None, heard

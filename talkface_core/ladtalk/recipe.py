@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
-from ..checkpoints import save_checkpoint
+from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ..datasets.sounds import SOUND_VERSIONS
 from ..datasets.talking_faces import TalkingFaces, open_talking_faces
 from ..device import channels_last
@@ -40,6 +40,7 @@ from ..training.arguments import add_batch_size, add_compile, add_preset
 from ..training.recipe import Batch, Plan, Recipe
 from . import quality_discriminator as quality
 from .losses import Weights, adversarial, combined, discriminator_loss
+from .model import hearing_of
 from .training_batches import Wav2LipBatches, Wav2LipSampler
 from .training_presets import BATCHES, EVAL_EVERY, STEPS, TRAINING, WEIGHTS
 from .wav2lip import COMPONENT, SYSTEM, Wav2Lip, Wav2LipConfig
@@ -134,7 +135,7 @@ class Wav2LipRecipe(Recipe):
         add_compile(parser)
         parser.add_argument("--expert", metavar="NAME|FILE", default="sync_tiny", help="default: sync_tiny")
         parser.add_argument(
-            "--acoustic", metavar="NAME|FILE", help="hear by this acoustic model (default: the log-mel)"
+            "--acoustic", metavar="NAME|FILE", help="hear by this acoustic model (default: as --init does)"
         )
         parser.add_argument("--also-mel", action="store_true", help="with --acoustic: hear the log-mel beside it")
 
@@ -154,6 +155,8 @@ class Wav2LipRecipe(Recipe):
         acoustic = load_acoustic(args.acoustic) if args.acoustic else None
         if acoustic is not None:
             config = replace(config, acoustic=acoustic.config.width, also_mel=args.also_mel)
+        elif args.init:
+            acoustic, config = hearing_of(read_checkpoint(find_checkpoint(args.init)), config)
         recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed, reader, acoustic)
         return Plan(recipe, TRAINING[preset], STEPS[preset])
 

@@ -135,5 +135,6 @@ def test_wav2lip_begins_with_the_bundled_weights(folder: Path, tmp_path: Path) -
     )
     assert read_checkpoint(result.checkpoint).provenance["config"]["recipe"]["init"] == "ladtalk_tiny"
     bundled, own = (read_checkpoint(path) for path in (find_checkpoint("ladtalk_tiny"), result.checkpoint))
+    assert own.configs["wav2lip"] == bundled.configs["wav2lip"]  # it hears as they do
     before, after = (stored.states["wav2lip"]["pixels.weight"].float() for stored in (bundled, own))
     torch.testing.assert_close(after[: len(before)], before, atol=0.01, rtol=0)
