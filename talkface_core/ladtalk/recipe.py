@@ -141,6 +141,8 @@ class Wav2LipRecipe(Recipe):
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
+        if args.also_mel and not args.acoustic:
+            raise InputError("--also-mel is for lips that hear an acoustic model; give --acoustic too.")
         preset = args.preset
         config, batches = Wav2LipConfig.preset(preset), BATCHES[preset]
         expert = load_syncnet(args.expert)

@@ -24,6 +24,8 @@ SMALL = Wav2LipConfig(
     out=8,
 )
 
+SMALL_96 = replace(SMALL, size=96, face=(8,) * 6, face_blocks=(0,) * 5, decoder=(8,) * 6, decoder_blocks=(0,) * 6)
+"""For pictures of 96 px."""
 
 MOVING = replace(SMALL, references=2, flow=0.25)
 LISTENING = replace(SMALL, acoustic=16)

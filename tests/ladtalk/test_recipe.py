@@ -8,6 +8,7 @@ import torch
 
 from talkface_core.acoustic.stream import acoustic_features
 from talkface_core.checkpoints import read_checkpoint
+from talkface_core.cli.main import make_parser
 from talkface_core.dubbing.references import WIDE
 from talkface_core.errors import InputError
 from talkface_core.faces.landmarks import inner_lip_gap
@@ -22,19 +23,10 @@ from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
 from talkface_core.training.engine import train
 from talkface_core.training.setup import load_init
-from tests.ladtalk.small_ladtalk import small_acoustic
+from tests.ladtalk.small_ladtalk import SMALL_96, small_acoustic
 from tests.sync.talkers import talkers
 
 FEW = Wav2LipBatches(windows=1, singles=3, listen=2, alone=0)
-SMALL = Wav2LipConfig(
-    face=(8,) * 6,
-    face_blocks=(0,) * 5,
-    speech=(8,) * 5,
-    speech_blocks=(0,) * 4,
-    decoder=(8,) * 6,
-    decoder_blocks=(0,) * 6,
-    out=8,
-)
 
 
 def rng(seed=0):
@@ -105,7 +97,7 @@ def test_references_keep_away(data):
 
 
 TWO = replace(FEW, references=2, augment=False)
-FLOW = replace(SMALL, references=2, flow=0.25)
+FLOW = replace(SMALL_96, references=2, flow=0.25)
 
 
 def test_the_second_reference_is_wide_open(data):
@@ -160,7 +152,7 @@ def test_the_sync_loss_waits_for_the_expert(data, expert):
     def recipe(threshold):
         torch.manual_seed(0)
         weights = replace(WEIGHTS["tiny"], threshold=threshold)
-        built = Wav2LipRecipe(data, expert, SMALL, data, FEW, weights, eval_every=10)
+        built = Wav2LipRecipe(data, expert, SMALL_96, data, FEW, weights, eval_every=10)
         built.prepare(torch.device("cpu"))
         return built
 
@@ -182,7 +174,7 @@ def test_the_sync_loss_waits_for_the_expert(data, expert):
 
 def test_at_first_only_the_ear_learns(data, expert):
     torch.manual_seed(0)
-    recipe = Wav2LipRecipe(data, expert, SMALL, data, replace(FEW, alone=3), WEIGHTS["tiny"])
+    recipe = Wav2LipRecipe(data, expert, SMALL_96, data, replace(FEW, alone=3), WEIGHTS["tiny"])
     recipe.prepare(torch.device("cpu"))
     early, later = recipe.batch(2, rng()), recipe.batch(3, rng())
     assert set(early) == {"heard", "lips"}
@@ -196,7 +188,7 @@ def test_at_first_only_the_ear_learns(data, expert):
 
 def test_the_expert_is_not_trained_and_steers_the_generator(data, expert):
     torch.manual_seed(0)
-    recipe = Wav2LipRecipe(data, expert, SMALL, data, FEW, Weights(threshold=100.0))
+    recipe = Wav2LipRecipe(data, expert, SMALL_96, data, FEW, Weights(threshold=100.0))
     recipe.prepare(torch.device("cpu"))
     losses = recipe.loss(recipe.batch(0, rng()), 0)
     losses["sync"].backward()
@@ -206,7 +198,7 @@ def test_the_expert_is_not_trained_and_steers_the_generator(data, expert):
 
 
 def test_published_settings_have_a_judge(data, expert):
-    recipe = Wav2LipRecipe(data, expert, SMALL, data, replace(FEW, singles=0), WEIGHTS["base"])
+    recipe = Wav2LipRecipe(data, expert, SMALL_96, data, replace(FEW, singles=0), WEIGHTS["base"])
     recipe.prepare(torch.device("cpu"))
     losses = recipe.loss(recipe.batch(0, rng()), 1)
     expected = 0.93 * losses["l1"] + 0.07 * losses["gan"] + losses["judge"]
@@ -220,7 +212,7 @@ def test_a_run_learns_resumes_and_saves(data, expert, tmp_path):
     def recipe():
         torch.manual_seed(0)
         weights = replace(WEIGHTS["tiny"], threshold=100.0)
-        return Wav2LipRecipe(data, expert, SMALL, data, FEW, weights, eval_every=5)
+        return Wav2LipRecipe(data, expert, SMALL_96, data, FEW, weights, eval_every=5)
 
     config = replace(TRAINING["tiny"], precision="fp32", warmup=2, ema_decay=0.5, schedule="constant")
     options = {"log_every": 1, "sample_every": 0, "device": "cpu", "quiet": True}
@@ -235,7 +227,7 @@ def test_a_run_learns_resumes_and_saves(data, expert, tmp_path):
     net = Wav2Lip(Wav2LipConfig.from_dict(checkpoint.configs["wav2lip"]))
     checkpoint.load_into(net, "wav2lip")
     assert checkpoint.provenance["measured"]["sync_loss"] > 0
-    begun = Wav2LipRecipe(data, None, SMALL, data, FEW, WEIGHTS["tiny"])
+    begun = Wav2LipRecipe(data, None, SMALL_96, data, FEW, WEIGHTS["tiny"])
     load_init(begun, result.checkpoint)
     torch.testing.assert_close(begun.net.state_dict(), net.state_dict())
     assert recipe().sample({"wav2lip": net.eval()}).shape == (3 * 96, 8 * 96, 3)
@@ -243,7 +235,7 @@ def test_a_run_learns_resumes_and_saves(data, expert, tmp_path):
 
 def test_half_precision(data):
     """Under autocast the net gives bfloat16 and the pixels it blends with stay float32."""
-    recipe = Wav2LipRecipe(data, None, SMALL, data, FEW, WEIGHTS["tiny"])
+    recipe = Wav2LipRecipe(data, None, SMALL_96, data, FEW, WEIGHTS["tiny"])
     recipe.prepare(torch.device("cpu"))
     batch = recipe.batch(0, rng())
     with torch.no_grad():
@@ -267,9 +259,16 @@ def test_it_hears_by_an_acoustic_model(data, expert, tmp_path):
         expected = [acoustic_features(acoustic, mel)[frame] for mel, frame in mels]
         near = [(batch["windows"][k] - features).abs().max() < 1e-2 for features in [*expected, plain.features.silence]]
         assert any(near)
-    recipe = Wav2LipRecipe(data, expert, replace(SMALL, acoustic=16), data, FEW, acoustic=acoustic)
+    recipe = Wav2LipRecipe(data, expert, replace(SMALL_96, acoustic=16), data, FEW, acoustic=acoustic)
     result = train(recipe, tmp_path / "run", 3, TRAINING["tiny"], log_every=0, device="cpu", quiet=True)
     lips = build_wav2lip_model(read_checkpoint(result.checkpoint))
     assert lips.acoustic.config.width == 16
     with pytest.raises(InputError, match="needs an acoustic model"):
-        Wav2LipRecipe(data, expert, replace(SMALL, acoustic=8), data, FEW, acoustic=acoustic)
+        Wav2LipRecipe(data, expert, replace(SMALL_96, acoustic=8), data, FEW, acoustic=acoustic)
+
+
+def test_the_log_mel_beside_an_acoustic_model_needs_one(tmp_path):
+    words = ["train", "wav2lip", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--also-mel"]
+    args = make_parser().parse_args(words)
+    with pytest.raises(InputError, match="give --acoustic too"):
+        Wav2LipRecipe.from_args(args)
