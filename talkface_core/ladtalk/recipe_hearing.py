@@ -43,6 +43,7 @@ TRAINING = TrainConfig(
 )
 STEPS = 2000
 
+_HEARS_ALREADY = "they hear an acoustic model already; give lips that hear the log-mel."
 _RIDGE = 10.0
 _CONSTANT = 1e-3  # deviation of a value that hardly varies
 _LEAST = 0.05  # share that a voice has at least of the vectors' loss
@@ -95,7 +96,7 @@ class HearingRecipe(Recipe):
         seed: int = 0,
     ) -> None:
         if lips.config.acoustic:
-            raise CheckpointError("these lips hear an acoustic model already; give lips that hear the log-mel.")
+            raise CheckpointError(f"lips: {_HEARS_ALREADY}")
         self.settings, self.data = training or HearingTraining(), data.name
         self.acoustic = acoustic.eval().requires_grad_(False)
         former = lips.eval().requires_grad_(False)
@@ -140,6 +141,8 @@ class HearingRecipe(Recipe):
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
         lips = build(read_checkpoint(find_checkpoint(args.lips), SYSTEM), WAV2LIP)
+        if lips.config.acoustic:  # before hours of footage are decoded
+            raise CheckpointError(f"--lips {args.lips}: {_HEARS_ALREADY}")
         acoustic = load_acoustic(args.acoustic)
         opened = [
             open_talking_faces(folder, lips.config.size, args.cache, SOUND_VERSIONS, args.seed, args.quiet)
@@ -148,7 +151,9 @@ class HearingRecipe(Recipe):
         (data, val), voices = opened[0], [one for one, _ in opened[1:]]
         settings = HearingTraining()
         settings = replace(settings, frames=args.batch_size or settings.frames)
-        return Plan(cls(data, lips, acoustic, voices, val, settings, seed=args.seed), TRAINING, STEPS)
+        recipe = cls(data, lips, acoustic, voices, val, settings, seed=args.seed)
+        recipe.config = {**recipe.config, "lips": Path(args.lips).stem}
+        return Plan(recipe, TRAINING, STEPS)
 
     def prepare(self, device: torch.device) -> None:
         for name in ("_quiet", "_scale", "_feature_scale", "_readout"):
