@@ -12,7 +12,7 @@ from talkface_core.ladtalk.model import Wav2LipModel
 from talkface_core.ladtalk.training_patches import PatchSampler, SOVQAETraining
 from talkface_core.ladtalk.training_repainted import AWAY, Repainted, elsewhere, repaint_set
 from talkface_core.ladtalk.wav2lip import inference_copy
-from tests.ladtalk.test_recipe import SMALL
+from tests.ladtalk.small_ladtalk import SMALL_96
 from tests.ladtalk.test_wav2lip import Wav2Lip
 from tests.sync.talkers import talkers
 
@@ -37,7 +37,7 @@ def test_a_reference_is_far_off_in_time_and_near_in_pose(data):
 
 def test_they_are_the_frames_that_are_named(data):
     torch.manual_seed(0)
-    net = inference_copy(Wav2Lip(replace(SMALL, blend=True)))
+    net = inference_copy(Wav2Lip(replace(SMALL_96, blend=True)))
     with torch.no_grad():
         net.pixels.bias[12:16] = -30.0  # all of it as it was shown
     repainted = repaint_set(Wav2LipModel(net), data, every=6, quiet=True)
