@@ -86,12 +86,12 @@ def still_dubbing(mouths: MouthModel, portrait: Callable[[AudioSource], Tensor])
     return make
 
 
-def speaking(_: str | None) -> Make:
+def speaking(ear: str | None) -> Make:
     """DAE-Talker's own speaker says it."""
     from talkface_core.dae_talker.model import load_dae_talker
     from talkface_core.dae_talker.pipeline import speak_to_file
 
-    talker = load_dae_talker()
+    talker = load_dae_talker(ear=ear)
     return lambda film, source, output: speak_to_file(talker, source, output).frames
 
 
@@ -160,7 +160,7 @@ SYSTEMS: dict[str, Callable[[str | None], Make]] = {
 }
 """By name: what loads a system and gives its `Make`, told the file of a Whisper to hear by, or None."""
 
-HEARS = ("ladtalk", "landmark-diffusion", "animate")
+HEARS = ("dae-talker", "ladtalk", "landmark-diffusion", "animate")
 """Those that are made a second time with --ear."""
 
 NEEDS_SPEECH = ("imagine", "portrait+landmark-diffusion")

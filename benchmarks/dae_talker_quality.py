@@ -1,7 +1,7 @@
 """Quality of a DAE-Talker checkpoint on the validation clips of its data set: the table of the model card.
 
     python -m benchmarks.dae_talker_quality --data DATASET --out DIR [--model NAME|FILE] [--real-voices DIR]
-        [--silence FILE …] [--clips N]
+        [--silence FILE …] [--clips N] [--ear WHISPER]
 
 DATASET holds `train` (for the still background), `val` and, if it has them, `val_other_voices`, each with the truth
 beside the clips; `--real-voices` is a folder of clips that say what real people said. Everything runs as `speak` runs
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
+    parser.add_argument("--ear", metavar="FILE", help="hear by this converted Whisper")
     parser.add_argument("--silence", type=Path, nargs="*", default=[], metavar="FILE", help="recordings without speech")
     parser.add_argument("--real-voices", type=Path, metavar="DIR", help="clips of the face with real voices")
     parser.add_argument(
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    talker, probe = load_dae_talker(args.model, args.device), load_probe()
+    talker, probe = load_dae_talker(args.model, args.device, ear=args.ear), load_probe()
     run = Run(talker, args.sampler, args.steps, args.size)
     evaluation = Evaluation(probe, still_mask(args.data / "train", run.size, args.out / "cache"))
 
@@ -125,6 +126,7 @@ class Run:
         return {
             "model": self.talker.name,
             "data": data.name,
+            "heard by": "its own ear" if self.talker.speech.ear is None else "Whisper",
             "frames": f"{self.size} px",
             "sampling": f"{self.sampler}, {self.steps} network evaluations, one shared x_T (seed 0)",
             "speech, silence, pose": "measured on the frames of the mp4 that is written",

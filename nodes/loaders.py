@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from ..talkface_core.checkpoints import CheckpointError, read_checkpoint, read_header
 from ..talkface_core.components import build
 from ..talkface_core.dae_talker import model as dae_talker
+from ..talkface_core.errors import InputError
 from ..talkface_core.ladtalk import model as ladtalk
 from ..talkface_core.landmark_diffusion import model as landmark_diffusion
 from ..talkface_core.landmark_diffusion.vae_space import VaeSpace
@@ -58,6 +59,7 @@ class LoadDAETalker(io.ComfyNode):
                     "--convert.",
                 ),
                 dtype_input("the drawing network"),
+                ear_input(),
             ],
             outputs=[
                 SPEECH2LATENT.Output(
@@ -80,17 +82,20 @@ class LoadDAETalker(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, **_: Any) -> str:
+    def fingerprint_inputs(cls, checkpoint: str, ear: str = OWN_EAR, **_: Any) -> str:
         """A file that was trained anew is loaded anew."""
-        return host.fingerprint(host.checkpoint_path(checkpoint, dae_talker.SYSTEM))
+        return ear_fingerprint(checkpoint, dae_talker.SYSTEM, ear)
 
     @classmethod
-    def execute(cls, checkpoint: str, dtype: str) -> io.NodeOutput:
+    def execute(cls, checkpoint: str, dtype: str, ear: str = OWN_EAR) -> io.NodeOutput:
         path = host.checkpoint_path(checkpoint, dae_talker.SYSTEM)
         dubs = dae_talker.dubs(read_header(path))
         whole = dae_talker.read_dubber(path) if dubs else dae_talker.read_whole(path)
         space = dae_talker.latent_space(whole)
-        hearing = host.managed(build(whole, dae_talker.SPEECH2LIPS) if dubs else dae_talker.build_speech(whole))
+        if dubs and ear != OWN_EAR:
+            raise InputError(f"{whole.path.stem} hears what Dub Video (DAE-Talker) is given; choose bundled as ear.")
+        given = ear_of(ear, dtype)
+        hearing = host.managed(build(whole, dae_talker.SPEECH2LIPS) if dubs else dae_talker.build_speech(whole, given))
         speech = host.Component(hearing, whole.path.stem, space, whole.provenance)
         does = "repaints" if dubs else "draws"
         drawing = loaded(whole, dae_talker.AUTOENCODER, dtype, does, dae_talker.build_drawing, space)

@@ -44,7 +44,8 @@ ROOMS = {
     },
     "evaluation": {"media", "speech", "training", "faces", "sync", "datasets"},
     "personalise": {
-        *("media", "speech", "training", "faces", "datasets", "preparation", "dae_talker", "ladtalk", "evaluation"),
+        *("media", "speech", "training", "faces", "datasets", "preparation", "acoustic"),
+        *("dae_talker", "ladtalk", "evaluation"),
     },
 }
 """Each room of the core, a folder or a file, and the rooms below it. Nothing but `cli` and `personalise` stands on

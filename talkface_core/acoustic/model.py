@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import find_checkpoint, read_checkpoint
+from ..checkpoints import find_checkpoint, list_checkpoints, read_checkpoint
 from ..components import Component, build, table
 from ..config import LARGEST, Config
 from ..datasets.labels import VISEMES
 from ..device import Operations
 from ..errors import InputError
 from ..speech.conformer import Conformer
-from ..speech.frame_front import MEL, FrameFront
+from ..speech.frame_front import MEL, FrameFront, FrontEndConfig
 
 SYSTEM = "acoustic"
 COMPONENT = "acoustic"
@@ -118,6 +118,11 @@ class AcousticModel(nn.Module):
         self.register_buffer("mouth_mean", torch.zeros(config.mouths))
         self.register_buffer("mouth_std", torch.ones(config.mouths))
 
+    @property
+    def front_end(self) -> FrontEndConfig:
+        """What its features are to a network that hears them."""
+        return FrontEndConfig.of_frames(self.config.width, self.config.fps)
+
     def forward(
         self, mel: Tensor, frames: int, valid: Tensor | None = None, first_frame: int = 0, first_step: int = 0
     ) -> AcousticOutput:
@@ -139,3 +144,11 @@ def load_acoustic(model: str | Path, operations: Operations = nn) -> AcousticMod
     """The acoustic model of a checkpoint by name or path, whichever system it belongs to: to infer, float32, on the
     CPU. Raises CheckpointError for a file without one."""
     return build(read_checkpoint(find_checkpoint(model)), ACOUSTIC, operations)
+
+
+def bundled_acoustic(name: str) -> AcousticModel:
+    """The acoustic model of a bundled checkpoint. Raises InputError for another name: files come from strangers."""
+    known = list_checkpoints()
+    if name not in known:
+        raise InputError(f"it hears by the acoustic model of {name[:40]!r}, which is none of {', '.join(known)}.")
+    return load_acoustic(known[name])

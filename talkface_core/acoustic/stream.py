@@ -43,8 +43,8 @@ def stream_features(model: AcousticModel, mel: Iterable[Tensor]) -> Iterator[Ten
     while done < total:
         first, stop = max(done - reach, 0), done + (BLOCK if model.config.context else _WHOLE)
         last = stop + reach
-        wanted = _step(model, last) + model.front.reach
-        block, step = buffer.read(_step(model, first) - model.front.reach, wanted)
+        wanted = mel_step(model, last) + model.front.reach
+        block, step = buffer.read(mel_step(model, first) - model.front.reach, wanted)
         if block is None:
             return
         if step + len(block) < wanted:
@@ -82,7 +82,7 @@ def quiet_features(model: AcousticModel) -> Tensor:
     return features[len(features) // 2]
 
 
-def _step(model: AcousticModel, frame: int) -> int:
+def mel_step(model: AcousticModel, frame: int) -> int:
     """The mel step below the centre of a frame."""
     return int((Fraction(2 * frame + 1, 2 * model.config.fps)) * LogMel.rate)
 

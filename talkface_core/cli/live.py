@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from ..media.audio import analysis_blocks
     from ..media.live_writer import LiveWriter
 
+    if args.ear is not None:
+        raise InputError("--ear hears half a minute at a time, for which a live run cannot wait: leave one of them out")
     form, target = _output(args)
     settings = LiveSettings() if args.look_ahead is None else LiveSettings(args.look_ahead)
     talker = load_dae_talker(args.model or BUNDLED, args.device)

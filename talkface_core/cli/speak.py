@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kept import kept
 from . import live
-from .common import add_common, check_models, peak_rss_mb, report, seed_number
+from .common import EAR_HELP, add_common, check_models, peak_rss_mb, report, seed_number
 
 if TYPE_CHECKING:
     from ..media.audio import AudioSource
@@ -21,6 +21,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("audio", metavar="AUDIO", help="speech: wav, flac, mp3, m4a, ogg, or a video with sound")
     parser.add_argument("-o", "--output", metavar="OUT.mp4", required=True, help="the video to write")
     parser.add_argument("--model", metavar="NAME|FILE", help="a bundled model or a checkpoint (default: bundled)")
+    parser.add_argument("--ear", metavar="FILE", help=EAR_HELP)
     parser.add_argument("--pose", metavar="YAW,PITCH,ROLL|FILE", help="head pose in degrees, or a file of keyframes")
     parser.add_argument("--pose-strength", type=float, default=1.0, metavar="0..1", help="0 predicted, 1 as given")
     parser.add_argument("--expression", type=float, default=1.0, metavar="0..2", help="how far the mouth moves (1)")
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from .pose import read_pose
 
     output, source = check(args)
-    talker = kept(load_dae_talker, args.model or BUNDLED, args.device)
+    talker = kept(load_dae_talker, args.model or BUNDLED, args.device, ear=args.ear)
     rate = pipeline.output_rate(talker.speech, args.fps)
     sampling(talker.autoencoder.config, args.sampler, args.steps)
     size = talker.autoencoder.frame_size(args.size)

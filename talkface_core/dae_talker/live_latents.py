@@ -22,9 +22,10 @@ from ..media.source import reblock
 from ..media.timebase import SAMPLE_RATE, frame_count, step_at
 from ..sequences import StreamBuffer
 from ..speech.features import LogMel
+from .hearing import hear_block, live_step, silent_step
 from .model import SpeechModel
 from .pose import Blinks, pose_degrees, sway_track
-from .windows import Control, feature_span, window_rows
+from .windows import Control, window_rows
 
 _MEL_WAITS = Fraction(LogMel.N_FFT // 2, SAMPLE_RATE)  # seconds that a mel step needs beyond its centre
 _GATE_PAST = 250  # steps that the gate hears before the window; of more it makes next to nothing
@@ -92,10 +93,12 @@ def live_latents(
     All steps together have ceil(seconds * fps) frames, at the model's own rate; the end of the chunks flushes the rest.
     `control` holds for the whole stream: its pose is one pose [3] or None, its eyes and sway are `idle`'s (None: open,
     still). Memory holds a few seconds.
-    Raises InputError for settings that are impossible, and where no sample comes at all.
+    The model listens by itself, also where it has an ear. Raises InputError for settings that are impossible, and where
+    no sample comes at all.
     """
     settings, control = settings or LiveSettings(), control or Control()
     control.checked(1)
+    silence = None if control.expression == 1.0 else silent_step(speech)
     model, fps = speech.speech2latent, speech.fps
     sound = _Counted(chunks)
     mel = StreamBuffer(LogMel().stream(sound))
@@ -108,7 +111,7 @@ def live_latents(
         heard = math.ceil(SAMPLE_RATE * (stop / fps + beyond))
         steps = math.floor((Fraction(heard, SAMPLE_RATE) - _MEL_WAITS) * LogMel.rate) + 1
         begin = max(0, first - settings.past)
-        known = max(0, feature_span(model, "mel", begin, stop)[0] - (0 if speech.gate is None else _GATE_PAST))
+        known = max(0, live_step(speech, begin, stop) - (0 if speech.gate is None else _GATE_PAST))
         block, step = mel.read(known, steps)
         if block is None:
             raise InputError("no sound at all: the stream ended before its first sample")
@@ -121,7 +124,8 @@ def live_latents(
                 block = speech.gate.fade(block[None].to(speech.compute_device))[0]
         posed = replace(control, pose=None if control.pose is None else control.pose.expand(end - begin, 3))
         posed = posed if idle is None else idle(begin, end, posed)
-        rows = window_rows(model, block, step, begin, end, "mel", posed)[first - begin :]
+        heard_block, at = hear_block(speech, block, step, begin, end)
+        rows = window_rows(model, heard_block, at, begin, end, model.config.hears, posed, silence)[first - begin :]
         if tail is not None and len(tail):
             n = min(len(tail), len(rows))
             weight = (torch.arange(n)[:, None] + 1.0) / (len(tail) + 1)

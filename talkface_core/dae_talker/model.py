@@ -16,14 +16,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..acoustic.hearing import OutsideEar, load_ear
+from ..acoustic.model import ACOUSTIC, AcousticModel, bundled_acoustic
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import Component, build, build_optional, table
 from ..device import Operations, pick_layers, pick_place
+from ..errors import InputError
 from ..media.timebase import as_rate
 from ..speech.vad import GATE, VoiceActivityGate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .latents import LatentSpace
-from .speech2latent import Speech2Latent, Speech2LatentConfig
+from .speech2latent import HEARD, Speech2Latent, Speech2LatentConfig
 from .speech2lips import SPEECH2LIPS, Speech2Lips, Speech2LipsConfig
 from .upsampler import UPSAMPLER, UpsamplerConfig
 
@@ -35,15 +38,33 @@ AUTOENCODER = Component(
     "autoencoder", AutoencoderConfig, DiffusionAutoencoder, half=True, exact=("encoder",), streams=True
 )
 SPEECH2LATENT = Component("speech2latent", Speech2LatentConfig, Speech2Latent)
-COMPONENTS = table(AUTOENCODER, SPEECH2LATENT, GATE, UPSAMPLER, SPEECH2LIPS)
+COMPONENTS = table(AUTOENCODER, SPEECH2LATENT, GATE, UPSAMPLER, SPEECH2LIPS, ACOUSTIC)
 
 
 class SpeechModel(nn.Module):
-    """The speech side: the voice activity gate (None where a checkpoint has none) and speech2latent."""
+    """The speech side: speech2latent, the voice activity gate (None where a checkpoint has none), the acoustic model
+    that listens for it (None: it hears the log-mel itself, as published), and the ear that listens in the acoustic
+    model's place (None: itself). Raises InputError for an acoustic model or an ear that is not its own."""
 
-    def __init__(self, speech2latent: Speech2Latent, gate: VoiceActivityGate | None) -> None:
+    def __init__(
+        self,
+        speech2latent: Speech2Latent,
+        gate: VoiceActivityGate | None,
+        acoustic: AcousticModel | None = None,
+        ear: OutsideEar | None = None,
+    ) -> None:
         super().__init__()
-        self.speech2latent, self.gate = speech2latent, gate
+        fronts = speech2latent.config.fronts
+        if fronts.get(HEARD) != (None if acoustic is None else acoustic.front_end):
+            found = "none" if acoustic is None else f"one of {acoustic.config.width}, {acoustic.config.fps} a second"
+            wanted = f"of {fronts[HEARD].dim} values" if HEARD in fronts else "of none"
+            raise InputError(
+                f"its speech2latent hears features {wanted} of an acoustic model, found {found}; put both of one "
+                "training run into the file."
+            )
+        if ear is not None:
+            ear.check(acoustic)
+        self.speech2latent, self.gate, self.acoustic, self.ear = speech2latent, gate, acoustic, ear
 
     @property
     def fps(self) -> Fraction:
@@ -92,16 +113,21 @@ class DAETalker:
 
 
 def load_dae_talker(
-    name_or_path: str | Path = BUNDLED, device: str | torch.device = "auto", dtype: torch.dtype | None = None
+    name_or_path: str | Path = BUNDLED,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | None = None,
+    ear: str | Path | None = None,
 ) -> DAETalker:
-    """Load a bundled checkpoint by name, or a file. `dtype` is the decoder's (None: what suits the device).
+    """Load a bundled checkpoint by name, or a file. `dtype` is the decoder's (None: what suits the device). `ear`: a
+    converted Whisper that hears in the acoustic model's place.
 
     Raises CheckpointError for a file that is not a whole DAE-Talker, InputError for a device that is not there.
     """
     device, dtype = pick_place(device, dtype)
-    checkpoint = read_whole(name_or_path)
-    speech = build_speech(checkpoint).to(device)
-    drawing = build_drawing(checkpoint, pick_layers(device, dtype), dtype, device)
+    checkpoint, layers = read_whole(name_or_path), pick_layers(device, dtype)
+    heard = None if ear is None else load_ear(ear, layers, dtype, device)
+    speech = build_speech(checkpoint, heard).to(device)
+    drawing = build_drawing(checkpoint, layers, dtype, device)
     return DAETalker(checkpoint.path.stem, drawing, speech, checkpoint.provenance)
 
 
@@ -191,9 +217,31 @@ def read_whole(name_or_path: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def build_speech(checkpoint: Checkpoint) -> SpeechModel:
-    """The speech side with its weights, in float32 on the CPU. Raises CheckpointError."""
-    return SpeechModel(build(checkpoint, SPEECH2LATENT), build_optional(checkpoint, GATE)).eval()
+def build_speech(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> SpeechModel:
+    """The speech side with its weights, in float32 on the CPU; `ear` hears in its acoustic model's place. Raises
+    CheckpointError, also where the acoustic model is missing, and for an ear of another."""
+    net = build(checkpoint, SPEECH2LATENT)
+    try:
+        return SpeechModel(net, build_optional(checkpoint, GATE), heard_by(checkpoint), ear).eval()
+    except CheckpointError:
+        raise
+    except InputError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
+def heard_by(checkpoint: Checkpoint) -> AcousticModel | None:
+    """The acoustic model that a file's speech2latent hears: the file's own, or that of a bundled checkpoint it names.
+
+    None for one that hears the log-mel, and where there is none.
+    """
+    if SPEECH2LATENT.name not in checkpoint.configs:
+        return None
+    config = checkpoint.config(SPEECH2LATENT.name, Speech2LatentConfig)
+    if HEARD not in config.fronts:
+        return None
+    if ACOUSTIC.name not in checkpoint.configs and config.acoustic:
+        return bundled_acoustic(config.acoustic)
+    return build_optional(checkpoint, ACOUSTIC)
 
 
 def build_drawing(

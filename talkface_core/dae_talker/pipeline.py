@@ -1,4 +1,4 @@
-"""DAE-Talker from speech to video, as a stream: sound -> log-mel -> voice activity gate -> latents -> frames.
+"""DAE-Talker from speech to video, as a stream: sound -> what is heard of it (hearing.py) -> latents -> frames.
 
 Source: DAE-Talker (Du et al. 2023), inference; the gate and the windows are ours. Every part works in windows and hands
 its result on, so that an hour of sound needs no more memory than ten seconds.
@@ -6,7 +6,7 @@ its result on, so that an hour of sound needs no more memory than ten seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,13 +16,13 @@ from torch import Tensor
 from ..diffusion.sampling import Callback
 from ..errors import InputError
 from ..faces.head_pose import ANGLES
-from ..media.audio import AudioSource, analysis_blocks
+from ..media.audio import AudioSource
 from ..media.timebase import Rate, as_rate, frame_count
 from ..media.video_writer import VideoWriter
-from ..speech.features import EncodedAudio, FrontEnd, LogMel
-from ..speech.vad import warn_of_no_speech
-from ..stage_timer import NETWORK, OTHER, StageTimer
+from ..speech.features import EncodedAudio
+from ..stage_timer import NETWORK, StageTimer
 from .decode import decode, noise_from_seed
+from .hearing import listen, silent_step
 from .model import DAETalker, SpeechModel
 from .pose import blink_track, pose_degrees, sway_track
 from .windows import Control, LatentChunk, speech_to_latents
@@ -52,26 +52,15 @@ def speech_latents(
     `encoded`: features of the same sound from a large speech encoder, in place of the log-mel, for a model that was
     trained on them. Raises InputError where it was not.
     """
-    timer = timer or StageTimer()
-    front, extractor = _front(speech, encoded)
-    warn_of_no_speech(source, speech.gate, speech.compute_device)
-    features: Iterable[Tensor] = timer.stream(OTHER, extractor.stream(analysis_blocks(source)))
-    if speech.gate is not None and encoded is None:
-        features = speech.gate.stream(block.to(speech.compute_device) for block in features)
+    heard = listen(speech, source, encoded, timer)
+    silence = None
+    if control is not None and control.expression != 1.0 and encoded is None:
+        silence = silent_step(speech)
     rate = output_rate(speech, fps)
     samples, sample_rate = source.num_samples(), source.sample_rate
-    return speech_to_latents(speech.speech2latent, features, samples, sample_rate, rate, front, control)
-
-
-def _front(speech: SpeechModel, encoded: EncodedAudio | None) -> tuple[str, FrontEnd]:
-    """The model's projection for these features, by name, and the front end that streams them."""
-    if encoded is None:
-        return "mel", LogMel()
-    kinds = speech.speech2latent.config.fronts.items()
-    fits = [name for name, kind in kinds if (kind.dim, kind.exact_rate) == (encoded.dim, encoded.rate)]
-    name = fits[0] if fits else "of an audio encoder"
-    speech.speech2latent.front(name, encoded.dim)
-    return name, encoded
+    return speech_to_latents(
+        speech.speech2latent, heard.features, samples, sample_rate, rate, heard.front, control, silence=silence
+    )
 
 
 def speak(

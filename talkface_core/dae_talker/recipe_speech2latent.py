@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ..acoustic.training_batches import well_inside_silence
-from ..checkpoints import save_checkpoint
+from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ..datasets.clips import ClipSet, open_splits
 from ..datasets.labelled_sounds import SpeechClip, read_voices
 from ..datasets.labels import VISEMES
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
+from ..speech.frame_front import MEL
 from ..speech.vad import GateConfig, VoiceActivityGate, gate_loss
 from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
@@ -34,7 +36,7 @@ from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
 from .autoencoder import DiffusionAutoencoder
 from .decode import encode
-from .model import SYSTEM, load_autoencoder
+from .model import SYSTEM, heard_by, load_autoencoder
 from .pose import pose_units
 from .speech2latent import Speech2Latent, Speech2LatentConfig
 from .speech_batches import Speech2LatentTraining, SpeechBatches
@@ -64,7 +66,10 @@ _ENCODED_AT_ONCE = 64
 
 
 class Speech2LatentRecipe(Recipe):
-    """Trains `Speech2Latent` and, where the clips tell speech from silence, `VoiceActivityGate`."""
+    """Trains `Speech2Latent` and, where the clips tell speech from silence, `VoiceActivityGate`.
+
+    An acoustic model, which knows many voices, is heard frozen.
+    """
 
     name = "dae-talker"
 
@@ -78,9 +83,11 @@ class Speech2LatentRecipe(Recipe):
         frozen: Mapping[str, nn.Module] | None = None,
         frozen_configs: Mapping[str, Mapping[str, Any]] | None = None,
         data: str = "clips",
+        acoustic: AcousticModel | None = None,
     ):
         """`clips` have latents (see `speech_data.read_clips`), `voices` have labels only (`read_voices`). `frozen` are
-        the other components of the checkpoint (the autoencoder of stage 1) and `frozen_configs` their configs.
+        the other components of the checkpoint (the autoencoder of stage 1) and `frozen_configs` their configs. The
+        frozen `acoustic` model is heard in place of the log-mel (None: the log-mel).
 
         Raises InputError for clips without latents, or latents of another size than the config's.
         """
@@ -95,8 +102,14 @@ class Speech2LatentRecipe(Recipe):
             )
         self.settings, self.data = training or Speech2LatentTraining(), data
         self.frozen, self.frozen_configs = dict(frozen or {}), dict(frozen_configs or {})
-        # A projection of features that these clips do not have would never be trained.
-        config = replace(config, fronts={"mel": config.fronts["mel"]})
+        # A projection of features that are never heard would never be trained.
+        heard = {"mel": MEL}
+        if acoustic is not None:
+            self.frozen[ACOUSTIC.name] = acoustic.eval().requires_grad_(False)
+            self.frozen_configs[ACOUSTIC.name] = acoustic.config.to_dict()
+            heard = {ACOUSTIC.name: acoustic.front_end}
+        self.acoustic = acoustic
+        config = replace(config, fronts=heard)
         self.model = Speech2Latent(config)
         self.modules: dict[str, nn.Module] = {"speech2latent": self.model}
         self._fit()
@@ -117,6 +130,7 @@ class Speech2LatentRecipe(Recipe):
             "training": asdict(self.settings),
             "clips": len(self.clips),
             "voices": len(self.voices),
+            "acoustic": None if acoustic is None else acoustic.config.to_dict(),
         }
 
     @classmethod
@@ -125,6 +139,9 @@ class Speech2LatentRecipe(Recipe):
         add_batch_size(parser)
         parser.add_argument("--autoencoder", metavar="NAME|FILE", help="the trained autoencoder of stage 1")
         parser.add_argument("--voices", metavar="DIR", action="append", help="other voices with truth; repeatable")
+        parser.add_argument(
+            "--acoustic", metavar="NAME|FILE", help="hear by this acoustic model (default: as --init does, or log-mel)"
+        )
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
@@ -132,6 +149,9 @@ class Speech2LatentRecipe(Recipe):
             raise InputError(
                 "dae-talker needs --autoencoder: the checkpoint that dae-talker-autoencoder made of this face"
             )
+        acoustic = None if args.acoustic is None else load_acoustic(args.acoustic)
+        if acoustic is None and args.init:
+            acoustic = heard_by(read_checkpoint(find_checkpoint(args.init)))
         (clips, _), settings = open_splits(args.data), Speech2LatentTraining()
         autoencoder = load_autoencoder(args.autoencoder, args.device, torch.float32)
         folders = [Path(folder).absolute() for folder in args.voices or ()]
@@ -148,6 +168,7 @@ class Speech2LatentRecipe(Recipe):
             frozen={"autoencoder": autoencoder.cpu()},
             frozen_configs={"autoencoder": autoencoder.config.to_dict()},
             data=", ".join([clips.name, *(f"{folder.parent.name}/{folder.name}" for folder in folders)]),
+            acoustic=acoustic,
         )
         return Plan(recipe, TRAINING[args.preset], STEPS[args.preset])
 
@@ -185,16 +206,36 @@ class Speech2LatentRecipe(Recipe):
         """
         self._normalise()
         self._frozen_readout = copy.deepcopy(self.readout).to(device)
+        if self.acoustic is not None:
+            self.acoustic.to(device)
         self.motion_std = self.motion_std.to(device)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """See `SpeechBatches.draw`."""
-        return self.batches.draw(rng)
+        batch = self.batches.draw(rng)
+        if self.acoustic is not None:
+            shape = (*batch["visemes"].shape, self.acoustic.config.width)
+            batch["noise"] = torch.from_numpy(rng.standard_normal(shape, np.float32))
+        return batch
+
+    def _heard(self, mel: Tensor, frames: int, noise: Tensor | None = None) -> Tensor:
+        """What the network hears of a log-mel [B,S,80]: itself, or the features [B,frames,W] of the acoustic model.
+
+        noise [B,frames,W]: is added to features, by `features_noise` of their deviation.
+        """
+        if self.acoustic is None:
+            return mel
+        with torch.no_grad():
+            features = self.acoustic(mel, frames).features
+        if noise is None:
+            return features
+        return features + self.settings.features_noise * features.flatten(0, 1).std(0) * noise.to(features)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms of `speech2latent_loss` and the gate's."""
         frames = batch["latents"].shape[1]
-        output = self.model(batch["mel"], frames, pose=batch["pose"], eyes=batch["eyes"])
+        heard = self._heard(batch["mel"], frames, batch.get("noise"))
+        output = self.model(heard, frames, self.model.config.hears, batch["pose"], eyes=batch["eyes"])
         pose_mean = self.model.adaptor.pose_mean
         heads = self.modules.get("heads")
         terms = speech2latent_loss(output, batch, self._frozen_readout, pose_mean, self.motion_std, self.weights, heads)
@@ -210,9 +251,10 @@ class Speech2LatentRecipe(Recipe):
         if not clips:
             return None
         model, rows = modules["speech2latent"], []
-        device = model.out.weight.device
+        device = next(model.parameters()).device
         for clip in clips:
-            output = model(clip.mels[0][None].float().to(device), clip.frames)
+            heard = self._heard(clip.mels[0][None].float().to(device), clip.frames)
+            output = model(heard, clip.frames, self.model.config.hears)
             predicted = self.readout.opening(output.latents[0].float().cpu())
             rows.append(plot_curves([clip.mouth[:, -1], predicted]))
         return np.concatenate(rows)

@@ -19,10 +19,17 @@ from ..speech.conformer import Conformer
 from ..speech.frame_front import MEL, WAV2VEC2, FrameFront, FrontEndConfig
 from .pose import PoseAdaptor
 
+HEARD = "acoustic"
+"""The front end for the features of an acoustic model (acoustic/model.py)."""
+
 
 @dataclass(frozen=True)
 class Speech2LatentConfig(Config):
-    """Sizes of the net; `preset` gives `tiny` (bundled) and `base` (the published layout)."""
+    """Sizes of the net; `preset` gives `tiny` (bundled) and `base` (the published layout).
+
+    fronts: by name, the features it can hear; acoustic: the bundled checkpoint whose acoustic model it hears where its
+    own file holds none.
+    """
 
     latent_dim: int = 512
     fronts: dict[str, FrontEndConfig] = field(default_factory=lambda: {"mel": MEL})
@@ -44,6 +51,7 @@ class Speech2LatentConfig(Config):
     pose_hidden: int = 128
     pose_layers: int = 2
     eyes: bool = False
+    acoustic: str = ""
 
     def __post_init__(self) -> None:
         widths = ("latent_dim", "front_width", "width", "ff", "pose_hidden", "max_distance")
@@ -56,6 +64,11 @@ class Speech2LatentConfig(Config):
             raise InputError(f"kernels of {self.kernel} and {self.front_kernel} steps have no middle; give odd numbers")
         if not self.fronts or self.fronts.get("mel", MEL) != MEL:
             raise InputError(f"front ends {', '.join(self.fronts) or 'are missing'}: mel is {MEL.dim} bands at 80 Hz")
+
+    @property
+    def hears(self) -> str:
+        """The front end by which it hears a sound by itself: an acoustic model's features, or the log-mel."""
+        return HEARD if HEARD in self.fronts else "mel"
 
     @classmethod
     def presets(cls) -> dict[str, Speech2LatentConfig]:

@@ -30,10 +30,12 @@ from .speech_loss import MouthReadout, Speech2LatentLossWeights
 @dataclass(frozen=True)
 class Speech2LatentTraining(SpeechWindows):
     """Batches: windows of `own` clips with latents and of `voices` without (where there are any); `gate` is what the
-    gate's own batches are made of."""
+    gate's own batches are made of. features_noise: what is added to features of an acoustic model, by their deviation:
+    an ear in its place gives them a little otherwise."""
 
     own: int = 8
     voices: int = 8
+    features_noise: float = 0.3
     gate: GateTraining = field(default_factory=lambda: GateTraining(clips=8))
     weights: Speech2LatentLossWeights = field(default_factory=Speech2LatentLossWeights)
 

@@ -17,7 +17,6 @@ from torch import Tensor
 from ..errors import InputError
 from ..media.timebase import Rate, as_rate, frame_count
 from ..sequences import StreamBuffer, retime, windowed
-from ..speech.features import LogMel
 from ..speech.frame_front import frame_positions
 from .pose import pose_degrees, pose_units
 from .speech2latent import Speech2Latent, Speech2LatentOutput
@@ -110,13 +109,14 @@ def speech_to_latents(
     control: Control | None = None,
     window: int = 250,
     overlap: int = 50,
+    silence: Tensor | None = None,
 ) -> Iterator[LatentChunk]:
     """Latents and pose of a recording, chunk by chunk.
 
     `features` are blocks [s, dim] of the front end (already gated, see `VoiceActivityGate.stream`) of a recording of
     `samples` at `sample_rate`; the chunks together have exactly ceil(samples / sample_rate * fps) frames. `fps` is the
     output's rate (None: the model's). `window` and `overlap` count frames of the model. A recording that fits one
-    window gives what one call of the model gives.
+    window gives what one call of the model gives. `silence`: see `window_rows`.
     """
     own = as_rate(model.config.fps)
     rate = own if fps is None else as_rate(fps)
@@ -125,21 +125,19 @@ def speech_to_latents(
     if rate != own:
         control = control.retimed(rate, own, total)
     stream = StreamBuffer(features)
-    rows = windowed(lambda first, stop: _one_window(model, stream, first, stop, front, control), total, window, overlap)
+
+    def rows_of(first: int, stop: int) -> Tensor:
+        begin, end = feature_span(model, front, first, stop)
+        block, step = stream.read(begin, end)
+        if block is None:
+            raise InputError("no speech features at all: the audio is empty; give at least one sample")
+        return window_rows(model, block, step, first, stop, front, control.part(first, stop), silence)
+
+    rows = windowed(rows_of, total, window, overlap)
     if rate != own:
         rows = retime(rows, own, rate, output_frames)
     for row in rows:
         yield LatentChunk(row[:, :-3], row[:, -3:])
-
-
-def _one_window(
-    model: Speech2Latent, stream: StreamBuffer, first: int, stop: int, front: str, control: Control
-) -> Tensor:
-    begin, end = feature_span(model, front, first, stop)
-    block, step = stream.read(begin, end)
-    if block is None:
-        raise InputError("no speech features at all: the audio is empty; give at least one sample")
-    return window_rows(model, block, step, first, stop, front, control.part(first, stop))
 
 
 def feature_span(model: Speech2Latent, front: str, first: int, stop: int) -> tuple[int, int]:
@@ -152,15 +150,22 @@ def feature_span(model: Speech2Latent, front: str, first: int, stop: int) -> tup
 
 @torch.no_grad()
 def window_rows(
-    model: Speech2Latent, block: Tensor, step: int, first: int, stop: int, front: str, control: Control
+    model: Speech2Latent,
+    block: Tensor,
+    step: int,
+    first: int,
+    stop: int,
+    front: str,
+    control: Control,
+    silence: Tensor | None = None,
 ) -> Tensor:
     """Latents (the autoencoder's scale) and pose in degrees of frames first ... stop-1: [frames, latent_dim + 3].
 
-    `block` [s, dim] are features that begin with step `step`; the tracks of `control` have a row for each frame.
-    Raises InputError for an expression other than 1 on features of a speech encoder.
+    `block` [s, dim] are features that begin with step `step`, `silence` [dim] a step of silence; the tracks of
+    `control` have a row for each frame. Raises InputError for an expression other than 1 where silence is not known.
     """
-    if control.expression != 1.0 and front != "mel":
-        raise InputError("expression other than 1 needs the model's own log-mel: only there is silence known")
+    if control.expression != 1.0 and silence is None:
+        raise InputError("expression other than 1 needs the model's own hearing: only there is silence known")
     weight = model.out.weight
     options = {"device": weight.device, "dtype": weight.dtype}
 
@@ -186,9 +191,9 @@ def window_rows(
         sway=None if control.sway is None else pose_units(batch(control.sway)),
     )
     rows = output.latents
-    if control.expression != 1.0:
+    if control.expression != 1.0 and silence is not None:
         # The same head in silence is the rest from which the mouth moves.
-        rest = run(torch.full_like(block, LogMel.SILENCE), pose=output.pose).latents
+        rest = run(silence.to(block).expand_as(block), pose=output.pose).latents
         rows = torch.lerp(rest, rows, control.expression)
     latents = model.denormalise(rows[0])
     return torch.cat([latents, pose_degrees(output.pose[0])], dim=1).float().cpu()

@@ -7,22 +7,16 @@ ended it. A larger budget than before trains on from what is there.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import find_checkpoint, read_checkpoint, read_header
-from ..components import build
-from ..dae_talker.model import AUTOENCODER, SPEECH2LATENT
 from ..device import pick_device
 from ..errors import InputError
 from ..faces.choose import FaceChoice
 from ..faces.detect import find_detector
 from ..installed import require_training
-from ..joining import Joint
-from ..ladtalk.model import SYSTEM as LADTALK
-from ..ladtalk.model import TEXTURE as TEXTURE_NET
 from ..media.picture_writer import write_picture
 from ..media.timebase import FPS
 from ..preparation.cut import Tools
@@ -30,14 +24,14 @@ from ..preparation.dataset import prepare
 from ..preparation.quality import find_sync
 from ..preparation.rules import TRAIN, VAL, Rules
 from ..preparation.source_video import SourceVideo, find_videos
-from ..speech.vad import GATE
 from .footage import Look, look, verdict
 from .measure import AFTER, BEFORE, held_out, measure, numbers
 from .report import sheet, summary, write_page
 from .settings import Settings, told
-from .stages import FACE, LEAST_STEPS, SHARP, SPEECH, STAGES, TEXTURE, checkpoint_of, suits, train_stage
+from .stages import LEAST_STEPS, SHARP, SPEECH, STAGES, suits, train_stage
 from .state import State
 from .watching import Watcher
+from .weights import beginnings, join
 
 DATA, FILMS = "data", "measured"
 PAGE, SHEET = "report.html", "sheet.png"
@@ -76,7 +70,7 @@ def expect(
     videos: Sequence[str | Path], settings: Settings, device: str = "auto", watcher: Watcher | None = None
 ) -> Expected:
     """Look at the footage and say what it is good for and how long the work will take here. Raises InputError."""
-    _beginnings(settings)
+    beginnings(settings)
     films = find_videos(videos)
     return _expected(look(films, _detector(device), settings, watcher), settings)
 
@@ -99,7 +93,7 @@ def personalise(
     settings, watcher, checkpoint = settings or Settings(), watcher or Watcher(), Path(checkpoint)
     if checkpoint.suffix != ".safetensors":
         raise InputError(f"{checkpoint}: a checkpoint's name ends in .safetensors, not {checkpoint.suffix!r}.")
-    begun = _beginnings(settings)
+    begun = beginnings(settings)
     for name in videos:
         if Path(folder).resolve().is_relative_to(Path(name).resolve()) and Path(name).is_dir():
             raise InputError(
@@ -132,26 +126,6 @@ def personalise(
         return Person(checkpoint, state.folder / PAGE, values, lines, state)
 
 
-def join(state: State, begun: Mapping[str, Path], checkpoint: Path) -> None:
-    """One file of the person's stages: DAE-Talker, and LaDTalk with the bundled lips and the person's own SOVQAE."""
-    sharp = checkpoint_of(state.folder, SHARP)
-    joint = Joint.of(sharp if sharp.is_file() else checkpoint_of(state.folder, SPEECH))
-    joint.provenance["stages"] = [
-        read_header(checkpoint_of(state.folder, stage)).provenance for stage in (FACE, SPEECH)
-    ]
-    # Some seconds of one voice do not tell speech from all other sounds: what opens a mouth stays as it was.
-    talker, lips = read_checkpoint(begun["talker"]), read_checkpoint(begun["texture"])
-    if GATE.name in talker.configs:
-        joint.add(talker, GATE.name)
-    joint.also(LADTALK)
-    for name in lips.configs.keys() - joint.configs.keys():
-        joint.add(lips, name)
-    joint.add(read_checkpoint(checkpoint_of(state.folder, TEXTURE)), TEXTURE_NET.name)
-    licences = dict.fromkeys(str(one.provenance.get("licence", "unknown")) for one in (talker, lips))
-    joint.provenance["licence"] = f"the footage is the user's; begun with weights of: {'; '.join(licences)}"
-    joint.save(checkpoint)
-
-
 def _measuring(seconds: float) -> float:
     """How long measuring so many seconds of the held-out footage takes, about."""
     return _MEASURING_FIRST + _MEASURING * FPS * seconds
@@ -160,16 +134,6 @@ def _measuring(seconds: float) -> float:
 def _seconds_measured(settings: Settings) -> float:
     """Of the held-out footage: fewer where all is to be over in a minute, to see that it works."""
     return min(_MEASURED, max(settings.budget / 20, 1.0))
-
-
-def _beginnings(settings: Settings) -> dict[str, Path]:
-    """The checkpoints to begin with, after a look at whether they are what is needed."""
-    begun = {"talker": find_checkpoint(settings.talker), "texture": find_checkpoint(settings.texture)}
-    talker = read_checkpoint(begun["talker"])
-    for component in (AUTOENCODER, SPEECH2LATENT):
-        build(talker, component)
-    build(read_checkpoint(begun["texture"], LADTALK), TEXTURE_NET)
-    return begun
 
 
 def _detector(device: str) -> Any:

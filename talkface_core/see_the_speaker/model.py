@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from ..acoustic.hearing import OutsideEar, load_ear
-from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
-from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, list_checkpoints, read_checkpoint
+from ..acoustic.model import ACOUSTIC
+from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_layers, pick_place
 from ..errors import InputError
@@ -131,20 +131,12 @@ def build_motion(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> Motio
     try:
         diffusion = build(checkpoint, MOTION)
         if acoustic is None and diffusion.config.acoustic:
-            acoustic = _bundled_acoustic(diffusion.config.acoustic)
+            acoustic = bundled_acoustic(diffusion.config.acoustic)
         return MotionModel(diffusion, acoustic, gate, lips, ear).eval()
     except CheckpointError:
         raise
     except InputError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
-
-
-def _bundled_acoustic(name: str) -> AcousticModel:
-    """The acoustic model of a bundled checkpoint. Raises InputError for another name: files come from strangers."""
-    known = list_checkpoints()
-    if name not in known:
-        raise InputError(f"it hears by the acoustic model of {name[:40]!r}, which is none of {', '.join(known)}.")
-    return load_acoustic(known[name])
 
 
 def build_renderer(

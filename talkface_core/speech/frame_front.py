@@ -35,6 +35,11 @@ class FrontEndConfig(Config):
         if not 1 <= Fraction(self.rate) <= 1000 or Fraction(self.offset) > 1:
             raise InputError(f"a front end of {self.rate} steps per second that begins at {self.offset} s")
 
+    @classmethod
+    def of_frames(cls, dim: int, fps: int) -> FrontEndConfig:
+        """Features of video frames themselves: a step is a frame, which lies at its centre."""
+        return cls(dim, str(fps), f"1/{2 * fps}")
+
     @property
     def exact_rate(self) -> Fraction:
         return Fraction(self.rate)

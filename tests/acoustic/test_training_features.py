@@ -5,7 +5,7 @@ import torch
 
 from talkface_core.acoustic.stream import acoustic_features
 from talkface_core.acoustic.training_features import heard_features
-from tests.ladtalk.small_ladtalk import small_acoustic
+from tests.acoustic.small_acoustic import small_acoustic
 
 
 def test_variants_of_a_sound_are_gated_or_noisy():

@@ -13,7 +13,9 @@ import torch
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.media.audio import open_audio
 from talkface_core.media.video_reader import VideoReader
-from tests.dae_talker.small import SIZE
+from tests.acoustic.small_acoustic import small_acoustic
+from tests.acoustic.small_ear import save_small_whisper
+from tests.dae_talker.small import SIZE, listening, save_small_talker
 
 
 @pytest.fixture
@@ -221,6 +223,27 @@ def test_wrong_models(speak, speech, small_checkpoint, tmp_path):
         ended = speak(speech, "--model", tmp_path / name)
         refused(ended, tmp_path, message)
         assert name in ended.err
+
+
+def test_another_ear(speak, speech, small_checkpoint, tmp_path):
+    acoustic = small_acoustic()
+    model = save_small_talker(tmp_path / "ears.safetensors", speech2latent=listening(acoustic), acoustic=acoustic)
+    ear = save_small_whisper(tmp_path / "whisper.safetensors", acoustic)
+    shown = []
+    for more in ((), ("--ear", ear)):
+        assert speak(speech, "--quiet", "--model", model, *more).status == 0
+        shown.append(frames_of(tmp_path / "out.mp4"))
+    assert (shown[0] != shown[1]).any()
+    (tmp_path / "out.mp4").unlink()
+    for flags, message in (
+        (("--ear", ear), "this model hears no acoustic features"),
+        (("--model", model, "--ear", small_checkpoint), "expected the encoder of a Whisper"),
+        (("--model", model, "--ear", tmp_path / "none.safetensors"), "none.safetensors"),
+        (("--model", model, "--ear", ear, "--live"), "--ear hears half a minute at a time"),
+    ):
+        ended = speak(speech, *flags)
+        assert (ended.status, (tmp_path / "out.mp4").exists()) == (2, False)
+        assert message in ended.err
 
 
 def test_wrong_pose_files(speak, speech, tmp_path):

@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from talkface_core.acoustic.model import AcousticModel
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.dae_talker.autoencoder import AutoencoderConfig, DiffusionAutoencoder, SamplingConfig
-from talkface_core.dae_talker.speech2latent import Speech2Latent, Speech2LatentConfig
+from talkface_core.dae_talker.speech2latent import HEARD, Speech2Latent, Speech2LatentConfig
 from talkface_core.dae_talker.upsampler import Upsampler, UpsamplerConfig
 from talkface_core.diffusion.schedules import Schedule
 from talkface_core.diffusion.unet import EncoderConfig, UNetConfig
@@ -56,3 +57,8 @@ def save_small_talker(path: Path, **changes: nn.Module | None) -> Path:
     configs = {name: module.config.to_dict() for name, module in components.items()}
     save_checkpoint(path, "dae_talker", components, configs, {"data": "none", "licence": "Apache-2.0"})
     return path
+
+
+def listening(acoustic: AcousticModel, /, **changes: object) -> Speech2Latent:
+    """A small speech2latent that hears this acoustic model."""
+    return small_speech2latent(fronts={HEARD: acoustic.front_end}, **changes)

@@ -128,7 +128,8 @@ def test_expression_stretches_speech_about_the_rest_of_the_same_head(net):
     rest, _ = run(net, torch.full_like(mel, -4.0), 64_000, control=Control(pose=run(net, mel, 64_000)[1]))
     plain, pose = run(net, mel, 64_000)
     for amount in (0.0, 0.5, 1.5):
-        latents, same = run(net, mel, 64_000, control=Control(expression=amount))
+        silence = torch.full((80,), -4.0)
+        latents, same = run(net, mel, 64_000, control=Control(expression=amount), silence=silence)
         torch.testing.assert_close(latents, rest + amount * (plain - rest), rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(same, pose)
 
@@ -137,4 +138,6 @@ def test_expression_has_limits(net):
     mel = mel_of(6_400)
     for wrong in (-0.1, 2.5, float("nan")):
         with pytest.raises(InputError, match="expression"):
-            run(net, mel, 6_400, control=Control(expression=wrong))
+            run(net, mel, 6_400, control=Control(expression=wrong), silence=mel[0])
+    with pytest.raises(InputError, match="own hearing"):
+        run(net, mel, 6_400, control=Control(expression=1.2))

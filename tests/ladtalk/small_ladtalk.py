@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from talkface_core.acoustic.model import AcousticConfig, AcousticModel
 from talkface_core.checkpoints import save_checkpoint
 from talkface_core.ladtalk.model import Wav2LipModel
 from talkface_core.ladtalk.wav2lip import SYSTEM, Wav2Lip, Wav2LipConfig, inference_copy
 from talkface_core.speech.vad import GateConfig, VoiceActivityGate
+from tests.acoustic.small_acoustic import small_acoustic
 from tests.ladtalk.small_sovqae import sovqae
 
 SMALL = Wav2LipConfig(
@@ -29,12 +29,6 @@ SMALL_96 = replace(SMALL, size=96, face=(8,) * 6, face_blocks=(0,) * 5, decoder=
 
 MOVING = replace(SMALL, references=2, flow=0.25)
 LISTENING = replace(SMALL, acoustic=16)
-
-
-def small_acoustic(**changes: int) -> AcousticModel:
-    torch.manual_seed(0)
-    sizes = {"front_width": 8, "width": 16, "heads": 2, "ff": 16, "blocks": 1, "context": 3, "kernel": 5}
-    return AcousticModel(AcousticConfig(**{**sizes, **changes})).eval()
 
 
 def small_wav2lip(seed: int = 0, config: Wav2LipConfig = SMALL) -> Wav2Lip:

@@ -14,8 +14,9 @@ from talkface_core.ladtalk.model import Wav2LipModel
 from talkface_core.media.source import MemoryAudio
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.mel_windows import mel_windows
+from tests.acoustic.small_acoustic import small_acoustic
 from tests.acoustic.small_ear import small_ear, small_whisper
-from tests.ladtalk.small_ladtalk import LISTENING, small_acoustic, small_lips
+from tests.ladtalk.small_ladtalk import LISTENING, small_lips
 
 MEL = torch.randn(160, 80, generator=torch.Generator().manual_seed(1))
 

@@ -7,7 +7,8 @@ from torch import nn
 from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
 from talkface_core.errors import InputError
 from talkface_core.ladtalk.model import build_wav2lip_model, load_ladtalk
-from tests.ladtalk.small_ladtalk import LISTENING, SMALL, save_small_ladtalk, small_acoustic, small_gate, small_wav2lip
+from tests.acoustic.small_acoustic import small_acoustic
+from tests.ladtalk.small_ladtalk import LISTENING, SMALL, save_small_ladtalk, small_gate, small_wav2lip
 
 
 def test_a_whole_checkpoint(tmp_path):

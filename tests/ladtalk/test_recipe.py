@@ -23,7 +23,8 @@ from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
 from talkface_core.training.engine import train
 from talkface_core.training.setup import load_init
-from tests.ladtalk.small_ladtalk import SMALL_96, small_acoustic
+from tests.acoustic.small_acoustic import small_acoustic
+from tests.ladtalk.small_ladtalk import SMALL_96
 from tests.sync.talkers import talkers
 
 FEW = Wav2LipBatches(windows=1, singles=3, listen=2, alone=0)

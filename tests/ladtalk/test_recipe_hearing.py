@@ -10,7 +10,8 @@ from talkface_core.checkpoints import CheckpointError, read_checkpoint
 from talkface_core.ladtalk.model import build_wav2lip_model
 from talkface_core.ladtalk.recipe_hearing import TRAINING, HearingRecipe, HearingTraining
 from talkface_core.training.engine import train
-from tests.ladtalk.small_ladtalk import LISTENING, SMALL_96, small_acoustic, small_wav2lip
+from tests.acoustic.small_acoustic import small_acoustic
+from tests.ladtalk.small_ladtalk import LISTENING, SMALL_96, small_wav2lip
 from tests.sync.talkers import talkers
 
 FEW = HearingTraining(frames=64, silent=4, features_noise=0.1, vectors_noise=0.1)

@@ -12,7 +12,7 @@ from talkface_core.faces.align import EYE_LEVEL, MARGIN
 from talkface_core.faces.geometry import GENERIC_FACE
 from talkface_core.landmark_diffusion.completion import CompletionConfig, LandmarkCompletion
 from talkface_core.landmark_diffusion.training.completion_batches import LandmarkClip
-from tests.ladtalk.small_ladtalk import small_acoustic
+from tests.acoustic.small_acoustic import small_acoustic
 
 SMALL = CompletionConfig(audio=16, width=16, heads=2, blocks=2, ff=16, context=2, frames=20, references=5, dropout=0.0)
 

@@ -11,7 +11,8 @@ from talkface_core.landmark_diffusion.completion_stream import CompletionModel
 from talkface_core.landmark_diffusion.denoiser import DenoiserConfig, LandmarkDenoiser
 from talkface_core.landmark_diffusion.model import SYSTEM
 from talkface_core.landmark_diffusion.painter import TalkFormerModel
-from tests.ladtalk.small_ladtalk import small_acoustic, small_gate
+from tests.acoustic.small_acoustic import small_acoustic
+from tests.ladtalk.small_ladtalk import small_gate
 from tests.landmark_diffusion.small_completion import small_completion
 
 AUTOENCODER = AutoencoderConfig(size=32, channels=(8, 8), skip=(8, 8), blocks=1)

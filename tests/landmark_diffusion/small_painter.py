@@ -11,7 +11,7 @@ from talkface_core.landmark_diffusion.completion import CompletionConfig, Landma
 from talkface_core.landmark_diffusion.denoiser import DenoiserConfig, LandmarkDenoiser
 from talkface_core.landmark_diffusion.landmarks import SYSTEM
 from talkface_core.landmark_diffusion.painter import TalkFormerModel
-from tests.ladtalk.small_ladtalk import small_acoustic
+from tests.acoustic.small_acoustic import small_acoustic
 
 SPACE = AutoencoderConfig(size=32, channels=(8, 16), skip=(4, 4), blocks=1)
 SMALL = DenoiserConfig(

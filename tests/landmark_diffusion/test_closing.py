@@ -16,7 +16,7 @@ from talkface_core.landmark_diffusion.training.completion_scores import complete
 from talkface_core.landmark_diffusion.training.recipe_completion import hear_clips
 from talkface_core.media.source import MemoryAudio
 from talkface_core.speech.frame_front import WAV2VEC2
-from tests.ladtalk.small_ladtalk import small_acoustic
+from tests.acoustic.small_acoustic import small_acoustic
 from tests.landmark_diffusion.small_completion import SMALL, clip, face, small_completion
 
 CONTENT = list(IBUG_68.content)

@@ -16,8 +16,8 @@ from talkface_core.media.source import MemoryAudio
 from talkface_core.speech.features import EncodedAudio, LogMel
 from talkface_core.speech.frame_front import WAV2VEC2
 from talkface_core.speech.vad import GateConfig, VoiceActivityGate
+from tests.acoustic.small_acoustic import small_acoustic
 from tests.acoustic.small_ear import small_ear, small_whisper
-from tests.ladtalk.small_ladtalk import small_acoustic
 from tests.landmark_diffusion.small_completion import SMALL, face, small_completion
 
 CONTENT = list(IBUG_68.content)

@@ -8,7 +8,8 @@ import torch
 from talkface_core.checkpoints import CheckpointError, read_checkpoint
 from talkface_core.components import problem
 from talkface_core.landmark_diffusion.model import COMPONENTS, SYSTEM, load_landmark_diffusion
-from tests.ladtalk.small_ladtalk import save_small_ladtalk, small_acoustic
+from tests.acoustic.small_acoustic import small_acoustic
+from tests.ladtalk.small_ladtalk import save_small_ladtalk
 from tests.landmark_diffusion.small_landmark_diffusion import DENOISER, save_small_landmark_diffusion, small_denoiser
 
 

@@ -23,7 +23,7 @@ from talkface_core.speech.mel_windows import mel_windows
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 from talkface_core.training.setup import load_init
-from tests.ladtalk.small_ladtalk import small_acoustic
+from tests.acoustic.small_acoustic import small_acoustic
 from tests.landmark_diffusion.small_completion import SMALL, clip
 
 CONTENT = list(IBUG_68.content)

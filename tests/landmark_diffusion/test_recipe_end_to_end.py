@@ -11,7 +11,7 @@ from talkface_core.landmark_diffusion.training.picture_batches import PictureBat
 from talkface_core.landmark_diffusion.training.recipe_autoencoder import ENCODER
 from talkface_core.landmark_diffusion.training.recipe_end_to_end import EndToEndLoss, EndToEndRecipe
 from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
-from tests.ladtalk.small_ladtalk import small_acoustic
+from tests.acoustic.small_acoustic import small_acoustic
 from tests.landmark_diffusion.small_painter import small_painter
 from tests.landmark_diffusion.test_picture_batches import talkers
 

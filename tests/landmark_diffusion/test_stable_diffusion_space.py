@@ -20,7 +20,7 @@ from talkface_core.landmark_diffusion.training.picture_batches import PictureBat
 from talkface_core.landmark_diffusion.training.recipe_diffusion import DiffusionRecipe
 from talkface_core.landmark_diffusion.training.recipe_end_to_end import EndToEndRecipe
 from talkface_core.landmark_diffusion.vae_space import VaeSpace
-from tests.ladtalk.small_ladtalk import small_acoustic
+from tests.acoustic.small_acoustic import small_acoustic
 from tests.landmark_diffusion.small_landmark_diffusion import save_small_landmark_diffusion, stirred
 from tests.landmark_diffusion.small_painter import SMALL
 from tests.landmark_diffusion.test_kl_autoencoder import saved, tiny

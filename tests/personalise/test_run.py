@@ -30,6 +30,9 @@ from talkface_core.personalise.state import LOCK, STATE, State
 from talkface_core.personalise.watching import Stopped
 from talkface_core.preparation.source_video import find_videos
 from talkface_core.training.state import read_progress
+from tests.acoustic.small_acoustic import small_acoustic
+from tests.dae_talker.small import listening, save_small_talker
+from tests.ladtalk.small_ladtalk import LISTENING, save_small_ladtalk
 
 from .conftest import BUDGET, FILM, Told
 
@@ -84,6 +87,14 @@ def test_a_beginning_that_cannot_be_built_is_refused_before_the_footage_is_looke
         with pytest.raises(InputError, match="NaN or infinite weights"):
             go()
     assert not (tmp_path / "ada").exists()
+
+
+def test_beginnings_that_hear_different_acoustic_models_are_refused(tmp_path: Path):
+    other = small_acoustic(width=12)
+    talker = save_small_talker(tmp_path / "talker.safetensors", speech2latent=listening(other), acoustic=other)
+    texture = save_small_ladtalk(tmp_path / "texture.safetensors", config=LISTENING)
+    with pytest.raises(InputError, match="hear different acoustic models"):
+        expect([FILM], replace(BUDGET, talker=str(talker), texture=str(texture)), "cpu")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,10 @@ STEPS = 2
 COMPARED = {"sync", "see-the-speaker-conre"}
 """Recipes whose loss compares the samples of a batch with each other."""
 NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
-    "dae-talker": lambda folder: ("--autoencoder", save_small_talker(folder / "talker.safetensors")),
+    "dae-talker": lambda folder: (
+        *("--autoencoder", save_small_talker(folder / "talker.safetensors")),
+        *("--acoustic", save_small_acoustic(folder / "acoustic.safetensors")),
+    ),
     "landmark-completion": lambda folder: ("--acoustic", save_small_acoustic(folder / "acoustic.safetensors")),
     "landmark-diffusion": lambda folder: ("--autoencoder", save_small_painter(folder / "painter.safetensors")),
     "landmark-end-to-end": lambda folder: (
