@@ -9,6 +9,7 @@ from itertools import tee
 import torch
 from torch import Tensor
 
+from ..acoustic.closing import hushed
 from ..acoustic.hearing import hear_faded
 from ..acoustic.model import AcousticModel
 from ..acoustic.stream import AFTER, FeatureStream, quiet_features, silence, stream_into_silence
@@ -20,7 +21,6 @@ from ..speech.vad import gated_mel
 from .model import Wav2LipModel
 
 _HELD = AFTER / (2 * LogMel.rate)  # seconds
-_PRESSED_AT, _PRESSED_WIDTH = 0.2, 0.1  # of a logistic curve over the probability of p, b or m
 
 
 class BothStream:
@@ -35,11 +35,7 @@ class BothStream:
 
 
 class ClosingStream:
-    """What is heard, the nearer to silence the likelier the acoustic model hears p, b or m, at which lips are shut.
-
-    A network that is not sure of one opens lips a little, the mean of what it holds for possible; in silence it shuts
-    them. Source: ours.
-    """
+    """What is heard, the nearer to silence the likelier the acoustic model hears p, b or m: see `hushed`."""
 
     def __init__(self, heard: FeatureStream | BothStream, quiet: Tensor, acoustic: AcousticModel, most: float) -> None:
         """quiet [W]: what is heard in silence; most: how far it goes at best."""
@@ -47,10 +43,7 @@ class ClosingStream:
 
     def at(self, frames: Sequence[int]) -> Tensor:
         """The rows of these frames, which rise."""
-        rows = self._heard.at(frames)
-        pressed = self._acoustic.pressed(rows[:, -self._acoustic.config.width :]).to(rows)
-        share = self._most * torch.sigmoid((pressed - _PRESSED_AT) / _PRESSED_WIDTH)
-        return torch.lerp(rows, self._quiet.to(rows), share[:, None])
+        return hushed(self._heard.at(frames), self._quiet, self._acoustic, self._most)
 
 
 Speech = WindowStream | FeatureStream | BothStream | ClosingStream

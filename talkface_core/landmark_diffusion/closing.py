@@ -18,6 +18,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ..acoustic.closing import PRESSED_AT, PRESSED_WIDTH
 from ..config import Config
 from ..device import to_device
 from .landmarks import LandmarkSet, pick
@@ -47,8 +48,8 @@ class ClosingConfig(Config):
     the crop."""
 
     most: float = 0.0
-    at: float = 0.2
-    width: float = 0.1
+    at: float = PRESSED_AT
+    width: float = PRESSED_WIDTH
     seal: float = 0.002
 
     def __post_init__(self) -> None:
