@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -147,6 +148,11 @@ def feature_space(acoustic: AcousticModel) -> str:
         for weight in (layer.weight, layer.bias):
             digest.update(weight.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
     return digest.hexdigest()[:_SPACE]
+
+
+def heard_settings(acoustic: AcousticModel | None) -> dict[str, Any] | None:
+    """An acoustic model among the settings of a run that hears it, so that going on with another one is noticed."""
+    return None if acoustic is None else {**acoustic.config.to_dict(), "space": feature_space(acoustic)}
 
 
 EAR = Component("ear", EarConfig, lambda config, layers: EncodedEar(config, layers))

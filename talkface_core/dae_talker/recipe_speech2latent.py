@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..acoustic.encoded_ear import heard_settings
 from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ..acoustic.training_batches import well_inside_silence
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
@@ -130,7 +131,7 @@ class Speech2LatentRecipe(Recipe):
             "training": asdict(self.settings),
             "clips": len(self.clips),
             "voices": len(self.voices),
-            "acoustic": None if acoustic is None else acoustic.config.to_dict(),
+            "acoustic": heard_settings(acoustic),
         }
 
     @classmethod

@@ -23,6 +23,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..acoustic.encoded_ear import heard_settings
 from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ..datasets.sounds import SOUND_VERSIONS
@@ -96,7 +97,7 @@ class Wav2LipRecipe(Recipe):
         self.config: Mapping[str, Any] = {
             "wav2lip": config.to_dict(),
             "expert": expert.config.to_dict() if expert is not None else None,
-            "acoustic": acoustic.config.to_dict() if acoustic is not None else None,
+            "acoustic": heard_settings(acoustic),
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "eval_every": eval_every,
@@ -145,6 +146,17 @@ class Wav2LipRecipe(Recipe):
             raise InputError("--also-mel is for lips that hear an acoustic model; give --acoustic too.")
         preset = args.preset
         config, batches = Wav2LipConfig.preset(preset), BATCHES[preset]
+        begun = read_checkpoint(find_checkpoint(args.init)) if args.init else None
+        acoustic = load_acoustic(args.acoustic) if args.acoustic else None
+        if acoustic is not None:
+            config = replace(config, acoustic=acoustic.config.width, also_mel=args.also_mel)
+            if begun is not None and hearing_of(begun, config)[1].acoustic == 0:
+                raise InputError(
+                    f"--init {args.init}: its lips hear the log-mel and no acoustic model: train wav2lip-hearing "
+                    "teaches them to, or leave --acoustic out."
+                )
+        elif begun is not None:
+            acoustic, config = hearing_of(begun, config)
         expert = load_syncnet(args.expert)
         versions = SOUND_VERSIONS if batches.augment else 1
         data, val = open_talking_faces(args.data, config.size, args.cache, versions, args.seed, args.quiet)
@@ -154,11 +166,6 @@ class Wav2LipRecipe(Recipe):
             batches = replace(batches, alone=0)  # its speech encoder is trained already
         weights, every = WEIGHTS[preset], EVAL_EVERY[preset]
         reader = load_bundled(dtype=torch.float32).reader if weights.lips or weights.spread else None
-        acoustic = load_acoustic(args.acoustic) if args.acoustic else None
-        if acoustic is not None:
-            config = replace(config, acoustic=acoustic.config.width, also_mel=args.also_mel)
-        elif args.init:
-            acoustic, config = hearing_of(read_checkpoint(find_checkpoint(args.init)), config)
         recipe = cls(data, expert, config, val, batches, weights, every, args.compile, args.seed, reader, acoustic)
         return Plan(recipe, TRAINING[preset], STEPS[preset])
 

@@ -22,11 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..acoustic.encoded_ear import heard_settings
 from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ..acoustic.training_features import VARIANTS, heard_features
 from ..checkpoints import CheckpointError, find_checkpoint, read_checkpoint, save_checkpoint
 from ..components import build
 from ..correlation import pearson
+from ..datasets.clips import open_splits
 from ..datasets.sounds import SOUND_VERSIONS
 from ..datasets.talking_faces import TalkingFaces, lip_shapes, open_talking_faces
 from ..media.timebase import FPS
@@ -123,7 +125,7 @@ class HearingRecipe(Recipe):
         self._trust = [*agree[:known], *(0.0 for _ in agree[known:])]
         self.config: Mapping[str, Any] = {
             "wav2lip": self.net.config.to_dict(),
-            "acoustic": acoustic.config.to_dict(),
+            "acoustic": heard_settings(acoustic),
             "training": asdict(self.settings),
             "clips": len(self._clips.lips),
             "voices": [one.name for one in voices],
@@ -141,9 +143,12 @@ class HearingRecipe(Recipe):
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
         lips = build(read_checkpoint(find_checkpoint(args.lips), SYSTEM), WAV2LIP)
-        if lips.config.acoustic:  # before hours of footage are decoded
+        # All before hours of footage are decoded.
+        if lips.config.acoustic:
             raise CheckpointError(f"--lips {args.lips}: {_HEARS_ALREADY}")
         acoustic = load_acoustic(args.acoustic)
+        for folder in args.voices or ():
+            open_splits(folder)
         opened = [
             open_talking_faces(folder, lips.config.size, args.cache, SOUND_VERSIONS, args.seed, args.quiet)
             for folder in (args.data, *(args.voices or ()))

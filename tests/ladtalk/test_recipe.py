@@ -24,7 +24,7 @@ from talkface_core.sync.syncnet import SyncNet, SyncNetConfig
 from talkface_core.training.engine import train
 from talkface_core.training.setup import load_init
 from tests.acoustic.small_acoustic import small_acoustic
-from tests.ladtalk.small_ladtalk import SMALL_96
+from tests.ladtalk.small_ladtalk import SMALL_96, save_small_ladtalk
 from tests.sync.talkers import talkers
 
 FEW = Wav2LipBatches(windows=1, singles=3, listen=2, alone=0)
@@ -266,6 +266,14 @@ def test_it_hears_by_an_acoustic_model(data, expert, tmp_path):
     assert lips.acoustic.config.width == 16
     with pytest.raises(InputError, match="needs an acoustic model"):
         Wav2LipRecipe(data, expert, replace(SMALL_96, acoustic=8), data, FEW, acoustic=acoustic)
+
+
+def test_lips_that_never_heard_an_acoustic_model_are_refused_before_footage_is_read(tmp_path):
+    lips = save_small_ladtalk(tmp_path / "lips.safetensors", config=SMALL_96)
+    words = ["train", "wav2lip", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "run"), "--init", str(lips)]
+    args = make_parser().parse_args([*words, "--acoustic", "landmark_tiny"])
+    with pytest.raises(InputError, match="wav2lip-hearing teaches"):
+        Wav2LipRecipe.from_args(args)
 
 
 def test_the_log_mel_beside_an_acoustic_model_needs_one(tmp_path):

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...acoustic.encoded_ear import heard_settings
 from ...acoustic.losses import viseme_loss
 from ...acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ...acoustic.training_features import VARIANTS, HeardFeatures, heard_features
@@ -125,7 +126,7 @@ class CompletionRecipe(Recipe):
         self.sampler = CompletionSampler(clips, heard, self.settings, self.net.landmarks)
         self.config: Mapping[str, Any] = {
             "completion": self.net.config.to_dict(),
-            "acoustic": None if acoustic is None else acoustic.config.to_dict(),
+            "acoustic": heard_settings(acoustic),
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "variants": variants,

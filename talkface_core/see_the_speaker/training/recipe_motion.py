@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...acoustic.encoded_ear import heard_settings
 from ...acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ...acoustic.training_features import VARIANTS, HeardFeatures, heard_features
 from ...checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
@@ -101,7 +102,7 @@ class MotionRecipe(Recipe):
         self._alpha, self._sigma = schedule.alpha_sigma(levels)
         self.config: Mapping[str, Any] = {
             "motion": config.to_dict(),
-            "acoustic": acoustic.config.to_dict(),
+            "acoustic": heard_settings(acoustic),
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "clips": len(data.clips),
