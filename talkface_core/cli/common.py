@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import InputError
@@ -88,7 +89,9 @@ def check_models(args: argparse.Namespace, system: str | None = None, bundled: s
     pick_device(args.device)
     if args.model is not None or bundled is not None:
         read_header(find_checkpoint(args.model or bundled or ""), system)
-    for flag in ("motion", "ear", "sovqae", "evaluator"):
+    if (ear := getattr(args, "ear", None)) is not None and not Path(ear).is_file():
+        raise InputError(f"--ear {ear}: no such file; give a converted Whisper (models --fetch whisper-base).")
+    for flag in ("motion", "sovqae", "evaluator"):
         if (name := getattr(args, flag, None)) is not None:
             find_checkpoint(name)
 
