@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..acoustic.closing import hushed
 from ..acoustic.hearing import hear_faded
 from ..acoustic.stream import mel_step, quiet_features
 from ..media.audio import AudioSource, analysis_blocks
@@ -52,9 +51,6 @@ def listen(
         features = speech.gate.stream(block.to(place) for block in features)
     if speech.acoustic is not None:
         features = hear_faded(speech.acoustic, features, source, speech.ear)
-        if speech.speech2latent.config.closing:
-            quiet = silent_step(speech)
-            features = (_closed(speech, block, quiet) for block in features)
     return Heard(front, features)
 
 
@@ -72,22 +68,13 @@ def live_step(speech: SpeechModel, first: int, stop: int) -> int:
 
 
 @torch.no_grad()
-def hear_block(speech: SpeechModel, mel: Tensor, step: int, first: int, stop: int, quiet: Tensor) -> tuple[Tensor, int]:
+def hear_block(speech: SpeechModel, mel: Tensor, step: int, first: int, stop: int) -> tuple[Tensor, int]:
     """What the model hears for frames first ... stop-1 of a log-mel [s,80], faded, that begins with step `step`, and
-    the number of its first step; quiet: its `silent_step`. What lies outside the log-mel is not known yet, or no
-    more."""
+    the number of its first step. What lies outside the log-mel is not known yet, or no more."""
     if speech.acoustic is None:
         return mel, step
     begin, _ = feature_span(speech.speech2latent, HEARD, first, stop)
     begin = max(begin, 0)
     weight = speech.acoustic.viseme.weight
     output = speech.acoustic(mel[None].to(weight), stop - begin, first_frame=begin, first_step=step)
-    return _closed(speech, output.features[0], quiet), begin
-
-
-def _closed(speech: SpeechModel, features: Tensor, quiet: Tensor) -> Tensor:
-    """Features [T,W] as lips that shut at p, b and m want them heard, where the model does so."""
-    closing = speech.speech2latent.config.closing
-    if not closing or speech.acoustic is None:
-        return features
-    return hushed(features, quiet, speech.acoustic, closing)
+    return output.features[0], begin

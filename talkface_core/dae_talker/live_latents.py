@@ -98,7 +98,7 @@ def live_latents(
     """
     settings, control = settings or LiveSettings(), control or Control()
     control.checked(1)
-    silence = silent_step(speech)
+    silence = None if control.expression == 1.0 else silent_step(speech)
     model, fps = speech.speech2latent, speech.fps
     sound = _Counted(chunks)
     mel = StreamBuffer(LogMel().stream(sound))
@@ -124,7 +124,7 @@ def live_latents(
                 block = speech.gate.fade(block[None].to(speech.compute_device))[0]
         posed = replace(control, pose=None if control.pose is None else control.pose.expand(end - begin, 3))
         posed = posed if idle is None else idle(begin, end, posed)
-        heard_block, at = hear_block(speech, block, step, begin, end, silence)
+        heard_block, at = hear_block(speech, block, step, begin, end)
         rows = window_rows(model, heard_block, at, begin, end, model.config.hears, posed, silence)[first - begin :]
         if tail is not None and len(tail):
             n = min(len(tail), len(rows))

@@ -28,7 +28,7 @@ class Speech2LatentConfig(Config):
     """Sizes of the net; `preset` gives `tiny` (bundled) and `base` (the published layout).
 
     fronts: by name, the features it can hear; acoustic: the bundled checkpoint whose acoustic model it hears where its
-    own file holds none; closing: how far an acoustic model's features go to silence at p, b and m (`hushed`).
+    own file holds none.
     """
 
     latent_dim: int = 512
@@ -52,19 +52,16 @@ class Speech2LatentConfig(Config):
     pose_layers: int = 2
     eyes: bool = False
     acoustic: str = ""
-    closing: float = 0.0
 
     def __post_init__(self) -> None:
         widths = ("latent_dim", "front_width", "width", "ff", "pose_hidden", "max_distance")
         self.check_range(1, LARGEST, *widths, "heads", "taps", "kernel", "front_kernel", "pose_layers")
         self.check_range(1, 240, "fps")
-        self.check_range(0, 1, "dropout", "closing")
+        self.check_range(0, 1, "dropout")
         if self.width % self.heads:
             raise InputError(f"a width of {self.width} does not share out to {self.heads} heads")
         if not self.kernel % 2 or not self.front_kernel % 2:
             raise InputError(f"kernels of {self.kernel} and {self.front_kernel} steps have no middle; give odd numbers")
-        if self.closing and HEARD not in self.fronts:
-            raise InputError("closing of a speech2latent is for one that hears acoustic features.")
         if not self.fronts or self.fronts.get("mel", MEL) != MEL:
             raise InputError(f"front ends {', '.join(self.fronts) or 'are missing'}: mel is {MEL.dim} bands at 80 Hz")
 

@@ -128,7 +128,7 @@ def test_live_follows_the_recorded_one(tmp_path):
         steps = live_latents(speech, [mono], LiveSettings(look_ahead))
         live = torch.cat([step.latents for step in steps])
         errors.append(float((live - recorded).norm(dim=1).mean() / spread))
-    assert errors[0] < 0.3
+    assert errors[0] < 0.4
     assert errors[0] < errors[1] < 0.8
 
 
