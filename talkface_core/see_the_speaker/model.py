@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..acoustic.hearing import OutsideEar, load_ear
-from ..acoustic.model import ACOUSTIC
+from ..acoustic.model import ACOUSTIC, bundled_acoustic
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_layers, pick_place
