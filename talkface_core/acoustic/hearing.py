@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import PRETRAINED, CheckpointError, find_checkpoint, read_checkpoint
+from ..checkpoints import PRETRAINED, CheckpointError, read_checkpoint, read_header
 from ..components import build
 from ..device import Operations
 from ..errors import InputError
@@ -34,6 +34,8 @@ BLOCK = 64
 
 _AROUND = 1
 """Frames to either side over which features fade where the gate opens and shuts."""
+
+_WANTED = "expected the encoder of a Whisper: models --fetch whisper-base, or --convert its model.safetensors."
 
 _WHOLE = 2**40  # frames: more than any sound has
 
@@ -69,6 +71,22 @@ class OutsideEar(nn.Module):
         return stream_ear(self.ear, WhisperFeatures(self.encoder).stream(waves))
 
 
+def check_ear(name_or_path: str | Path) -> Path:
+    """The file of a converted Whisper, whose header alone is read. Raises CheckpointError for anything else."""
+    path = Path(name_or_path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise CheckpointError(f"ear {path}: found {found}; {_WANTED}")
+    try:
+        header = read_header(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} As an ear {_WANTED}") from error
+    if WHISPER.name not in header.configs:
+        found = f"{', '.join(sorted(header.configs))} of {header.system}"
+        raise CheckpointError(f"{path}: found {found}; {_WANTED}")
+    return path
+
+
 def load_ear(
     name_or_path: str | Path,
     operations: Operations = nn,
@@ -80,12 +98,7 @@ def load_ear(
     dtype: the encoder's; the ear is float32. Raises CheckpointError for a file without an encoder, and where the ear is
     made for another.
     """
-    checkpoint = read_checkpoint(find_checkpoint(name_or_path))
-    if WHISPER.name not in checkpoint.configs:
-        raise CheckpointError(
-            f"{checkpoint.path}: found {', '.join(sorted(checkpoint.configs))} of {checkpoint.system}; expected the "
-            "encoder of a Whisper: models --fetch whisper-base, or --convert its model.safetensors."
-        )
+    checkpoint = read_checkpoint(check_ear(name_or_path))
     own = EAR.name in checkpoint.configs
     ear = build(checkpoint if own else read_checkpoint(PRETRAINED / f"{BUNDLED}.safetensors"), EAR)
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import find_checkpoint, list_checkpoints, read_checkpoint
+from ..checkpoints import find_checkpoint, list_checkpoints, read_checkpoint, read_header
 from ..components import Component, build, table
 from ..config import LARGEST, Config
 from ..datasets.labels import VISEMES
@@ -148,7 +148,9 @@ def load_acoustic(model: str | Path, operations: Operations = nn) -> AcousticMod
 
 def bundled_acoustic(name: str) -> AcousticModel:
     """The acoustic model of a bundled checkpoint. Raises InputError for another name: files come from strangers."""
-    known = list_checkpoints()
-    if name not in known:
-        raise InputError(f"it hears by the acoustic model of {name[:40]!r}, which is none of {', '.join(known)}.")
-    return load_acoustic(known[name])
+    path = list_checkpoints().get(name)
+    if path is None or ACOUSTIC.name not in read_header(path).configs:
+        raise InputError(
+            f"it hears by the acoustic model of {name[:40]!r}, and no bundled checkpoint of that name holds one."
+        )
+    return load_acoustic(path)

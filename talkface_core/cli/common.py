@@ -5,7 +5,6 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import InputError
@@ -89,8 +88,10 @@ def check_models(args: argparse.Namespace, system: str | None = None, bundled: s
     pick_device(args.device)
     if args.model is not None or bundled is not None:
         read_header(find_checkpoint(args.model or bundled or ""), system)
-    if (ear := getattr(args, "ear", None)) is not None and not Path(ear).is_file():
-        raise InputError(f"--ear {ear}: no such file; give a converted Whisper (models --fetch whisper-base).")
+    if (ear := getattr(args, "ear", None)) is not None:
+        from ..acoustic.hearing import check_ear
+
+        check_ear(ear)
     for flag in ("motion", "sovqae", "evaluator"):
         if (name := getattr(args, flag, None)) is not None:
             find_checkpoint(name)

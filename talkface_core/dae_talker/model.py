@@ -23,6 +23,7 @@ from ..components import Component, build, build_optional, table
 from ..device import Operations, pick_layers, pick_place
 from ..errors import InputError
 from ..media.timebase import as_rate
+from ..speech.frame_front import FrontEndConfig
 from ..speech.vad import GATE, VoiceActivityGate
 from .autoencoder import AutoencoderConfig, DiffusionAutoencoder
 from .latents import LatentSpace
@@ -41,9 +42,15 @@ SPEECH2LATENT = Component("speech2latent", Speech2LatentConfig, Speech2Latent)
 COMPONENTS = table(AUTOENCODER, SPEECH2LATENT, GATE, UPSAMPLER, SPEECH2LIPS, ACOUSTIC)
 
 
+def _told(front: FrontEndConfig | None) -> str:
+    if front is None:
+        return "no features"
+    return f"{front.dim} values a step, {front.rate} steps a second from {front.offset} s on"
+
+
 class SpeechModel(nn.Module):
     """The speech side: speech2latent, the voice activity gate (None where a checkpoint has none), the acoustic model
-    that listens for it (None: it hears the log-mel itself, as published), and the ear that listens in the acoustic
+    that listens for it (None: it hears the log-mel itself), and the ear that listens in the acoustic
     model's place (None: itself). Raises InputError for an acoustic model or an ear that is not its own."""
 
     def __init__(
@@ -54,13 +61,12 @@ class SpeechModel(nn.Module):
         ear: OutsideEar | None = None,
     ) -> None:
         super().__init__()
-        fronts = speech2latent.config.fronts
-        if fronts.get(HEARD) != (None if acoustic is None else acoustic.front_end):
-            found = "none" if acoustic is None else f"one of {acoustic.config.width}, {acoustic.config.fps} a second"
-            wanted = f"of {fronts[HEARD].dim} values" if HEARD in fronts else "of none"
+        wanted = speech2latent.config.fronts.get(HEARD)
+        given = None if acoustic is None else acoustic.front_end
+        if wanted != given:
             raise InputError(
-                f"its speech2latent hears features {wanted} of an acoustic model, found {found}; put both of one "
-                "training run into the file."
+                f"its speech2latent hears an acoustic model of {_told(wanted)}, found one of {_told(given)}; put both "
+                "of one training run into the file."
             )
         if ear is not None:
             ear.check(acoustic)
@@ -222,21 +228,15 @@ def build_speech(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> Speec
     CheckpointError, also where the acoustic model is missing, and for an ear of another."""
     net = build(checkpoint, SPEECH2LATENT)
     try:
-        return SpeechModel(net, build_optional(checkpoint, GATE), heard_by(checkpoint), ear).eval()
+        return SpeechModel(net, build_optional(checkpoint, GATE), _acoustic(checkpoint, net.config), ear).eval()
     except CheckpointError:
         raise
     except InputError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
 
-def heard_by(checkpoint: Checkpoint) -> AcousticModel | None:
-    """The acoustic model that a file's speech2latent hears: the file's own, or that of a bundled checkpoint it names.
-
-    None for one that hears the log-mel, and where there is none.
-    """
-    if SPEECH2LATENT.name not in checkpoint.configs:
-        return None
-    config = checkpoint.config(SPEECH2LATENT.name, Speech2LatentConfig)
+def _acoustic(checkpoint: Checkpoint, config: Speech2LatentConfig) -> AcousticModel | None:
+    """The acoustic model that a speech2latent hears: the file's own, or that of a bundled checkpoint it names."""
     if HEARD not in config.fronts:
         return None
     if ACOUSTIC.name not in checkpoint.configs and config.acoustic:

@@ -49,8 +49,8 @@ def speech_latents(
 ) -> Iterator[LatentChunk]:
     """Latents and pose of all ceil(seconds * fps) frames of the sound, chunk by chunk.
 
-    `encoded`: features of the same sound from a large speech encoder, in place of the log-mel, for a model that was
-    trained on them. Raises InputError where it was not.
+    `encoded`: features of the same sound from a large speech encoder, in place of what the model hears itself, for one
+    that was trained on them. Raises InputError where it was not.
     """
     heard = listen(speech, source, encoded, timer)
     silence = None

@@ -37,7 +37,7 @@ from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
 from .autoencoder import DiffusionAutoencoder
 from .decode import encode
-from .model import SYSTEM, heard_by, load_autoencoder
+from .model import SPEECH2LATENT, SYSTEM, build_speech, load_autoencoder
 from .pose import pose_units
 from .speech2latent import Speech2Latent, Speech2LatentConfig
 from .speech_batches import Speech2LatentTraining, SpeechBatches
@@ -151,8 +151,15 @@ class Speech2LatentRecipe(Recipe):
                 "dae-talker needs --autoencoder: the checkpoint that dae-talker-autoencoder made of this face"
             )
         acoustic = None if args.acoustic is None else load_acoustic(args.acoustic)
-        if acoustic is None and args.init:
-            acoustic = heard_by(read_checkpoint(find_checkpoint(args.init)))
+        begun = read_checkpoint(find_checkpoint(args.init)) if args.init else None
+        if begun is not None and SPEECH2LATENT.name in begun.configs:
+            known = build_speech(begun).acoustic
+            if acoustic is not None and known is None:
+                raise InputError(
+                    f"--init {args.init}: its speech2latent hears the log-mel and no acoustic model; leave --acoustic "
+                    "out to go on so, or --init to begin anew."
+                )
+            acoustic = acoustic or known
         (clips, _), settings = open_splits(args.data), Speech2LatentTraining()
         autoencoder = load_autoencoder(args.autoencoder, args.device, torch.float32)
         folders = [Path(folder).absolute() for folder in args.voices or ()]

@@ -9,7 +9,7 @@ from ..acoustic.encoded_ear import feature_space
 from ..acoustic.model import ACOUSTIC
 from ..checkpoints import find_checkpoint, read_checkpoint, read_header
 from ..components import build, build_optional
-from ..dae_talker.model import AUTOENCODER, SPEECH2LATENT, heard_by
+from ..dae_talker.model import AUTOENCODER, build_speech
 from ..errors import InputError
 from ..joining import Joint
 from ..ladtalk.model import SYSTEM as LADTALK
@@ -24,11 +24,11 @@ def beginnings(settings: Settings) -> dict[str, Path]:
     """The checkpoints to begin with, after a look at whether they are what is needed. Raises InputError."""
     begun = {"talker": find_checkpoint(settings.talker), "texture": find_checkpoint(settings.texture)}
     talker = read_checkpoint(begun["talker"])
-    for component in (AUTOENCODER, SPEECH2LATENT):
-        build(talker, component)
+    build(talker, AUTOENCODER)
+    heard = build_speech(talker).acoustic
     texture = read_checkpoint(begun["texture"], LADTALK)
     build(texture, TEXTURE_NET)
-    heard, lips = heard_by(talker), build_optional(texture, ACOUSTIC)
+    lips = build_optional(texture, ACOUSTIC)
     if heard is not None and lips is not None and feature_space(heard) != feature_space(lips):
         raise InputError(
             f"{talker.path.name} and {texture.path.name} hear different acoustic models, and the file that comes of "

@@ -112,16 +112,21 @@ def _told(changed: Sequence[Difference], recipe: type[Recipe]) -> list[str]:
     own = argparse.ArgumentParser(add_help=False)
     recipe.add_arguments(own)
     flags = {action.dest: action.option_strings[0] for action in own._actions if action.option_strings}
-    by_flag, others = [], []
+    by_flag: dict[str, str] = {}
+    others = []
     for setting, *values in changed:
         was, now = map(_shown, values)
         if setting == "recipe":  # all else differs with it, and tells nothing
             return [f"recipe was {was} and is {now}"]
-        flag = _FLAGS.get(setting) or flags.get(setting.rpartition(".")[2])
-        (by_flag if flag else others).append(f"{flag or setting} was {was} and is {now}")
+        # A flag that names a model has many settings beneath it, and tells enough once.
+        flag = _FLAGS.get(setting) or next((flags[part] for part in setting.split(".")[::-1] if part in flags), None)
+        if flag is None:
+            others.append(f"{setting} was {was} and is {now}")
+        else:
+            by_flag.setdefault(flag, f"{flag} was {was} and is {now}")
     shared = " or ".join(flags[name] for name in ("preset", "batch_size") if name in flags)
     if others and shared:
         others[0] += f" (by {shared}?)"
     if len(others) > _MOST:
         others[_MOST:] = [f"and {len(others) - _MOST} more"]
-    return by_flag + others
+    return [*by_flag.values(), *others]

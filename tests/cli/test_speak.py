@@ -238,7 +238,10 @@ def test_another_ear(speak, speech, small_checkpoint, tmp_path):
     for flags, message in (
         (("--ear", ear), "this model hears no acoustic features"),
         (("--model", model, "--ear", small_checkpoint), "expected the encoder of a Whisper"),
-        (("--model", model, "--ear", tmp_path / "none.safetensors"), "give a converted Whisper"),
+        (
+            ("--model", model, "--ear", tmp_path / "none.safetensors"),
+            "found no such file; expected the encoder of",
+        ),
         (("--model", model, "--ear", ear, "--live"), "--ear hears half a minute at a time"),
     ):
         ended = speak(speech, *flags)

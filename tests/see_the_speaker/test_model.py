@@ -72,7 +72,7 @@ def test_its_own_goes_before(bundled: Path, tmp_path: Path) -> None:
 def test_a_name_that_is_none_of_the_bundled_is_refused(bundled: Path, tmp_path: Path, name: str) -> None:
     """And no path is followed: files come from strangers."""
     path = motion_file(tmp_path / "small.safetensors", motion=hearing(name.format(folder=bundled)))
-    with pytest.raises(CheckpointError, match=r"small\.safetensors: it hears by .* which is none of ears"):
+    with pytest.raises(CheckpointError, match=r"small\.safetensors: it hears by .* no bundled checkpoint of that name"):
         build_motion(read_checkpoint(path, SYSTEM))
 
 
