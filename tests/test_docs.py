@@ -159,7 +159,7 @@ def test_links_lead_out(node, language):
 @pytest.mark.parametrize(
     ("node", "said", "measured"),
     [
-        ("TalkFaceLoadDAETalker", "9.3 MiB", "9.3 MiB"),
+        ("TalkFaceLoadDAETalker", "9.4 MiB", "9.4 MiB"),
         ("TalkFaceDAEEncode", "32.1 dB PSNR", "| PSNR | 32.1 dB |"),
         ("TalkFaceDAEDecode", "4 for the bundled one", "**Sampling**: 4 DDIM evaluations"),
         (
