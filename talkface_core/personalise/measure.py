@@ -22,9 +22,10 @@ from ..dae_talker.windows import Control
 from ..datasets.aligned_faces import face_crops
 from ..datasets.clips import Clip, ClipSet
 from ..datasets.labels import eye_track
+from ..errors import InputError
 from ..evaluation.catalogue import METRICS, chosen
-from ..evaluation.clip_files import ClipFiles, read_pair
-from ..evaluation.evaluate import Evaluation, score
+from ..evaluation.clip_files import ClipFiles, read_footage_of, read_pair
+from ..evaluation.evaluate import ClipScores, Evaluation, score
 from ..evaluation.kit import bundled_kit
 from ..faces.face import Detector
 from ..ladtalk.degrade import Degradation, degrade
@@ -63,11 +64,19 @@ _SOFT = Degradation(sigma=0.5)
 
 @dataclass(frozen=True)
 class Measured:
-    """One kind of film, with the weights at the beginning and with the person's own."""
+    """One kind of film, with the weights at the beginning and with the person's own.
+
+    Clips in which no face was found are left out: weights that know nothing draw none.
+    """
 
     kind: str
     before: Evaluation
     after: Evaluation
+
+    def pairs(self) -> list[tuple[ClipScores | None, ClipScores | None]]:
+        """Each clip before and after, None where no face was found; one of both is there."""
+        sides = [{clip.name: clip for clip in one.clips} for one in (self.before, self.after)]
+        return [(sides[0].get(name), sides[1].get(name)) for name in dict.fromkeys([*sides[1], *sides[0]])]
 
 
 def held_out(data: Path, seconds: float) -> ClipSet:
@@ -110,13 +119,18 @@ def measure(
     for kind in KINDS:
         metrics = chosen(MEASURED[kind])
         scores: dict[str, list] = {side: [] for side in films}
-        for side in films:
-            for clip in clips.clips:
-                files = ClipFiles(clip.name, films[side][kind][clip.name], _path(folder, kind, REAL, clip.name))
-                pair = read_pair(files, detector, kit.gate, seconds, progress=lambda _: watcher.check())
-                scores[side].append(score(pair, kit, metrics, lambda _: watcher.check()))
+        for clip in clips.clips:
+            path = _path(folder, kind, REAL, clip.name)
+            real = read_footage_of(path, detector, seconds, progress=lambda _: watcher.check())
+            for side in films:
+                files = ClipFiles(clip.name, films[side][kind][clip.name], path)
                 done += 1
                 watcher.advance(done / total)
+                try:
+                    pair = read_pair(files, detector, kit.gate, seconds, progress=lambda _: watcher.check(), real=real)
+                except InputError:  # the film is ours, so all that can be wrong with it is that it shows no face
+                    continue
+                scores[side].append(score(pair, kit, metrics, lambda _: watcher.check()))
         sides = (Evaluation(tuple(scores[side]), metrics, {"clips": len(clips.clips)}) for side in (BEFORE, AFTER))
         measured.append(Measured(kind, *sides))
     return measured

@@ -68,12 +68,26 @@ measured in the same way.</p>
 
 def sheet(measured: Sequence[Measured]) -> NDArray[np.uint8]:
     """Faces of the first held-out clip, RGB uint8 [H,W,3]: real, after and before, as they speak, then restored."""
-    rows = []
-    for one in measured:
-        if one.kind != DRAWN:
-            before, after = one.before.clips[0], one.after.clips[0]
-            rows += [np.concatenate(list(faces), axis=1) for faces in (after.strip[1], after.strip[0], before.strip[0])]
-    return np.ascontiguousarray(np.concatenate(rows))
+    rows = [
+        np.concatenate(list(faces), axis=1)
+        for one in measured
+        if one.kind != DRAWN
+        for pair in one.pairs()[:1]
+        for _, faces in _strips(*pair)
+    ]
+    return np.ascontiguousarray(np.concatenate(rows)) if rows else np.zeros((64, 64, 3), np.uint8)
+
+
+def _strips(before: ClipScores | None, after: ClipScores | None) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Faces [n,S,S,3] of a clip, by whose they are: real, after, before, where there are any."""
+    strips: list[tuple[str, NDArray[np.uint8]]] = []
+    if known := after or before:
+        strips.append((REAL, known.strip[1]))
+    if after is not None:
+        strips.append((AFTER, after.strip[0]))
+    if before is not None:
+        strips.append((BEFORE, before.strip[0]))
+    return strips
 
 
 def summary(state: State, values: dict[str, Any]) -> list[str]:
@@ -121,7 +135,7 @@ def _kind(one: Measured, values: dict[str, dict[str, float | None]]) -> str:
     left_out = one.after.report().reasons()
     reasons = [f"{', '.join(titles)}: {reason}" for reason, titles in left_out.items()]
     told_out = "".join(f"<li>{clip_label(reason)}</li>" for reason in reasons)
-    clips = zip(one.before.clips[:_MOST_CLIPS], one.after.clips[:_MOST_CLIPS], strict=True)
+    clips = one.pairs()[:_MOST_CLIPS]
     return f"""<h3>{clip_label(KINDS[one.kind])}</h3>
 <div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>
 {"".join(_clip(one.kind, before, after) for before, after in clips)}
@@ -138,14 +152,19 @@ def _row(key: str, sides: dict[str, float | None]) -> str:
     return f"<tr><td>{clip_label(title)}</td>{cells}<td>{clip_label(unit)}</td><td class='soft'>{wanted}</td></tr>"
 
 
-def _clip(kind: str, before: ClipScores, after: ClipScores) -> str:
-    rows = []
-    for side, faces in ((REAL, after.strip[1]), (AFTER, after.strip[0]), (BEFORE, before.strip[0])):
-        shown = "".join(picture(np.ascontiguousarray(face), f"{side}, {clip_label(after.name)}") for face in faces)
+def _clip(kind: str, before: ClipScores | None, after: ClipScores | None) -> str:
+    known = after or before
+    assert known is not None
+    name, rows = clip_label(known.name), []
+    strips = _strips(before, after)
+    for side, faces in strips:
+        shown = "".join(picture(np.ascontiguousarray(face), f"{side}, {name}") for face in faces)
         rows.append(f'<div class="strip">{shown}</div>')
-    drawn = curves(after) if kind == SPOKEN else ""
-    said = "real, after, before, from above" + ("; the mouth's opening, real dashed" if drawn else "")
-    return f"<figure>{''.join(rows)}{drawn}<figcaption>{clip_label(after.name)}: {said}</figcaption></figure>"
+    drawn = curves(after) if kind == SPOKEN and after is not None else ""
+    said = f"{', '.join(side for side, _ in strips)}, from above"
+    said += "" if before and after else f"; no face {BEFORE if before is None else AFTER}"
+    said += "; the mouth's opening, real dashed" if drawn else ""
+    return f"<figure>{''.join(rows)}{drawn}<figcaption>{name}: {said}</figcaption></figure>"
 
 
 def _protocol(values: dict[str, Any]) -> str:
