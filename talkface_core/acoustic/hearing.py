@@ -71,9 +71,9 @@ class OutsideEar(nn.Module):
         return stream_ear(self.ear, WhisperFeatures(self.encoder).stream(waves))
 
 
-def check_ear(name_or_path: str | Path) -> Path:
+def check_ear(path: str | Path) -> Path:
     """The file of a converted Whisper, whose header alone is read. Raises CheckpointError for anything else."""
-    path = Path(name_or_path)
+    path = Path(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise CheckpointError(f"ear {path}: found {found}; {_WANTED}")
@@ -88,7 +88,7 @@ def check_ear(name_or_path: str | Path) -> Path:
 
 
 def load_ear(
-    name_or_path: str | Path,
+    path: str | Path,
     operations: Operations = nn,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
@@ -98,7 +98,7 @@ def load_ear(
     dtype: the encoder's; the ear is float32. Raises CheckpointError for a file without an encoder, and where the ear is
     made for another.
     """
-    checkpoint = read_checkpoint(check_ear(name_or_path))
+    checkpoint = read_checkpoint(check_ear(path))
     own = EAR.name in checkpoint.configs
     ear = build(checkpoint if own else read_checkpoint(PRETRAINED / f"{BUNDLED}.safetensors"), EAR)
     try:

@@ -39,7 +39,7 @@ from .autoencoder import DiffusionAutoencoder
 from .decode import encode
 from .model import SPEECH2LATENT, SYSTEM, build_speech, load_autoencoder
 from .pose import pose_units
-from .speech2latent import Speech2Latent, Speech2LatentConfig
+from .speech2latent import HEARD, Speech2Latent, Speech2LatentConfig
 from .speech_batches import Speech2LatentTraining, SpeechBatches
 from .speech_data import read_clips
 from .speech_loss import (
@@ -108,7 +108,7 @@ class Speech2LatentRecipe(Recipe):
         if acoustic is not None:
             self.frozen[ACOUSTIC.name] = acoustic.eval().requires_grad_(False)
             self.frozen_configs[ACOUSTIC.name] = acoustic.config.to_dict()
-            heard = {ACOUSTIC.name: acoustic.front_end}
+            heard = {HEARD: acoustic.front_end}
         self.acoustic = acoustic
         config = replace(config, fronts=heard)
         self.model = Speech2Latent(config)
