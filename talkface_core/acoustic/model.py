@@ -33,10 +33,11 @@ PRESSED = VISEMES.index("PP")
 
 @dataclass(frozen=True)
 class AcousticConfig(Config):
-    """Sizes of an `AcousticModel`; `preset` gives `tiny` and `base`.
+    """Sizes of an `AcousticModel`; `preset` gives `tiny`, `small` and `base`.
 
-    width: of a frame's vector; context: frames to either side that attention sees, 0: all of them, which then cannot be
-    streamed; visemes, mouths: how many classes of sounds and values of a mouth it tells.
+    width: of a frame's vector; inner: that of the blocks, 0: the same; context: frames to either side that attention
+    sees, 0: all of them, which then cannot be streamed; visemes, mouths: how many classes of sounds and values of a
+    mouth it tells.
     """
 
     fps: int = 25
@@ -53,22 +54,30 @@ class AcousticConfig(Config):
     dropout: float = 0.1
     visemes: int = 22
     mouths: int = 14
+    inner: int = 0
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "front_width", "width", "ff", "visemes", "mouths", "max_distance")
+        self.check_range(0, LARGEST, "inner")
         self.check_range(1, 1000, "heads", "blocks", "taps", "kernel", "front_kernel")
         self.check_range(0, 200, "context")  # more would make the blocks of a stream as long as the sound
         self.check_range(1, 240, "fps")
         self.check_range(0, 1, "dropout")
-        if self.width % (2 * self.heads):
-            raise InputError(f"a width of {self.width} is no multiple of twice the {self.heads} heads")
+        if self.block_width % (2 * self.heads):
+            raise InputError(f"a width of {self.block_width} is no multiple of twice the {self.heads} heads")
         if not self.kernel % 2 or not self.front_kernel % 2:
             raise InputError(f"kernels of {self.kernel} and {self.front_kernel} steps have no middle; give odd numbers")
 
     @classmethod
     def presets(cls) -> dict[str, AcousticConfig]:
-        """ "tiny" and "base"."""
-        return {"tiny": cls(), "base": cls(front_width=256, width=512, heads=8, ff=1024, blocks=8)}
+        """ "tiny", "small", which gives vectors of the same width, and "base"."""
+        small = cls(front_width=128, inner=256, ff=512, blocks=5)
+        return {"tiny": cls(), "small": small, "base": cls(front_width=256, width=512, heads=8, ff=1024, blocks=8)}
+
+    @property
+    def block_width(self) -> int:
+        """Width of the Conformer's blocks."""
+        return self.inner or self.width
 
     @property
     def reach(self) -> int:
@@ -99,11 +108,17 @@ class AcousticModel(nn.Module):
         super().__init__()
         self.config = config = config or AcousticConfig()
         self.front = FrameFront(
-            MEL, config.fps, config.front_width, config.width, config.front_kernel, config.taps, operations=operations
+            MEL,
+            config.fps,
+            config.front_width,
+            config.block_width,
+            config.front_kernel,
+            config.taps,
+            operations=operations,
         )
         self.encoder = Conformer(
             config.blocks,
-            config.width,
+            config.block_width,
             config.heads,
             config.ff,
             kernel=config.kernel,
@@ -113,6 +128,7 @@ class AcousticModel(nn.Module):
             pre_norm=True,
             operations=operations,
         )
+        self.narrow = operations.Linear(config.inner, config.width) if config.inner else nn.Identity()
         self.viseme = operations.Linear(config.width, config.visemes)
         self.mouth = operations.Linear(config.width, config.mouths)
         self.register_buffer("mouth_mean", torch.zeros(config.mouths))
@@ -128,7 +144,7 @@ class AcousticModel(nn.Module):
     ) -> AcousticOutput:
         """Log-mel [B,S,80] that begins with step `first_step` -> frames `first_frame` to
         `first_frame + frames - 1`; `valid` bool [B,frames] marks real ones."""
-        features = self.encoder(self.front(mel, frames, first_frame, first_step), valid)
+        features = self.narrow(self.encoder(self.front(mel, frames, first_frame, first_step), valid))
         return AcousticOutput(features, self.viseme(features), self.mouth(features))
 
     def pressed(self, features: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ Cross-entropy of the visemes, mean squared error of the mouth's blendshapes, in 
 together, and of its change from frame to frame. No picture is read, so real voices on rendered people serve as well as
 any.
 
-With `--taught DIR` it also learns the features that a better ear had (distillation, Hinton et al. 2015): of the
-labelled sounds, and of sounds that lie in DIR and need no labels. Networks that hear its features go on to understand
-them.
+With `--like NAME` it learns to give the features that another acoustic model has, so that whatever hears those hears
+it: that model's layers which read visemes and mouths are taken and kept. With `--ear FILE` they are taught as a better
+ear hears them (`training_teacher.py`), of the labelled sounds and of sounds without labels.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoints import save_checkpoint
-from ..datasets.labelled_sounds import SpeechClip, has_sounds, read_taught, read_voices
+from ..datasets.labelled_sounds import SpeechClip, read_unlabelled, read_voices
 from ..datasets.labels import IGNORE, VISEMES
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
@@ -34,9 +35,11 @@ from ..training.arguments import add_batch_size, add_preset
 from ..training.config import TrainConfig
 from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
+from .hearing import load_ear
 from .losses import masked_mean, viseme_loss
-from .model import COMPONENT, SYSTEM, AcousticConfig, AcousticModel
+from .model import COMPONENT, PRESSED, SYSTEM, AcousticConfig, AcousticModel, AcousticOutput, load_acoustic
 from .training_batches import LabelledSpeechBatches, MouthScale, Padded, SpeechWindows, draw_clips
+from .training_teacher import Teacher
 
 TRAINING = {
     "tiny": TrainConfig(
@@ -51,21 +54,25 @@ TRAINING = {
     ),
     "base": TrainConfig(lr=3e-4, schedule="cosine", warmup=1000, weight_decay=0.03, precision="auto"),
 }
-STEPS = {"tiny": 3000, "base": 100_000}
+TRAINING["small"] = TRAINING["tiny"]
+STEPS = {"tiny": 3000, "small": 3000, "base": 100_000}
 
 
 @dataclass(frozen=True)
 class AcousticTraining:
-    """clips: windows in a batch; windows: how they are drawn; visemes, mouth, opening, velocity: weights of the
-    losses, `features` of those that a better ear had."""
+    """clips: windows in a batch; labelled: the share of them that have labels, where some have none; windows: how they
+    are drawn; visemes, mouth, opening, velocity: weights of the losses; `features` of those that are taught and `told`
+    of what is read of them: visemes and mouths."""
 
     clips: int = 12
+    labelled: float = 0.34
     windows: SpeechWindows = field(default_factory=lambda: SpeechWindows(frames=100, gated=0.4, silence=0.2))
     visemes: float = 0.3
     mouth: float = 1.0
     opening: float = 1.0
     velocity: float = 0.5
     features: float = 1.0
+    told: float = 1.0
 
 
 class AcousticRecipe(Recipe):
@@ -80,21 +87,30 @@ class AcousticRecipe(Recipe):
         val: Sequence[SpeechClip] = (),
         training: AcousticTraining | None = None,
         data: str = "voices",
+        teacher: Teacher | None = None,
     ) -> None:
-        """Raises InputError for clips of which none has a mouth."""
+        """`teacher`: who taught the clips their latents. Raises InputError for clips of which none has a mouth, or the
+        teacher's kind of mouth."""
         self.settings, self.data = training or AcousticTraining(), data
         if not any(clip.mouth is not None for clip in clips):
             raise InputError(f"{data}: no clip's truth has blendshapes or landmarks; the acoustic model needs mouths.")
-        scale = MouthScale.of(clips)
+        like = None if teacher is None else teacher.acoustic
+        scale = MouthScale.of(clips, None if like is None else (like.mouth_mean, like.mouth_std))
         self.net = AcousticModel(replace(config or AcousticConfig(), visemes=len(VISEMES), mouths=len(scale.mean)))
         self.net.mouth_mean.copy_(scale.mean)
         self.net.mouth_std.copy_(scale.std)
+        if like is not None:
+            for own, theirs in ((self.net.viseme, like.viseme), (self.net.mouth, like.mouth)):
+                own.load_state_dict(theirs.state_dict())
+                own.requires_grad_(False)
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
         self._clips, self._val = ([replace(clip, mouth=_mouth(clip, scale)) for clip in some] for some in (clips, val))
+        self._labelled = [clip for clip in self._clips if clip.mouth is not None or clip.visemes is not None]
+        self._unlabelled = [clip for clip in self._clips if clip.mouth is None and clip.visemes is None]
         taught = [clip.latents for clip in self._clips if clip.latents is not None]
-        self._taught = bool(taught)
         self._spread = torch.cat(taught).std(0).clamp_min(1e-3) if taught else torch.ones(self.net.config.width)
-        self._batches = TaughtBatches(self.settings.windows, scale, GateConfig(), self.net.config.width)
+        silence = None if teacher is None else teacher.silence
+        self._batches = TaughtBatches(self.settings.windows, scale, GateConfig(), silence)
         self.config: Mapping[str, Any] = {
             "acoustic": self.net.config.to_dict(),
             "training": asdict(self.settings),
@@ -103,27 +119,29 @@ class AcousticRecipe(Recipe):
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        add_preset(parser)
+        add_preset(parser, ("tiny", "small", "base"))
         add_batch_size(parser)
         parser.add_argument("--voices", metavar="DIR", action="append", help="more sounds with truth; repeatable")
+        parser.add_argument("--like", metavar="NAME|FILE", help="an acoustic model whose features it is to give")
+        parser.add_argument("--ear", metavar="FILE", help="with --like: a converted Whisper, which hears better")
         parser.add_argument(
-            "--taught", metavar="DIR", help="features of a better ear, <clip>.npz, beside sounds that have no labels"
+            "--unlabelled", metavar="DIR", action="append", help="with --like: sounds without truth; repeatable"
         )
         parser.add_argument("--val", metavar="DIR", help="sounds with truth to measure at the end (default: DIR/val)")
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
+        teacher, config = _teacher(args), AcousticConfig.preset(args.preset)
+        if teacher is not None:
+            config = replace(config, width=teacher.acoustic.config.width, fps=teacher.acoustic.config.fps)
         data = Path(args.data).absolute()
-        folders = [_split(data, "train") or data, *(Path(folder).absolute() for folder in args.voices or ())]
-        config = AcousticConfig.preset(args.preset)
-        taught = read_taught(args.taught, config.width) if args.taught else {}
-        known = len(folders)
-        folders += [Path(args.taught).absolute()] if args.taught and has_sounds(args.taught) else []
-        clips = [
-            c for n, folder in enumerate(folders) for c in read_voices(folder, SOUND_VERSIONS, args.seed + n, taught)
-        ]
-        if taught and all(clip.latents is None for clip in clips):
-            raise InputError(f"{args.taught}: none of its features bears the name of a sound; call them as the sounds.")
+        labelled = [_split(data, "train") or data, *(Path(folder).absolute() for folder in args.voices or ())]
+        folders = [*labelled, *(Path(folder).absolute() for folder in args.unlabelled or ())]
+        clips: list[SpeechClip] = []
+        for number, folder in enumerate(folders):
+            read = read_voices if number < len(labelled) else read_unlabelled
+            heard = read(folder, SOUND_VERSIONS, args.seed + number)
+            clips += heard if teacher is None else teacher.taught(folder, heard, args.cache)
         settings = AcousticTraining()
         settings = replace(
             settings,
@@ -132,9 +150,9 @@ class AcousticRecipe(Recipe):
         )
         held_out = args.val or _split(data, "val")
         val = read_voices(held_out) if held_out else ()
-        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders[:known])
+        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
         return Plan(
-            cls(clips, config, val, settings, names),
+            cls(clips, config, val, settings, names, teacher),
             TRAINING[args.preset],
             STEPS[args.preset],
         )
@@ -143,8 +161,12 @@ class AcousticRecipe(Recipe):
         self._spread = self._spread.to(device)
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
-        chosen = draw_clips(rng, len(self._clips), self.settings.clips)
-        return self._batches.windows([self._clips[i] for i in chosen], rng)
+        """Windows of clips with labels and without, each clip of its kind as often as the others."""
+        kinds = [clips for clips in (self._labelled, self._unlabelled) if clips]
+        first = self.settings.clips if len(kinds) == 1 else round(self.settings.labelled * self.settings.clips)
+        counts = (first, self.settings.clips - first)
+        chosen = [clips[i] for clips, n in zip(kinds, counts, strict=False) for i in draw_clips(rng, len(clips), n)]
+        return self._batches.windows(chosen, rng)
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms and their weighted sum."""
@@ -159,11 +181,22 @@ class AcousticRecipe(Recipe):
             "opening": masked_mean(error[..., -1].square(), weight),
             "velocity": masked_mean(error.diff(dim=1).square(), both),
         }
-        if self._taught:
-            away = (output.features.float() - batch["heard"]) / self._spread
-            terms["features"] = masked_mean(away.square(), batch["has_heard"])
+        if "heard" in batch:
+            known, taught = batch["has_heard"], batch["heard"]
+            away = (output.features.float() - taught) / self._spread
+            terms["features"] = masked_mean(away.square(), known)
+            terms["told"] = self._told(output, taught, known)
         total = sum(getattr(settings, name) * value for name, value in terms.items())
         return {"loss": total, **terms}
+
+    def _told(self, output: AcousticOutput, taught: Tensor, known: Tensor) -> Tensor:
+        """How far what is read of the features is from what is read of those that are taught."""
+        with torch.no_grad():
+            visemes, mouth = self.net.viseme(taught).float().log_softmax(-1), self.net.mouth(taught).float()
+        said = F.kl_div(output.visemes.float().log_softmax(-1), visemes, reduction="none", log_target=True).sum(-1)
+        error = (output.mouth.float() - mouth).square()
+        weight = known * (1 + self.settings.windows.closure * visemes[..., PRESSED].exp())
+        return masked_mean(self.settings.visemes * said + error.mean(-1) + error[..., -1], weight)
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
@@ -184,21 +217,41 @@ class AcousticRecipe(Recipe):
 
 
 class TaughtBatches(LabelledSpeechBatches):
-    """Windows that also hold the clips' latents as `heard` [B,T,width] with the weight has_heard [B,T]: 0 where none
-    are known, and about and in a silence that was cut in."""
+    """Windows that, where there is a teacher, also hold the clips' latents as `heard` [B,T,W] with the weight has_heard
+    [B,T]: 0 where somebody is known not to speak, and about a silence that was cut in. In that silence they are
+    `silence` [W]; None: there is no teacher."""
 
     JUDGED = (*LabelledSpeechBatches.JUDGED, "has_heard")
 
-    def __init__(self, settings: SpeechWindows, scale: MouthScale | None, gate: GateConfig, width: int) -> None:
+    def __init__(
+        self, settings: SpeechWindows, scale: MouthScale | None, gate: GateConfig, silence: Tensor | None
+    ) -> None:
         super().__init__(settings, scale, gate)
-        self.width = width
+        self.silence = silence
+        if silence is None:
+            self.JUDGED = LabelledSpeechBatches.JUDGED
 
     def _tracks(self, clip: SpeechClip, padded: Padded, real: Tensor) -> dict[str, Tensor]:
-        known = float(clip.latents is not None)
-        return {"heard": padded(clip.latents, 0.0, (self.width,)), "has_heard": known * real}
+        if self.silence is None:
+            return {}
+        known = torch.ones(clip.frames) if clip.speech is None else clip.speech.float()
+        known = padded(known if clip.latents is not None else None, 0.0, nearest=True)
+        return {"heard": padded(clip.latents, 0.0, tuple(self.silence.shape)), "has_heard": known * real}
 
     def _close(self, item: dict[str, Tensor], inside: slice) -> None:
-        item["has_heard"][inside] = 0.0
+        if self.silence is not None:
+            item["heard"][inside] = self.silence
+            item["has_heard"][inside] = 1.0
+
+
+def _teacher(args: argparse.Namespace) -> Teacher | None:
+    """Whoever teaches. Raises InputError where it is not said whose features are taught."""
+    if args.like is None:
+        given = next((flag for flag, value in (("--ear", args.ear), ("--unlabelled", args.unlabelled)) if value), None)
+        if given is not None:
+            raise InputError(f"{given} teaches the features of an acoustic model: name it by --like, as landmark_tiny.")
+        return None
+    return Teacher(load_acoustic(args.like).eval(), None if args.ear is None else load_ear(args.ear))
 
 
 def _split(folder: Path, name: str) -> Path | None:

@@ -58,15 +58,16 @@ class MouthScale:
     closed: Tensor
 
     @classmethod
-    def of(cls, clips: Sequence[SpeechClip]) -> MouthScale:
+    def of(cls, clips: Sequence[SpeechClip], known_scale: tuple[Tensor, Tensor] | None = None) -> MouthScale:
         """Over all clips that have a mouth of as many values as the first; at rest is the mean outside speech, or of
-        the tenth that is open least."""
+        the tenth that is open least. `known_scale`: mean and deviation [M] that are to be taken instead."""
         known = [(clip, clip.mouth) for clip in clips if clip.mouth is not None]
         known = [(clip, mouth) for clip, mouth in known if mouth.shape[1] == known[0][1].shape[1]]
         mouths = torch.cat([mouth for _, mouth in known])
         silent = torch.cat([well_inside_silence(clip) for clip, _ in known])
         chosen = silent if silent.any() else mouths[:, -1] <= mouths[:, -1].quantile(0.1)
-        scale = cls(mouths.mean(0), mouths.std(0).clamp_min(1e-6), torch.zeros(mouths.shape[1]))
+        mean, std = known_scale or (mouths.mean(0), mouths.std(0).clamp_min(1e-6))
+        scale = cls(mean, std, torch.zeros(mouths.shape[1]))
         return cls(scale.mean, scale.std, scale.normalise(mouths[chosen]).mean(0))
 
     def normalise(self, mouth: Tensor) -> Tensor:

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets.labelled_sounds import SpeechClip, read_voices
+from ..datasets.labelled_sounds import SpeechClip, read_voices, sound_of, sound_samples
 from ..datasets.labels import IGNORE
-from ..media.audio import analysis_audio, load_audio
 from ..speech.wave_augment import WaveAugment
 from ..speech.whisper_mel import HOP, SAMPLES, WhisperFeatures
 from .encoded_ear import joined
@@ -47,7 +45,7 @@ def hear_voices(
     """The labelled sounds of a folder (`read_voices`), heard by an encoder `versions` times each. Raises InputError."""
     folder = Path(folder)
     clips = read_voices(folder)
-    waves = [_wave(folder, clip) for clip in clips]
+    waves = [sound_samples(sound_of(folder, clip)) for clip in clips]
     augment, rng = WaveAugment(), np.random.default_rng(seed)
     heard = []
     for version in range(versions):
@@ -109,11 +107,6 @@ def windows(clips: Sequence[HeardClip], frames: int, rng: np.random.Generator) -
             }
         )
     return {key: torch.stack([item[key] for item in items]) for key in items[0]}
-
-
-def _wave(folder: Path, clip: SpeechClip) -> NDArray[np.float32]:
-    path = next(path for path in sorted(folder.glob(f"{clip.name}.*")) if path.suffix in (".flac", ".wav"))
-    return analysis_audio(load_audio(path)).numpy()
 
 
 def _heard_clip(

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..arrays import check_numbers, read_npz
 from ..errors import InputError
 from ..media.audio import analysis_audio, load_audio
 from ..media.timebase import FPS, SAMPLE_RATE, frame_count
@@ -68,52 +67,49 @@ def labelled_clip(
     )
 
 
-def read_voices(
-    folder: str | Path, versions: int = 1, seed: int = 0, taught: Mapping[str, Tensor] | None = None
-) -> list[SpeechClip]:
-    """Sounds with truth beside them (`<clip>.flac` or `.wav` and `<clip>.npz`), as voices; their latents are what
-    `taught` has under their names.
+def read_voices(folder: str | Path, versions: int = 1, seed: int = 0) -> list[SpeechClip]:
+    """Sounds with truth beside them (`<clip>.flac` or `.wav` and `<clip>.npz`), as voices: their latents are None.
 
     Raises InputError for a folder without any.
     """
-    folder, taught = Path(folder), taught or {}
+    folder = Path(folder)
     paths = _sounds(folder)
     if not paths:
         raise InputError(f"{folder}: no <clip>.flac or .wav with <clip>.npz beside it; give labelled voices.")
-    waves = [analysis_audio(load_audio(path)).numpy() for path in paths]
+    waves = [sound_samples(path) for path in paths]
     clips = []
     for path, wave, mels in zip(paths, waves, augmented_mels(waves, versions, seed), strict=True):
         truth = Clip(path.stem, path, path, path.with_suffix(".npz"), 0, 0, 0, Fraction(FPS)).truth()
-        frames, latents = frame_count(len(wave), SAMPLE_RATE, FPS), taught.get(path.stem)
-        if latents is not None:
-            latents = latents[torch.arange(frames).clamp_max(len(latents) - 1)]  # sounds end within a frame
-        clips.append(labelled_clip(path.stem, frames, mels, truth, latents))
+        clips.append(labelled_clip(path.stem, frame_count(len(wave), SAMPLE_RATE, FPS), mels, truth))
     return clips
 
 
-def has_sounds(folder: str | Path) -> bool:
-    """Whether there are sounds with an .npz beside them."""
-    return bool(_sounds(Path(folder)))
+def read_unlabelled(folder: str | Path, versions: int = 1, seed: int = 0) -> list[SpeechClip]:
+    """All sounds of a folder and of those in it, of which nothing is known, by their path in it without the suffix.
+
+    Raises InputError for a folder without any.
+    """
+    folder = Path(folder)
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix in _SOUNDS]
+    if not paths:
+        raise InputError(f"{folder}: holds no .flac or .wav, nor do the folders in it.")
+    waves = [sound_samples(path) for path in paths]
+    return [
+        SpeechClip(path.relative_to(folder).with_suffix("").as_posix(), frame_count(len(wave), SAMPLE_RATE, FPS), mels)
+        for path, wave, mels in zip(paths, waves, augmented_mels(waves, versions, seed), strict=True)
+    ]
+
+
+def sound_of(folder: str | Path, clip: SpeechClip) -> Path:
+    """The file of a clip that was read from a folder of sounds."""
+    found = (Path(folder) / f"{clip.name}{suffix}" for suffix in _SOUNDS)
+    return next(path for path in found if path.is_file())
+
+
+def sound_samples(path: Path) -> NDArray[np.float32]:
+    """Samples [n] at 16 kHz of a sound's file."""
+    return analysis_audio(load_audio(path)).numpy()
 
 
 def _sounds(folder: Path) -> list[Path]:
     return [p for p in sorted(folder.glob("*")) if p.suffix in _SOUNDS and p.with_suffix(".npz").is_file()]
-
-
-def read_taught(folder: str | Path, width: int) -> dict[str, Tensor]:
-    """What a better ear heard in sounds, by their names: `features` [T, width] of each `<clip>.npz`, at 25 fps.
-
-    Raises InputError for a folder without any, and for features of another width.
-    """
-    found = {}
-    for path in sorted(Path(folder).glob("*.npz")):
-        features = read_npz(path, "features").get("features")
-        if features is None:
-            continue
-        check_numbers(path, "features", features)
-        if features.ndim != 2 or features.shape[1] != width or not len(features):
-            raise InputError(f"{path}: features {list(features.shape)}; this acoustic model has [frames, {width}].")
-        found[path.stem] = torch.from_numpy(np.asarray(features, np.float32))
-    if not found:
-        raise InputError(f"{folder}: no <clip>.npz with features in it; give what another ear heard in sounds.")
-    return found

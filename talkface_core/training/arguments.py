@@ -1,15 +1,15 @@
 """The flags that several recipes share: a recipe declares those that it has a use for."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
 
 
-def add_preset(parser: argparse.ArgumentParser) -> None:
+def add_preset(parser: argparse.ArgumentParser, choices: Sequence[str] = ("tiny", "base")) -> None:
     """`--preset`: the sizes of the networks and what goes with them."""
-    parser.add_argument("--preset", choices=("tiny", "base"), default="tiny", help="sizes (default: tiny)")
+    parser.add_argument("--preset", choices=choices, default="tiny", help="sizes (default: tiny)")
 
 
 def add_batch_size(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """Training of the acoustic model on planted sounds: it learns to hear them, and refuses what has no mouths."""
 
+import argparse
 from dataclasses import replace
 
 import numpy as np
@@ -7,16 +8,23 @@ import pytest
 import soundfile
 import torch
 
-from talkface_core.acoustic.model import AcousticConfig, load_acoustic
+from talkface_core.acoustic.encoded_ear import feature_space
+from talkface_core.acoustic.hearing import OutsideEar
+from talkface_core.acoustic.model import AcousticConfig, AcousticModel, load_acoustic
 from talkface_core.acoustic.recipe import AcousticRecipe, AcousticTraining, acoustic_errors
+from talkface_core.acoustic.stream import acoustic_features
 from talkface_core.acoustic.training_batches import MouthScale, SpeechWindows
+from talkface_core.acoustic.training_teacher import Teacher
 from talkface_core.checkpoints import read_checkpoint
-from talkface_core.datasets.labelled_sounds import SpeechClip, read_taught, read_voices
+from talkface_core.datasets.labelled_sounds import SpeechClip, read_unlabelled, sound_samples
 from talkface_core.datasets.labels import VISEMES
 from talkface_core.errors import InputError
 from talkface_core.speech.mel_augment import MelAugment
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
+
+from .small_acoustic import small_acoustic
+from .small_ear import small_ear, small_whisper
 
 PLAIN = MelAugment(
     masks=0, noise_probability=0.0, reverb_probability=0.0, telephone=0.0, level=(0.0, 0.0), equaliser=0.0
@@ -88,35 +96,82 @@ def test_clips_without_mouths_are_refused():
         recipe([replace(clip(1), mouth=None)])
 
 
-def test_a_better_ears_features_are_learnt_of_sounds_without_labels():
-    spoken = clip(8)
-    known = spoken.mouth[:, 1:] * torch.linspace(-1, 1, SMALL.width)
-    unlabelled = replace(spoken, mouth=None, visemes=None, speech=None, latents=known)
-    made = recipe([clip(1), unlabelled], silence=1.0)
+def teacher() -> Teacher:
+    """An acoustic model of other sizes whose features have the same width."""
+    torch.manual_seed(5)
+    like = AcousticModel(replace(SMALL, front_width=4, ff=8, visemes=len(VISEMES), mouths=2)).eval()
+    like.mouth_mean.fill_(0.3)
+    like.mouth_std.fill_(0.2)
+    return Teacher(like)
+
+
+def test_features_are_learnt_of_sounds_without_labels():
+    taught_by = teacher()
+    unlabelled = replace(clip(8), mouth=None, visemes=None, speech=None)
+    unlabelled = replace(unlabelled, latents=acoustic_features(taught_by.acoustic, unlabelled.mels[0].float()))
+    torch.manual_seed(0)
+    windows = SpeechWindows(frames=50, gated=0.5, silence=1.0, speed=0.0, augment=PLAIN, noises=4)
+    config = replace(SMALL, inner=24)
+    made = AcousticRecipe(
+        [clip(1), unlabelled], config, training=AcousticTraining(clips=6, windows=windows), teacher=taught_by
+    )
     batch = made.batch(0, np.random.default_rng(1))
-    assert batch["heard"].shape == (4, 50, SMALL.width)
-    cut = (batch["visemes"] == VISEMES.index("sil")) & (batch["has_mouth"] > 0)
+    assert batch["heard"].shape == (6, 50, SMALL.width)
+    made._batches.settings = replace(windows, silence=0.0)
+    uncut = made.batch(0, np.random.default_rng(1))
+    assert (uncut["has_mouth"] > 0).any(1).sum() == 2, "a third have labels"
+    cut = (batch["visemes"] == VISEMES.index("sil")) & (batch["has_heard"] > 0)
     assert cut.any()
-    assert not batch["has_heard"][cut].any(), "a silence that was cut in is not what the other ear heard"
-    before = made.loss(batch, 1)["features"].item()
-    optimiser = torch.optim.Adam(made.net.parameters(), 1e-2)
-    for _ in range(30):
+    torch.testing.assert_close(batch["heard"][cut][0], taught_by.silence)
+    before = made.loss(batch, 1)
+    optimiser = torch.optim.Adam([w for w in made.net.parameters() if w.requires_grad], 1e-2)
+    for _ in range(40):
         optimiser.zero_grad()
         made.loss(batch, 1)["loss"].backward()
         optimiser.step()
-    assert made.loss(batch, 1)["features"].item() < 0.5 * before
+    after = made.loss(batch, 1)
+    assert after["features"] < 0.5 * before["features"]
+    assert after["told"] < 0.5 * before["told"]
+    assert feature_space(made.net) == feature_space(taught_by.acoustic), "what hears the one hears the other"
+    torch.testing.assert_close(made.net.mouth_mean, taught_by.acoustic.mouth_mean)
+    assert made.net.front_end == taught_by.acoustic.front_end
     assert "features" not in recipe().loss(recipe().batch(0, np.random.default_rng(1)), 1)
 
 
-def test_taught_features_are_read_by_name_and_fit_the_sound(tmp_path):
-    sound, rate = 0.1 * np.sin(np.arange(16000) / 20), 16000
-    soundfile.write(tmp_path / "a.wav", sound, rate)
-    with pytest.raises(InputError, match="with features in it"):
-        read_taught(tmp_path, 16)
-    np.savez(tmp_path / "a.npz", features=np.ones((24, 16), np.float16))
-    taught = read_taught(tmp_path, 16)
-    (only,) = read_voices(tmp_path, taught=taught)
-    assert (only.frames, only.mouth) == (25, None)
-    assert only.latents.shape == (25, 16)
-    with pytest.raises(InputError, match=r"this acoustic model has \[frames, 8\]"):
-        read_taught(tmp_path, 8)
+def test_what_is_taught_is_computed_once(tmp_path, monkeypatch):
+    folder = tmp_path / "sounds" / "more"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, samples in (("a", 16000), ("b", 24100)):
+        soundfile.write(folder / f"{name}.wav", 0.1 * rng.standard_normal(samples), 16000)
+    clips = read_unlabelled(tmp_path / "sounds")
+    assert [(one.name, one.frames, one.mouth) for one in clips] == [("more/a", 25, None), ("more/b", 38, None)]
+    taught_by = teacher()
+    taught = taught_by.taught(tmp_path / "sounds", clips, tmp_path / "cache")
+    wanted = acoustic_features(taught_by.acoustic, clips[1].mels[0].float())
+    torch.testing.assert_close(taught[1].latents, wanted, atol=2e-3, rtol=2e-3)
+    monkeypatch.setattr(Teacher, "_heard", lambda *_: pytest.fail("heard again"))
+    again = taught_by.taught(tmp_path / "sounds", clips, tmp_path / "cache")
+    assert torch.equal(again[0].latents, taught[0].latents)
+    with pytest.raises(pytest.fail.Exception):
+        replace(taught_by, acoustic=AcousticModel(taught_by.acoustic.config)).taught(
+            tmp_path / "sounds", clips, tmp_path / "cache"
+        )
+
+
+def test_a_better_ear_teaches(tmp_path):
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    acoustic = small_acoustic()
+    taught_by = Teacher(acoustic, OutsideEar(small_whisper(), small_ear(acoustic)))
+    (heard,) = taught_by.taught(tmp_path, read_unlabelled(tmp_path), tmp_path / "cache")
+    alone = torch.cat(list(taught_by.ear.stream([torch.from_numpy(sound_samples(tmp_path / "a.wav"))])))
+    torch.testing.assert_close(heard.latents, alone[:25], atol=2e-2, rtol=2e-2)
+    with pytest.raises(InputError, match="for another acoustic model"):
+        Teacher(small_acoustic(visemes=5), taught_by.ear)
+
+
+@pytest.mark.parametrize("flag", ["ear", "unlabelled"])
+def test_a_teacher_needs_a_name(flag):
+    args = argparse.Namespace(like=None, preset="tiny", **{"ear": None, "unlabelled": None, flag: ["somewhere"]})
+    with pytest.raises(InputError, match=f"--{flag} teaches .* name it by --like"):
+        AcousticRecipe.from_args(args)
