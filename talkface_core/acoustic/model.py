@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import find_checkpoint, list_checkpoints, read_checkpoint, read_header
-from ..components import Component, build, table
+from ..checkpoints import Checkpoint, find_checkpoint, list_checkpoints, read_checkpoint, read_header
+from ..components import Component, build, build_optional, table
 from ..config import LARGEST, Config
 from ..datasets.labels import VISEMES
 from ..device import Operations
@@ -162,8 +162,15 @@ def load_acoustic(model: str | Path, operations: Operations = nn) -> AcousticMod
     return build(read_checkpoint(find_checkpoint(model)), ACOUSTIC, operations)
 
 
-def bundled_acoustic(name: str) -> AcousticModel:
-    """The acoustic model of a bundled checkpoint. Raises InputError for another name: files come from strangers."""
+def heard_model(checkpoint: Checkpoint, named: str = "") -> AcousticModel | None:
+    """The acoustic model that a checkpoint's networks hear: its own, or that of the bundled one that they name; None
+    where there is neither. Raises InputError for another name: files come from strangers."""
+    if ACOUSTIC.name in checkpoint.configs or not named:
+        return build_optional(checkpoint, ACOUSTIC)
+    return _bundled(named)
+
+
+def _bundled(name: str) -> AcousticModel:
     path = list_checkpoints().get(name)
     if path is None or ACOUSTIC.name not in read_header(path).configs:
         raise InputError(

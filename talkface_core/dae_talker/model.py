@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ..acoustic.hearing import OutsideEar, load_ear
-from ..acoustic.model import ACOUSTIC, AcousticModel, bundled_acoustic
+from ..acoustic.model import ACOUSTIC, AcousticModel, heard_model
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import Component, build, build_optional, table
 from ..device import Operations, pick_layers, pick_place
@@ -237,11 +237,7 @@ def build_speech(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> Speec
 
 def _acoustic(checkpoint: Checkpoint, config: Speech2LatentConfig) -> AcousticModel | None:
     """The acoustic model that a speech2latent hears: the file's own, or that of a bundled checkpoint it names."""
-    if HEARD not in config.fronts:
-        return None
-    if ACOUSTIC.name not in checkpoint.configs and config.acoustic:
-        return bundled_acoustic(config.acoustic)
-    return build_optional(checkpoint, ACOUSTIC)
+    return heard_model(checkpoint, config.acoustic) if HEARD in config.fronts else None
 
 
 def build_drawing(

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..acoustic.hearing import OutsideEar, load_ear
-from ..acoustic.model import ACOUSTIC, AcousticModel
+from ..acoustic.model import ACOUSTIC, AcousticModel, heard_model
 from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_layers, pick_place
@@ -122,7 +122,7 @@ def build_wav2lip_model(
     """The speech side with its weights, on the CPU; `ear` hears in its acoustic model's place. Raises CheckpointError,
     also for a Wav2Lip whose acoustic model is missing or another's, and for another's ear."""
     net = build(checkpoint, WAV2LIP, operations, dtype)
-    acoustic = build_optional(checkpoint, ACOUSTIC) if net.config.acoustic else None
+    acoustic = _heard(checkpoint, net.config)
     given = 0 if acoustic is None else acoustic.config.width
     if net.config.acoustic != given:
         found = f"one of {given} values a frame" if given else "none"
@@ -143,4 +143,15 @@ def hearing_of(checkpoint: Checkpoint, config: Wav2LipConfig) -> tuple[AcousticM
         return None, config
     theirs = checkpoint.config(WAV2LIP.name, Wav2LipConfig)
     heard = replace(config, acoustic=theirs.acoustic, also_mel=theirs.also_mel, closing=theirs.closing)
-    return build_optional(checkpoint, ACOUSTIC) if theirs.acoustic else None, heard
+    return _heard(checkpoint, theirs), heard
+
+
+def _heard(checkpoint: Checkpoint, config: Wav2LipConfig) -> AcousticModel | None:
+    """The acoustic model that a Wav2Lip hears; None: the log-mel alone. Raises CheckpointError for a name that no
+    bundled checkpoint bears."""
+    try:
+        return heard_model(checkpoint, config.acoustic_of) if config.acoustic else None
+    except CheckpointError:
+        raise
+    except InputError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error

@@ -51,10 +51,11 @@ class Wav2LipConfig(Config):
     shown: the face's upper half, the reference's lower half (False: as published); references: how many are shown;
     flow: how far the net may move what they show, as a share of the crop's side (0: it moves nothing); choice: factor
     of the references' logits before their softmax, above 1 they are mixed less; acoustic: width of the acoustic model's
-    features (0: the net hears the log-mel, as published); also_mel: with such features the net hears the log-mel as
-    well; closing: how far what it hears goes to silence, in which lips are shut, where the acoustic model hears p, b or
-    m (0: not at all); colour: "rgb" or "bgr"; mel_shift: seconds by which a frame's window of sound lies later than
-    speech/mel_windows.py has it.
+    features (0: the net hears the log-mel, as published); acoustic_of: the bundled checkpoint whose acoustic model that
+    is, where its own file has none; also_mel: with such features the net hears the log-mel as well; closing: how far
+    what it hears goes to silence, in which lips are shut, where the acoustic model hears p, b or m (0: not at all);
+    colour: "rgb" or "bgr"; mel_shift: seconds by which a frame's window of sound lies later than speech/mel_windows.py
+    has it.
     """
 
     size: int = 96
@@ -71,6 +72,7 @@ class Wav2LipConfig(Config):
     flow: float = 0.0
     choice: float = 1.0
     acoustic: int = 0
+    acoustic_of: str = ""
     also_mel: bool = False
     closing: float = 0.0
     colour: str = "rgb"

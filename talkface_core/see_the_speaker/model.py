@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..acoustic.hearing import OutsideEar, load_ear
-from ..acoustic.model import ACOUSTIC, bundled_acoustic
+from ..acoustic.model import ACOUSTIC, heard_model
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
 from ..device import Operations, pick_layers, pick_place
@@ -127,11 +127,10 @@ def build_motion(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> Motio
     """The motion side with its weights, float32, on the CPU; `ear` hears in its acoustic model's place. Raises
     CheckpointError, also for an ear of another acoustic model."""
     _check_whole(checkpoint, MOTION.name)
-    acoustic, gate, lips = (build_optional(checkpoint, part) for part in (ACOUSTIC, GATE, LIP_REFINEMENT))
+    gate, lips = (build_optional(checkpoint, part) for part in (GATE, LIP_REFINEMENT))
     try:
         diffusion = build(checkpoint, MOTION)
-        if acoustic is None and diffusion.config.acoustic:
-            acoustic = bundled_acoustic(diffusion.config.acoustic)
+        acoustic = heard_model(checkpoint, diffusion.config.acoustic)
         return MotionModel(diffusion, acoustic, gate, lips, ear).eval()
     except CheckpointError:
         raise

@@ -1,12 +1,15 @@
 """LaDTalk's checkpoint: whole, without texture or gate, wrong; and number formats."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from talkface_core import checkpoints
 from talkface_core.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
 from talkface_core.errors import InputError
-from talkface_core.ladtalk.model import build_wav2lip_model, load_ladtalk
+from talkface_core.ladtalk.model import build_wav2lip_model, hearing_of, load_ladtalk
 from tests.acoustic.small_acoustic import small_acoustic
 from tests.ladtalk.small_ladtalk import LISTENING, SMALL, save_small_ladtalk, small_gate, small_wav2lip
 
@@ -105,3 +108,25 @@ def test_a_wav2lip_that_listens_needs_its_acoustic_model(tmp_path):
         load_ladtalk(tmp_path / "deaf.safetensors", "cpu")
     with pytest.raises(CheckpointError, match="found one of 32 values"):
         load_ladtalk(tmp_path / "other.safetensors", "cpu")
+
+
+def test_a_wav2lip_hears_by_the_acoustic_model_that_it_names(tmp_path, monkeypatch):
+    bundled = tmp_path / "pretrained"
+    bundled.mkdir()
+    monkeypatch.setattr(checkpoints, "PRETRAINED", bundled)
+    acoustic = small_acoustic()
+    save_checkpoint(
+        bundled / "ears.safetensors", "acoustic", {"acoustic": acoustic}, {"acoustic": acoustic.config.to_dict()}, {}
+    )
+    for name in ("ears", "nobody"):
+        net = small_wav2lip(config=replace(LISTENING, acoustic_of=name))
+        save_checkpoint(
+            tmp_path / f"{name}.safetensors", "ladtalk", {"wav2lip": net}, {"wav2lip": net.config.to_dict()}, {}
+        )
+    checkpoint = read_checkpoint(tmp_path / "ears.safetensors")
+    for heard in (build_wav2lip_model(checkpoint).acoustic, hearing_of(checkpoint, net.config)[0]):
+        assert torch.equal(heard.viseme.weight, acoustic.viseme.weight)
+    with pytest.raises(
+        CheckpointError, match=r"nobody\.safetensors: it hears by .* no bundled checkpoint of that name"
+    ):
+        build_wav2lip_model(read_checkpoint(tmp_path / "nobody.safetensors"))
