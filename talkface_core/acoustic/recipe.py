@@ -139,8 +139,9 @@ class AcousticRecipe(Recipe):
         folders = [*labelled, *(Path(folder).absolute() for folder in args.unlabelled or ())]
         clips: list[SpeechClip] = []
         for number, folder in enumerate(folders):
-            read = read_voices if number < len(labelled) else read_unlabelled
-            heard = read(folder, SOUND_VERSIONS, args.seed + number)
+            # Many sounds vary by themselves; noises and rooms take longer to make than a teacher takes to hear.
+            known = number < len(labelled)
+            heard = read_voices(folder, SOUND_VERSIONS, args.seed + number) if known else read_unlabelled(folder)
             clips += heard if teacher is None else teacher.taught(folder, heard, args.cache)
         settings = AcousticTraining()
         settings = replace(
