@@ -41,8 +41,9 @@ def main() -> None:
         "--drop",
         action="append",
         default=[],
-        metavar="COMPONENT.PREFIX",
-        help="weights that what infers has no use for, such as an encoder's; repeatable, with the --set that says so",
+        metavar="COMPONENT[.PREFIX]",
+        help="weights that what infers has no use for, such as an encoder's, or a component; repeatable, with the --set "
+        "that says so",
     )
     parser.add_argument(
         "--measured", type=Path, action="append", default=[], help="JSON report of a quality benchmark; repeatable"

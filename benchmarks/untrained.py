@@ -39,10 +39,8 @@ def main() -> None:
         kind = KINDS[name]
         net: nn.Module = kind.network(checkpoint.config(name, kind.config))
         joint.states[name] = net.state_dict()
-    if unknown := set(args.drop) - joint.states.keys():
-        parser.error(f"{path.name} holds no {', '.join(sorted(unknown))}, only {', '.join(joint.states)}")
     for name in args.drop:
-        del joint.states[name], joint.configs[name]
+        joint.drop(name)
     joint.provenance["untrained"] = args.component
     joint.save(args.out)
 

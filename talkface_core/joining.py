@@ -62,8 +62,16 @@ class Joint:
         place[last] = value
         self.provenance.setdefault("set", {})[name] = value
 
-    def drop(self, component: str, prefix: str) -> None:
-        """Leave out the weights of a component whose names begin so: what infers has no use for them."""
+    def drop(self, component: str, prefix: str = "") -> None:
+        """Leave out the weights of a component whose names begin so, for which what infers has no use; without a prefix
+        the whole component. Raises CheckpointError where there is no such component."""
+        if component not in self.states:
+            raise CheckpointError(f"there is no {component!r} to leave out, only {', '.join(self.states)}.")
+        if not prefix:
+            del self.states[component], self.configs[component]
+            added = {name: said for name, said in self.provenance.get("added", {}).items() if name != component}
+            self.provenance["added"] = added
+            return
         kept = {key: value for key, value in self.states[component].items() if not key.startswith(prefix)}
         self.states[component] = kept
 

@@ -46,3 +46,13 @@ def test_settings_weights_and_means(tmp_path: Path):
     assert joint.provenance["set"] == {"a.deep.er": 5}
     with pytest.raises(CheckpointError, match="holds no 'c', only a"):
         joint.add(read_checkpoint(tmp_path / "two.safetensors"), "c")
+
+
+def test_a_component_is_left_out_with_all_that_is_said_of_it(tmp_path: Path):
+    joint = Joint.of(saved(tmp_path / "one.safetensors", "speaks", "a"))
+    joint.add(read_checkpoint(saved(tmp_path / "two.safetensors", "paints", "b")), "b")
+    joint.drop("b")
+    assert (joint.states.keys(), joint.configs.keys()) == ({"a"}, {"a"})
+    assert joint.provenance["added"] == {}
+    with pytest.raises(CheckpointError, match="no 'b' to leave out, only a"):
+        joint.drop("b")
