@@ -42,8 +42,8 @@ def main() -> None:
         action="append",
         default=[],
         metavar="COMPONENT[.PREFIX]",
-        help="weights that what infers has no use for, such as an encoder's, or a component; repeatable, with the --set "
-        "that says so",
+        help="weights that what infers has no use for, such as an encoder's, or a component; repeatable, with the "
+        "--set that says so",
     )
     parser.add_argument(
         "--measured", type=Path, action="append", default=[], help="JSON report of a quality benchmark; repeatable"

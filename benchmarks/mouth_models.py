@@ -24,7 +24,10 @@ def system_of(name_or_path: str | Path) -> str:
 
 def takes_ear(name_or_path: str | Path) -> bool:
     """Whether a checkpoint hears an acoustic model, in whose place an ear can hear."""
-    return ACOUSTIC.name in read_header(find_checkpoint(name_or_path)).configs
+    header = read_header(find_checkpoint(name_or_path))
+    if header.system == "ladtalk":
+        return bool(header.configs.get("wav2lip", {}).get("acoustic"))
+    return ACOUSTIC.name in header.configs
 
 
 def load_mouths(

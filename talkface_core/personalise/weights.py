@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..acoustic.encoded_ear import feature_space
-from ..acoustic.model import ACOUSTIC
 from ..checkpoints import find_checkpoint, read_checkpoint, read_header
-from ..components import build, build_optional
+from ..components import build
 from ..dae_talker.model import AUTOENCODER, build_speech
 from ..errors import InputError
 from ..joining import Joint
 from ..ladtalk.model import SYSTEM as LADTALK
 from ..ladtalk.model import TEXTURE as TEXTURE_NET
+from ..ladtalk.model import hearing_of
+from ..ladtalk.wav2lip import Wav2LipConfig
 from ..speech.vad import GATE
 from .settings import Settings
 from .stages import FACE, SHARP, SPEECH, TEXTURE, checkpoint_of
@@ -28,7 +29,7 @@ def beginnings(settings: Settings) -> dict[str, Path]:
     heard = build_speech(talker).acoustic
     texture = read_checkpoint(begun["texture"], LADTALK)
     build(texture, TEXTURE_NET)
-    lips = build_optional(texture, ACOUSTIC)
+    lips, _ = hearing_of(texture, Wav2LipConfig())
     if heard is not None and lips is not None and feature_space(heard) != feature_space(lips):
         raise InputError(
             f"{talker.path.name} and {texture.path.name} hear different acoustic models, and the file that comes of "

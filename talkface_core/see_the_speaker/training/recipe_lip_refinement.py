@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from ...acoustic.losses import masked_mean
-from ...acoustic.model import ACOUSTIC, AcousticModel
+from ...acoustic.model import ACOUSTIC, AcousticModel, heard_model
 from ...checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ...components import build
 from ...datasets.clips import ClipSet
@@ -140,7 +140,10 @@ class LipRecipe(Recipe):
         folder = data / "train" if (data / "train").is_dir() else data
         beside = args.val or (data / "val" if (data / "val").is_dir() else None)
         checkpoint = read_checkpoint(find_checkpoint(args.motion))
-        motion, acoustic = build(checkpoint, MOTION), build(checkpoint, ACOUSTIC)
+        motion = build(checkpoint, MOTION)
+        acoustic = heard_model(checkpoint, motion.config.acoustic)
+        if acoustic is None:
+            raise InputError(f"--motion {args.motion}: holds no acoustic model and names none, so nothing is heard.")
         renderer, stamp = open_renderer(args.renderer)
         read = {"cache_dir": args.cache, "seed": args.seed, "renderer": renderer, "stamp": stamp}
         clips = read_motion_clips(folder, versions=SOUND_VERSIONS, **read)
