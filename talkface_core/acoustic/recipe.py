@@ -115,6 +115,7 @@ class AcousticRecipe(Recipe):
             "acoustic": self.net.config.to_dict(),
             "training": asdict(self.settings),
             "clips": len(self._clips),
+            "taught": None if teacher is None else teacher.settings(),
         }
 
     @classmethod
@@ -142,7 +143,7 @@ class AcousticRecipe(Recipe):
             # Many sounds vary by themselves; noises and rooms take longer to make than a teacher takes to hear.
             known = number < len(labelled)
             heard = read_voices(folder, SOUND_VERSIONS, args.seed + number) if known else read_unlabelled(folder)
-            clips += heard if teacher is None else teacher.taught(folder, heard, args.cache)
+            clips += heard if teacher is None else teacher.taught(folder, heard, args.cache, args.quiet)
         settings = AcousticTraining()
         settings = replace(
             settings,

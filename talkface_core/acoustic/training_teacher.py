@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,14 +47,23 @@ class Teacher:
         """What it hears in silence [W]: the acoustic model's own, as whatever hears by the ear gets it too."""
         return quiet_features(self.acoustic)
 
-    def taught(self, folder: Path, clips: Sequence[SpeechClip], cache_dir: Path) -> list[SpeechClip]:
+    def settings(self) -> dict[str, Any]:
+        """Of a run that is taught, so that going on with another teacher is noticed."""
+        return {
+            "like": feature_space(self.acoustic),
+            "ear": None if self.ear is None else self.ear.encoder.config.to_dict(),
+        }
+
+    def taught(
+        self, folder: Path, clips: Sequence[SpeechClip], cache_dir: Path, quiet: bool = False
+    ) -> list[SpeechClip]:
         """Clips that were read from a folder, with the features [T,W] of each frame as their latents."""
         sounds = [sound_of(folder, clip) for clip in clips]
         who = [feature_space(self.acoustic), *(_sums(part) for part in (self.acoustic, self.ear) if part is not None)]
         key = CacheKey("taught", folder, (), [who, [clip.name for clip in clips], stats(sounds)])
 
         def write(part: Path) -> None:
-            rows = [row.half().numpy() for row in self._heard(clips, sounds)]
+            rows = [row.half().numpy() for row in self._heard(clips, sounds, quiet)]
             with part.open("wb") as file:
                 np.savez(file, features=np.concatenate(rows), frames=np.array([len(row) for row in rows]))
 
@@ -65,12 +75,13 @@ class Teacher:
         ]
 
     @torch.no_grad()
-    def _heard(self, clips: Sequence[SpeechClip], sounds: Sequence[Path]) -> list[Tensor]:
+    def _heard(self, clips: Sequence[SpeechClip], sounds: Sequence[Path], quiet: bool) -> list[Tensor]:
         if self.ear is None:
-            return [acoustic_features(self.acoustic, clip.mels[0].float()) for clip in tqdm(clips, "taught")]
+            shown = tqdm(clips, "taught", unit="sound", disable=quiet)
+            return [acoustic_features(self.acoustic, clip.mels[0].float()) for clip in shown]
         rows: list[Tensor] = []
         front = WhisperFeatures(self.ear.encoder)
-        for first in tqdm(range(0, len(sounds), _TOGETHER), "taught"):
+        for first in tqdm(range(0, len(sounds), _TOGETHER), "taught", unit=f"{_TOGETHER} sounds", disable=quiet):
             waves = [torch.from_numpy(sound_samples(path)) for path in sounds[first : first + _TOGETHER]]
             steps = packed(front, waves)
             rows += [torch.cat(list(stream_ear(self.ear.ear, [row.float()]))) for row in steps]
