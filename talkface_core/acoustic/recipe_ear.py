@@ -25,9 +25,9 @@ from ..components import build
 from ..datasets.labels import IGNORE
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
-from ..speech.whisper import SYSTEM, WHISPER, WhisperEncoder
+from ..speech.whisper import SYSTEM, WHISPER, WhisperEncoder, first_blocks
 from ..speech.whisper_mel import WhisperFeatures
-from ..training.arguments import add_batch_size
+from ..training.arguments import above_zero, add_batch_size
 from ..training.config import TrainConfig
 from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
@@ -106,6 +106,12 @@ class EarRecipe(Recipe):
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add_batch_size(parser)
         parser.add_argument("--whisper", metavar="FILE", required=True, help="a converted Whisper, to hear by")
+        parser.add_argument(
+            "--blocks",
+            type=above_zero(int),
+            metavar="N",
+            help="keep the first N blocks of --whisper alone (default: all)",
+        )
         parser.add_argument("--acoustic", metavar="NAME|FILE", default="landmark_tiny", help="whose features to give")
         parser.add_argument("--voices", metavar="DIR", action="append", help="more sounds with truth; repeatable")
         parser.add_argument("--val", metavar="DIR", help="sounds with truth to measure at the end (default: DIR/val)")
@@ -114,6 +120,7 @@ class EarRecipe(Recipe):
     def from_args(cls, args: argparse.Namespace) -> Plan:
         acoustic = load_acoustic(args.acoustic)
         encoder = build(read_checkpoint(find_checkpoint(args.whisper), SYSTEM), WHISPER)
+        encoder = first_blocks(encoder, args.blocks or encoder.config.blocks)
         front, data = WhisperFeatures(encoder), Path(args.data).absolute()
         folders = [_split(data, "train") or data, *(Path(folder).absolute() for folder in args.voices or ())]
         clips = [

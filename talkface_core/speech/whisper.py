@@ -9,7 +9,7 @@ hours of speech in many languages; its weights are MIT. They are never bundled: 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -114,6 +114,22 @@ class WhisperEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
+
+
+def first_blocks(encoder: WhisperEncoder, blocks: int) -> WhisperEncoder:
+    """An encoder of the first `blocks` of another's blocks, which hears as far as those do; the weights are shared.
+
+    Source: layers that are left out of a trained network (Fan et al. 2020; Distil-Whisper, Gandhi et al. 2023). Raises
+    InputError for more blocks than there are.
+    """
+    if not 1 <= blocks <= encoder.config.blocks:
+        raise InputError(f"{blocks} blocks of a Whisper that has {encoder.config.blocks}; give 1 to as many.")
+    with torch.device("meta"):
+        net = WhisperEncoder(replace(encoder.config, blocks=blocks))
+    kept = {name: weight for name, weight in encoder.state_dict().items() if name in net.state_dict()}
+    net.load_state_dict(kept, assign=True)
+    net.positions = encoder.positions
+    return net.train(encoder.training)
 
 
 WHISPER = Component("whisper", WhisperConfig, lambda config, layers: WhisperEncoder(config, layers), half=True)

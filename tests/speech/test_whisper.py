@@ -15,7 +15,7 @@ from talkface_core.cli.conversions import convert
 from talkface_core.components import build
 from talkface_core.errors import InputError
 from talkface_core.speech.convert_whisper import LICENCE
-from talkface_core.speech.whisper import SYSTEM, WHISPER, WhisperConfig, WhisperEncoder, positions
+from talkface_core.speech.whisper import SYSTEM, WHISPER, WhisperConfig, WhisperEncoder, first_blocks, positions
 from talkface_core.speech.whisper_mel import FADE, OVERLAP, SAMPLES, WhisperFeatures, whisper_mel
 from tests.sync.evaluator_golden import published_state
 
@@ -182,3 +182,20 @@ def test_half_precision_hears_the_same():
     rough = WhisperFeatures(net.to(torch.bfloat16))(sweep())
     assert rough.dtype == torch.float32
     assert (rough - exact).norm() < 0.05 * exact.norm()
+
+
+def test_the_first_blocks_hear_as_far_as_they_go():
+    torch.manual_seed(0)
+    whole = WhisperEncoder(WhisperConfig(16, 2, 3)).eval()
+    mel = torch.randn(1, 80, 40)
+    part = first_blocks(whole, 1)
+    assert (part.config.blocks, part.training) == (1, False)
+    heard = []
+    hook = whole.blocks[0].register_forward_hook(lambda *words: heard.append(words[-1]))
+    whole(mel)
+    hook.remove()
+    torch.testing.assert_close(part(mel), whole.norm(heard[0]))
+    torch.testing.assert_close(first_blocks(whole, 3)(mel), whole(mel))
+    for wrong in (0, 4):
+        with pytest.raises(InputError, match=f"{wrong} blocks of a Whisper that has 3"):
+            first_blocks(whole, wrong)
