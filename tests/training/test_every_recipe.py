@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from talkface_core.acoustic.model import load_acoustic
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.recipes import RECIPES
 from talkface_core.training.engine import train
@@ -135,6 +136,9 @@ def test_wav2lip_begins_with_the_bundled_weights(folder: Path, tmp_path: Path) -
     )
     assert read_checkpoint(result.checkpoint).provenance["config"]["recipe"]["init"] == "ladtalk_tiny"
     bundled, own = (read_checkpoint(path) for path in (find_checkpoint("ladtalk_tiny"), result.checkpoint))
-    assert own.configs["wav2lip"] == bundled.configs["wav2lip"]  # it hears as they do
+    hears = {**bundled.configs["wav2lip"], "acoustic_of": ""}  # as they do, by an acoustic model of its own
+    assert own.configs["wav2lip"] == hears
+    for name, weight in load_acoustic(bundled.configs["wav2lip"]["acoustic_of"]).state_dict().items():
+        torch.testing.assert_close(own.states["acoustic"][name].float(), weight, atol=0, rtol=0)
     before, after = (stored.states["wav2lip"]["pixels.weight"].float() for stored in (bundled, own))
     torch.testing.assert_close(after[: len(before)], before, atol=0.01, rtol=0)
