@@ -95,6 +95,13 @@ class AcousticRecipe(Recipe):
         if not any(clip.mouth is not None for clip in clips):
             raise InputError(f"{data}: no clip's truth has blendshapes or landmarks; the acoustic model needs mouths.")
         like = None if teacher is None else teacher.acoustic
+        if like is not None:
+            mouths = next(clip.mouth.shape[1] for clip in clips if clip.mouth is not None)
+            if (like.config.visemes, like.config.mouths) != (len(VISEMES), mouths):
+                raise InputError(
+                    f"{data}: {len(VISEMES)} visemes and mouths of {mouths} values, and the acoustic model that it is "
+                    f"to be like tells {like.config.visemes} and {like.config.mouths}: give another, or other voices."
+                )
         scale = MouthScale.of(clips, None if like is None else (like.mouth_mean, like.mouth_std))
         self.net = AcousticModel(replace(config or AcousticConfig(), visemes=len(VISEMES), mouths=len(scale.mean)))
         self.net.mouth_mean.copy_(scale.mean)
@@ -109,8 +116,8 @@ class AcousticRecipe(Recipe):
         self._unlabelled = [clip for clip in self._clips if clip.mouth is None and clip.visemes is None]
         taught = [clip.latents for clip in self._clips if clip.latents is not None]
         self._spread = torch.cat(taught).std(0).clamp_min(1e-3) if taught else torch.ones(self.net.config.width)
-        silence = None if teacher is None else teacher.silence
-        self._batches = TaughtBatches(self.settings.windows, scale, GateConfig(), silence)
+        drawn = (self.settings.windows, scale, GateConfig())
+        self._batches = LabelledSpeechBatches(*drawn) if teacher is None else TaughtBatches(*drawn, teacher.silence)
         self.config: Mapping[str, Any] = {
             "acoustic": self.net.config.to_dict(),
             "training": asdict(self.settings),
@@ -219,31 +226,23 @@ class AcousticRecipe(Recipe):
 
 
 class TaughtBatches(LabelledSpeechBatches):
-    """Windows that, where there is a teacher, also hold the clips' latents as `heard` [B,T,W] with the weight has_heard
-    [B,T]: 0 where somebody is known not to speak, and about a silence that was cut in. In that silence they are
-    `silence` [W]; None: there is no teacher."""
+    """Windows that also hold the clips' latents as `heard` [B,T,W] with the weight has_heard [B,T]: 0 where somebody is
+    known not to speak, and about a silence that was cut in. In that silence they are `silence` [W]."""
 
     JUDGED = (*LabelledSpeechBatches.JUDGED, "has_heard")
 
-    def __init__(
-        self, settings: SpeechWindows, scale: MouthScale | None, gate: GateConfig, silence: Tensor | None
-    ) -> None:
+    def __init__(self, settings: SpeechWindows, scale: MouthScale | None, gate: GateConfig, silence: Tensor) -> None:
         super().__init__(settings, scale, gate)
         self.silence = silence
-        if silence is None:
-            self.JUDGED = LabelledSpeechBatches.JUDGED
 
     def _tracks(self, clip: SpeechClip, padded: Padded, real: Tensor) -> dict[str, Tensor]:
-        if self.silence is None:
-            return {}
         known = torch.ones(clip.frames) if clip.speech is None else clip.speech.float()
         known = padded(known if clip.latents is not None else None, 0.0, nearest=True)
         return {"heard": padded(clip.latents, 0.0, tuple(self.silence.shape)), "has_heard": known * real}
 
     def _close(self, item: dict[str, Tensor], inside: slice) -> None:
-        if self.silence is not None:
-            item["heard"][inside] = self.silence
-            item["has_heard"][inside] = 1.0
+        item["heard"][inside] = self.silence
+        item["has_heard"][inside] = 1.0
 
 
 def _teacher(args: argparse.Namespace) -> Teacher | None:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ..datasets.labelled_sounds import SpeechClip, sound_of, sound_samples
 from ..speech.whisper_mel import WhisperFeatures
-from ..training.frame_cache import CacheKey, cached_file, stats
+from ..training.frame_cache import CacheKey, cached_file, stats, weights_sum
 from .encoded_ear import feature_space, stream_ear
 from .hearing import OutsideEar
 from .model import AcousticModel
@@ -59,7 +59,10 @@ class Teacher:
     ) -> list[SpeechClip]:
         """Clips that were read from a folder, with the features [T,W] of each frame as their latents."""
         sounds = [sound_of(folder, clip) for clip in clips]
-        who = [feature_space(self.acoustic), *(_sums(part) for part in (self.acoustic, self.ear) if part is not None)]
+        who = [
+            feature_space(self.acoustic),
+            *(weights_sum(part) for part in (self.acoustic, self.ear) if part is not None),
+        ]
         key = CacheKey("taught", folder, (), [who, [clip.name for clip in clips], stats(sounds)])
 
         def write(part: Path) -> None:
@@ -86,8 +89,3 @@ class Teacher:
             steps = packed(front, waves)
             rows += [torch.cat(list(stream_ear(self.ear.ear, [row.float()]))) for row in steps]
         return rows
-
-
-def _sums(module: torch.nn.Module) -> float:
-    """A number that changes with the weights."""
-    return sum(float(weight.double().sum()) for weight in module.state_dict().values())

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from torch import nn
 from tqdm import tqdm
 
 from ..atomic import whole_file
@@ -91,6 +92,11 @@ def cached_frames(
 def stats(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
     """Names, sizes and times of change of files, for a key's content."""
     return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+
+
+def weights_sum(module: nn.Module) -> float:
+    """A number that changes with a network's weights, for a key's content."""
+    return sum(float(weight.double().sum()) for weight in module.state_dict().values())
 
 
 def _digest(text: str) -> str:

@@ -138,6 +138,13 @@ def test_features_are_learnt_of_sounds_without_labels():
     assert "features" not in recipe().loss(recipe().batch(0, np.random.default_rng(1)), 1)
 
 
+def test_a_teacher_of_another_kind_of_mouth_is_refused():
+    for changes in ({"visemes": 5}, {"mouths": 3}):
+        like = AcousticModel(replace(SMALL, **{"visemes": len(VISEMES), "mouths": 2, **changes}))
+        with pytest.raises(InputError, match=r"mouths of 2 values, and the acoustic model that it is to be like tells"):
+            AcousticRecipe([clip(1)], SMALL, teacher=Teacher(like))
+
+
 def test_what_is_taught_is_computed_once(tmp_path, monkeypatch):
     folder = tmp_path / "sounds" / "more"
     folder.mkdir(parents=True)

@@ -33,7 +33,7 @@ from ...errors import InputError
 from ...training.arguments import add_batch_size, share
 from ...training.config import TrainConfig
 from ...training.curves import plot_curves
-from ...training.frame_cache import CacheKey, cached_file, stats
+from ...training.frame_cache import CacheKey, cached_file, stats, weights_sum
 from ...training.recipe import Batch, Plan, Recipe
 from ..controls import CONTROLS
 from ..motion_diffusion import COMPONENT, STILL, Before, MotionConfig, MotionDiffusion, MotionSampling
@@ -214,8 +214,7 @@ def motion_data(clips: Sequence[MotionClip], acoustic: AcousticModel, variants: 
 
 def heard_key(folder: Path, acoustic: AcousticModel, seed: int) -> CacheKey:
     """What features of a folder's sounds follow from."""
-    weights = sum(float(weight.double().sum()) for weight in acoustic.state_dict().values())
-    return CacheKey("heard", folder, (VARIANTS, seed), [weights, *stats(ClipSet.open(folder).files)])
+    return CacheKey("heard", folder, (VARIANTS, seed), [weights_sum(acoustic), *stats(ClipSet.open(folder).files)])
 
 
 def cached_data(clips: Sequence[MotionClip], acoustic: AcousticModel, key: CacheKey, cache_dir: Path) -> MotionData:
