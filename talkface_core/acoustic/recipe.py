@@ -97,10 +97,10 @@ class AcousticRecipe(Recipe):
         like = None if teacher is None else teacher.acoustic
         if like is not None:
             mouths = next(clip.mouth.shape[1] for clip in clips if clip.mouth is not None)
-            if (like.config.visemes, like.config.mouths) != (len(VISEMES), mouths):
+            if like.config.mouths != mouths:
                 raise InputError(
-                    f"{data}: {len(VISEMES)} visemes and mouths of {mouths} values, and the acoustic model that it is "
-                    f"to be like tells {like.config.visemes} and {like.config.mouths}: give another, or other voices."
+                    f"{data}: mouths of {mouths} values, and the acoustic model that it is to be like tells "
+                    f"{like.config.mouths}: give another, or other voices first."
                 )
         scale = MouthScale.of(clips, None if like is None else (like.mouth_mean, like.mouth_std))
         self.net = AcousticModel(replace(config or AcousticConfig(), visemes=len(VISEMES), mouths=len(scale.mean)))
@@ -145,6 +145,8 @@ class AcousticRecipe(Recipe):
         data = Path(args.data).absolute()
         labelled = [_split(data, "train") or data, *(Path(folder).absolute() for folder in args.voices or ())]
         folders = [*labelled, *(Path(folder).absolute() for folder in args.unlabelled or ())]
+        if missing := [folder for folder in folders if not folder.is_dir()]:  # before hours of sound are heard
+            raise InputError(f"{missing[0]} is no folder; give one with sounds.")
         clips: list[SpeechClip] = []
         for number, folder in enumerate(folders):
             # Many sounds vary by themselves; noises and rooms take longer to make than a teacher takes to hear.

@@ -34,7 +34,7 @@ from ..training.recipe import Batch, Plan, Recipe
 from .encoded_ear import EAR, EarConfig, EncodedEar, feature_space
 from .losses import masked_mean, viseme_loss
 from .model import AcousticModel, load_acoustic
-from .training_batches import draw_clips
+from .training_batches import check_labels, draw_clips
 from .training_ear import HeardClip, hear_voices, windows
 
 TRAINING = TrainConfig(
@@ -119,6 +119,7 @@ class EarRecipe(Recipe):
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
         acoustic = load_acoustic(args.acoustic)
+        check_labels(acoustic)
         encoder = build(read_checkpoint(find_checkpoint(args.whisper), SYSTEM), WHISPER)
         encoder = first_blocks(encoder, args.blocks or encoder.config.blocks)
         front, data = WhisperFeatures(encoder), Path(args.data).absolute()

@@ -17,11 +17,13 @@ from torch import Tensor
 
 from ..datasets.labelled_sounds import SpeechClip
 from ..datasets.labels import IGNORE, VISEMES
+from ..errors import InputError
 from ..media.timebase import FPS
 from ..sequences import sample_at
 from ..speech.features import LogMel
 from ..speech.mel_augment import MelAugment, noise_mels
 from ..speech.vad import GateConfig, open_around
+from .model import AcousticModel
 
 # The shortest stretch that is whole in both: 200 ms.
 STEPS_PER_BLOCK, FRAMES_PER_BLOCK = 16, 5
@@ -165,6 +167,16 @@ class LabelledSpeechBatches:
                 for key in self.JUDGED:
                     item[key][near] = 0.0
                 item["visemes"][near] = IGNORE
+
+
+def check_labels(acoustic: AcousticModel) -> None:
+    """Raises InputError for an acoustic model that tells other sounds than the labels have, or at another rate."""
+    told = (acoustic.config.visemes, acoustic.config.fps)
+    if told != (len(VISEMES), FPS):
+        raise InputError(
+            f"labels have {len(VISEMES)} visemes at {FPS} frames a second, the acoustic model {told[0]} at {told[1]}; "
+            "name one that was trained on such labels."
+        )
 
 
 def draw_clips(rng: np.random.Generator, count: int, wanted: int) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from .encoded_ear import feature_space, stream_ear
 from .hearing import OutsideEar
 from .model import AcousticModel
 from .stream import acoustic_features, quiet_features
+from .training_batches import check_labels
 from .training_ear import packed
 
 _TOGETHER = 64
@@ -32,13 +33,14 @@ _TOGETHER = 64
 class Teacher:
     """acoustic: whose features are taught; ear: who hears them, None: the acoustic model itself.
 
-    Raises InputError for an ear that gives another model's features.
+    Raises InputError for an acoustic model that does not go with labels, and for an ear that gives another's features.
     """
 
     acoustic: AcousticModel
     ear: OutsideEar | None = None
 
     def __post_init__(self) -> None:
+        check_labels(self.acoustic)
         if self.ear is not None:
             self.ear.check(self.acoustic)
 
@@ -51,7 +53,7 @@ class Teacher:
         """Of a run that is taught, so that going on with another teacher is noticed."""
         return {
             "like": feature_space(self.acoustic),
-            "ear": None if self.ear is None else self.ear.encoder.config.to_dict(),
+            "ear": None if self.ear is None else weights_sum(self.ear),
         }
 
     def taught(
@@ -80,11 +82,13 @@ class Teacher:
     @torch.no_grad()
     def _heard(self, clips: Sequence[SpeechClip], sounds: Sequence[Path], quiet: bool) -> list[Tensor]:
         if self.ear is None:
-            shown = tqdm(clips, "taught", unit="sound", disable=quiet)
+            shown = tqdm(clips, "taught", unit=" sounds", disable=quiet)
             return [acoustic_features(self.acoustic, clip.mels[0].float()) for clip in shown]
         rows: list[Tensor] = []
         front = WhisperFeatures(self.ear.encoder)
-        for first in tqdm(range(0, len(sounds), _TOGETHER), "taught", unit=f"{_TOGETHER} sounds", disable=quiet):
+        for first in tqdm(
+            range(0, len(sounds), _TOGETHER), "taught", unit=" sounds", unit_scale=_TOGETHER, disable=quiet
+        ):
             waves = [torch.from_numpy(sound_samples(path)) for path in sounds[first : first + _TOGETHER]]
             steps = packed(front, waves)
             rows += [torch.cat(list(stream_ear(self.ear.ear, [row.float()]))) for row in steps]

@@ -85,7 +85,7 @@ def read_voices(folder: str | Path, versions: int = 1, seed: int = 0) -> list[Sp
 
 
 def read_unlabelled(folder: str | Path, versions: int = 1, seed: int = 0) -> list[SpeechClip]:
-    """All sounds of a folder and of those in it, of which nothing is known, by their path in it without the suffix.
+    """All sounds of a folder and of those in it, of which nothing is known, by their path in it.
 
     Raises InputError for a folder without any.
     """
@@ -95,14 +95,14 @@ def read_unlabelled(folder: str | Path, versions: int = 1, seed: int = 0) -> lis
         raise InputError(f"{folder}: holds no .flac or .wav, nor do the folders in it.")
     waves = [sound_samples(path) for path in paths]
     return [
-        SpeechClip(path.relative_to(folder).with_suffix("").as_posix(), frame_count(len(wave), SAMPLE_RATE, FPS), mels)
+        SpeechClip(path.relative_to(folder).as_posix(), frame_count(len(wave), SAMPLE_RATE, FPS), mels)
         for path, wave, mels in zip(paths, waves, augmented_mels(waves, versions, seed), strict=True)
     ]
 
 
 def sound_of(folder: str | Path, clip: SpeechClip) -> Path:
     """The file of a clip that was read from a folder of sounds."""
-    found = (Path(folder) / f"{clip.name}{suffix}" for suffix in _SOUNDS)
+    found = (Path(folder) / f"{clip.name}{suffix}" for suffix in ("", *_SOUNDS))
     return next(path for path in found if path.is_file())
 
 

@@ -139,10 +139,25 @@ def test_features_are_learnt_of_sounds_without_labels():
 
 
 def test_a_teacher_of_another_kind_of_mouth_is_refused():
-    for changes in ({"visemes": 5}, {"mouths": 3}):
-        like = AcousticModel(replace(SMALL, **{"visemes": len(VISEMES), "mouths": 2, **changes}))
-        with pytest.raises(InputError, match=r"mouths of 2 values, and the acoustic model that it is to be like tells"):
-            AcousticRecipe([clip(1)], SMALL, teacher=Teacher(like))
+    like = AcousticModel(replace(SMALL, visemes=len(VISEMES), mouths=3))
+    with pytest.raises(InputError, match="mouths of 2 values, and the acoustic model that it is to be like tells 3"):
+        AcousticRecipe([clip(1)], SMALL, teacher=Teacher(like))
+
+
+@pytest.mark.parametrize("other", [{"visemes": 5}, {"fps": 30}])
+def test_a_teacher_of_other_labels_is_refused(other):
+    like = AcousticModel(replace(SMALL, **{"visemes": len(VISEMES), "mouths": 2, **other}))
+    with pytest.raises(InputError, match="labels have 22 visemes at 25 frames a second, the acoustic model"):
+        Teacher(like)
+
+
+def test_another_teacher_is_noticed():
+    acoustic = small_acoustic()
+    ears = [OutsideEar(small_whisper(), small_ear(acoustic)) for _ in range(3)]
+    ears[2].ear.out.bias.data += 1
+    told = [Teacher(acoustic, ear).settings() for ear in (*ears, None)]
+    assert told[0] == told[1]
+    assert told[0] not in told[2:]
 
 
 def test_what_is_taught_is_computed_once(tmp_path, monkeypatch):
@@ -152,7 +167,7 @@ def test_what_is_taught_is_computed_once(tmp_path, monkeypatch):
     for name, samples in (("a", 16000), ("b", 24100)):
         soundfile.write(folder / f"{name}.wav", 0.1 * rng.standard_normal(samples), 16000)
     clips = read_unlabelled(tmp_path / "sounds")
-    assert [(one.name, one.frames, one.mouth) for one in clips] == [("more/a", 25, None), ("more/b", 38, None)]
+    assert [(one.name, one.frames, one.mouth) for one in clips] == [("more/a.wav", 25, None), ("more/b.wav", 38, None)]
     taught_by = teacher()
     taught = taught_by.taught(tmp_path / "sounds", clips, tmp_path / "cache")
     wanted = acoustic_features(taught_by.acoustic, clips[1].mels[0].float())
@@ -174,7 +189,7 @@ def test_a_better_ear_teaches(tmp_path):
     alone = torch.cat(list(taught_by.ear.stream([torch.from_numpy(sound_samples(tmp_path / "a.wav"))])))
     torch.testing.assert_close(heard.latents, alone[:25], atol=2e-2, rtol=2e-2)
     with pytest.raises(InputError, match="for another acoustic model"):
-        Teacher(small_acoustic(visemes=5), taught_by.ear)
+        Teacher(small_acoustic(mouths=5), taught_by.ear)
 
 
 @pytest.mark.parametrize("flag", ["ear", "unlabelled"])
