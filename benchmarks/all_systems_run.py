@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("jobs", type=Path, metavar="JOBS.jsonl")
-    parser.add_argument("--ear", metavar="FILE", help="hear by this converted Whisper")
+    parser.add_argument("--ear", metavar="FILE", help="default: bundled; none: the acoustic model alone")
     args = parser.parse_args()
     make = SYSTEMS[args.system](args.ear)
     frames, spent = 0, 0.0

@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
-    parser.add_argument("--ear", metavar="FILE", help="hear by this converted Whisper")
+    parser.add_argument("--ear", metavar="FILE", help="default: bundled; none: the acoustic model alone")
     parser.add_argument("--silence", type=Path, nargs="*", default=[], metavar="FILE", help="recordings without speech")
     parser.add_argument("--real-voices", type=Path, metavar="DIR", help="clips of the face with real voices")
     parser.add_argument(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.ending import run_program
-from talkface_core.acoustic.hearing import OutsideEar, load_ear
+from talkface_core.acoustic.hearing import OutsideEar, pick_ear
 from talkface_core.acoustic.model import ACOUSTIC
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="+", metavar="SPLIT", help="folders of clips with truth")
     parser.add_argument("--model", required=True, metavar="NAME|FILE")
     parser.add_argument("--acoustic", metavar="NAME|FILE", help="default: the model's own")
-    parser.add_argument("--ear", metavar="FILE", help="hear by this converted Whisper")
+    parser.add_argument("--ear", metavar="FILE", help="default: bundled; none: the acoustic model alone")
     parser.add_argument("--most", type=int, default=1000, metavar="N", help="clips of each set, evenly chosen")
     parser.add_argument("--out", type=Path, metavar="DIR")
     args = parser.parse_args()
@@ -57,7 +57,7 @@ def main() -> None:
     net = build(checkpoint, COMPLETION)
     hears = read_checkpoint(find_checkpoint(args.acoustic)) if args.acoustic else checkpoint
     acoustic = None if net.config.published else build(hears, ACOUSTIC)
-    ear = load_ear(args.ear) if args.ear else None
+    ear = pick_ear(args.ear)(acoustic)
     if ear is not None:
         ear.check(acoustic)
     rows = []

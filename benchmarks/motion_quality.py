@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.ending import run_program
-from talkface_core.acoustic.hearing import load_ear
+from talkface_core.acoustic.hearing import pick_ear
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.components import build
 from talkface_core.datasets.clips import Clip, ClipSet
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument(
         "--gate", default="landmark_tiny", metavar="NAME|FILE", help="where the gate is from, for a model without one"
     )
-    parser.add_argument("--ear", metavar="FILE", help="hear by this converted Whisper")
+    parser.add_argument("--ear", metavar="FILE", help="default: bundled; none: the acoustic model alone")
     parser.add_argument("--renderer", metavar="NAME|FILE", help="read the true motion off the pictures")
     parser.add_argument("--seeds", type=int, default=1, metavar="N")
     parser.add_argument("--steps", type=int, help="sampling steps, default: the model's")
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="DIR")
     args = parser.parse_args()
     checkpoint = read_checkpoint(find_checkpoint(args.model))
-    model = build_motion(checkpoint, load_ear(args.ear) if args.ear else None)
+    model = build_motion(checkpoint, pick_ear(args.ear))
     if model.gate is None:
         model.gate = build(read_checkpoint(find_checkpoint(args.gate)), GATE)
     if args.no_lips:

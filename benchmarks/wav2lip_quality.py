@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.ending import run_program
+from talkface_core.acoustic.hearing import pick_ear
 from talkface_core.checkpoints import find_checkpoint, read_checkpoint
 from talkface_core.correlation import mouth_lag, pearson
 from talkface_core.datasets.aligned_faces import clip_crop
@@ -38,12 +39,14 @@ from talkface_core.faces.bundled import BundledDetector, load_bundled
 from talkface_core.faces.geometry import transform
 from talkface_core.faces.landmarks import MOUTH, landmark_distance, mouth_opening
 from talkface_core.faces.paste import paste_faces
-from talkface_core.ladtalk.hearing import hear
+from talkface_core.ladtalk.hearing import listen
 from talkface_core.ladtalk.model import Wav2LipModel, build_wav2lip_model
 from talkface_core.ladtalk.repaint import repaint
 from talkface_core.ladtalk.training_repainted import elsewhere
 from talkface_core.ladtalk.wav2lip import SYSTEM, picture_size
 from talkface_core.media.audio import analysis_audio
+from talkface_core.media.source import MemoryAudio
+from talkface_core.media.timebase import SAMPLE_RATE
 from talkface_core.pixels import to_bytes, to_unit
 from talkface_core.speech.features import LogMel
 from talkface_core.sync.score import sync_score
@@ -62,22 +65,24 @@ def main() -> None:
     parser.add_argument("--expert", default="sync_tiny", metavar="NAME|FILE")
     parser.add_argument("--clips", type=above_zero(int), metavar="N", help="the first N clips (default: all)")
     parser.add_argument("--every", type=above_zero(int), default=1, metavar="K", help="each K-th clip (default: 1)")
+    parser.add_argument("--ear", metavar="NAME|FILE", help="default: bundled; none: the acoustic model alone")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(find_checkpoint(args.model), SYSTEM)
-    lips = build_wav2lip_model(checkpoint, dtype=torch.bfloat16)
+    lips = build_wav2lip_model(checkpoint, dtype=torch.bfloat16, ears=pick_ear(args.ear, dtype=torch.bfloat16))
     expert, reader = load_syncnet(args.expert), load_bundled()
     clips = ClipSet.open(args.data)
     chosen = clips.clips[:: args.every][: args.clips]
-    sounds = [LogMel()(analysis_audio(clip.audio())) for clip in chosen]
+    waves = [analysis_audio(clip.audio()) for clip in chosen]
+    sounds = [LogMel()(wave) for wave in waves]
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for index, clip in enumerate(tqdm(chosen, desc=clips.name)):
         other = (index + len(chosen) // 2) % len(chosen)
         dubbed = Dubbing(lips, clip)
         truth = dubbed.truth
-        generated = dubbed.speak(sounds[index], dubbed.elsewhere())
-        theirs = dubbed.speak(sounds[other], dubbed.hushed())
-        hushed = dubbed.speak(torch.full_like(sounds[index], LogMel.SILENCE), dubbed.hushed())
+        generated = dubbed.speak(waves[index], dubbed.elsewhere())
+        theirs = dubbed.speak(waves[other], dubbed.hushed())
+        hushed = dubbed.speak(torch.zeros_like(waves[index]), dubbed.hushed())
         real, own, new, still = (dubbed.read(reader, frames) for frames in (dubbed.frames, generated, theirs, hushed))
         # A quarter of the way from shut lips to speaking ones, as the reader sees them in the real frames.
         shut = truth["mouth_open"] <= 0
@@ -138,9 +143,9 @@ class Dubbing:
         references = ReferenceMouths(self.crop, chosen, cut).composite(faces, range(count))
         return to_bytes(rearrange(references, "n r c h w -> n r h w c")).numpy()
 
-    def speak(self, mel: torch.Tensor, references: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Whole frames that say a log-mel."""
-        speech = hear(self.lips, [mel], 25).at(range(len(self.crops)))
+    def speak(self, wave: torch.Tensor, references: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Whole frames that say a sound [n] at 16 kHz."""
+        speech = listen(self.lips, MemoryAudio(wave[None, None], SAMPLE_RATE), 25).at(range(len(self.crops)))
         return paste_faces(self.frames, repaint(self.net, self.crops, speech, references), self.crop)
 
     def closed(self) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..talkface_core.acoustic.hearing import NO_EAR
 from ..talkface_core.checkpoints import CheckpointError, read_checkpoint, read_header
 from ..talkface_core.components import build
 from ..talkface_core.dae_talker import model as dae_talker
@@ -19,7 +20,7 @@ from ..talkface_core.landmark_diffusion.vae_space import VaeSpace
 from ..talkface_core.see_the_speaker import model as see_the_speaker
 from ..talkface_core.see_the_speaker.spoken_motion import motion_space
 from . import host
-from .ears import OWN_EAR, ear_fingerprint, ear_input, ear_of
+from .ears import OWN_EAR, ear_fingerprint, ear_input, ears_of
 from .loading import dtype_input, loaded
 from .sockets import (
     COMPLETION,
@@ -92,10 +93,12 @@ class LoadDAETalker(io.ComfyNode):
         dubs = dae_talker.dubs(read_header(path))
         whole = dae_talker.read_dubber(path) if dubs else dae_talker.read_whole(path)
         space = dae_talker.latent_space(whole)
-        if dubs and ear != OWN_EAR:
+        if dubs and ear not in (OWN_EAR, NO_EAR):
             raise InputError(f"{whole.path.stem} hears what Dub Video (DAE-Talker) is given; choose bundled as ear.")
-        given = ear_of(ear, dtype)
-        hearing = host.managed(build(whole, dae_talker.SPEECH2LIPS) if dubs else dae_talker.build_speech(whole, given))
+        if dubs:
+            hearing = host.managed(build(whole, dae_talker.SPEECH2LIPS))
+        else:
+            hearing = host.managed(dae_talker.build_speech(whole, ears_of(ear, dtype)))
         speech = host.Component(hearing, whole.path.stem, space, whole.provenance)
         does = "repaints" if dubs else "draws"
         drawing = loaded(whole, dae_talker.AUTOENCODER, dtype, does, dae_talker.build_drawing, space)
@@ -151,7 +154,7 @@ class LoadLaDTalk(io.ComfyNode):
             raise CheckpointError(
                 f"{whole.path}: found only {', '.join(whole.configs)}; expected {' or '.join(named)}."
             )
-        build_lips = partial(ladtalk.build_wav2lip_model, ear=ear_of(ear, dtype))
+        build_lips = partial(ladtalk.build_wav2lip_model, ears=ears_of(ear, dtype))
         lips = loaded(whole, ladtalk.WAV2LIP, dtype, "repaints", build_lips)
         return io.NodeOutput(lips, loaded(whole, ladtalk.TEXTURE, dtype, "restores"))
 
@@ -207,7 +210,7 @@ class LoadLandmarkDiffusion(io.ComfyNode):
     @classmethod
     def execute(cls, checkpoint: str, dtype: str, vae: Any = None, ear: str = OWN_EAR) -> io.NodeOutput:
         whole = landmark_diffusion.read_whole(host.checkpoint_path(checkpoint, landmark_diffusion.SYSTEM))
-        hearing = host.managed(landmark_diffusion.build_completion(whole, ear_of(ear, dtype)))
+        hearing = host.managed(landmark_diffusion.build_completion(whole, ears_of(ear, dtype)))
         completion = host.Component(hearing, whole.path.stem, None, whole.provenance)
         shown = None if vae is None else host.HostVae(vae)
         if shown is not None and not landmark_diffusion.needs_vae(whole):
@@ -279,7 +282,7 @@ class LoadSeeTheSpeaker(io.ComfyNode):
         if see_the_speaker.can_imagine(whole):
             portrait = loaded(whole, see_the_speaker.PORTRAIT, dtype, "imagines", see_the_speaker.build_portrait, space)
         if see_the_speaker.MOTION.name in whole.configs:
-            hearing = host.managed(see_the_speaker.build_motion(whole, ear_of(ear, dtype)))
+            hearing = host.managed(see_the_speaker.build_motion(whole, ears_of(ear, dtype)))
             motion = host.Component(hearing, whole.path.stem, space, whole.provenance)
         drawing = loaded(whole, see_the_speaker.RENDERER, dtype, "draws", see_the_speaker.build_renderer, space)
         return io.NodeOutput(portrait, motion, drawing)

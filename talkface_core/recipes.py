@@ -51,6 +51,9 @@ RECIPES = {
     "whisper-ear": Entry(
         "acoustic.recipe_ear", "EarRecipe", "an ear that hears by Whisper, for networks that hear the acoustic model"
     ),
+    "whisper-ear-tuning": Entry(
+        *("acoustic.recipe_ear_tuning", "EarTuningRecipe"), "the same ear and its Whisper's blocks, together"
+    ),
     "sync": Entry("sync.recipe", "SyncRecipe", "the lip expert: are lips and sound in step?"),
     "wav2lip": Entry("ladtalk.recipe", "Wav2LipRecipe", "Wav2Lip's generator against a trained lip expert"),
     "wav2lip-hearing": Entry(

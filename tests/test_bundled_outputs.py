@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from talkface_core.acoustic.hearing import SMALL_EAR, load_ear
 from talkface_core.dae_talker.hearing import hear_block
 from talkface_core.dae_talker.model import load_dae_talker
 from talkface_core.evaluation.probe import load_probe
@@ -44,7 +45,8 @@ GOLDEN: dict[str, list[float]] = {
         -4.8002,
         -2.7256,
     ],
-    "wav2lip": [0.77866, 0.62465, 0.35442, 0.29079, 0.90103],
+    "ear": [0.15482, 0.095028, -2.0466, 0.025771, -0.40257],
+    "wav2lip": [0.77867, 0.62412, 0.35602, 0.29289, 0.90092],
     "sovqae": [0.49329, -0.53913, 0.42104, -0.39578, 0.1116],
     "faces": [
         -3.8937,
@@ -131,6 +133,10 @@ def speech2latent() -> tuple[Tensor, ...]:
     return out.latents, out.pose, speech.gate(mel)
 
 
+def ear() -> tuple[Tensor, ...]:
+    return (torch.cat(list(load_ear(SMALL_EAR).stream([waves(16000, low=-0.5, high=0.5)]))),)
+
+
 def wav2lip() -> tuple[Tensor, ...]:
     lips = load_ladtalk(device="cpu", dtype=torch.float32).lips
     speech = hear(lips, [waves(80, 80, low=-4, high=4)], 25).at([10])
@@ -156,7 +162,7 @@ def probe() -> tuple[Tensor, ...]:
     return tuple(load_probe()(waves(1, 3, 128, 128, low=-1)).values())
 
 
-NETWORKS = (autoencoder, speech2latent, wav2lip, sovqae, faces, syncnet, probe)
+NETWORKS = (autoencoder, speech2latent, ear, wav2lip, sovqae, faces, syncnet, probe)
 
 
 def probed(network: Callable[[], tuple[Tensor, ...]]) -> list[float]:

@@ -1,21 +1,21 @@
-"""What a sound is to the networks that hear acoustic features: by the bundled acoustic model, or by a better ear.
+"""What a sound is to the networks that hear acoustic features: by the acoustic model, or by a better ear.
 
-Source: ours. The acoustic model hears the log-mel. An `OutsideEar` hears by an encoder that a user brings (Whisper) and
-gives features of the same kind. In both cases the voice activity gate decides where nobody speaks; there, features are
-those that the acoustic model has of silence.
+Source: ours. The acoustic model hears the log-mel. An `OutsideEar` hears by an encoder that was trained elsewhere
+(Whisper: its first blocks are bundled, a user may bring all) and gives features of the same kind. In both cases the
+voice activity gate decides where nobody speaks; there, features are those that the acoustic model has of silence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import PRETRAINED, CheckpointError, read_checkpoint, read_header
-from ..components import build
+from ..checkpoints import PRETRAINED, CheckpointError, list_checkpoints, read_checkpoint, read_header
+from ..components import build, table
 from ..device import Operations
 from ..errors import InputError
 from ..media.audio import AudioSource, analysis_blocks
@@ -25,7 +25,7 @@ from ..speech.features import LogMel
 from ..speech.vad import VoiceActivityGate, gated_mel
 from ..speech.whisper import WHISPER, WhisperEncoder
 from ..speech.whisper_mel import WhisperFeatures
-from .encoded_ear import BUNDLED, EAR, EncodedEar, feature_space, stream_ear
+from .encoded_ear import BUNDLED, EAR, EarConfig, EncodedEar, feature_space, stream_ear
 from .model import AcousticModel
 from .stream import AFTER, counted, held_back, quiet_features, silence, stream_into_silence
 
@@ -35,7 +35,16 @@ BLOCK = 64
 _AROUND = 1
 """Frames to either side over which features fade where the gate opens and shuts."""
 
+NO_EAR = "none"
+"""In the place of an ear's name: the acoustic model hears by itself."""
+
+SMALL_EAR = "ear_tiny"
+"""The bundled checkpoint whose ear hears unless another is asked for: a Whisper's first blocks and what follows."""
+
 _WANTED = "expected the encoder of a Whisper: models --fetch whisper-base, or --convert its model.safetensors."
+
+COMPONENTS = table(WHISPER, EAR)
+"""Of a converted Whisper, which may hold an ear of its own."""
 
 _WHOLE = 2**40  # frames: more than any sound has
 
@@ -57,10 +66,7 @@ class OutsideEar(nn.Module):
         """Raises InputError unless it gives the features of this acoustic model."""
         if acoustic is None:
             raise InputError("this model hears no acoustic features, and an ear gives nothing else; leave the ear out.")
-        config = acoustic.config
-        fps = WhisperFeatures.rate / self.ear.config.steps
-        same = (config.width, config.fps) == (self.ear.config.features, fps)
-        if not same or feature_space(acoustic) not in self.ear.config.spaces:
+        if not _fits(self.ear.config, acoustic):
             raise InputError(
                 "the ear was trained for another acoustic model than this checkpoint's; train one for it (train "
                 "whisper-ear --acoustic FILE), or leave the ear out."
@@ -72,8 +78,9 @@ class OutsideEar(nn.Module):
 
 
 def check_ear(path: str | Path) -> Path:
-    """The file of a converted Whisper, whose header alone is read. Raises CheckpointError for anything else."""
-    path = Path(path)
+    """The file of a converted Whisper, which may be a bundled one's name; its header alone is read. Raises
+    CheckpointError for anything else."""
+    path = list_checkpoints().get(str(path)) or Path(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise CheckpointError(f"ear {path}: found {found}; {_WANTED}")
@@ -93,7 +100,7 @@ def load_ear(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> OutsideEar:
-    """An ear of a converted Whisper, with the ear that the file holds itself, else with the bundled one.
+    """An ear of a converted Whisper, with the ear that the file holds itself, else with the one for Whisper base.
 
     dtype: the encoder's; the ear is float32. Raises CheckpointError for a file without an encoder, and where the ear is
     made for another.
@@ -107,6 +114,44 @@ def load_ear(
         raise
     except InputError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
+Ears = Callable[[AcousticModel | None], OutsideEar | None]
+"""Who hears in an acoustic model's place; None: itself."""
+
+
+def no_ear(acoustic: AcousticModel | None) -> None:
+    """Acoustic models hear by themselves."""
+
+
+def pick_ear(
+    name: str | Path | None = None,
+    operations: Operations = nn,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Ears:
+    """The ear of a converted Whisper by name or path, for any acoustic model; `NO_EAR`: none; None: the bundled one
+    where its features are the acoustic model's. dtype: the encoder's. Raises CheckpointError as `load_ear` does."""
+    if name == NO_EAR:
+        return no_ear
+    if name is not None:
+        ear = load_ear(name, operations, dtype, device)
+        return lambda acoustic: ear
+
+    def bundled(acoustic: AcousticModel | None) -> OutsideEar | None:
+        path = list_checkpoints().get(SMALL_EAR)
+        if acoustic is None or path is None or not _fits(read_header(path).config(EAR.name, EarConfig), acoustic):
+            return None
+        return load_ear(path, operations, dtype, device)
+
+    return bundled
+
+
+def _fits(ear: EarConfig, acoustic: AcousticModel) -> bool:
+    """Whether an ear gives the features of an acoustic model."""
+    fps = WhisperFeatures.rate / ear.steps
+    same = (acoustic.config.width, acoustic.config.fps) == (ear.features, fps)
+    return same and feature_space(acoustic) in ear.spaces
 
 
 def hear(

@@ -112,29 +112,32 @@ class EarRecipe(Recipe):
             metavar="N",
             help="keep the first N blocks of --whisper alone (default: all)",
         )
-        parser.add_argument("--acoustic", metavar="NAME|FILE", default="landmark_tiny", help="whose features to give")
-        parser.add_argument("--voices", metavar="DIR", action="append", help="more sounds with truth; repeatable")
-        parser.add_argument("--val", metavar="DIR", help="sounds with truth to measure at the end (default: DIR/val)")
+        parser.add_argument(
+            "--window",
+            type=above_zero(float),
+            metavar="SECONDS",
+            help="what it hears at once, 2 to 30 (default: as --whisper does); less costs less",
+        )
+        add_sounds(parser)
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
         acoustic = load_acoustic(args.acoustic)
         check_labels(acoustic)
         encoder = build(read_checkpoint(find_checkpoint(args.whisper), SYSTEM), WHISPER)
-        encoder = first_blocks(encoder, args.blocks or encoder.config.blocks)
-        front, data = WhisperFeatures(encoder), Path(args.data).absolute()
-        folders = [_split(data, "train") or data, *(Path(folder).absolute() for folder in args.voices or ())]
+        encoder = first_blocks(encoder, args.blocks or encoder.config.blocks, _steps(args.window))
+        front = WhisperFeatures(encoder)
+        folders = sounds_of(args)
         clips = [
             clip
             for number, folder in enumerate(folders)
             for clip in hear_voices(folder, front, acoustic, SOUND_VERSIONS, args.seed + number)
         ]
-        held_out = args.val or _split(data, "val")
+        held_out = held_out_of(args)
         val = hear_voices(held_out, front, acoustic) if held_out else ()
         settings = EarTraining()
         settings = replace(settings, clips=args.batch_size or settings.clips)
-        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
-        return Plan(cls(clips, encoder, acoustic, None, val, settings, names), TRAINING, STEPS)
+        return Plan(cls(clips, encoder, acoustic, None, val, settings, named(folders)), TRAINING, STEPS)
 
     def prepare(self, device: torch.device) -> None:
         self.acoustic.to(device)
@@ -145,21 +148,10 @@ class EarRecipe(Recipe):
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms and their weighted sum."""
-        net, settings, real, known = self.net, self.settings, batch["real"], batch["has_mouth"]
-        heard = (batch["heard"] - net.mean) / net.std
-        made = net.normalised(heard + settings.noise * torch.randn_like(heard)).float()
-        wanted = (batch["features"] - net.feature_mean) / net.feature_std
-        features = made * net.feature_std + net.feature_mean
-        error = self.acoustic.mouth(features).float() - batch["mouth"]
-        terms = {
-            "features": masked_mean((made - wanted).square(), real),
-            "visemes": viseme_loss(self.acoustic.viseme(features), batch["visemes"]),
-            "mouth": masked_mean(error.square(), known),
-            "opening": masked_mean(error[..., -1].square(), known),
-            "velocity": masked_mean(error.diff(dim=1).square(), known[:, 1:] * known[:, :-1]),
-        }
-        total = sum(getattr(settings, name) * value for name, value in terms.items())
-        return {"loss": total, **terms}
+        heard = (batch["heard"] - self.net.mean) / self.net.std
+        return ear_losses(
+            self.net, self.acoustic, heard + self.settings.noise * torch.randn_like(heard), batch, self.settings
+        )
 
     @torch.no_grad()
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
@@ -180,6 +172,27 @@ class EarRecipe(Recipe):
         save_checkpoint(path, SYSTEM, parts, configs, {**provenance, **measured}, torch.float16)
 
 
+def ear_losses(
+    net: EncodedEar, acoustic: AcousticModel, heard: Tensor, batch: Batch, settings: EarTraining
+) -> dict[str, Tensor]:
+    """The terms and their weighted sum of what an ear makes of an encoder's frames heard [B,T,steps * dim], normalised;
+    the batch's targets are those of `windows`."""
+    real, known = batch["real"], batch["has_mouth"]
+    made = net.normalised(heard).float()
+    wanted = (batch["features"] - net.feature_mean) / net.feature_std
+    features = made * net.feature_std + net.feature_mean
+    error = acoustic.mouth(features).float() - batch["mouth"]
+    terms = {
+        "features": masked_mean((made - wanted).square(), real),
+        "visemes": viseme_loss(acoustic.viseme(features), batch["visemes"]),
+        "mouth": masked_mean(error.square(), known),
+        "opening": masked_mean(error[..., -1].square(), known),
+        "velocity": masked_mean(error.diff(dim=1).square(), known[:, 1:] * known[:, :-1]),
+    }
+    total = sum(getattr(settings, name) * value for name, value in terms.items())
+    return {"loss": total, **terms}
+
+
 @torch.no_grad()
 def ear_errors(net: EncodedEar, acoustic: AcousticModel, clips: Sequence[HeardClip]) -> dict[str, float]:
     """How well clean sounds are heard, means over clips, as `acoustic_errors` measures: opening: correlation with the
@@ -196,6 +209,34 @@ def ear_errors(net: EncodedEar, acoustic: AcousticModel, clips: Sequence[HeardCl
             right = acoustic.viseme(features)[0].argmax(-1).cpu() == clip.visemes
             found["visemes"].append(float(right[known].float().mean()))
     return {name: float(np.mean(values)) for name, values in found.items() if values}
+
+
+def _steps(seconds: float | None) -> int | None:
+    """Of a window of so long."""
+    return None if seconds is None else round(seconds * WhisperFeatures.rate)
+
+
+def add_sounds(parser: argparse.ArgumentParser) -> None:
+    """What ears learn of besides --data."""
+    parser.add_argument("--acoustic", metavar="NAME|FILE", default="landmark_tiny", help="whose features to give")
+    parser.add_argument("--voices", metavar="DIR", action="append", help="more sounds with truth; repeatable")
+    parser.add_argument("--val", metavar="DIR", help="sounds with truth to measure at the end (default: DIR/val)")
+
+
+def sounds_of(args: argparse.Namespace) -> list[Path]:
+    """The folders to train on."""
+    data = Path(args.data).absolute()
+    return [_split(data, "train") or data, *(Path(folder).absolute() for folder in args.voices or ())]
+
+
+def held_out_of(args: argparse.Namespace) -> Path | None:
+    """The folder to measure on, if any."""
+    return Path(args.val) if args.val else _split(Path(args.data).absolute(), "val")
+
+
+def named(folders: Sequence[Path]) -> str:
+    """The sets among them, each once."""
+    return ", ".join(dict.fromkeys(f"{folder.parent.name}/{folder.name}" for folder in folders))
 
 
 def _split(folder: Path, name: str) -> Path | None:

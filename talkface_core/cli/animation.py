@@ -25,7 +25,7 @@ def add_motion_flags(parser: argparse.ArgumentParser) -> None:
     """How the face moves and how it is drawn."""
     parser.add_argument("--model", metavar="NAME|FILE", help="a bundled model or a checkpoint (default: bundled)")
     parser.add_argument("--motion", metavar="NAME|FILE", help="take the motion of this checkpoint (default: --model's)")
-    parser.add_argument("--ear", metavar="FILE", help=EAR_HELP)
+    parser.add_argument("--ear", metavar="NAME|FILE", help=EAR_HELP)
     group = parser.add_argument_group("of the motion")
     group.add_argument("--head", type=float, default=1.0, metavar="N", help="how far the head moves (1)")
     group.add_argument("--expression", type=float, default=1.0, metavar="N", help="how strong face and mouth move (1)")

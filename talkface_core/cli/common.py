@@ -13,7 +13,8 @@ PROGRAM = "python -m talkface_core"
 WRONG_INPUT = 2
 LARGEST_SEED = 2**63 - 1
 EAR_HELP = (
-    "hear by this converted Whisper base (models --fetch whisper-base), whose lips follow better (default: bundled)"
+    "who hears: a converted Whisper base (models --fetch whisper-base), or none: the model's own small one alone "
+    "(default: the bundled ear_tiny, where it fits the model)"
 )
 
 
@@ -89,9 +90,10 @@ def check_models(args: argparse.Namespace, system: str | None = None, bundled: s
     if args.model is not None or bundled is not None:
         read_header(find_checkpoint(args.model or bundled or ""), system)
     if (ear := getattr(args, "ear", None)) is not None:
-        from ..acoustic.hearing import check_ear
+        from ..acoustic.hearing import NO_EAR, check_ear
 
-        check_ear(ear)
+        if ear != NO_EAR:
+            check_ear(ear)
     for flag in ("motion", "sovqae", "evaluator"):
         if (name := getattr(args, flag, None)) is not None:
             find_checkpoint(name)

@@ -119,7 +119,7 @@ def add_own_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--texture", type=float, metavar="0..1", help="how far texture is restored (default: to the video's sharpness)"
     )
-    parser.add_argument("--ear", metavar="FILE", help=f"ladtalk, landmark-diffusion: {EAR_HELP}")
+    parser.add_argument("--ear", metavar="NAME|FILE", help=f"ladtalk, landmark-diffusion: {EAR_HELP}")
     group = parser.add_argument_group("of dae-talker, which dubs with a model that you bring")
     group.add_argument(
         "--hubert",

@@ -21,11 +21,11 @@ _COPIES = 3
 _STEP = 256 * _MIB
 
 _BUNDLED = {
-    "speak": ("dae_talker_tiny",),
-    "ladtalk": ("ladtalk_tiny", "face_tiny"),
-    "landmark-diffusion": ("landmark_tiny", "face_tiny"),
-    "animate": ("see_the_speaker_tiny", "face_tiny"),
-    "imagine": ("see_the_speaker_tiny", "face_tiny"),
+    "speak": ("dae_talker_tiny", "ear_tiny"),
+    "ladtalk": ("ladtalk_tiny", "face_tiny", "ear_tiny"),
+    "landmark-diffusion": ("landmark_tiny", "face_tiny", "ear_tiny"),
+    "animate": ("see_the_speaker_tiny", "face_tiny", "ear_tiny"),
+    "imagine": ("see_the_speaker_tiny", "face_tiny", "ear_tiny"),
     "prepare": ("face_tiny", "sync_tiny", "dae_talker_tiny"),
     "evaluate": ("face_tiny", "sync_tiny", "dae_talker_tiny", "landmark_probe"),
 }

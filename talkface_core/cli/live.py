@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     import torch
 
+    from ..acoustic.hearing import NO_EAR
     from ..dae_talker.live import live_frames, warm_up
     from ..dae_talker.live_latents import Idle, LiveSettings
     from ..dae_talker.model import BUNDLED, load_dae_talker
@@ -58,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
     from ..media.audio import analysis_blocks
     from ..media.live_writer import LiveWriter
 
-    if args.ear is not None:
-        raise InputError("--ear hears half a minute at a time, for which a live run cannot wait: leave one of them out")
+    if args.ear not in (None, NO_EAR):
+        raise InputError("--ear hears seconds at a time, for which a live run cannot wait: leave one of them out")
     form, target = _output(args)
     settings = LiveSettings() if args.look_ahead is None else LiveSettings(args.look_ahead)
-    talker = load_dae_talker(args.model or BUNDLED, args.device)
+    talker = load_dae_talker(args.model or BUNDLED, args.device, ear=NO_EAR)
     control, drawing = _control(args, talker), _drawing(args, talker, settings.hop)
     idle = None if args.no_idle else Idle(talker.speech, args.seed)
     warm_up(talker, settings, **drawing)

@@ -30,7 +30,7 @@ TABLES = {
     "sync_evaluator": "sync.evaluator",
     "faces": "faces.bundled",
     "landmark-probe": "evaluation.probe",
-    "whisper": "speech.whisper",
+    "whisper": "acoustic.hearing",
     "whisper_ear": "acoustic.encoded_ear",
 }
 """System -> the module that holds the table of its components."""

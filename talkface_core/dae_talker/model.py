@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..acoustic.hearing import OutsideEar, load_ear
+from ..acoustic.hearing import Ears, OutsideEar, no_ear, pick_ear
 from ..acoustic.model import ACOUSTIC, AcousticModel, heard_model
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import Component, build, build_optional, table
@@ -124,15 +124,15 @@ def load_dae_talker(
     dtype: torch.dtype | None = None,
     ear: str | Path | None = None,
 ) -> DAETalker:
-    """Load a bundled checkpoint by name, or a file. `dtype` is the decoder's (None: what suits the device). `ear`: a
-    converted Whisper that hears in the acoustic model's place.
+    """Load a bundled checkpoint by name, or a file. `dtype` is the decoder's (None: what suits the device). `ear`: who
+    hears in the acoustic model's place, as `pick_ear` has it.
 
     Raises CheckpointError for a file that is not a whole DAE-Talker, InputError for a device that is not there.
     """
     device, dtype = pick_place(device, dtype)
     checkpoint, layers = read_whole(name_or_path), pick_layers(device, dtype)
-    heard = None if ear is None else load_ear(ear, layers, dtype, device)
-    speech = build_speech(checkpoint, heard).to(device)
+    ears = pick_ear(ear, layers, dtype, device)
+    speech = build_speech(checkpoint, ears).to(device)
     drawing = build_drawing(checkpoint, layers, dtype, device)
     return DAETalker(checkpoint.path.stem, drawing, speech, checkpoint.provenance)
 
@@ -223,12 +223,13 @@ def read_whole(name_or_path: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def build_speech(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> SpeechModel:
-    """The speech side with its weights, in float32 on the CPU; `ear` hears in its acoustic model's place. Raises
-    CheckpointError, also where the acoustic model is missing, and for an ear of another."""
+def build_speech(checkpoint: Checkpoint, ears: Ears = no_ear) -> SpeechModel:
+    """The speech side with its weights, in float32 on the CPU; `ears` says who hears in its acoustic model's place.
+    Raises CheckpointError, also where the acoustic model is missing, and for an ear of another."""
     net = build(checkpoint, SPEECH2LATENT)
     try:
-        return SpeechModel(net, build_optional(checkpoint, GATE), _acoustic(checkpoint, net.config), ear).eval()
+        acoustic = _acoustic(checkpoint, net.config)
+        return SpeechModel(net, build_optional(checkpoint, GATE), acoustic, ears(acoustic)).eval()
     except CheckpointError:
         raise
     except InputError as error:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..acoustic.hearing import OutsideEar, load_ear
+from ..acoustic.hearing import Ears, OutsideEar, no_ear, pick_ear
 from ..acoustic.model import ACOUSTIC, AcousticModel, heard_model
 from ..checkpoints import Checkpoint, CheckpointError, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
@@ -88,15 +88,15 @@ def load_ladtalk(
 ) -> LaDTalk:
     """Load a bundled checkpoint by name, or a file. `dtype` None: what suits the device.
 
-    `sovqae` names another checkpoint to take the SOVQAE from: that of one person, say. `ear`: a converted Whisper that
-    hears in the acoustic model's place.
+    `sovqae` names another checkpoint to take the SOVQAE from: that of one person, say. `ear`: who hears in the
+    acoustic model's place, as `pick_ear` has it.
     Raises CheckpointError for a file without a Wav2Lip, InputError for a device that is not there.
     """
     device, dtype = pick_place(device, dtype)
     checkpoint = read_checkpoint(find_checkpoint(name_or_path), SYSTEM)
     layers = pick_layers(device, dtype)
-    heard = None if ear is None else load_ear(ear, layers, dtype, device)
-    lips = build_wav2lip_model(checkpoint, layers, dtype, heard).to(device)
+    ears = pick_ear(ear, layers, dtype, device)
+    lips = build_wav2lip_model(checkpoint, layers, dtype, ears).to(device)
     if sovqae is None:
         texture = build_optional(checkpoint, TEXTURE, layers, dtype, device)
     else:
@@ -117,10 +117,10 @@ def build_wav2lip_model(
     checkpoint: Checkpoint,
     operations: Operations = nn,
     dtype: torch.dtype = torch.float32,
-    ear: OutsideEar | None = None,
+    ears: Ears = no_ear,
 ) -> Wav2LipModel:
-    """The speech side with its weights, on the CPU; `ear` hears in its acoustic model's place. Raises CheckpointError,
-    also for a Wav2Lip whose acoustic model is missing or another's, and for another's ear."""
+    """The speech side with its weights, on the CPU; `ears` says who hears in its acoustic model's place. Raises
+    CheckpointError, also for a Wav2Lip whose acoustic model is missing or another's, and for another's ear."""
     net = build(checkpoint, WAV2LIP, operations, dtype)
     acoustic = _heard(checkpoint, net.config)
     given = 0 if acoustic is None else acoustic.config.width
@@ -132,7 +132,7 @@ def build_wav2lip_model(
         )
     gate = build_optional(checkpoint, GATE)
     try:
-        return Wav2LipModel(net, gate, acoustic, ear).eval()
+        return Wav2LipModel(net, gate, acoustic, ears(acoustic)).eval()
     except InputError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
 

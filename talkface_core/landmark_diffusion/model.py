@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..acoustic.hearing import OutsideEar, load_ear
+from ..acoustic.hearing import Ears, no_ear, pick_ear
 from ..acoustic.model import ACOUSTIC
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
@@ -75,8 +75,8 @@ def load_landmark_diffusion(
     ear: str | Path | None = None,
 ) -> LandmarkDiffusion:
     """Load a bundled checkpoint by name, or a file. `dtype` is the painter's; None: what suits the device. `vae`: a
-    public file of Stable Diffusion's autoencoder, for a checkpoint in its space; it computes in float32. ear: a
-    converted Whisper that hears in the acoustic model's place, in `dtype` too.
+    public file of Stable Diffusion's autoencoder, for a checkpoint in its space; it computes in float32. ear:
+    who hears in the acoustic model's place, as `pick_ear` has it, in `dtype` too.
 
     Raises CheckpointError for a file that is not whole, InputError for a device that is not there.
     """
@@ -87,8 +87,8 @@ def load_landmark_diffusion(
     space = None if vae is None else kl_space(read_kl_autoencoder(vae))
     layers = pick_layers(device, dtype)
     painter = build_painter(checkpoint, layers, dtype, device, space)
-    heard = None if ear is None else load_ear(ear, layers, dtype, device)
-    completion = build_completion(checkpoint, heard).to(device)
+    ears = pick_ear(ear, layers, dtype, device)
+    completion = build_completion(checkpoint, ears).to(device)
     return LandmarkDiffusion(checkpoint.path, completion, painter, checkpoint.provenance)
 
 
@@ -105,9 +105,9 @@ def read_whole(name_or_path: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def build_completion(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> CompletionModel:
-    """The speech side with its weights, float32, on the CPU; `ear` hears in its acoustic model's place. Raises
-    CheckpointError, also for a completion whose acoustic model is missing or another's, and for another's ear."""
+def build_completion(checkpoint: Checkpoint, ears: Ears = no_ear) -> CompletionModel:
+    """The speech side with its weights, float32, on the CPU; `ears` says who hears in its acoustic model's place.
+    Raises CheckpointError, also for a completion whose acoustic model is missing or another's, and another's ear."""
     net = build(checkpoint, COMPLETION)
     listens = not net.config.published and net.config.front is None
     acoustic = build_optional(checkpoint, ACOUSTIC) if listens else None
@@ -117,7 +117,7 @@ def build_completion(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> C
             "found none; put both of one training run into the file."
         )
     try:
-        return CompletionModel(net, acoustic, build_optional(checkpoint, GATE), ear).eval()
+        return CompletionModel(net, acoustic, build_optional(checkpoint, GATE), ears(acoustic)).eval()
     except CheckpointError:
         raise
     except InputError as error:

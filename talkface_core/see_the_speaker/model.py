@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..acoustic.hearing import OutsideEar, load_ear
+from ..acoustic.hearing import Ears, no_ear, pick_ear
 from ..acoustic.model import ACOUSTIC, heard_model
 from ..checkpoints import Checkpoint, CheckpointError, Header, find_checkpoint, read_checkpoint
 from ..components import build, build_optional, table
@@ -88,8 +88,8 @@ def load_see_the_speaker(
     ear: str | Path | None = None,
 ) -> SeeTheSpeaker:
     """Load a bundled checkpoint by name, or a file. `dtype` is the renderer's and the portrait's; None: what suits the
-    device. motion: the checkpoint whose motion side is taken, None: the same. ear: a converted Whisper that hears in
-    the acoustic model's place, in `dtype` too.
+    device. motion: the checkpoint whose motion side is taken, None: the same. ear: who hears in the acoustic model's
+    place, as `pick_ear` has it, in `dtype` too.
 
     Raises CheckpointError for a file that is not whole, InputError for a device that is not there.
     """
@@ -97,8 +97,8 @@ def load_see_the_speaker(
     checkpoint, layers = read_checkpoint(find_checkpoint(name_or_path), SYSTEM), pick_layers(device, dtype)
     portrait = build_portrait(checkpoint, layers, dtype, device) if can_imagine(checkpoint) else None
     other = checkpoint if motion is None else read_checkpoint(find_checkpoint(motion), SYSTEM)
-    heard = None if ear is None else load_ear(ear, layers, dtype, device)
-    moving, renderer = build_motion(other, heard).to(device), build_renderer(checkpoint, layers, dtype, device)
+    ears = pick_ear(ear, layers, dtype, device)
+    moving, renderer = build_motion(other, ears).to(device), build_renderer(checkpoint, layers, dtype, device)
     check_together(moving, renderer, str(checkpoint.path))
     return SeeTheSpeaker(checkpoint.path, portrait, moving, renderer, checkpoint.provenance)
 
@@ -123,15 +123,15 @@ def build_portrait(
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
 
-def build_motion(checkpoint: Checkpoint, ear: OutsideEar | None = None) -> MotionModel:
-    """The motion side with its weights, float32, on the CPU; `ear` hears in its acoustic model's place. Raises
-    CheckpointError, also for an ear of another acoustic model."""
+def build_motion(checkpoint: Checkpoint, ears: Ears = no_ear) -> MotionModel:
+    """The motion side with its weights, float32, on the CPU; `ears` says who hears in its acoustic model's place.
+    Raises CheckpointError, also for an ear of another acoustic model."""
     _check_whole(checkpoint, MOTION.name)
     gate, lips = (build_optional(checkpoint, part) for part in (GATE, LIP_REFINEMENT))
     try:
         diffusion = build(checkpoint, MOTION)
         acoustic = heard_model(checkpoint, diffusion.config.acoustic)
-        return MotionModel(diffusion, acoustic, gate, lips, ear).eval()
+        return MotionModel(diffusion, acoustic, gate, lips, ears(acoustic)).eval()
     except CheckpointError:
         raise
     except InputError as error:

@@ -2,8 +2,8 @@
 
 Source: Robust Speech Recognition via Large-Scale Weak Supervision (Radford et al. 2022, section 2.2): two convolutions,
 the second of stride 2, sinusoidal positions, pre-norm Transformer blocks and a last norm. It was trained on 680,000
-hours of speech in many languages; its weights are MIT. They are never bundled: a user brings them
-(`models --fetch whisper-base`).
+hours of speech in many languages; its weights are MIT. The first two blocks are bundled (ear_tiny); all of them a user
+brings (`models --fetch whisper-base`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -26,20 +27,26 @@ SYSTEM = "whisper"
 
 MELS = 80
 STEPS = 1500
-"""Vectors of half a minute, which is all that the encoder hears at once."""
+"""Vectors of half a minute, the most that the encoder hears at once."""
+
+LEAST_STEPS = 100
+"""Of two seconds: less would be heard without what is around it."""
 
 
 @dataclass(frozen=True)
 class WhisperConfig(Config):
-    """Sizes of the encoder; `preset` gives OpenAI's `tiny` to `medium`, `base` among them."""
+    """Sizes of the encoder; `preset` gives OpenAI's `tiny` to `medium`, `base` among them. steps: vectors of 20 ms that
+    it hears at once; OpenAI's hear half a minute."""
 
     width: int = 512
     heads: int = 8
     blocks: int = 6
+    steps: int = STEPS
 
     def __post_init__(self) -> None:
         self.check_range(4, LARGEST, "width")
         self.check_range(1, 1000, "heads", "blocks")
+        self.check_range(LEAST_STEPS, STEPS, "steps")
         if self.width % self.heads or self.width % 2:
             raise InputError(f"a width of {self.width} is no even multiple of the {self.heads} heads")
 
@@ -52,9 +59,10 @@ class WhisperConfig(Config):
 def positions(width: int, steps: int = STEPS) -> Tensor:
     """Whisper's table [steps, width]: sines, then cosines, of wavelengths from 2 pi to 10,000 times that."""
     half = width // 2
-    frequencies = torch.exp(torch.arange(half) * (-math.log(10000.0) / max(half - 1, 1)))
-    angles = torch.arange(steps)[:, None] * frequencies
-    return torch.cat([angles.sin(), angles.cos()], 1)
+    # In numpy: on the meta device torch would bring its compiler, a second of loading.
+    frequencies = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(10000.0) / max(half - 1, 1)))
+    angles = np.arange(steps, dtype=np.float32)[:, None] * frequencies
+    return torch.from_numpy(np.concatenate([np.sin(angles), np.cos(angles)], 1))
 
 
 class Attention(nn.Module):
@@ -105,10 +113,10 @@ class WhisperEncoder(nn.Module):
         self.second = operations.Conv1d(config.width, config.width, 3, stride=2, padding=1)
         self.blocks = nn.ModuleList([Block(config.width, config.heads, operations) for _ in range(config.blocks)])
         self.norm = operations.LayerNorm(config.width)
-        self.register_buffer("positions", positions(config.width), persistent=False)
+        self.register_buffer("positions", positions(config.width, config.steps), persistent=False)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Log-mel [B, 80, S], S up to 3000 steps of 10 ms, as `whisper_mel` makes it -> [B, S / 2, width]."""
+        """Log-mel [B, 80, S], S up to twice `config.steps` of 10 ms, as `whisper_mel` makes it -> [B, S / 2, width]."""
         x = F.gelu(self.second(F.gelu(self.first(mel)))).transpose(1, 2)
         x = x + self.positions[: x.shape[1]].to(x)
         for block in self.blocks:
@@ -116,19 +124,23 @@ class WhisperEncoder(nn.Module):
         return self.norm(x)
 
 
-def first_blocks(encoder: WhisperEncoder, blocks: int) -> WhisperEncoder:
-    """An encoder of the first `blocks` of another's blocks, which hears as far as those do; the weights are shared.
+def first_blocks(encoder: WhisperEncoder, blocks: int, steps: int | None = None) -> WhisperEncoder:
+    """An encoder of the first `blocks` of another's blocks; the weights are shared. steps: what it hears at once, None:
+    as much as the other. Few blocks look less far around, and cost a third as much in windows of ten seconds.
 
     Source: layers that are left out of a trained network (Fan et al. 2020; Distil-Whisper, Gandhi et al. 2023). Raises
-    InputError for more blocks than there are.
+    InputError for more blocks or steps than there are.
     """
     if not 1 <= blocks <= encoder.config.blocks:
         raise InputError(f"{blocks} blocks of a Whisper that has {encoder.config.blocks}; give 1 to as many.")
+    steps = encoder.config.steps if steps is None else steps
+    if steps > encoder.config.steps:
+        raise InputError(f"{steps} steps at once of a Whisper that hears {encoder.config.steps}; give as many or less.")
     with torch.device("meta"):
-        net = WhisperEncoder(replace(encoder.config, blocks=blocks))
+        net = WhisperEncoder(replace(encoder.config, blocks=blocks, steps=steps))
     kept = {name: weight for name, weight in encoder.state_dict().items() if name in net.state_dict()}
     net.load_state_dict(kept, assign=True)
-    net.positions = encoder.positions
+    net.positions = encoder.positions[:steps]
     return net.train(encoder.training)
 
 

@@ -1,18 +1,25 @@
 """Acoustic features by an encoder of the user: streams equal the whole, silence stays silent, what is refused."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 
 from talkface_core.acoustic.encoded_ear import EAR, EarConfig, EncodedEar, feature_space, joined, stream_ear
-from talkface_core.acoustic.hearing import OutsideEar, frame_gains, hear, load_ear
+from talkface_core.acoustic.hearing import NO_EAR, SMALL_EAR, OutsideEar, frame_gains, hear, load_ear, pick_ear
 from talkface_core.acoustic.model import load_acoustic
 from talkface_core.acoustic.stream import acoustic_features, silence
 from talkface_core.checkpoints import PRETRAINED, read_checkpoint
 from talkface_core.components import build
+from talkface_core.dae_talker.model import load_dae_talker
 from talkface_core.errors import InputError
+from talkface_core.ladtalk.model import load_ladtalk
+from talkface_core.landmark_diffusion.model import load_landmark_diffusion
 from talkface_core.media.source import MemoryAudio
+from talkface_core.see_the_speaker.model import load_see_the_speaker
 from talkface_core.speech.features import LogMel
 from talkface_core.speech.whisper_mel import WhisperFeatures
+from tests.acoustic.small_acoustic import small_acoustic
 from tests.acoustic.small_ear import save_small_whisper, small_ear, small_whisper
 from tests.acoustic.test_model import small
 
@@ -112,6 +119,32 @@ def test_what_does_not_fit_is_one_clear_error(tmp_path):
     for wrong in ({"kernel": 4}, {"width": 30}, {"context": 0}, {"steps": 0}):
         with pytest.raises(InputError):
             EarConfig(**wrong)
+
+
+def test_the_bundled_ear_hears_unless_another_is_asked_for(tmp_path):
+    own, other = small(), small_acoustic()
+    path = save_small_whisper(tmp_path / "own.safetensors", own)
+    with patch("talkface_core.acoustic.hearing.list_checkpoints", lambda: {SMALL_EAR: path}):
+        found = pick_ear()(own)
+        assert isinstance(found, OutsideEar)
+        assert pick_ear()(other) is pick_ear()(None) is pick_ear(NO_EAR)(own) is None
+    with patch("talkface_core.acoustic.hearing.list_checkpoints", dict):  # who wants none of Whisper removes the file
+        assert pick_ear()(own) is None
+    named = pick_ear(path)(own)
+    rows = torch.randn(20, 16)
+    torch.testing.assert_close(list(stream_ear(named.ear, [rows])), list(stream_ear(found.ear, [rows])))
+
+
+def test_all_bundled_systems_hear_by_the_bundled_ear():
+    sides = (
+        load_dae_talker(device="cpu").speech,
+        load_ladtalk(device="cpu").lips,
+        load_landmark_diffusion(device="cpu").completion,
+        load_see_the_speaker(device="cpu").motion,
+    )
+    for side in sides:
+        assert side.ear is not None
+        assert side.ear.encoder.config.blocks == 2
 
 
 def test_the_bundled_ear_is_the_bundled_acoustic_models():

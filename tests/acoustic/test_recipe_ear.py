@@ -12,7 +12,7 @@ from talkface_core.acoustic.training_ear import HeardClip, packed, windows
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.datasets.labels import IGNORE
 from talkface_core.errors import InputError
-from talkface_core.speech.whisper_mel import SAMPLES, WhisperFeatures
+from talkface_core.speech.whisper_mel import WhisperFeatures
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
 from tests.acoustic.small_ear import small_whisper
@@ -70,11 +70,11 @@ def test_sounds_without_mouths_are_refused():
         recipe(acoustic, [heard(acoustic, 1, mouth=False)])
 
 
-def test_short_sounds_share_a_half_minute():
+def test_short_sounds_share_a_window():
     front, calls = WhisperFeatures(small_whisper()), []
     window = front.window
     front.window = lambda wave: calls.append(len(wave)) or window(wave)
-    lengths = [16_000, 5, 300_001, 200_000, SAMPLES + 400, 3_200]
+    lengths = [16_000, 5, 300_001, 200_000, front.samples + 400, 3_200]
     waves = [0.1 * torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in lengths]
     steps = packed(front, waves)
     assert [len(rows) for rows in steps] == [-(-n // 320) for n in lengths]

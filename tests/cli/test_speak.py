@@ -242,7 +242,7 @@ def test_another_ear(speak, speech, small_checkpoint, tmp_path):
             ("--model", model, "--ear", tmp_path / "none.safetensors"),
             "found no such file; expected the encoder of",
         ),
-        (("--model", model, "--ear", ear, "--live"), "--ear hears half a minute at a time"),
+        (("--model", model, "--ear", ear, "--live"), "--ear hears seconds at a time"),
     ):
         ended = speak(speech, *flags)
         assert (ended.status, (tmp_path / "out.mp4").exists()) == (2, False)

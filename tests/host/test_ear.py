@@ -60,6 +60,11 @@ for name, loader, checkpoint, which in (
     told[name] = [options, none, kind, own.shape == other.shape, float((own - other).abs().max())]
 prints = [loaders.LoadLandmarkDiffusion.fingerprint_inputs("landmarks.safetensors", **more)
           for more in ({}, {"ear": "bundled"}, {"ear": "of_landmarks.safetensors"})]
+def blocks(**more):
+    made = loaders.LoadLandmarkDiffusion.execute("landmark_tiny", "bfloat16", **more).result[0]
+    ear = host.load(made).ear
+    return None if ear is None else [ear.encoder.config.blocks, str(ear.encoder.first.weight.dtype)]
+told["blocks"] = [blocks(), blocks(ear="none")]
 report({**told, "prints": prints, "foreign": refusal("landmarks.safetensors", "auto", ear="narrow.safetensors"),
         "missing": refusal("landmarks.safetensors", "auto", ear="../x.safetensors"),
         "dubber": refusal("dubber.safetensors", "auto", loader=loaders.LoadDAETalker, ear="narrow.safetensors")})
@@ -86,10 +91,14 @@ def found(host: Host, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 @pytest.mark.parametrize("name", NAMES)
 def test_loaders_hear_by_a_converted_whisper(found: dict[str, Any], name: str) -> None:
     options, without, kind, same, away = found[name]
-    assert options[0] == "bundled"
-    assert {*(f"of_{one}.safetensors" for one in NAMES), "narrow.safetensors"} == set(options[1:])
+    assert options[:2] == ["bundled", "none"]
+    assert {*(f"of_{one}.safetensors" for one in NAMES), "narrow.safetensors"} == set(options[2:])
     assert (without, kind, same) == (None, "torch.bfloat16", True)
     assert away > 0.1
+
+
+def test_the_bundled_ear_hears_for_the_bundled_checkpoint(found: dict[str, Any]) -> None:
+    assert found["blocks"] == [[2, "torch.bfloat16"], None]
 
 
 def test_what_does_not_fit_is_told(found: dict[str, Any]) -> None:

@@ -41,11 +41,12 @@ def says():
 
 
 def test_the_mouth_follows_another_sound_than_the_footages(says):
-    wave = load_audio(CLIP.with_suffix(".flac"))["waveform"][0, 0].flip(0)
+    wave = load_audio(CLIP.with_suffix(".flac"))["waveform"][0, 0]
     with np.load(CLIP.with_suffix(".npz")) as truth:
         original = truth["mouth_open"]
-    opening = says(wave)
-    assert pearson(opening, original[::-1][: len(opening)]) > 0.6
+    frames = len(original) // 2
+    opening = says(wave.roll(frames * 640))
+    assert pearson(opening, np.roll(original, frames)[: len(opening)]) > 0.6
     assert pearson(opening, original[: len(opening)]) < 0.4
     assert opening.max() > 0.06
 

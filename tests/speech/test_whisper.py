@@ -16,7 +16,7 @@ from talkface_core.components import build
 from talkface_core.errors import InputError
 from talkface_core.speech.convert_whisper import LICENCE
 from talkface_core.speech.whisper import SYSTEM, WHISPER, WhisperConfig, WhisperEncoder, first_blocks, positions
-from talkface_core.speech.whisper_mel import FADE, OVERLAP, SAMPLES, WhisperFeatures, whisper_mel
+from talkface_core.speech.whisper_mel import WhisperFeatures, whisper_mel
 from tests.sync.evaluator_golden import published_state
 
 MEL = [
@@ -90,9 +90,9 @@ def public_file(folder: Path, kind: str, **changes: Tensor | None) -> Path:
     return path
 
 
-def small(seed: int = 0) -> WhisperEncoder:
-    torch.manual_seed(seed)
-    return WhisperEncoder(WhisperConfig(16, 2, 1)).eval().requires_grad_(False)
+def small(steps: int = 1500) -> WhisperEncoder:
+    torch.manual_seed(0)
+    return WhisperEncoder(WhisperConfig(16, 2, 1, steps)).eval().requires_grad_(False)
 
 
 def test_sizes_are_the_published_ones():
@@ -139,26 +139,31 @@ def test_what_is_no_whisper_is_refused(tmp_path, changes, words):
     assert not (tmp_path / "whisper.safetensors").exists()
 
 
-def test_a_long_sound_is_heard_in_windows_that_overlap():
-    net, generator = small(), torch.Generator().manual_seed(1)
-    wave = 0.1 * torch.randn(2 * SAMPLES + 5000, generator=generator)
+@pytest.mark.parametrize("steps", [1500, 400])
+def test_a_long_sound_is_heard_in_windows_that_overlap(steps):
+    net, generator = small(steps), torch.Generator().manual_seed(1)
     front = WhisperFeatures(net)
+    wave = 0.1 * torch.randn(2 * front.samples + 5000, generator=generator)
     heard = torch.cat(list(front.stream(wave.split(70_001))))
-    assert heard.shape == (3016, 16)
-    edge = (OVERLAP - FADE) // 2
-    torch.testing.assert_close(heard[: 1500 - edge - FADE], front.window(wave)[: 1500 - edge - FADE])
-    first = 1500 - OVERLAP
+    assert heard.shape == (2 * steps + 16, 16)
+    fade, edge = front.fade, (front.overlap - front.fade) // 2
+    torch.testing.assert_close(
+        heard[: steps - front.overlap + edge], front.window(wave)[: steps - front.overlap + edge]
+    )
+    first = steps - front.overlap
     second = front.window(wave[first * 320 :])
-    inside = slice(edge + FADE, 1500 - edge - FADE)
+    inside = slice(edge + fade, steps - front.overlap + edge)
     torch.testing.assert_close(heard[first:][inside], second[inside])
     # Neighbours hear other things before and behind; between them nothing jumps more than within one.
-    steps = heard.diff(dim=0).abs().amax(1)
-    assert steps[first + edge : first + edge + FADE].max() < 1.5 * steps[:first].max()
+    jumps = heard.diff(dim=0).abs().amax(1)
+    assert jumps[first + edge : first + edge + fade].max() < 1.5 * jumps[:first].max()
 
 
-@pytest.mark.parametrize("samples", [1, 321, SAMPLES, SAMPLES + 1])
-def test_every_sound_has_a_step_for_each_20_ms(samples):
-    front = WhisperFeatures(small())
+@pytest.mark.parametrize("steps", [1500, 100])
+@pytest.mark.parametrize("samples", [1, 321, 0, -1])
+def test_every_sound_has_a_step_for_each_20_ms(steps, samples):
+    front = WhisperFeatures(small(steps))
+    samples = samples if samples > 0 else front.samples - samples
     assert front(torch.rand(samples) - 0.5).shape == (-(-samples // 320), 16)
     assert list(front.stream([])) == []
 
@@ -196,6 +201,11 @@ def test_the_first_blocks_hear_as_far_as_they_go():
     hook.remove()
     torch.testing.assert_close(part(mel), whole.norm(heard[0]))
     torch.testing.assert_close(first_blocks(whole, 3)(mel), whole(mel))
+    brief = first_blocks(whole, 3, 100)
+    assert (brief.config.steps, len(brief.positions)) == (100, 100)
+    torch.testing.assert_close(brief(mel), whole(mel))
+    with pytest.raises(InputError, match="200 steps at once of a Whisper that hears 100"):
+        first_blocks(brief, 1, 200)
     for wrong in (0, 4):
         with pytest.raises(InputError, match=f"{wrong} blocks of a Whisper that has 3"):
             first_blocks(whole, wrong)

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import torch
 
+from talkface_core.acoustic.model import load_acoustic
 from talkface_core.cli.main import make_parser
 from talkface_core.recipes import RECIPES, make_plan
 from talkface_core.training.engine import TrainResult, train
@@ -61,9 +62,17 @@ NEEDED: dict[str, Callable[[Path], Sequence[object]]] = {
         *("--whisper", save_small_whisper(folder / "whisper.safetensors")),
         *("--acoustic", save_small_acoustic(folder / "of_points.safetensors", mouths=41)),  # as the clip's truth
     ),
+    "whisper-ear-tuning": lambda folder: of_points(folder),
     "dae-talker-upsampler": lambda folder: ("--talker", save_small_talker(folder / "talker.safetensors")),
 }
 """What a recipe's command line needs besides the data, made in a folder."""
+
+
+def of_points(folder: Path) -> Sequence[object]:
+    """A small ear of a small acoustic model whose mouths are the clip's truth, and both files."""
+    acoustic = save_small_acoustic(folder / "of_points.safetensors", mouths=41)
+    ear = save_small_whisper(folder / "ear.safetensors", load_acoustic(acoustic))
+    return "--ear", ear, "--acoustic", acoustic
 
 
 def people(folder: Path) -> Path:
