@@ -22,6 +22,7 @@ from ..config import LARGEST, Config
 from ..device import Operations
 from ..diffusion.blocks import ResBlock, group_norm, zero_init
 from ..errors import InputError
+from ..faces.landmarks import INNER_LIP_PAIRS
 from ..pixels import resized_pictures
 from .latent_space import OWN, Decoded, LatentSpace, ReferenceMaps
 from .warping import enlarged, landmark_flow, shrunk, warp
@@ -29,6 +30,9 @@ from .warping import enlarged, landmark_flow, shrunk, warp
 COMPONENT = "autoencoder"
 FARTHEST = 0.08
 """How far the decoder itself may move a reference's pixels beyond what landmarks say, by the crop's side."""
+
+SHUT = 0.012
+"""Lips whose gap is less than this, by the crop's side, are the shutter the less it is: see `sealing`."""
 
 _PAINT_FIRST = 1.0  # how much likelier paint is at first than a reference: an untrained warp shows another mouth
 
@@ -41,7 +45,8 @@ class AutoencoderConfig(Config):
     channels: at half and at a quarter of the pictures' side; skip: channels of a reference's maps that are kept for the
     decoder, at both; references: how many pictures it is shown; pictures: side of the crops that it is to be given, 0:
     `size`. What is carried over keeps their detail; what is painted has that of `size`. choice: how firmly one
-    reference is chosen for a pixel, 1: as trained.
+    reference is chosen for a pixel, 1: as trained. sealing: how far a reference whose lips are apart is left out where
+    they are to be shut, 0: as trained.
     """
 
     size: int = 128
@@ -52,12 +57,14 @@ class AutoencoderConfig(Config):
     references: int = 2
     pictures: int = 0
     choice: float = 1.0
+    sealing: float = 0.0
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "latent_channels", "channels", "skip")
         self.check_range(1, 8, "blocks", "references")
         self.check_range(16, 1024, "size")
         self.check_range(0, 100, "choice")
+        self.check_range(0, 1000, "sealing")
         if len(self.channels) != 2 or len(self.skip) != 2:
             raise InputError(f"channels {self.channels} and skips {self.skip}: an f4 autoencoder has two of each")
         if self.size % 4:
@@ -193,9 +200,17 @@ class ReferenceAutoencoder(LatentSpace):
         h = self.decoder_coarse(torch.cat([self.from_latent(latents), moved[0]], 1))
         seen = self.known(F.pixel_unshuffle(known, 2))
         h = self.out(F.silu(self.decoder_fine(torch.cat([h, moved[1], seen], 1))))
-        return self._composed(h.float(), flat["pictures"].float(), flow)
+        sealed = self._sealed(landmarks, references.landmarks) if self.config.sealing else None
+        return self._composed(h.float(), flat["pictures"].float(), flow, sealed)
 
-    def _composed(self, h: Tensor, pictures: Tensor, flow: Tensor) -> Decoded:
+    def _sealed(self, landmarks: Tensor, references: Tensor) -> Tensor:
+        """What is taken off the logits of references [B,R], by their landmarks [B,R,68,2]: of frames with shut lips,
+        the more the further a reference's are apart. Between warped lips of an open mouth a slit stays."""
+        apart = _gap(references.float())
+        further = apart - apart.amin(1, keepdim=True)
+        return self.config.sealing * (1 - _gap(landmarks.float()) / SHUT).clamp(min=0)[:, None] * further
+
+    def _composed(self, h: Tensor, pictures: Tensor, flow: Tensor, sealed: Tensor | None = None) -> Decoded:
         count, side = self.config.references, pictures.shape[-1]
         split = [4 * 3, 4 * (1 + count), 2 * count]
         paint, choice, further = h.split(split, 1)
@@ -205,9 +220,17 @@ class ReferenceAutoencoder(LatentSpace):
         carried = rearrange(carried, "(b r) c h w -> b r c h w", r=count)
         paint_logit, logits = choice[:, :1] + _PAINT_FIRST, choice[:, 1:]
         share = torch.cat([paint_logit, logits], 1).softmax(1)[:, :1]
+        if sealed is not None:
+            logits = logits - sealed[:, :, None, None]
         own = (self.config.choice * logits).softmax(1)
         moved = (own[:, :, None] * carried).sum(1)
         return Decoded(pictures=moved + share * (paint - moved), carried=moved, paint=share)
+
+
+def _gap(points: Tensor) -> Tensor:
+    """How far apart the inner lips are [...] in points [...,68,2], in their unit: below nothing counts as nothing."""
+    upper, lower = (list(side) for side in zip(*INNER_LIP_PAIRS, strict=True))
+    return (points[..., lower, 1] - points[..., upper, 1]).mean(-1).clamp(min=0)
 
 
 def _at(maps: Tensor, side: int) -> Tensor:

@@ -1,9 +1,12 @@
 """The autoencoder with references: shapes, what is carried, what it refuses, its sizes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from talkface_core.errors import InputError
+from talkface_core.faces.landmarks import INNER_LIP_PAIRS
 from talkface_core.landmark_diffusion.autoencoder import AutoencoderConfig, ReferenceAutoencoder
 from talkface_core.landmark_diffusion.latent_space import known_part
 from tests.landmark_diffusion.small_painter import SPACE, small_painter
@@ -37,6 +40,24 @@ def test_what_is_carried_is_made_of_the_references_alone() -> None:
         net.encode(given["faces"]), known_part(given["faces"]), given["landmarks"], net.reference(grey, given["theirs"])
     )
     torch.testing.assert_close(made.carried, torch.full_like(made.carried, 0.25))
+
+
+def test_references_with_open_lips_give_way_where_lips_are_shut() -> None:
+    plain, given = small_painter().autoencoder, inputs()
+    firm = ReferenceAutoencoder(replace(plain.config, sealing=500.0))
+    firm.load_state_dict(plain.state_dict())
+    upper, lower = (list(side) for side in zip(*INNER_LIP_PAIRS, strict=True))
+    shut, apart = given["landmarks"].clone(), given["landmarks"].clone()
+    shut[:, lower], apart[:, lower] = shut[:, upper], shut[:, upper] + torch.tensor([0.0, 0.05])
+    pictures = torch.stack([torch.full((2, 3, 32, 32), -1.0), torch.full((2, 3, 32, 32), 1.0)], 1)
+
+    def carried(net: ReferenceAutoencoder, target: torch.Tensor) -> torch.Tensor:
+        maps = net.reference(pictures, torch.stack([shut, apart], 1))
+        return net.decode(torch.zeros(2, 4, 8, 8), known_part(given["faces"]), target, maps).carried
+
+    assert carried(firm, shut).max() < -0.99
+    torch.testing.assert_close(carried(firm, apart), carried(plain, apart))
+    assert carried(plain, shut).min() > -0.9
 
 
 def test_the_picture_answers_to_landmarks_and_the_encoder_not_to_references() -> None:
