@@ -230,10 +230,11 @@ def test_another_ear(speak, speech, small_checkpoint, tmp_path):
     model = save_small_talker(tmp_path / "ears.safetensors", speech2latent=listening(acoustic), acoustic=acoustic)
     ear = save_small_whisper(tmp_path / "whisper.safetensors", acoustic)
     shown = []
-    for more in ((), ("--ear", ear)):
+    for more in ((), ("--ear", "none"), ("--ear", ear)):
         assert speak(speech, "--quiet", "--model", model, *more).status == 0
         shown.append(frames_of(tmp_path / "out.mp4"))
-    assert (shown[0] != shown[1]).any()
+    assert (shown[0] == shown[1]).all()  # the bundled ear is another acoustic model's
+    assert (shown[0] != shown[2]).any()
     (tmp_path / "out.mp4").unlink()
     for flags, message in (
         (("--ear", ear), "this model hears no acoustic features"),
@@ -247,6 +248,15 @@ def test_another_ear(speak, speech, small_checkpoint, tmp_path):
         ended = speak(speech, *flags)
         assert (ended.status, (tmp_path / "out.mp4").exists()) == (2, False)
         assert message in ended.err
+
+
+def test_the_bundled_ear_hears_for_the_bundled_speaker(speak, speech, tmp_path):
+    shown = []
+    for more in ((), ("--ear", "ear_tiny"), ("--ear", "none")):
+        assert speak(speech, "--quiet", "--duration", "0.4", "--steps", "1", "--size", "128", *more).status == 0
+        shown.append(frames_of(tmp_path / "out.mp4"))
+    assert (shown[0] == shown[1]).all()
+    assert (shown[0] != shown[2]).any()
 
 
 def test_wrong_pose_files(speak, speech, tmp_path):
