@@ -6,8 +6,9 @@ import logging
 
 from comfy_api.latest import io
 
-from ..talkface_core.acoustic.hearing import NO_EAR, SMALL_EAR, Ears, no_ear, pick_ear
-from ..talkface_core.checkpoints import find_checkpoint, read_checkpoint
+from ..talkface_core.acoustic.hearing import NO_EAR, SMALL_EAR, Ears, OutsideEar, no_ear, pick_ear
+from ..talkface_core.acoustic.model import AcousticModel
+from ..talkface_core.checkpoints import list_checkpoints, read_checkpoint
 from ..talkface_core.speech.whisper import SYSTEM, WHISPER
 from . import host
 from .sockets import advanced
@@ -35,16 +36,22 @@ def ear_input() -> io.Input:
 
 
 def ears_of(name: str, dtype: str) -> Ears:
-    """The ear of that name, Whisper in the format of `dtype`. Raises InputError."""
-    if name == NO_EAR:
+    """The ear of that name, its encoder in the format of `dtype`; loaded when an acoustic model is at hand. Raises
+    InputError."""
+    own = name == OWN_EAR
+    path = list_checkpoints().get(SMALL_EAR) if own else None if name == NO_EAR else host.checkpoint_path(name, SYSTEM)
+    if path is None:
         return no_ear
-    path = find_checkpoint(SMALL_EAR) if name == OWN_EAR else host.checkpoint_path(name, SYSTEM)
-    _, computed = host.pick_dtype(dtype, read_checkpoint(path).states.get(WHISPER.name, {}))
-    layers = host.layers(computed, computed, streams=False)
-    if name == OWN_EAR:
-        return pick_ear(None, layers, computed)
-    log.info("TalkFace: %s hears in %s on %s", path.stem, str(computed).removeprefix("torch."), host.device())
-    return pick_ear(path, layers, computed)
+
+    def ears(acoustic: AcousticModel | None) -> OutsideEar | None:
+        _, computed = host.pick_dtype(dtype, read_checkpoint(path).states.get(WHISPER.name, {}))
+        ear = pick_ear(None if own else path, host.layers(computed, computed, streams=False), computed)(acoustic)
+        if ear is not None:
+            kind = str(computed).removeprefix("torch.")
+            log.info("TalkFace: %s hears in %s on %s", path.stem, kind, host.device())
+        return ear
+
+    return ears
 
 
 def ear_fingerprint(checkpoint: str, system: str, ear: str) -> str:
