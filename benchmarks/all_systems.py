@@ -82,7 +82,9 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="of each clip at most (default: 4)")
     parser.add_argument("--silent", type=int, default=2, metavar="N", help="clips asked for silence (default: 2)")
-    parser.add_argument("--ear", type=Path, metavar="FILE", help="a converted Whisper: some systems once more, by it")
+    parser.add_argument(
+        "--ear", metavar="NAME|FILE", help="some systems once more, by it: a converted Whisper, or none"
+    )
     parser.add_argument(
         "--weights", nargs="+", default=[], metavar="FILE", help="instruments, as `evaluate` takes them"
     )

@@ -126,7 +126,7 @@ class Run:
         return {
             "model": self.talker.name,
             "data": data.name,
-            "heard by": "its own ear" if self.talker.speech.ear is None else "Whisper",
+            "heard by": "the acoustic model" if self.talker.speech.ear is None else "an ear",
             "frames": f"{self.size} px",
             "sampling": f"{self.sampler}, {self.steps} network evaluations, one shared x_T (seed 0)",
             "speech, silence, pose": "measured on the frames of the mp4 that is written",

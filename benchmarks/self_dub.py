@@ -67,7 +67,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for pictures and the table")
     parser.add_argument("--model", nargs="+", default=[BUNDLED], metavar="NAME|FILE")
     parser.add_argument("--sovqae", metavar="NAME|FILE", help="whose texture (default: each model's own, or none)")
-    parser.add_argument("--ear", metavar="FILE", help="models that can hear by it once more: a converted Whisper")
+    parser.add_argument(
+        "--ear",
+        metavar="FILE",
+        help="models that can hear by it once more: a converted Whisper, or none (they hear by ear_tiny)",
+    )
     parser.add_argument("--sound", metavar="SUFFIX", help="of the sound beside each film that has none, say .flac")
     parser.add_argument("--first", type=int, metavar="N", help="the first N films (default: all)")
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of a film at most (default: 8)")

@@ -30,7 +30,8 @@ def ear_input() -> io.Input:
             optional=True,
             tooltip="What hears the speech. bundled: the pack's small ear. none: the checkpoint's own acoustic model "
             "alone, which hears new voices worse. A converted Whisper base in models/talkface hears a little better "
-            "than the bundled ear and takes three times as long: python -m talkface_core models --fetch whisper-base.",
+            "than the bundled ear and takes several times as long: python -m talkface_core models --fetch "
+            "whisper-base.",
         )
     )
 

@@ -1,8 +1,8 @@
 """A better ear for the same networks: a speech encoder's steps -> the features that the acoustic model has.
 
 Source: ours, of Conformer blocks (Gulati et al. 2020) over Whisper's encoder (Radford et al. 2022), which heard 680,000
-hours. The acoustic model heard a few; of voices that are new to it, it is told a little by what Whisper's last layer
-says. As the features are the acoustic model's own, whatever hears those hears by this ear as it is.
+hours. The acoustic model heard a few; of voices that are new to it, it is told a little by what Whisper's layers
+say. As the features are the acoustic model's own, whatever hears those hears by this ear as it is.
 """
 
 from __future__ import annotations

@@ -41,7 +41,10 @@ NO_EAR = "none"
 SMALL_EAR = "ear_tiny"
 """The bundled checkpoint whose ear hears unless another is asked for: a Whisper's first blocks and what follows."""
 
-_WANTED = "expected the encoder of a Whisper: models --fetch whisper-base, or --convert its model.safetensors."
+_WANTED = (
+    "expected the encoder of a Whisper (models --fetch whisper-base, or --convert its model.safetensors), "
+    f"{SMALL_EAR} or {NO_EAR}."
+)
 
 COMPONENTS = table(WHISPER, EAR)
 """Of a converted Whisper, which may hold an ear of its own."""
@@ -80,10 +83,10 @@ class OutsideEar(nn.Module):
 def check_ear(path: str | Path) -> Path:
     """The file of a converted Whisper, which may be a bundled one's name; its header alone is read. Raises
     CheckpointError for anything else."""
-    path = list_checkpoints().get(str(path)) or Path(path)
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise CheckpointError(f"ear {path}: found {found}; {_WANTED}")
+    name, path = str(path), list_checkpoints().get(str(path)) or Path(path)
+    if not name or not path.is_file():
+        found = "no name" if not name else "a folder" if path.is_dir() else "no such file"
+        raise CheckpointError(f"ear {name}: found {found}; {_WANTED}")
     try:
         header = read_header(path)
     except CheckpointError as error:
@@ -132,7 +135,7 @@ def pick_ear(
 ) -> Ears:
     """The ear of a converted Whisper by name or path, for any acoustic model; `NO_EAR`: none; None: the bundled one
     where its features are the acoustic model's. dtype: the encoder's. Raises CheckpointError as `load_ear` does."""
-    if name == NO_EAR:
+    if str(name) == NO_EAR:
         return no_ear
     if name is not None:
         ear = load_ear(name, operations, dtype, device)

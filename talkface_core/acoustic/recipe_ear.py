@@ -25,7 +25,7 @@ from ..components import build
 from ..datasets.labels import IGNORE
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
-from ..speech.whisper import SYSTEM, WHISPER, WhisperEncoder, first_blocks
+from ..speech.whisper import LEAST_STEPS, SYSTEM, WHISPER, WhisperEncoder, first_blocks
 from ..speech.whisper_mel import WhisperFeatures
 from ..training.arguments import above_zero, add_batch_size
 from ..training.config import TrainConfig
@@ -125,7 +125,7 @@ class EarRecipe(Recipe):
         acoustic = load_acoustic(args.acoustic)
         check_labels(acoustic)
         encoder = build(read_checkpoint(find_checkpoint(args.whisper), SYSTEM), WHISPER)
-        encoder = first_blocks(encoder, args.blocks or encoder.config.blocks, _steps(args.window))
+        encoder = first_blocks(encoder, args.blocks or encoder.config.blocks, _steps(args.window, encoder))
         front = WhisperFeatures(encoder)
         folders = sounds_of(args)
         clips = [
@@ -211,9 +211,15 @@ def ear_errors(net: EncodedEar, acoustic: AcousticModel, clips: Sequence[HeardCl
     return {name: float(np.mean(values)) for name, values in found.items() if values}
 
 
-def _steps(seconds: float | None) -> int | None:
-    """Of a window of so long."""
-    return None if seconds is None else round(seconds * WhisperFeatures.rate)
+def _steps(seconds: float | None, encoder: WhisperEncoder) -> int | None:
+    """Of a window of so long, in whole frames. Raises InputError."""
+    if seconds is None:
+        return None
+    frame = EarConfig().steps
+    least, most = (steps / float(WhisperFeatures.rate) for steps in (LEAST_STEPS, encoder.config.steps))
+    if not least <= seconds <= most:
+        raise InputError(f"--window {seconds:g}: this Whisper hears {least:g} to {most:g} seconds at once")
+    return round(seconds * WhisperFeatures.rate / frame) * frame
 
 
 def add_sounds(parser: argparse.ArgumentParser) -> None:

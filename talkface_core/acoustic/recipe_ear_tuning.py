@@ -59,8 +59,11 @@ class EarTuningRecipe(Recipe):
         training: EarTraining | None = None,
         data: str = "voices",
     ) -> None:
-        """Raises InputError for an ear of another acoustic model, and clips of which none has a mouth like its."""
+        """Raises InputError for an ear of another acoustic model or encoder, and clips of which none has a mouth like
+        the acoustic model's."""
         self.settings, self.data = training or EarTraining(clips=6), data
+        if encoder.config.width != net.config.dim:
+            raise InputError(f"the ear reads {net.config.dim} values a step, its encoder gives {encoder.config.width}.")
         if feature_space(acoustic) not in net.config.spaces:
             raise InputError("the ear was trained for another acoustic model; give its own as --acoustic.")
         if not any(clip.targets.mouth is not None for clip in clips):
@@ -117,8 +120,8 @@ class EarTuningRecipe(Recipe):
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms and their weighted sum."""
-        frames = batch["real"].shape[1]
-        heard = self.encoder(batch["mel"]).unflatten(1, (frames, -1)).flatten(2)
+        frames, per_frame = batch["real"].shape[1], self.net.config.steps
+        heard = self.encoder(batch["mel"])[:, : frames * per_frame].unflatten(1, (frames, per_frame)).flatten(2)
         return ear_losses(self.net, self.acoustic, (heard - self.net.mean) / self.net.std, batch, self.settings)
 
     @torch.no_grad()

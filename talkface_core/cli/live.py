@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     from ..media.live_writer import LiveWriter
 
     if args.ear not in (None, NO_EAR):
-        raise InputError("--ear hears seconds at a time, for which a live run cannot wait: leave one of them out")
+        raise InputError(
+            "--ear hears seconds at a time, for which a live run cannot wait: leave one of them out, or give none"
+        )
     form, target = _output(args)
     settings = LiveSettings() if args.look_ahead is None else LiveSettings(args.look_ahead)
     talker = load_dae_talker(args.model or BUNDLED, args.device, ear=NO_EAR)

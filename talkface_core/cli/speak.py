@@ -21,7 +21,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("audio", metavar="AUDIO", help="speech: wav, flac, mp3, m4a, ogg, or a video with sound")
     parser.add_argument("-o", "--output", metavar="OUT.mp4", required=True, help="the video to write")
     parser.add_argument("--model", metavar="NAME|FILE", help="a bundled model or a checkpoint (default: bundled)")
-    parser.add_argument("--ear", metavar="NAME|FILE", help=f"{EAR_HELP}; live: none")
+    parser.add_argument("--ear", metavar="NAME|FILE", help=f"{EAR_HELP}; a live run: none")
     parser.add_argument("--pose", metavar="YAW,PITCH,ROLL|FILE", help="head pose in degrees, or a file of keyframes")
     parser.add_argument("--pose-strength", type=float, default=1.0, metavar="0..1", help="0 predicted, 1 as given")
     parser.add_argument("--expression", type=float, default=1.0, metavar="0..2", help="how far the mouth moves (1)")

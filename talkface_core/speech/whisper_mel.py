@@ -1,7 +1,7 @@
 """What Whisper hears, and a sound of any length heard by it, in bounded memory.
 
 Source: Radford et al. 2022, section 2.2, and the published feature extractor: 80 Slaney mels of a spectrogram of 25 ms
-windows 10 ms apart, logarithm to the base of ten, no more than 80 dB below the loudest of the half minute, (x + 4) / 4.
+windows 10 ms apart, logarithm to the base of ten, no more than 80 dB below the loudest of the window, (x + 4) / 4.
 Windows that overlap, and shorter ones than half a minute, are ours: a step never lies near an end of what was heard
 around it, but for the sound's own ends.
 """

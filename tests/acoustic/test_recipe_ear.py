@@ -7,7 +7,7 @@ import torch
 from talkface_core.acoustic.encoded_ear import EarConfig, feature_space
 from talkface_core.acoustic.hearing import load_ear
 from talkface_core.acoustic.model import AcousticModel
-from talkface_core.acoustic.recipe_ear import EarRecipe, EarTraining, ear_errors
+from talkface_core.acoustic.recipe_ear import EarRecipe, EarTraining, _steps, ear_errors
 from talkface_core.acoustic.training_ear import HeardClip, packed, windows
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.datasets.labels import IGNORE
@@ -94,3 +94,11 @@ def test_windows_are_cut_and_padded():
     assert batch["features"][0, 30:].abs().max() == 0
     assert (batch["visemes"][0, 30:] == IGNORE).all()
     assert (batch["visemes"][1] != IGNORE).all()
+
+
+def test_a_window_is_of_whole_frames():
+    whole = small_whisper()
+    assert [_steps(seconds, whole) for seconds in (None, 2, 2.02, 29.99, 30)] == [None, 100, 100, 1500, 1500]
+    for wrong in (1, 31, float("nan")):
+        with pytest.raises(InputError, match="this Whisper hears 2 to 30 seconds at once"):
+            _steps(wrong, whole)

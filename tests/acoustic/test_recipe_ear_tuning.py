@@ -22,9 +22,10 @@ from tests.acoustic.test_model import small
 FRAME = 640
 
 
-def encoder() -> WhisperEncoder:
+def encoder(steps: int = 101, width: int = 16) -> WhisperEncoder:
+    """One whose window is half a frame too long."""
     torch.manual_seed(3)
-    return WhisperEncoder(WhisperConfig(16, 2, 1, 100)).eval()
+    return WhisperEncoder(WhisperConfig(width, 2, 1, steps)).eval()
 
 
 def sound(acoustic: AcousticModel, seed: int, frames: int = 50, mouth: bool = True) -> SoundClip:
@@ -53,7 +54,7 @@ def test_the_encoder_learns_too(tmp_path):
     loaded.check(acoustic)
     after = ear_errors(loaded.ear, acoustic, hear_again(val, WhisperFeatures(loaded.encoder), 2))
     assert after["opening"] > max(0.8, before["opening"] + 0.2)
-    assert loaded.encoder.config.steps == 100
+    assert loaded.encoder.config.steps == 101
     assert not torch.equal(loaded.encoder.first.weight, encoder().first.weight)
 
 
@@ -82,6 +83,8 @@ def test_what_does_not_fit_is_refused():
         EarTuningRecipe([sound(acoustic, 1)], encoder(), small_ear(acoustic, spaces=("0" * 16,)), acoustic)
     with pytest.raises(InputError, match="no clip's truth has the 14 mouth values"):
         EarTuningRecipe([sound(acoustic, 1, mouth=False)], encoder(), small_ear(acoustic), acoustic)
+    with pytest.raises(InputError, match="reads 16 values a step, its encoder gives 8"):
+        EarTuningRecipe([sound(acoustic, 1)], encoder(width=8), small_ear(acoustic), acoustic)
     with pytest.raises(InputError, match="steps is 99"):
         WhisperConfig(16, 2, 1, 99)
     assert EarConfig().steps == 2

@@ -22,7 +22,7 @@ from tests.ladtalk.small_ladtalk import save_small_ladtalk
         ("--seed 99999999999999999999", "a seed is a whole number from 0"),
         ("--sovqae nobody", "nobody: found no such file"),
         ("--ear nobody", "nobody: found no such file"),
-        ("--ear ladtalk_tiny", "expected the encoder of a Whisper: models --fetch whisper-base"),
+        ("--ear ladtalk_tiny", "expected the encoder of a Whisper (models --fetch whisper-base"),
         ("--vae some.safetensors", "landmarks.safetensors has an autoencoder of its own; leave it out"),
     ],
 )
