@@ -299,8 +299,8 @@ def _pictures(server: Server, folder: Path) -> tuple[Prompt, NDArray[np.uint8]]:
     prompt["batch"] = _node("ImageBatch", image1=["two", 0], image2=["image2", 0])
     face = {"face": "largest", "index": 0, "x": 0, "y": 0, "smoothing": 0.0, "fps": 25.0, "detector": "bundled"}
     prompt["track"] = _node(DETECT, images=["batch", 0], **face, threshold=0.5, preview_every=1)
-    name = server.client.upload(talk(folder / "three.wav", 0.12))
-    prompt["sound"] = _node(AUDIO, audio=name, start=0.0, duration=0.0)
+    name = server.client.upload(talk(folder / "words.wav", 1.2))
+    prompt["sound"] = _node(AUDIO, audio=name, start=0.56, duration=0.0)  # with the mouth open
     prompt["model"] = _node(LANDMARKS, checkpoint="landmark_tiny", dtype=DTYPE)
     hears = {"completion": ["model", 0], "face_track": ["track", 0], "audio": ["sound", 0], "images": ["batch", 0]}
     prompt["goal"] = _node(COMPLETE, **hears, length="stop", strength=1.0, smoothing=0.0, preview_every=1)
