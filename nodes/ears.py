@@ -6,7 +6,7 @@ import logging
 
 from comfy_api.latest import io
 
-from ..talkface_core.acoustic.hearing import NO_EAR, SMALL_EAR, Ears, OutsideEar, no_ear, pick_ear
+from ..talkface_core.acoustic.hearing import DEFAULT_EAR, NO_EAR, SMALL_EAR, Ears, OutsideEar, no_ear, pick_ear
 from ..talkface_core.acoustic.model import AcousticModel
 from ..talkface_core.checkpoints import list_checkpoints, read_checkpoint
 from ..talkface_core.speech.whisper import SYSTEM, WHISPER
@@ -15,7 +15,7 @@ from .sockets import advanced
 
 log = logging.getLogger(__name__)
 
-OWN_EAR = "bundled"
+OWN_EAR = DEFAULT_EAR
 """The bundled ear, where it fits the checkpoint's acoustic model."""
 
 
@@ -29,9 +29,9 @@ def ear_input() -> io.Input:
             default=OWN_EAR,
             optional=True,
             tooltip="What hears the speech. bundled: the pack's small ear. none: the checkpoint's own acoustic model "
-            "alone, which hears new voices worse. A converted Whisper base in models/talkface hears a little better "
-            "than the bundled ear and takes several times as long: python -m talkface_core models --fetch "
-            "whisper-base.",
+            "alone, which hears new voices worse. A converted Whisper base in models/talkface hears real voices a "
+            "little better than the bundled ear and takes several times as long: python -m talkface_core models "
+            "--fetch whisper-base.",
         )
     )
 

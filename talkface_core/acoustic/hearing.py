@@ -35,6 +35,9 @@ BLOCK = 64
 _AROUND = 1
 """Frames to either side over which features fade where the gate opens and shuts."""
 
+DEFAULT_EAR = "bundled"
+"""In the place of an ear's name: `SMALL_EAR`, where it fits."""
+
 NO_EAR = "none"
 """In the place of an ear's name: the acoustic model hears by itself."""
 
@@ -133,11 +136,12 @@ def pick_ear(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Ears:
-    """The ear of a converted Whisper by name or path, for any acoustic model; `NO_EAR`: none; None: the bundled one
-    where its features are the acoustic model's. dtype: the encoder's. Raises CheckpointError as `load_ear` does."""
+    """The ear of a converted Whisper by name or path, for any acoustic model; `NO_EAR`: none; None or `DEFAULT_EAR`:
+    the bundled one where its features are the acoustic model's. dtype: the encoder's. Raises CheckpointError as
+    `load_ear` does."""
     if str(name) == NO_EAR:
         return no_ear
-    if name is not None:
+    if name is not None and str(name) != DEFAULT_EAR:
         ear = load_ear(name, operations, dtype, device)
         return lambda acoustic: ear
 

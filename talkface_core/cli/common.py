@@ -90,9 +90,9 @@ def check_models(args: argparse.Namespace, system: str | None = None, bundled: s
     if args.model is not None or bundled is not None:
         read_header(find_checkpoint(args.model or bundled or ""), system)
     if (ear := getattr(args, "ear", None)) is not None:
-        from ..acoustic.hearing import NO_EAR, check_ear
+        from ..acoustic.hearing import DEFAULT_EAR, NO_EAR, check_ear
 
-        if ear != NO_EAR:
+        if ear not in (DEFAULT_EAR, NO_EAR):
             check_ear(ear)
     for flag in ("motion", "sovqae", "evaluator"):
         if (name := getattr(args, flag, None)) is not None:

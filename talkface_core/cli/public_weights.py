@@ -83,7 +83,7 @@ PUBLIC = (
         f"{_HUB}/openai/whisper-base",
         "free",
         "MIT",
-        "hears speech a little better than the bundled ear, which is its first two blocks: by --ear",
+        "hears real voices a little better than the bundled ear, which is its first two blocks: by --ear",
         "whisper",
         (_hub("openai/whisper-base", "model.safetensors", 290_000_000),),
     ),

@@ -254,11 +254,12 @@ def test_another_ear(speak, speech, small_checkpoint, tmp_path):
 
 def test_the_bundled_ear_hears_for_the_bundled_speaker(speak, tmp_path):
     shown, plain = [], ("--model", "dae_talker_tiny", "--quiet", "--duration", "0.6", "--steps", "1", "--size", "128")
-    for more in ((), ("--ear", "ear_tiny"), ("--ear", "none")):
+    for more in ((), ("--ear", "ear_tiny"), ("--ear", "bundled"), ("--ear", "none")):
         assert speak(HELLO, *plain, *more).status == 0
         shown.append(frames_of(tmp_path / "out.mp4"))
     assert (shown[0] == shown[1]).all()
-    assert (shown[0] != shown[2]).any()
+    assert (shown[0] == shown[2]).all()
+    assert (shown[0] != shown[3]).any()
 
 
 def test_wrong_pose_files(speak, speech, tmp_path):
