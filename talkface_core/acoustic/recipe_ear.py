@@ -75,10 +75,7 @@ class EarRecipe(Recipe):
     ) -> None:
         """Raises InputError for clips of which none has a mouth like the acoustic model's."""
         self.settings, self.data = training or EarTraining(), data
-        if not any(clip.mouth is not None for clip in clips):
-            raise InputError(
-                f"{data}: no clip's truth has the {acoustic.config.mouths} mouth values of the acoustic model."
-            )
+        check_mouths(clips, acoustic, data)
         self.encoder, self.acoustic = encoder, acoustic.eval().requires_grad_(False)
         self.net = EncodedEar(
             replace(
@@ -157,12 +154,8 @@ class EarRecipe(Recipe):
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
         """The opening over time in four clips, held out where there are such: the truth in grey, what is heard in
         black."""
-        net, rows = cast(EncodedEar, modules[EAR.name]), []
-        known = [(clip, clip.mouth) for clip in (*self._val, *self._clips) if clip.mouth is not None]
-        for clip, mouth in (known * 4)[:4]:
-            heard = self.acoustic.mouth(net(clip.heard[:1].to(net.mean)).to(self.acoustic.mouth_mean))[0, :, -1]
-            rows.append(plot_curves([mouth[:, -1], heard.float().cpu()]))
-        return np.concatenate(rows)
+        known = [clip for clip in (*self._val, *self._clips) if clip.mouth is not None]
+        return opening_curves(cast(EncodedEar, modules[EAR.name]), self.acoustic, (known * 4)[:4])
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         net = cast(EncodedEar, ema_modules[EAR.name])
@@ -209,6 +202,25 @@ def ear_errors(net: EncodedEar, acoustic: AcousticModel, clips: Sequence[HeardCl
             right = acoustic.viseme(features)[0].argmax(-1).cpu() == clip.visemes
             found["visemes"].append(float(right[known].float().mean()))
     return {name: float(np.mean(values)) for name, values in found.items() if values}
+
+
+def check_mouths(clips: Sequence[HeardClip], acoustic: AcousticModel, data: str) -> None:
+    """Raises InputError for clips of which none has a mouth like the acoustic model's."""
+    if not any(clip.mouth is not None for clip in clips):
+        raise InputError(
+            f"{data}: no clip's truth has the {acoustic.config.mouths} mouth values of the acoustic model."
+        )
+
+
+@torch.no_grad()
+def opening_curves(net: EncodedEar, acoustic: AcousticModel, clips: Sequence[HeardClip]) -> NDArray[np.uint8]:
+    """The opening over time in clips whose mouth is known: the truth in grey, what is heard in black."""
+    rows = []
+    for clip in clips:
+        heard = acoustic.mouth(net(clip.heard[:1].to(net.mean)).to(acoustic.mouth_mean))[0, :, -1]
+        assert clip.mouth is not None
+        rows.append(plot_curves([clip.mouth[:, -1], heard.float().cpu()]))
+    return np.concatenate(rows)
 
 
 def _steps(seconds: float | None, encoder: WhisperEncoder) -> int | None:

@@ -27,11 +27,20 @@ from ..speech.whisper import SYSTEM, WHISPER, WhisperEncoder
 from ..speech.whisper_mel import HOP, WhisperFeatures, whisper_mel
 from ..training.arguments import add_batch_size
 from ..training.config import TrainConfig
-from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
 from .encoded_ear import EAR, EncodedEar, feature_space
 from .model import AcousticModel, load_acoustic
-from .recipe_ear import EarTraining, add_sounds, ear_errors, ear_losses, held_out_of, named, sounds_of
+from .recipe_ear import (
+    EarTraining,
+    add_sounds,
+    check_mouths,
+    ear_errors,
+    ear_losses,
+    held_out_of,
+    named,
+    opening_curves,
+    sounds_of,
+)
 from .training_batches import check_labels, draw_clips
 from .training_ear import HeardClip, SoundClip, hear_again, placed, read_sounds
 
@@ -66,10 +75,7 @@ class EarTuningRecipe(Recipe):
             raise InputError(f"the ear reads {net.config.dim} values a step, its encoder gives {encoder.config.width}.")
         if feature_space(acoustic) not in net.config.spaces:
             raise InputError("the ear was trained for another acoustic model; give its own as --acoustic.")
-        if not any(clip.targets.mouth is not None for clip in clips):
-            raise InputError(
-                f"{data}: no clip's truth has the {acoustic.config.mouths} mouth values of the acoustic model."
-            )
+        check_mouths([clip.targets for clip in clips], acoustic, data)
         self.encoder, self.net = encoder.requires_grad_(True), net.requires_grad_(True)
         self.acoustic = acoustic.eval().requires_grad_(False)
         self.modules: dict[str, nn.Module] = {WHISPER.name: self.encoder, EAR.name: self.net}
@@ -128,13 +134,9 @@ class EarTuningRecipe(Recipe):
     def sample(self, modules: dict[str, nn.Module]) -> NDArray[np.uint8]:
         """The opening over time in four clips, held out where there are such: the truth in grey, what is heard in
         black."""
-        net, rows = cast(EncodedEar, modules[EAR.name]), []
         known = [clip for clip in (*self._val, *self._clips) if clip.targets.mouth is not None]
-        for clip in _heard(modules, (known * 4)[:4]):
-            heard = self.acoustic.mouth(net(clip.heard[:1].to(net.mean)).to(self.acoustic.mouth_mean))[0, :, -1]
-            assert clip.mouth is not None
-            rows.append(plot_curves([clip.mouth[:, -1], heard.float().cpu()]))
-        return np.concatenate(rows)
+        heard = _heard(modules, (known * 4)[:4])
+        return opening_curves(cast(EncodedEar, modules[EAR.name]), self.acoustic, heard)
 
     def save(self, path: Path, ema_modules: dict[str, nn.Module], provenance: Mapping[str, Any]) -> None:
         net = cast(EncodedEar, ema_modules[EAR.name])

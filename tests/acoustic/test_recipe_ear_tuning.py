@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from talkface_core.acoustic.encoded_ear import EarConfig
 from talkface_core.acoustic.hearing import load_ear
 from talkface_core.acoustic.model import AcousticModel
 from talkface_core.acoustic.recipe_ear import EarTraining, ear_errors
@@ -87,4 +86,3 @@ def test_what_does_not_fit_is_refused():
         EarTuningRecipe([sound(acoustic, 1)], encoder(width=8), small_ear(acoustic), acoustic)
     with pytest.raises(InputError, match="steps is 99"):
         WhisperConfig(16, 2, 1, 99)
-    assert EarConfig().steps == 2
