@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import InputError
 
@@ -22,9 +22,11 @@ class Config:
     """What every class of settings can do; subclass it as a frozen dataclass.
 
     Fields are bool, int, float, str, other settings, and tuples, dicts by name and optional ones of these. A field with
-    a default may be missing in what is read, so that old files load after a field was added. `__post_init__` raises
-    InputError for values that do not fit together.
+    a default may be missing in what is read, so that old files load after a field was added, and `retired` ones, which
+    there once were, are passed over. `__post_init__` raises InputError for values that do not fit together.
     """
+
+    retired: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def presets(cls: type[Settings]) -> dict[str, Settings]:
@@ -75,6 +77,7 @@ def _settings(cls: type[Settings], values: Any, key: str) -> Settings:
             f"{key or cls.__name__} is {_brief(values)}, not an object with the settings of {cls.__name__}"
         )
     known, inside = {field.name: field for field in fields(cls)}, f"{key}." if key else ""
+    values = {name: value for name, value in values.items() if name not in cls.retired}
     if unknown := sorted(str(name) for name in values.keys() - known.keys()):
         raise InputError(f"{inside}{unknown[0][:80]} is unknown; {cls.__name__} has {', '.join(known)}")
     required = [name for name, field in known.items() if field.default is field.default_factory is MISSING]

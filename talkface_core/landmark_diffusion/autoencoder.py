@@ -32,7 +32,7 @@ FARTHEST = 0.08
 """How far the decoder itself may move a reference's pixels beyond what landmarks say, by the crop's side."""
 
 SHUT = 0.012
-"""Lips whose gap is less than this, by the crop's side, are the shutter the less it is: see `sealing`."""
+"""Gap of the lips, by the crop's side, below which one is much like another: see `nearness`."""
 
 _PAINT_FIRST = 1.0  # how much likelier paint is at first than a reference: an untrained warp shows another mouth
 
@@ -45,8 +45,8 @@ class AutoencoderConfig(Config):
     channels: at half and at a quarter of the pictures' side; skip: channels of a reference's maps that are kept for the
     decoder, at both; references: how many pictures it is shown; pictures: side of the crops that it is to be given, 0:
     `size`. What is carried over keeps their detail; what is painted has that of `size`. choice: how firmly one
-    reference is chosen for a pixel, 1: as trained. sealing: how far a reference whose lips are apart is left out where
-    they are to be shut, 0: as trained.
+    reference is chosen for a pixel, 1: as trained. nearness: how far a reference is left out whose lips are more or less
+    apart than they are to be, 0: as trained.
     """
 
     size: int = 128
@@ -57,14 +57,16 @@ class AutoencoderConfig(Config):
     references: int = 2
     pictures: int = 0
     choice: float = 1.0
-    sealing: float = 0.0
+    nearness: float = 0.0
+
+    retired = frozenset({"sealing"})
 
     def __post_init__(self) -> None:
         self.check_range(1, LARGEST, "latent_channels", "channels", "skip")
         self.check_range(1, 8, "blocks", "references")
         self.check_range(16, 1024, "size")
         self.check_range(0, 100, "choice")
-        self.check_range(0, 1000, "sealing")
+        self.check_range(0, 1000, "nearness")
         if len(self.channels) != 2 or len(self.skip) != 2:
             raise InputError(f"channels {self.channels} and skips {self.skip}: an f4 autoencoder has two of each")
         if self.size % 4:
@@ -200,17 +202,17 @@ class ReferenceAutoencoder(LatentSpace):
         h = self.decoder_coarse(torch.cat([self.from_latent(latents), moved[0]], 1))
         seen = self.known(F.pixel_unshuffle(known, 2))
         h = self.out(F.silu(self.decoder_fine(torch.cat([h, moved[1], seen], 1))))
-        sealed = self._sealed(landmarks, references.landmarks) if self.config.sealing else None
-        return self._composed(h.float(), flat["pictures"].float(), flow, sealed)
+        unlike = self._unlike(landmarks, references.landmarks) if self.config.nearness else None
+        return self._composed(h.float(), flat["pictures"].float(), flow, unlike)
 
-    def _sealed(self, landmarks: Tensor, references: Tensor) -> Tensor:
-        """What is taken off the logits of references [B,R], by their landmarks [B,R,68,2]: of frames with shut lips,
-        the more the further a reference's are apart. Between warped lips of an open mouth a slit stays."""
-        apart = _gap(references.float())
-        further = apart - apart.amin(1, keepdim=True)
-        return self.config.sealing * (1 - _gap(landmarks.float()) / SHUT).clamp(min=0)[:, None] * further
+    def _unlike(self, landmarks: Tensor, references: Tensor) -> Tensor:
+        """What is taken off the logits of references [B,R], by their landmarks [B,R,68,2]: the more the further the gap
+        of their lips is from the frame's. By the ratio of both, since an open mouth can be made half open, and a shut
+        one that is drawn apart shows no mouth."""
+        theirs, wanted = (_gap(points.float()) + SHUT for points in (references, landmarks))
+        return self.config.nearness * (theirs / wanted[:, None]).log().abs()
 
-    def _composed(self, h: Tensor, pictures: Tensor, flow: Tensor, sealed: Tensor | None = None) -> Decoded:
+    def _composed(self, h: Tensor, pictures: Tensor, flow: Tensor, unlike: Tensor | None = None) -> Decoded:
         count, side = self.config.references, pictures.shape[-1]
         split = [4 * 3, 4 * (1 + count), 2 * count]
         paint, choice, further = h.split(split, 1)
@@ -220,8 +222,8 @@ class ReferenceAutoencoder(LatentSpace):
         carried = rearrange(carried, "(b r) c h w -> b r c h w", r=count)
         paint_logit, logits = choice[:, :1] + _PAINT_FIRST, choice[:, 1:]
         share = torch.cat([paint_logit, logits], 1).softmax(1)[:, :1]
-        if sealed is not None:
-            logits = logits - sealed[:, :, None, None]
+        if unlike is not None:
+            logits = logits - unlike[:, :, None, None]
         own = (self.config.choice * logits).softmax(1)
         moved = (own[:, :, None] * carried).sum(1)
         return Decoded(pictures=moved + share * (paint - moved), carried=moved, paint=share)

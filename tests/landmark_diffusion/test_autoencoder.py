@@ -42,22 +42,34 @@ def test_what_is_carried_is_made_of_the_references_alone() -> None:
     torch.testing.assert_close(made.carried, torch.full_like(made.carried, 0.25))
 
 
-def test_references_with_open_lips_give_way_where_lips_are_shut() -> None:
+def test_references_give_way_to_one_whose_lips_are_more_alike() -> None:
     plain, given = small_painter().autoencoder, inputs()
-    firm = ReferenceAutoencoder(replace(plain.config, sealing=500.0))
+    firm = ReferenceAutoencoder(replace(plain.config, nearness=100.0))
     firm.load_state_dict(plain.state_dict())
     upper, lower = (list(side) for side in zip(*INNER_LIP_PAIRS, strict=True))
-    shut, apart = given["landmarks"].clone(), given["landmarks"].clone()
-    shut[:, lower], apart[:, lower] = shut[:, upper], shut[:, upper] + torch.tensor([0.0, 0.05])
     pictures = torch.stack([torch.full((2, 3, 32, 32), -1.0), torch.full((2, 3, 32, 32), 1.0)], 1)
 
-    def carried(net: ReferenceAutoencoder, target: torch.Tensor) -> torch.Tensor:
-        maps = net.reference(pictures, torch.stack([shut, apart], 1))
-        return net.decode(torch.zeros(2, 4, 8, 8), known_part(given["faces"]), target, maps).carried
+    def with_gap(gap: float) -> torch.Tensor:
+        points = given["landmarks"].clone()
+        points[:, lower] = points[:, upper] + torch.tensor([0.0, gap])
+        return points
 
-    assert carried(firm, shut).max() < -0.99
-    torch.testing.assert_close(carried(firm, apart), carried(plain, apart))
-    assert carried(plain, shut).min() > -0.9
+    def carried(net: ReferenceAutoencoder, gap: float) -> torch.Tensor:
+        maps = net.reference(pictures, torch.stack([with_gap(0.0), with_gap(0.06)], 1))
+        return net.decode(torch.zeros(2, 4, 8, 8), known_part(given["faces"]), with_gap(gap), maps).carried
+
+    shut, half, apart = (carried(firm, gap) for gap in (0.0, 0.028, 0.08))
+    assert shut.max() < -0.99
+    assert half.min() > 0.99, "half open is nearer to open: a shut mouth that is drawn apart shows no mouth"
+    assert apart.min() > 0.99
+    assert carried(plain, 0.0).min() > -0.9
+    assert carried(plain, 0.08).max() < 0.9
+
+
+def test_settings_of_before_are_read() -> None:
+    assert AutoencoderConfig.from_dict({**AutoencoderConfig().to_dict(), "sealing": 30.0}) == AutoencoderConfig()
+    with pytest.raises(InputError, match="ceiling is unknown"):
+        AutoencoderConfig.from_dict({"ceiling": 30.0})
 
 
 def test_the_picture_answers_to_landmarks_and_the_encoder_not_to_references() -> None:
