@@ -22,10 +22,12 @@ from tqdm import tqdm
 
 from ..acoustic.encoded_ear import heard_settings
 from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
+from ..acoustic.stream import quiet_features
 from ..acoustic.training_batches import well_inside_silence
+from ..acoustic.training_by_ear import add_ear, clip_waves, ear_of, heard_by
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ..datasets.clips import ClipSet, open_splits
-from ..datasets.labelled_sounds import SpeechClip, read_voices
+from ..datasets.labelled_sounds import SpeechClip, read_voices, sound_of, sound_samples
 from ..datasets.labels import VISEMES
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
@@ -122,9 +124,10 @@ class Speech2LatentRecipe(Recipe):
             mouths = self.readout.weight.shape[1]
             self.modules["heads"] = SpeechHeads(config.width, len(VISEMES), mouths)
         self._frozen_readout = self.readout
-        self.batches = SpeechBatches(
-            self.clips, self.voices, self.settings, self.model, self.readout, self.gate.config if self.gate else None
-        )
+        judge = self.gate.config if self.gate else None
+        with_ear = acoustic is not None and any(clip.by_ear is not None for clip in self.clips)
+        quiet = quiet_features(acoustic) if acoustic is not None and with_ear else None
+        self.batches = SpeechBatches(self.clips, self.voices, self.settings, self.model, self.readout, judge, quiet)
         self.config: Mapping[str, Any] = {
             "speech2latent": config.to_dict(),
             "gate": self.gate.config.to_dict() if self.gate else None,
@@ -143,6 +146,7 @@ class Speech2LatentRecipe(Recipe):
         parser.add_argument(
             "--acoustic", metavar="NAME|FILE", help="hear by this acoustic model (default: as --init does, or log-mel)"
         )
+        add_ear(parser)
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
@@ -162,14 +166,17 @@ class Speech2LatentRecipe(Recipe):
             acoustic = acoustic or known
         (clips, _), settings = open_splits(args.data), Speech2LatentTraining()
         autoencoder = load_autoencoder(args.autoencoder, args.device, torch.float32)
-        folders = [Path(folder).absolute() for folder in args.voices or ()]
-        voices = [
-            voice for n, folder in enumerate(folders, 1) for voice in read_voices(folder, SOUND_VERSIONS, args.seed + n)
-        ]
+        ear, folders = ear_of(args.ear, acoustic), [Path(folder).absolute() for folder in args.voices or ()]
+        voices = []
+        for n, folder in enumerate(folders, 1):
+            said = read_voices(folder, SOUND_VERSIONS, args.seed + n)
+            waves = [sound_samples(sound_of(folder, voice)) for voice in said]
+            voices += heard_by(ear, acoustic, said, waves, args.seed + n)
         own, others = args.batch_size or settings.own, args.batch_size or settings.voices
         latents = latents_of(autoencoder, clips, args.cache, args.quiet)
+        speaker = read_clips(clips, latents, SOUND_VERSIONS, args.seed)
         recipe = cls(
-            read_clips(clips, latents, SOUND_VERSIONS, args.seed),
+            heard_by(ear, acoustic, speaker, clip_waves(clips), args.seed),
             Speech2LatentConfig.preset(args.preset, latent_dim=autoencoder.config.latent_dim),
             voices,
             replace(settings, seed=args.seed, own=own, voices=others),
@@ -226,15 +233,23 @@ class Speech2LatentRecipe(Recipe):
             batch["noise"] = torch.from_numpy(rng.standard_normal(shape, np.float32))
         return batch
 
-    def _heard(self, mel: Tensor, frames: int, noise: Tensor | None = None) -> Tensor:
+    def _heard(
+        self, mel: Tensor, frames: int, noise: Tensor | None = None, by_ear: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """What the network hears of a log-mel [B,S,80]: itself, or the features [B,frames,W] of the acoustic model.
 
-        noise [B,frames,W]: is added to features, by `features_noise` of their deviation.
+        noise [B,frames,W]: is added to features, by `features_noise` of their deviation; by_ear: an ear's features
+        [B,frames,W], and in which rows [B] they are heard.
         """
         if self.acoustic is None:
             return mel
         with torch.no_grad():
-            features = self.acoustic(mel, frames).features
+            if by_ear is None:
+                features = self.acoustic(mel, frames).features
+            else:
+                features, ear = by_ear[0].clone(), by_ear[1]
+                if not ear.all():
+                    features[~ear] = self.acoustic(mel[~ear], frames).features.to(features)
         if noise is None:
             return features
         return features + self.settings.features_noise * features.flatten(0, 1).std(0) * noise.to(features)
@@ -242,7 +257,8 @@ class Speech2LatentRecipe(Recipe):
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms of `speech2latent_loss` and the gate's."""
         frames = batch["latents"].shape[1]
-        heard = self._heard(batch["mel"], frames, batch.get("noise"))
+        by_ear = (batch["features"], batch["by_ear"]) if "by_ear" in batch else None
+        heard = self._heard(batch["mel"], frames, batch.get("noise"), by_ear)
         output = self.model(heard, frames, self.model.config.hears, batch["pose"], eyes=batch["eyes"])
         pose_mean = self.model.adaptor.pose_mean
         heads = self.modules.get("heads")

@@ -31,11 +31,13 @@ from .speech_loss import MouthReadout, Speech2LatentLossWeights
 class Speech2LatentTraining(SpeechWindows):
     """Batches: windows of `own` clips with latents and of `voices` without (where there are any); `gate` is what the
     gate's own batches are made of. features_noise: what is added to features of an acoustic model, by their deviation:
-    an ear in its place gives them a little otherwise."""
+    an ear in its place gives them a little otherwise. by_ear: share of windows that an ear hears, of clips that one has
+    heard."""
 
     own: int = 8
     voices: int = 8
     features_noise: float = 0.3
+    by_ear: float = 0.6
     gate: GateTraining = field(default_factory=lambda: GateTraining(clips=8))
     weights: Speech2LatentLossWeights = field(default_factory=Speech2LatentLossWeights)
 
@@ -53,13 +55,15 @@ class SpeechBatches(LabelledSpeechBatches):
         model: Speech2Latent,
         readout: MouthReadout,
         gate: GateConfig | None,
+        quiet: Tensor | None = None,
     ):
-        """`model` gives the normaliser of the latents, `readout` that of the mouth; `gate` None: no gate is trained."""
+        """`model` gives the normaliser of the latents, `readout` that of the mouth; `gate` None: no gate is trained;
+        quiet [W]: features of silence, for clips that an ear has heard."""
         scale = MouthScale(readout.mouth_mean, readout.mouth_std, readout.closed) if readout.fitted else None
         super().__init__(settings, scale, gate or GateConfig())
         self.training = settings
         self.gate_batches = GateBatches((*clips, *voices), settings.gate) if gate else None
-        self.readout = readout
+        self.readout, self.quiet = readout, quiet
         self.clips = [self._normal(clip, model) for clip in clips]
         self.voices = [self._normal(clip, model) for clip in voices]
         self.latent_dim = model.config.latent_dim
@@ -76,15 +80,27 @@ class SpeechBatches(LabelledSpeechBatches):
 
     def draw(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Log-mels `mel` [B, S, 80] and the targets of `speech2latent_loss`; `gate_mel` and `gate_speech` for the
-        gate."""
+        gate; where an ear has heard the clips, its `features` [B, T, W] and `by_ear` bool [B], whether they are to be
+        heard."""
         chosen = [self.clips[i] for i in draw_clips(rng, len(self.clips), self.training.own)]
         chosen += [self.voices[i] for i in draw_clips(rng, len(self.voices), self.training.voices)]
-        return {**self.windows(chosen, rng), **(self.gate_batches.draw(rng) if self.gate_batches else {})}
+        if self.quiet is not None:
+            chosen = [_one_version(clip, rng) for clip in chosen]
+        batch = self.windows(chosen, rng)
+        if self.quiet is not None:
+            known = torch.tensor([clip.by_ear is not None for clip in chosen])
+            batch["by_ear"] = known & torch.from_numpy(rng.random(len(chosen)) < self.training.by_ear)
+        return {**batch, **(self.gate_batches.draw(rng) if self.gate_batches else {})}
 
     def _tracks(self, clip: SpeechClip, padded: Padded, real: Tensor) -> dict[str, Tensor]:
-        """latents, pose, its motion about its mean, and eyes."""
+        """latents, pose, its motion about its mean, and eyes; what an ear hears."""
         moved = None if clip.pose is None else clip.pose - clip.pose.mean(0)
+        heard = {}
+        if self.quiet is not None:
+            above = None if clip.by_ear is None else clip.by_ear[0].float() - self.quiet
+            heard = {"features": self.quiet + padded(above, 0.0, (len(self.quiet),))}
         return {
+            **heard,
             "latents": padded(clip.latents, 0.0, (self.latent_dim,)),
             "has_latents": real * float(clip.latents is not None),
             "pose": padded(clip.pose, 0.0, (3,)),
@@ -101,3 +117,12 @@ class SpeechBatches(LabelledSpeechBatches):
             item["latents"][inside],
         )
         item["motion"][inside] = 0.0
+        if self.quiet is not None:
+            item["features"][inside] = self.quiet
+
+
+def _one_version(clip: SpeechClip, rng: np.random.Generator) -> SpeechClip:
+    """The clip with one version of what an ear hears."""
+    if clip.by_ear is None:
+        return clip
+    return replace(clip, by_ear=clip.by_ear[int(rng.integers(len(clip.by_ear)))][None])

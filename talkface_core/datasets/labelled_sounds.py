@@ -31,7 +31,8 @@ class SpeechClip:
     """One clip of T frames at 25 fps; what is not known is None.
 
     mels [V, S, 80] float16, the clean log-mel first, then V-1 augmented ones; latents [T, Z]; mouth [T, M], its last
-    column the opening; pose [T, 3] in degrees; eyes [T], 1 open, 0 shut; visemes int64 [T]; speech bool [T].
+    column the opening; pose [T, 3] in degrees; eyes [T], 1 open, 0 shut; visemes int64 [T]; speech bool [T]; by_ear
+    [E, T, W] float16, features that an ear has of several versions of the sound.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SpeechClip:
     eyes: Tensor | None = None
     visemes: Tensor | None = None
     speech: Tensor | None = None
+    by_ear: Tensor | None = None
 
 
 def labelled_clip(

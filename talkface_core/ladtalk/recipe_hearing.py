@@ -24,20 +24,21 @@ from torch import Tensor, nn
 
 from ..acoustic.encoded_ear import heard_settings
 from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
-from ..acoustic.training_features import VARIANTS, heard_features
+from ..acoustic.training_by_ear import add_ear, ear_of
+from ..acoustic.training_features import VARIANTS
 from ..checkpoints import CheckpointError, find_checkpoint, read_checkpoint, save_checkpoint
 from ..components import build
 from ..correlation import pearson
 from ..datasets.clips import open_splits
 from ..datasets.sounds import SOUND_VERSIONS
-from ..datasets.talking_faces import TalkingFaces, lip_shapes, open_talking_faces
-from ..media.timebase import FPS
+from ..datasets.talking_faces import TalkingFaces, open_talking_faces
 from ..speech.features import LogMel
-from ..speech.mel_windows import WINDOW, mel_windows
+from ..speech.mel_windows import WINDOW
 from ..training.arguments import add_batch_size
 from ..training.config import TrainConfig
 from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
+from .training_hearing import hear_lips, joined, lips_by_ear
 from .wav2lip import COMPONENT, SYSTEM, WAV2LIP, Wav2Lip
 
 TRAINING = TrainConfig(
@@ -45,7 +46,7 @@ TRAINING = TrainConfig(
 )
 STEPS = 2000
 
-_HEARS_ALREADY = "they hear an acoustic model already; give lips that hear the log-mel."
+_HEARS_ALREADY = "they hear an acoustic model already; give lips that hear the log-mel, or both, by this one."
 _RIDGE = 10.0
 _CONSTANT = 1e-3  # deviation of a value that hardly varies
 _LEAST = 0.05  # share that a voice has at least of the vectors' loss
@@ -67,21 +68,12 @@ class HearingTraining:
     silence: float = 0.1
 
 
-@dataclass(frozen=True)
-class _Clips:
-    """Of each clip: features float16 [V,T,W], the former ear's vectors [T,D], lips [T,3]; features of silence [W]."""
-
-    features: list[Tensor]
-    vectors: list[Tensor]
-    lips: list[Tensor]
-    silence: Tensor
-
-
 class HearingRecipe(Recipe):
-    """Teach the speech encoder of a `Wav2Lip` the features of a frozen `acoustic` model; `lips` hears the log-mel.
+    """Teach the speech encoder of a `Wav2Lip` the features of a frozen `acoustic` model; `lips` hears the log-mel, or
+    both, which it then learns further.
 
     data: voices that `lips` hears well; voices: others. `val`, other people, is drawn in the samples. Raises
-    CheckpointError for lips that hear an acoustic model already.
+    CheckpointError for lips that hear an acoustic model alone, or one of another width.
     """
 
     name = "wav2lip-hearing"
@@ -96,20 +88,27 @@ class HearingRecipe(Recipe):
         training: HearingTraining | None = None,
         variants: int = VARIANTS,
         seed: int = 0,
+        by_ear: Sequence[Sequence[Tensor]] = (),
     ) -> None:
-        if lips.config.acoustic:
+        """by_ear: what an ear hears in the acoustic model's place, of each set and in it of each clip [E,T,W]."""
+        if lips.config.acoustic and not _goes_on(lips, acoustic):
             raise CheckpointError(f"lips: {_HEARS_ALREADY}")
         self.settings, self.data = training or HearingTraining(), data.name
         self.acoustic = acoustic.eval().requires_grad_(False)
-        former = lips.eval().requires_grad_(False)
-        self.net = Wav2Lip(replace(lips.config, acoustic=acoustic.config.width, also_mel=True))
+        former = _former(lips).eval().requires_grad_(False)
+        self.net = Wav2Lip(replace(former.config, acoustic=acoustic.config.width, also_mel=True))
         kept = {name.replace("speech_encoder.", "mel_encoder."): value for name, value in former.state_dict().items()}
-        self.net.load_state_dict({**self.net.state_dict(), **kept})
+        begun = lips.state_dict() if lips.config.acoustic else {}
+        self.net.load_state_dict({**self.net.state_dict(), **begun, **kept})
         self.net.requires_grad_(False).speech_encoder.requires_grad_(True)
         self.modules: dict[str, nn.Module] = {COMPONENT: self.net}
-        sets = [_heard(one, former, self.acoustic, variants, seed) for one in (data, *voices)]
-        self._clips = _joined(sets)
-        self._held = self._clips if val is None else _heard(val, former, self.acoustic, 1, seed)
+        ears = by_ear or [() for _ in (data, *voices)]
+        sets = [
+            hear_lips(one, former, self.acoustic, variants, seed, of)
+            for one, of in zip((data, *voices), ears, strict=True)
+        ]
+        self._clips = joined(sets)
+        self._held = self._clips if val is None else hear_lips(val, former, self.acoustic, 1, seed)
         with torch.no_grad():
             quiet = torch.full((1, 1, LogMel.dim, WINDOW), LogMel.SILENCE)
             self._quiet = former.encode_speech(quiet).flatten(1)
@@ -139,24 +138,31 @@ class HearingRecipe(Recipe):
         parser.add_argument(
             "--voices", metavar="DIR", action="append", help="talking faces whose voices --lips hears badly; repeatable"
         )
+        add_ear(parser)
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
         lips = build(read_checkpoint(find_checkpoint(args.lips), SYSTEM), WAV2LIP)
-        # All before hours of footage are decoded.
-        if lips.config.acoustic:
-            raise CheckpointError(f"--lips {args.lips}: {_HEARS_ALREADY}")
         acoustic = load_acoustic(args.acoustic)
-        for folder in args.voices or ():
+        # All before hours of footage are decoded.
+        if lips.config.acoustic and not _goes_on(lips, acoustic):
+            raise CheckpointError(f"--lips {args.lips}: {_HEARS_ALREADY}")
+        ear, folders = ear_of(args.ear, acoustic), (args.data, *(args.voices or ()))
+        for folder in folders:
             open_splits(folder)
         opened = [
             open_talking_faces(folder, lips.config.size, args.cache, SOUND_VERSIONS, args.seed, args.quiet)
-            for folder in (args.data, *(args.voices or ()))
+            for folder in folders
         ]
         (data, val), voices = opened[0], [one for one, _ in opened[1:]]
         settings = HearingTraining()
         settings = replace(settings, frames=args.batch_size or settings.frames)
-        recipe = cls(data, lips, acoustic, voices, val, settings, seed=args.seed)
+        by_ear = (
+            []
+            if ear is None
+            else [lips_by_ear(ear, acoustic, *pair, args.seed) for pair in zip(folders, (data, *voices), strict=True)]
+        )
+        recipe = cls(data, lips, acoustic, voices, val, settings, seed=args.seed, by_ear=by_ear)
         recipe.config = {**recipe.config, "lips": Path(args.lips).stem}
         return Plan(recipe, TRAINING, STEPS)
 
@@ -230,27 +236,19 @@ class HearingRecipe(Recipe):
         save_checkpoint(path, SYSTEM, parts, configs, provenance, torch.float16)
 
 
-@torch.no_grad()
-def _heard(data: TalkingFaces, former: Wav2Lip, acoustic: AcousticModel, variants: int, seed: int) -> _Clips:
-    """What both ears hear in a set, and the lips' shapes in it."""
-    count, shapes = range(len(data.mels)), lip_shapes(data)
-    lengths = data.lengths.tolist()
-    speech = None if data.speech is None else [data.speech[data.clip(c)] for c in count]
-    features = heard_features(acoustic, data.mels, lengths, speech, variants, seed)
-    vectors = []
-    for mel, length in zip(data.mels, lengths, strict=True):
-        windows = mel_windows(mel[0].float(), range(length), FPS, former.config.mel_shift)
-        vectors.append(former.encode_speech(windows).flatten(1).half())
-    lips = [torch.from_numpy(shapes[data.clip(c)]) for c in count]
-    return _Clips(list(features.clips), vectors, lips, features.silence)
+def _goes_on(lips: Wav2Lip, acoustic: AcousticModel) -> bool:
+    """Whether lips hear the log-mel beside features as wide as this model's."""
+    return lips.config.also_mel and lips.config.acoustic == acoustic.config.width
 
 
-def _joined(sets: Sequence[_Clips]) -> _Clips:
-    """The clips of several sets, one after the other."""
-    features, vectors, lips = (
-        [clip for one in sets for clip in getattr(one, name)] for name in ("features", "vectors", "lips")
-    )
-    return _Clips(features, vectors, lips, sets[0].silence)
+def _former(lips: Wav2Lip) -> Wav2Lip:
+    """The same lips by the log-mel alone."""
+    if not lips.config.acoustic:
+        return lips
+    former = Wav2Lip(replace(lips.config, acoustic=0, acoustic_of="", also_mel=False, closing=0.0))
+    own = {name: value for name, value in lips.state_dict().items() if not name.startswith("speech_encoder.")}
+    former.load_state_dict({name.replace("mel_encoder.", "speech_encoder."): value for name, value in own.items()})
+    return former
 
 
 def _readout(vectors: Tensor, lips: Tensor, shares: Tensor | None = None) -> Tensor:

@@ -45,8 +45,8 @@ class AutoencoderConfig(Config):
     channels: at half and at a quarter of the pictures' side; skip: channels of a reference's maps that are kept for the
     decoder, at both; references: how many pictures it is shown; pictures: side of the crops that it is to be given, 0:
     `size`. What is carried over keeps their detail; what is painted has that of `size`. choice: how firmly one
-    reference is chosen for a pixel, 1: as trained. nearness: how far a reference is left out whose lips are more or less
-    apart than they are to be, 0: as trained.
+    reference is chosen for a pixel, 1: as trained. nearness: how far a reference is left out whose lips are not as far
+    apart as they are to be, 0: as trained.
     """
 
     size: int = 128

@@ -1,9 +1,12 @@
 """Stage 2 on planted data: batches are reproducible, silences are cut in whole, training learns, the run is saved."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from talkface_core.acoustic.stream import quiet_features
 from talkface_core.acoustic.training_batches import well_inside_silence
 from talkface_core.checkpoints import read_checkpoint
 from talkface_core.dae_talker.gate_batches import GateTraining
@@ -17,6 +20,7 @@ from talkface_core.speech.mel_augment import MelAugment
 from talkface_core.speech.vad import GateConfig, VoiceActivityGate
 from talkface_core.training.config import TrainConfig
 from talkface_core.training.engine import train
+from tests.acoustic.small_acoustic import small_acoustic
 
 LATENT = 6
 PLAIN = MelAugment(
@@ -192,6 +196,29 @@ def test_the_sample_is_a_picture(planted):
     assert picture.dtype == np.uint8
     assert picture.shape == (480, 800, 3)
     assert picture.min() < 100
+
+
+def test_some_windows_are_heard_by_an_ear() -> None:
+    acoustic, marked = small_acoustic(), 7.0
+    heard = [replace(clip(n), by_ear=torch.full((2, 60, 16), marked).half()) for n in range(3)]
+    training = Speech2LatentTraining(own=4, voices=2, frames=50, noises=6, speed=0.0, by_ear=0.5, silence=0.5)
+    config = replace(recipe().model.config)
+    tested = Speech2LatentRecipe(heard, config, [clip(9, latents=False)], training, acoustic=acoustic)
+    shares = []
+    for seed in range(12):
+        batch = tested.batch(0, np.random.default_rng(seed))
+        by_ear, features = batch["by_ear"], batch["features"]
+        assert not by_ear[4:].any(), "no ear has heard these voices"
+        silent = (batch["visemes"] == VISEMES.index("sil")).all(1)
+        torch.testing.assert_close(features[4:], quiet_features(acoustic).expand_as(features[4:]))
+        said = by_ear & ~silent & (batch["has_latents"].amin(1) > 0)
+        assert (features[said].isclose(torch.tensor(marked)).all(-1).float().mean(1) > 0.4).all()
+        given = tested._heard(batch["mel"], 50, None, (features, by_ear))
+        assert torch.equal(given[by_ear], features[by_ear])
+        torch.testing.assert_close(given[~by_ear], acoustic(batch["mel"][~by_ear], 50).features)
+        shares.append(by_ear[:4].float().mean())
+    assert 0.3 < float(torch.stack(shares).mean()) < 0.7
+    assert tested.loss(batch, 0)["loss"].isfinite()
 
 
 def test_clips_without_truth_train_on_latents_alone():

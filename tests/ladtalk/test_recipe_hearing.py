@@ -59,6 +59,23 @@ def test_it_learns_what_the_former_ear_told(tmp_path) -> None:
     assert lips.acoustic is not None
 
 
-def test_lips_that_hear_an_acoustic_model_are_refused() -> None:
+def test_lips_that_hear_both_learn_further() -> None:
+    first = recipe()
+    again = HearingRecipe(talkers(4), first.net, small_acoustic(), (), None, FEW, variants=2)
+    assert all(torch.equal(again.net.state_dict()[name], value) for name, value in first.net.state_dict().items())
+    batch = first.batch(0, np.random.default_rng(0))
+    assert torch.equal(again._quiet, first._quiet)
+    assert again.loss(batch, 0)["loss"].isfinite()
+
+
+def test_half_of_what_is_heard_is_an_ear_s_where_there_is_one() -> None:
+    data, marked = talkers(4), 7.0
+    by_ear = [[torch.full((2, n, 16), marked).half() for n in data.lengths.tolist()]]
+    made = HearingRecipe(data, small_wav2lip(config=SMALL_96), small_acoustic(), (), None, FEW, 6, by_ear=by_ear)
+    share = [(made.batch(0, np.random.default_rng(n))["features"][:, 0] == marked).float().mean() for n in range(20)]
+    assert 0.35 < float(torch.stack(share).mean()) < 0.65
+
+
+def test_lips_that_hear_an_acoustic_model_alone_are_refused() -> None:
     with pytest.raises(CheckpointError, match="give lips that hear the log-mel"):
         HearingRecipe(talkers(2), small_wav2lip(config=LISTENING), small_acoustic())

@@ -9,7 +9,7 @@ trackers that tremble, faces of other places and sizes. No picture is read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from ...acoustic.hearing import OutsideEar
+from ...acoustic.model import AcousticModel
+from ...acoustic.training_by_ear import clip_waves, hear_sounds
 from ...acoustic.training_features import HeardFeatures
 from ...datasets.aligned_faces import clip_crop
 from ...datasets.clips import ClipSet
@@ -38,7 +41,8 @@ class LandmarkClip:
 
     points [T,68,2] float32, shares of the aligned crop; shut bool [T]: the mouth is; speech bool [T] or None: somebody
     speaks; closures: frames at which p, b or m is said; mels [V,S,80] float16, the clean log-mel first; visemes int64
-    [T] or None; judged: whether its landmarks are learnt, or only what is heard.
+    [T] or None; judged: whether its landmarks are learnt, or only what is heard; by_ear [E,T,W] float16: features that
+    an ear has of several versions of the sound, or None.
     """
 
     name: str
@@ -49,6 +53,7 @@ class LandmarkClip:
     mels: Tensor
     visemes: Tensor | None = None
     judged: bool = True
+    by_ear: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -62,8 +67,15 @@ class LandmarkClip:
         return quiet if quiet.any() else self.shut
 
 
-def read_landmark_clips(folder: str | Path, versions: int = 1, seed: int = 0) -> list[LandmarkClip]:
-    """The clips of a folder with landmarks in their truth, their sounds `versions` times. Raises InputError."""
+def read_landmark_clips(
+    folder: str | Path,
+    versions: int = 1,
+    seed: int = 0,
+    ear: OutsideEar | None = None,
+    acoustic: AcousticModel | None = None,
+) -> list[LandmarkClip]:
+    """The clips of a folder with landmarks in their truth, their sounds `versions` times, and what an ear hears in them
+    in the acoustic model's place. Raises InputError."""
     clips = ClipSet.open(folder)
     found = []
     for clip, mels in zip(clips.clips, read_sounds(clips, versions, seed), strict=True):
@@ -77,7 +89,11 @@ def read_landmark_clips(folder: str | Path, versions: int = 1, seed: int = 0) ->
         said = said[(said >= 0) & (said < len(points))]
         visemes = viseme_track(truth["phonemes"], len(points)) if "phonemes" in truth else None
         found.append(LandmarkClip(clip.name, points, opening <= 0, spoken, said, mels, visemes))
-    return found
+    if ear is None or acoustic is None:
+        return found
+    frames, speech = [len(clip) for clip in found], [clip.speech for clip in found]
+    heard = hear_sounds(ear, acoustic, clip_waves(clips), frames, speech, seed=seed)
+    return [replace(clip, by_ear=features) for clip, features in zip(found, heard, strict=True)]
 
 
 @dataclass(frozen=True)

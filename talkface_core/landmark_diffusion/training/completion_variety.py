@@ -33,6 +33,7 @@ def at_tempo(clip: LandmarkClip, tempo: float) -> LandmarkClip:
         closures=np.minimum(np.round(clip.closures / tempo).astype(np.int64), max(count - 1, 0)),
         mels=torch.stack([sample_at(mel.float(), places) for mel in clip.mels]).half(),
         visemes=None if clip.visemes is None else clip.visemes[near],
+        by_ear=None,
     )
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ...acoustic.encoded_ear import heard_settings
 from ...acoustic.losses import viseme_loss
 from ...acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
+from ...acoustic.training_by_ear import add_ear, ear_of, with_ear
 from ...acoustic.training_features import VARIANTS, HeardFeatures, heard_features
 from ...checkpoints import save_checkpoint
 from ...datasets.labelled_sounds import read_voices
@@ -147,6 +148,7 @@ class CompletionRecipe(Recipe):
         parser.add_argument(
             "--vary", action="store_true", help="with --joint: other tempos, more dropout, closures count double"
         )
+        add_ear(parser)
         parser.add_argument("--val", metavar="DIR", help="clips to measure at the end (default: DIR/val)")
 
     @classmethod
@@ -159,12 +161,17 @@ class CompletionRecipe(Recipe):
             )
         folders = [data / "train" if (data / "train").is_dir() else data]
         folders += [Path(folder).absolute() for folder in args.voices or ()]
-        clips = [c for n, f in enumerate(folders) for c in read_landmark_clips(f, SOUND_VERSIONS, args.seed + n)]
+        acoustic = load_acoustic(args.acoustic) if tiny else None
+        if args.joint and args.ear is not None:
+            raise InputError("--ear goes with an acoustic model that is not trained along: leave --joint or --ear out.")
+        ear = ear_of(args.ear, acoustic)
+        clips = []
+        for n, folder in enumerate(folders):
+            clips += read_landmark_clips(folder, SOUND_VERSIONS, args.seed + n, ear, acoustic)
         held_out = args.val or (data / "val" if (data / "val").is_dir() else None)
         val = read_landmark_clips(held_out) if held_out else []
         batches = CompletionBatches()
         batches = replace(batches, windows=args.batch_size or batches.windows)
-        acoustic = load_acoustic(args.acoustic) if tiny else None
         config = replace(CompletionConfig.preset(args.preset), landmarks=IBUG_68.name)
         weights, plan = CompletionWeights(), (JOINT, JOINT_STEPS)
         if (args.vary or args.sounds) and not args.joint:
@@ -240,7 +247,8 @@ def hear_clips(
         windows = [mel_windows(clip.mels[0], range(len(clip)), FPS)[None, :, 0] for clip in clips]
         return HeardFeatures(windows, torch.full((LogMel.dim, WINDOW), LogMel.SILENCE))
     frames, speech = [len(clip) for clip in clips], [clip.speech for clip in clips]
-    return heard_features(acoustic, [clip.mels for clip in clips], frames, speech, variants, seed)
+    heard = heard_features(acoustic, [clip.mels for clip in clips], frames, speech, variants, seed)
+    return with_ear(heard, [clip.by_ear for clip in clips])
 
 
 def with_dropout(acoustic: AcousticModel, dropout: float) -> AcousticModel:

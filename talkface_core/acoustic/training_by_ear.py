@@ -1,0 +1,120 @@
+"""What an ear hears in sounds, as training data: networks that it drives learn what it gives, beside what the acoustic
+model gives.
+
+Source: ours. An ear's features are like the acoustic model's, and surer: a network that has heard only the latter opens
+mouths less than they should be, as befits what it was told.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..datasets.clips import ClipSet
+from ..datasets.labelled_sounds import SpeechClip
+from ..errors import InputError
+from ..media.audio import analysis_audio
+from ..media.timebase import FPS
+from ..sequences import sample_at
+from ..speech.features import LogMel
+from ..speech.vad import GateConfig, open_around
+from ..speech.wave_augment import WaveAugment
+from .hearing import DEFAULT_EAR, OutsideEar, pick_ear
+from .model import AcousticModel
+from .stream import quiet_features
+from .training_features import HeardFeatures
+
+EAR_VERSIONS = 3
+"""Of each sound: as recorded, then with noises and rooms."""
+
+
+def add_ear(parser: argparse.ArgumentParser) -> None:
+    """`--ear`, None where it is not given."""
+    parser.add_argument(
+        "--ear",
+        metavar="NAME|FILE",
+        help=f"learn what this ear hears too: {DEFAULT_EAR}, or a Whisper (default: the acoustic model alone)",
+    )
+
+
+def ear_of(name: str | None, acoustic: AcousticModel | None) -> OutsideEar | None:
+    """The ear of that flag. Raises InputError where its features are not those of the acoustic model."""
+    if name is None:
+        return None
+    ear = pick_ear(name)(acoustic)
+    if ear is None:
+        raise InputError(f"--ear {name}: there is none for this acoustic model; leave it out, or train whisper-ear.")
+    ear.check(acoustic)
+    return ear
+
+
+def clip_waves(clips: ClipSet) -> list[NDArray[np.float32]]:
+    """The sounds [n] of all clips at 16 kHz."""
+    return [analysis_audio(clip.audio()).numpy() for clip in clips.clips]
+
+
+def heard_by(
+    ear: OutsideEar | None,
+    acoustic: AcousticModel | None,
+    clips: Sequence[SpeechClip],
+    waves: Sequence[NDArray[np.float32]],
+    seed: int = 0,
+) -> list[SpeechClip]:
+    """The clips, whose sounds are `waves`, with what an ear hears in them; None: as they are."""
+    if ear is None or acoustic is None:
+        return list(clips)
+    heard = hear_sounds(
+        ear, acoustic, waves, [clip.frames for clip in clips], [clip.speech for clip in clips], seed=seed
+    )
+    return [replace(clip, by_ear=features) for clip, features in zip(clips, heard, strict=True)]
+
+
+def with_ear(features: HeardFeatures, by_ear: Sequence[Tensor | None]) -> HeardFeatures:
+    """The same features with those by an ear [E,T,W] among them, half of what is drawn; None: it has not heard this."""
+    clips = []
+    for own, other in zip(features.clips, by_ear, strict=True):
+        often = 0 if other is None else max(len(own) // len(other), 1)
+        clips.append(own if other is None else torch.cat([own, *[other.to(own)] * often]))
+    return HeardFeatures(clips, features.silence)
+
+
+@torch.no_grad()
+def hear_sounds(
+    ear: OutsideEar,
+    acoustic: AcousticModel,
+    waves: Sequence[NDArray[np.float32]],
+    frames: Sequence[int],
+    speech: Sequence[NDArray[np.bool_] | Tensor | None] | None = None,
+    versions: int = EAR_VERSIONS,
+    seed: int = 0,
+) -> list[Tensor]:
+    """Features float16 [V,T,W] that an ear has of each wave [n] at 16 kHz, at 25 frames per second.
+
+    frames: how many each has; speech: in which of them somebody speaks, where that is known: elsewhere they are the
+    acoustic model's of silence, as the voice activity gate makes them.
+    """
+    augment, rng, quiet = WaveAugment(), np.random.default_rng(seed), quiet_features(acoustic)
+    heard = []
+    for number, wave in enumerate(waves):
+        sounds = [wave, *(augment(wave, rng, waves) for _ in range(versions - 1))]
+        at = torch.arange(int(frames[number]))
+        rows = [torch.cat(list(ear.stream([torch.from_numpy(sound)]))) for sound in sounds]
+        features = torch.stack([row[at.clamp_max(len(row) - 1)] for row in rows])
+        if speech is not None and (spoken := speech[number]) is not None:
+            features = torch.lerp(quiet, features, _gain(torch.as_tensor(spoken).float(), len(at)))
+        heard.append(features.half())
+    return heard
+
+
+def _gain(speech: Tensor, frames: int) -> Tensor:
+    """The gain [T,1] of a gate that knows in which frames somebody speaks."""
+    ratio = float(LogMel.rate / FPS)
+    at = (torch.arange(int(frames * ratio)) / ratio).long()
+    steps = open_around(speech[at.clamp_max(len(speech) - 1)][None], GateConfig())[0]
+    return sample_at(steps, (torch.arange(frames) + 0.5) * ratio)[:, None]
