@@ -218,7 +218,7 @@ class ReferenceAutoencoder(LatentSpace):
         paint, choice, further = h.split(split, 1)
         paint, choice = (_at(F.pixel_shuffle(part, 2), side) for part in (paint, choice))
         further = FARTHEST * rearrange(further, "b (r d) h w -> (b r) h w d", r=count).tanh()
-        carried = warp(pictures, enlarged(flow + further, side))
+        carried = warp(pictures, enlarged(flow + further, side), "bicubic")
         carried = rearrange(carried, "(b r) c h w -> b r c h w", r=count)
         paint_logit, logits = choice[:, :1] + _PAINT_FIRST, choice[:, 1:]
         share = torch.cat([paint_logit, logits], 1).softmax(1)[:, :1]

@@ -16,6 +16,8 @@ from torch import Tensor
 CORE = 0.02
 """Softness of the weights, by the crop's side: within it a landmark's own move counts almost alone."""
 
+_FAR = 4.0  # from the middle of a picture that is two wide: well beyond its edges
+
 
 def pixel_centres(side: int, device: torch.device | None = None) -> Tensor:
     """The centres of the pixels of a square picture [side,side,2], x and y in shares of it, float32."""
@@ -43,8 +45,10 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return (lengths - 2 * a @ b.mT).clamp(min=0)
 
 
-def warp(maps: Tensor, flow: Tensor) -> Tensor:
+def warp(maps: Tensor, flow: Tensor, kernel: str = "bilinear") -> Tensor:
     """Maps [B,C,H,W] looked up where a flow [B,h,w,2] (shares of the crop) says: [B,C,h,w]. Edges repeat.
+
+    kernel: "bilinear", or "bicubic", which keeps more of a picture's texture and may overshoot its range.
 
     In float32: a bfloat16 grid is an eighth of a pixel coarse, and torch's CPU kernel makes NaN of half-precision maps
     in channels-last order. Where the flow is NaN, so is what is found: the kernel itself would return an edge, and its
@@ -52,7 +56,8 @@ def warp(maps: Tensor, flow: Tensor) -> Tensor:
     """
     side = flow.shape[1]
     grid = 2 * (pixel_centres(side, flow.device) + flow.float()) - 1
-    found = F.grid_sample(maps.float(), grid.nan_to_num(), "bilinear", "border", align_corners=False)
+    # Beyond the edges all is alike, and the cubic kernel makes NaN of places that are no whole number's neighbours.
+    found = F.grid_sample(maps.float(), grid.nan_to_num().clamp(-_FAR, _FAR), kernel, "border", align_corners=False)
     nowhere = rearrange(grid.isnan().any(-1), "b h w -> b 1 h w")
     return found.masked_fill(nowhere, float("nan")).to(maps.dtype)
 

@@ -51,6 +51,14 @@ def test_flows_of_other_sizes_say_the_same() -> None:
     torch.testing.assert_close(enlarged(flow, 16).mean((1, 2)), flow.mean((1, 2)), atol=1e-3, rtol=0)
 
 
+def test_texture_is_kept_between_pixels_by_the_cubic_kernel() -> None:
+    stripes = torch.tensor([0.0, 0.0, 1.0, 1.0]).repeat(8).expand(1, 1, 32, 32)
+    between = torch.tensor([0.5 / 32, 0.0]).expand(1, 32, 32, 2)
+    linear, cubic = (warp(stripes, between, kernel)[..., 4:-4].std() for kernel in ("bilinear", "bicubic"))
+    assert linear < 0.8 * stripes.std()
+    assert cubic > 1.15 * linear
+
+
 def test_half_precision_maps_in_any_order_stay_numbers() -> None:
     maps = torch.rand(16, 24, 64, 64).bfloat16().to(memory_format=torch.channels_last)
     moved = warp(maps, 0.02 * torch.randn(16, 64, 64, 2))
@@ -58,12 +66,13 @@ def test_half_precision_maps_in_any_order_stay_numbers() -> None:
     assert torch.isfinite(moved).all()
 
 
-def test_a_flow_that_is_not_a_number_is_told_instead_of_ending_the_process() -> None:
+@pytest.mark.parametrize("kernel", ["bilinear", "bicubic"])
+def test_a_flow_that_is_not_a_number_is_told_instead_of_ending_the_process(kernel: str) -> None:
     """A training that diverges gets here before its loss is looked at."""
     picture, flow = torch.rand(1, 3, 16, 16, requires_grad=True), torch.zeros(1, 16, 16, 2)
     flow[0, 4, 5, 0], flow[0, 6, 7] = float("nan"), float("inf")
     flow.requires_grad_()
-    found = warp(picture, flow)
+    found = warp(picture, flow, kernel)
     assert found[0, :, 4, 5].isnan().all()
     assert found.isnan().sum() == 3
     found.nan_to_num().sum().backward()
