@@ -18,14 +18,13 @@ from torch import Tensor
 
 from ..datasets.clips import ClipSet
 from ..datasets.labelled_sounds import SpeechClip
-from ..errors import InputError
 from ..media.audio import analysis_audio
 from ..media.timebase import FPS
 from ..sequences import sample_at
 from ..speech.features import LogMel
 from ..speech.vad import GateConfig, open_around
 from ..speech.wave_augment import WaveAugment
-from .hearing import DEFAULT_EAR, OutsideEar, pick_ear
+from .hearing import DEFAULT_EAR, NO_EAR, OutsideEar, pick_ear
 from .model import AcousticModel
 from .stream import quiet_features
 from .training_features import HeardFeatures
@@ -35,22 +34,22 @@ EAR_VERSIONS = 3
 
 
 def add_ear(parser: argparse.ArgumentParser) -> None:
-    """`--ear`, None where it is not given."""
+    """`--ear`."""
     parser.add_argument(
         "--ear",
         metavar="NAME|FILE",
-        help=f"learn what this ear hears too: {DEFAULT_EAR}, or a Whisper (default: the acoustic model alone)",
+        default=DEFAULT_EAR,
+        help=f"whose features are learnt beside the acoustic model's: {DEFAULT_EAR}, where it fits (default), "
+        f"a converted Whisper, or {NO_EAR}",
     )
 
 
-def ear_of(name: str | None, acoustic: AcousticModel | None) -> OutsideEar | None:
-    """The ear of that flag. Raises InputError where its features are not those of the acoustic model."""
-    if name is None:
-        return None
+def ear_of(name: str, acoustic: AcousticModel | None) -> OutsideEar | None:
+    """The ear of that flag. Raises InputError where its features are not those of the acoustic model; the bundled one
+    is left out there."""
     ear = pick_ear(name)(acoustic)
-    if ear is None:
-        raise InputError(f"--ear {name}: there is none for this acoustic model; leave it out, or train whisper-ear.")
-    ear.check(acoustic)
+    if ear is not None:
+        ear.check(acoustic)
     return ear
 
 

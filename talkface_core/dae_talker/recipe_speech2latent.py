@@ -135,6 +135,7 @@ class Speech2LatentRecipe(Recipe):
             "clips": len(self.clips),
             "voices": len(self.voices),
             "acoustic": heard_settings(acoustic),
+            "ear": with_ear,
         }
 
     @classmethod
@@ -239,8 +240,7 @@ class Speech2LatentRecipe(Recipe):
         """What the network hears of a log-mel [B,S,80]: itself, or the features [B,frames,W] of the acoustic model.
 
         noise [B,frames,W]: is added to features, by `features_noise` of their deviation; by_ear: an ear's features
-        [B,frames,W], and in which rows [B] they are heard.
-        """
+        [B,frames,W], and in which rows [B] they are heard."""
         if self.acoustic is None:
             return mel
         with torch.no_grad():

@@ -125,6 +125,7 @@ class HearingRecipe(Recipe):
         self.config: Mapping[str, Any] = {
             "wav2lip": self.net.config.to_dict(),
             "acoustic": heard_settings(acoustic),
+            "ear": bool(by_ear),
             "training": asdict(self.settings),
             "clips": len(self._clips.lips),
             "voices": [one.name for one in voices],

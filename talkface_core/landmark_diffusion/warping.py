@@ -56,7 +56,7 @@ def warp(maps: Tensor, flow: Tensor, kernel: str = "bilinear") -> Tensor:
     """
     side = flow.shape[1]
     grid = 2 * (pixel_centres(side, flow.device) + flow.float()) - 1
-    # Beyond the edges all is alike, and the cubic kernel makes NaN of places that are no whole number's neighbours.
+    # Beyond the edges all is alike; of places without end the cubic kernel would make NaN.
     found = F.grid_sample(maps.float(), grid.nan_to_num().clamp(-_FAR, _FAR), kernel, "border", align_corners=False)
     nowhere = rearrange(grid.isnan().any(-1), "b h w -> b 1 h w")
     return found.masked_fill(nowhere, float("nan")).to(maps.dtype)

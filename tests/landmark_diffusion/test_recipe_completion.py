@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 import torch
@@ -203,3 +205,9 @@ def test_what_cannot_be_trained_is_refused():
         CompletionRecipe([clip()], None)
     with pytest.raises(InputError, match="no clip"):
         CompletionRecipe([], small_acoustic(), SMALL)
+
+
+def test_an_ear_is_refused_where_the_acoustic_model_is_trained_along(tmp_path) -> None:
+    given = {"preset": "tiny", "acoustic": "landmark_tiny", "joint": True, "ear": "ear_tiny", "data": tmp_path}
+    with pytest.raises(InputError, match="leave --joint or --ear out"):
+        CompletionRecipe.from_args(Namespace(voices=None, val=None, batch_size=None, **given))

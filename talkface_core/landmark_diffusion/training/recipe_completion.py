@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...acoustic.encoded_ear import heard_settings
+from ...acoustic.hearing import DEFAULT_EAR, NO_EAR
 from ...acoustic.losses import viseme_loss
 from ...acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ...acoustic.training_by_ear import add_ear, ear_of, with_ear
@@ -131,6 +132,7 @@ class CompletionRecipe(Recipe):
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "variants": variants,
+            "ear": any(clip.by_ear is not None for clip in clips),
             "joint": joint,
             "clips": len(clips),
         }
@@ -162,9 +164,10 @@ class CompletionRecipe(Recipe):
         folders = [data / "train" if (data / "train").is_dir() else data]
         folders += [Path(folder).absolute() for folder in args.voices or ()]
         acoustic = load_acoustic(args.acoustic) if tiny else None
-        if args.joint and args.ear is not None:
+        # One that is trained along would part from the features that an ear has learnt.
+        ear = ear_of(NO_EAR if args.joint and args.ear == DEFAULT_EAR else args.ear, acoustic)
+        if args.joint and ear is not None:
             raise InputError("--ear goes with an acoustic model that is not trained along: leave --joint or --ear out.")
-        ear = ear_of(args.ear, acoustic)
         clips = []
         for n, folder in enumerate(folders):
             clips += read_landmark_clips(folder, SOUND_VERSIONS, args.seed + n, ear, acoustic)
