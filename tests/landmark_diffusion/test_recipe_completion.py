@@ -1,8 +1,7 @@
 """Training of the completion on faces whose sound is their mouth: it learns to say it."""
 
-from dataclasses import replace
-
 from argparse import Namespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
