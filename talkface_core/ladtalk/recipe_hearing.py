@@ -246,7 +246,8 @@ def _former(lips: Wav2Lip) -> Wav2Lip:
     """The same lips by the log-mel alone."""
     if not lips.config.acoustic:
         return lips
-    former = Wav2Lip(replace(lips.config, acoustic=0, acoustic_of="", also_mel=False, closing=0.0))
+    config = replace(lips.config, acoustic=0, acoustic_of="", also_mel=False, closing=0.0)
+    former = Wav2Lip(config, norm=any(".norm." in name for name in lips.state_dict()))
     own = {name: value for name, value in lips.state_dict().items() if not name.startswith("speech_encoder.")}
     former.load_state_dict({name.replace("mel_encoder.", "speech_encoder."): value for name, value in own.items()})
     return former

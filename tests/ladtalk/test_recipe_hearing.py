@@ -9,6 +9,7 @@ import torch
 from talkface_core.checkpoints import CheckpointError, read_checkpoint
 from talkface_core.ladtalk.model import build_wav2lip_model
 from talkface_core.ladtalk.recipe_hearing import TRAINING, HearingRecipe, HearingTraining
+from talkface_core.ladtalk.wav2lip import inference_copy
 from talkface_core.training.engine import train
 from tests.acoustic.small_acoustic import small_acoustic
 from tests.ladtalk.small_ladtalk import LISTENING, SMALL_96, small_wav2lip
@@ -66,6 +67,12 @@ def test_lips_that_hear_both_learn_further() -> None:
     batch = first.batch(0, np.random.default_rng(0))
     assert torch.equal(again._quiet, first._quiet)
     assert again.loss(batch, 0)["loss"].isfinite()
+    # As a checkpoint has them, without BatchNorms.
+    folded = HearingRecipe(talkers(4), inference_copy(first.net), small_acoustic(), (), None, FEW, variants=2)
+    torch.testing.assert_close(folded._quiet, first._quiet, atol=1e-4, rtol=1e-3)
+    rows = torch.randn(5, 16 + 8)[..., None, None]
+    made = [net.eval().speech_encoder(rows) for net in (first.net, folded.net)]
+    torch.testing.assert_close(*made, atol=1e-3, rtol=1e-3)
 
 
 def test_half_of_what_is_heard_is_an_ear_s_where_there_is_one() -> None:
