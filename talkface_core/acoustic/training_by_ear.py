@@ -8,7 +8,7 @@ mouths less than they should be, as befits what it was told.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -53,24 +53,23 @@ def ear_of(name: str, acoustic: AcousticModel | None) -> OutsideEar | None:
     return ear
 
 
-def clip_waves(clips: ClipSet) -> list[NDArray[np.float32]]:
-    """The sounds [n] of all clips at 16 kHz."""
-    return [analysis_audio(clip.audio()).numpy() for clip in clips.clips]
+def clip_waves(clips: ClipSet) -> Iterator[NDArray[np.float32]]:
+    """The sounds [n] of all clips at 16 kHz, each when it is asked for."""
+    return (analysis_audio(clip.audio()).numpy() for clip in clips.clips)
 
 
 def heard_by(
     ear: OutsideEar | None,
     acoustic: AcousticModel | None,
     clips: Sequence[SpeechClip],
-    waves: Sequence[NDArray[np.float32]],
+    waves: Iterable[NDArray[np.float32]],
     seed: int = 0,
 ) -> list[SpeechClip]:
-    """The clips, whose sounds are `waves`, with what an ear hears in them; None: as they are."""
+    """The clips, whose sounds are `waves`, with what an ear hears in them; None: as they are, and nothing is read."""
     if ear is None or acoustic is None:
         return list(clips)
-    heard = hear_sounds(
-        ear, acoustic, waves, [clip.frames for clip in clips], [clip.speech for clip in clips], seed=seed
-    )
+    frames, speech = [clip.frames for clip in clips], [clip.speech for clip in clips]
+    heard = hear_sounds(ear, acoustic, waves, frames, speech, seed=seed)
     return [replace(clip, by_ear=features) for clip, features in zip(clips, heard, strict=True)]
 
 
@@ -87,7 +86,7 @@ def with_ear(features: HeardFeatures, by_ear: Sequence[Tensor | None]) -> HeardF
 def hear_sounds(
     ear: OutsideEar,
     acoustic: AcousticModel,
-    waves: Sequence[NDArray[np.float32]],
+    waves: Iterable[NDArray[np.float32]],
     frames: Sequence[int],
     speech: Sequence[NDArray[np.bool_] | Tensor | None] | None = None,
     versions: int = EAR_VERSIONS,
@@ -99,9 +98,9 @@ def hear_sounds(
     acoustic model's of silence, as the voice activity gate makes them.
     """
     augment, rng, quiet = WaveAugment(), np.random.default_rng(seed), quiet_features(acoustic)
-    heard = []
-    for number, wave in enumerate(waves):
-        sounds = [wave, *(augment(wave, rng, waves) for _ in range(versions - 1))]
+    heard, known = [], list(waves)
+    for number, wave in enumerate(known):
+        sounds = [wave, *(augment(wave, rng, known) for _ in range(versions - 1))]
         at = torch.arange(int(frames[number]))
         rows = [torch.cat(list(ear.stream([torch.from_numpy(sound)]))) for sound in sounds]
         features = torch.stack([row[at.clamp_max(len(row) - 1)] for row in rows])

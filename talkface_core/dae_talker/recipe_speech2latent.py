@@ -27,7 +27,7 @@ from ..acoustic.training_batches import well_inside_silence
 from ..acoustic.training_by_ear import add_ear, clip_waves, ear_of, heard_by
 from ..checkpoints import find_checkpoint, read_checkpoint, save_checkpoint
 from ..datasets.clips import ClipSet, open_splits
-from ..datasets.labelled_sounds import SpeechClip, read_voices, sound_of, sound_samples
+from ..datasets.labelled_sounds import SpeechClip, read_voices, voice_waves
 from ..datasets.labels import VISEMES
 from ..datasets.sounds import SOUND_VERSIONS
 from ..errors import InputError
@@ -171,8 +171,7 @@ class Speech2LatentRecipe(Recipe):
         voices = []
         for n, folder in enumerate(folders, 1):
             said = read_voices(folder, SOUND_VERSIONS, args.seed + n)
-            waves = [sound_samples(sound_of(folder, voice)) for voice in said]
-            voices += heard_by(ear, acoustic, said, waves, args.seed + n)
+            voices += heard_by(ear, acoustic, said, voice_waves(folder, said), args.seed + n)
         own, others = args.batch_size or settings.own, args.batch_size or settings.voices
         latents = latents_of(autoencoder, clips, args.cache, args.quiet)
         speaker = read_clips(clips, latents, SOUND_VERSIONS, args.seed)

@@ -5,7 +5,7 @@ Voices are sound with labels but no pictures: other people, or the same words in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -111,6 +111,11 @@ def sound_of(folder: str | Path, clip: SpeechClip) -> Path:
 def sound_samples(path: Path) -> NDArray[np.float32]:
     """Samples [n] at 16 kHz of a sound's file."""
     return analysis_audio(load_audio(path)).numpy()
+
+
+def voice_waves(folder: str | Path, clips: Sequence[SpeechClip]) -> Iterator[NDArray[np.float32]]:
+    """The sounds [n] at 16 kHz of clips that were read from a folder, each when it is asked for."""
+    return (sound_samples(sound_of(folder, clip)) for clip in clips)
 
 
 def _sounds(folder: Path) -> list[Path]:
