@@ -22,17 +22,20 @@ from ..config import LARGEST, Config
 from ..device import Operations
 from ..diffusion.blocks import ResBlock, group_norm, zero_init
 from ..errors import InputError
-from ..faces.landmarks import INNER_LIP_PAIRS
+from ..faces.landmarks import INNER_LIP_PAIRS, MOUTH
 from ..pixels import resized_pictures
 from .latent_space import OWN, Decoded, LatentSpace, ReferenceMaps
-from .warping import enlarged, landmark_flow, shrunk, warp
+from .warping import enlarged, landmark_flow, pixel_centres, shrunk, squared_distances, warp
 
 COMPONENT = "autoencoder"
 FARTHEST = 0.08
 """How far the decoder itself may move a reference's pixels beyond what landmarks say, by the crop's side."""
 
-SHUT = 0.012
-"""Gap of the lips, by the crop's side, below which one is much like another: see `nearness`."""
+PARTED = 0.002
+"""How much farther apart than any reference's lips are open ones, by the crop's side: see `nearness`."""
+
+AROUND = 0.05
+"""How far from the lips, by the crop's side, their gap counts in the choice of a reference: see `nearness`."""
 
 _PAINT_FIRST = 1.0  # how much likelier paint is at first than a reference: an untrained warp shows another mouth
 
@@ -45,8 +48,8 @@ class AutoencoderConfig(Config):
     channels: at half and at a quarter of the pictures' side; skip: channels of a reference's maps that are kept for the
     decoder, at both; references: how many pictures it is shown; pictures: side of the crops that it is to be given, 0:
     `size`. What is carried over keeps their detail; what is painted has that of `size`. choice: how firmly one
-    reference is chosen for a pixel, 1: as trained. nearness: how far a reference is left out whose lips are not as far
-    apart as they are to be, 0: as trained.
+    reference is chosen for a pixel, 1: as trained. nearness: how far a reference is left out, about the lips, whose
+    lips are not as far apart as they are to be, 0: as trained; it is multiplied by `choice`.
     """
 
     size: int = 128
@@ -206,11 +209,20 @@ class ReferenceAutoencoder(LatentSpace):
         return self._composed(h.float(), flat["pictures"].float(), flow, unlike)
 
     def _unlike(self, landmarks: Tensor, references: Tensor) -> Tensor:
-        """What is taken off the logits of references [B,R], by their landmarks [B,R,68,2]: the more the further the gap
-        of their lips is from the frame's. By the ratio of both, since an open mouth can be made half open, and a shut
-        one that is drawn apart shows no mouth."""
-        theirs, wanted = (_gap(points.float()) + SHUT for points in (references, landmarks))
-        return self.config.nearness * (theirs / wanted[:, None]).log().abs()
+        """What is taken off the logits of references [B,R,S,S], by their landmarks [B,R,68,2]: the more the further the
+        gap of their lips is from the frame's, and the nearer a pixel lies to the frame's lips.
+
+        By the ratio of the gaps, since an open mouth can be made half open, and a shut one that is drawn apart shows no
+        mouth. Each counts beyond the least reference's, for shut lips are read a little apart.
+        """
+        theirs, wanted = _gap(references.float()), _gap(landmarks.float())[:, None]
+        least = theirs.amin(1, keepdim=True)
+        ratio = (theirs - least + PARTED) / ((wanted - least).clamp(min=0) + PARTED)
+        side = self.config.latent_size
+        pixels = rearrange(pixel_centres(side, landmarks.device), "h w d -> 1 (h w) d")
+        away = squared_distances(pixels, landmarks[:, MOUTH]).amin(-1)
+        near = rearrange((-away / (2 * AROUND**2)).exp(), "b (h w) -> b 1 h w", h=side)
+        return self.config.nearness * ratio.log().abs()[..., None, None] * near
 
     def _composed(self, h: Tensor, pictures: Tensor, flow: Tensor, unlike: Tensor | None = None) -> Decoded:
         count, side = self.config.references, pictures.shape[-1]
@@ -223,7 +235,7 @@ class ReferenceAutoencoder(LatentSpace):
         paint_logit, logits = choice[:, :1] + _PAINT_FIRST, choice[:, 1:]
         share = torch.cat([paint_logit, logits], 1).softmax(1)[:, :1]
         if unlike is not None:
-            logits = logits - unlike[:, :, None, None]
+            logits = logits - _at(unlike, side)
         own = (self.config.choice * logits).softmax(1)
         moved = (own[:, :, None] * carried).sum(1)
         return Decoded(pictures=moved + share * (paint - moved), carried=moved, paint=share)
