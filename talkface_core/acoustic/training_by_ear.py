@@ -22,12 +22,11 @@ from ..media.audio import analysis_audio
 from ..media.timebase import FPS
 from ..sequences import sample_at
 from ..speech.features import LogMel
-from ..speech.vad import GateConfig, open_around
 from ..speech.wave_augment import WaveAugment
 from .hearing import DEFAULT_EAR, NO_EAR, OutsideEar, pick_ear
 from .model import AcousticModel
 from .stream import quiet_features
-from .training_features import HeardFeatures
+from .training_features import HeardFeatures, gate_gain
 
 EAR_VERSIONS = 3
 """Of each sound: as recorded, then with noises and rooms."""
@@ -95,24 +94,17 @@ def hear_sounds(
     """Features float16 [V,T,W] that an ear has of each wave [n] at 16 kHz, at 25 frames per second.
 
     frames: how many each has; speech: in which of them somebody speaks, where that is known: elsewhere they are the
-    acoustic model's of silence, as the voice activity gate makes them.
+    acoustic model's of silence, about as the voice activity gate makes them.
     """
     augment, rng, quiet = WaveAugment(), np.random.default_rng(seed), quiet_features(acoustic)
-    heard, known = [], list(waves)
+    heard, known, ratio = [], list(waves), float(LogMel.rate / FPS)
     for number, wave in enumerate(known):
         sounds = [wave, *(augment(wave, rng, known) for _ in range(versions - 1))]
         at = torch.arange(int(frames[number]))
         rows = [torch.cat(list(ear.stream([torch.from_numpy(sound)]))) for sound in sounds]
         features = torch.stack([row[at.clamp_max(len(row) - 1)] for row in rows])
         if speech is not None and (spoken := speech[number]) is not None:
-            features = torch.lerp(quiet, features, _gain(torch.as_tensor(spoken).float(), len(at)))
+            gain = gate_gain(np.asarray(spoken), int(len(at) * ratio))
+            features = torch.lerp(quiet, features, sample_at(gain, (at + 0.5) * ratio))
         heard.append(features.half())
     return heard
-
-
-def _gain(speech: Tensor, frames: int) -> Tensor:
-    """The gain [T,1] of a gate that knows in which frames somebody speaks."""
-    ratio = float(LogMel.rate / FPS)
-    at = (torch.arange(int(frames * ratio)) / ratio).long()
-    steps = open_around(speech[at.clamp_max(len(speech) - 1)][None], GateConfig())[0]
-    return sample_at(steps, (torch.arange(frames) + 0.5) * ratio)[:, None]

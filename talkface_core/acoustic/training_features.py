@@ -65,7 +65,7 @@ def heard_features(
         if noises is not None:
             heard[1:] = augment(heard[1:], rng, noises)
             if speech is not None and (spoken := speech[clip]) is not None:
-                gain = _gain(spoken, heard.shape[1])
+                gain = gate_gain(spoken, heard.shape[1])
                 gated = torch.from_numpy(rng.random(variants) < GATED)[:, None, None]
                 heard = torch.where(gated, LogMel.SILENCE + gain * (heard - LogMel.SILENCE), heard)
         features = torch.stack([acoustic_features(acoustic, mel) for mel in heard])
@@ -76,7 +76,7 @@ def heard_features(
     return HeardFeatures(clips, silence[len(silence) // 2])
 
 
-def _gain(speech: NDArray[np.bool_], steps: int) -> Tensor:
+def gate_gain(speech: NDArray[np.bool_], steps: int) -> Tensor:
     """The gain [S,1] of a gate that knows in which frames somebody speaks."""
     at = torch.arange(steps) * FPS // int(LogMel.rate)
     track = torch.from_numpy(np.asarray(speech, np.float32))[at.clamp_max(len(speech) - 1)]

@@ -135,7 +135,6 @@ class Speech2LatentRecipe(Recipe):
             "clips": len(self.clips),
             "voices": len(self.voices),
             "acoustic": heard_settings(acoustic),
-            "ear": with_ear,
         }
 
     @classmethod
@@ -185,6 +184,7 @@ class Speech2LatentRecipe(Recipe):
             data=", ".join([clips.name, *(f"{folder.parent.name}/{folder.name}" for folder in folders)]),
             acoustic=acoustic,
         )
+        recipe.config = {**recipe.config, "ear": None if ear is None else args.ear}
         return Plan(recipe, TRAINING[args.preset], STEPS[args.preset])
 
     @property

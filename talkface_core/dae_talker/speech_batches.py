@@ -26,18 +26,19 @@ from .pose import pose_units
 from .speech2latent import Speech2Latent
 from .speech_loss import MouthReadout, Speech2LatentLossWeights
 
+BY_EAR = 0.6
+"""Share of windows that an ear hears, of clips that one has heard."""
+
 
 @dataclass(frozen=True)
 class Speech2LatentTraining(SpeechWindows):
     """Batches: windows of `own` clips with latents and of `voices` without (where there are any); `gate` is what the
     gate's own batches are made of. features_noise: what is added to features of an acoustic model, by their deviation:
-    an ear in its place gives them a little otherwise. by_ear: share of windows that an ear hears, of clips that one has
-    heard."""
+    an ear in its place gives them a little otherwise."""
 
     own: int = 8
     voices: int = 8
     features_noise: float = 0.3
-    by_ear: float = 0.6
     gate: GateTraining = field(default_factory=lambda: GateTraining(clips=8))
     weights: Speech2LatentLossWeights = field(default_factory=Speech2LatentLossWeights)
 
@@ -89,7 +90,7 @@ class SpeechBatches(LabelledSpeechBatches):
         batch = self.windows(chosen, rng)
         if self.quiet is not None:
             known = torch.tensor([clip.by_ear is not None for clip in chosen])
-            batch["by_ear"] = known & torch.from_numpy(rng.random(len(chosen)) < self.training.by_ear)
+            batch["by_ear"] = known & torch.from_numpy(rng.random(len(chosen)) < BY_EAR)
         return {**batch, **(self.gate_batches.draw(rng) if self.gate_batches else {})}
 
     def _tracks(self, clip: SpeechClip, padded: Padded, real: Tensor) -> dict[str, Tensor]:

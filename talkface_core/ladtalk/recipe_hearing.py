@@ -22,12 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..acoustic.encoded_ear import heard_settings
+from ..acoustic.encoded_ear import feature_space, heard_settings
 from ..acoustic.model import ACOUSTIC, AcousticModel, load_acoustic
 from ..acoustic.training_by_ear import add_ear, ear_of
 from ..acoustic.training_features import VARIANTS
 from ..checkpoints import CheckpointError, find_checkpoint, read_checkpoint, save_checkpoint
-from ..components import build
 from ..correlation import pearson
 from ..datasets.clips import open_splits
 from ..datasets.sounds import SOUND_VERSIONS
@@ -38,8 +37,9 @@ from ..training.arguments import add_batch_size
 from ..training.config import TrainConfig
 from ..training.curves import plot_curves
 from ..training.recipe import Batch, Plan, Recipe
+from .model import build_wav2lip_model
 from .training_hearing import hear_lips, joined, lips_by_ear
-from .wav2lip import COMPONENT, SYSTEM, WAV2LIP, Wav2Lip
+from .wav2lip import COMPONENT, SYSTEM, Wav2Lip
 
 TRAINING = TrainConfig(
     lr=3e-3, schedule="cosine", warmup=100, final_lr=0.02, beta2=0.99, weight_decay=1e-2, ema_decay=0.99
@@ -96,7 +96,8 @@ class HearingRecipe(Recipe):
         self.settings, self.data = training or HearingTraining(), data.name
         self.acoustic = acoustic.eval().requires_grad_(False)
         former = _former(lips).eval().requires_grad_(False)
-        self.net = Wav2Lip(replace(former.config, acoustic=acoustic.config.width, also_mel=True))
+        closing = lips.config.closing
+        self.net = Wav2Lip(replace(former.config, acoustic=acoustic.config.width, also_mel=True, closing=closing))
         kept = {name.replace("speech_encoder.", "mel_encoder."): value for name, value in former.state_dict().items()}
         begun = lips.state_dict() if lips.config.acoustic else {}
         self.net.load_state_dict({**self.net.state_dict(), **begun, **kept})
@@ -125,7 +126,6 @@ class HearingRecipe(Recipe):
         self.config: Mapping[str, Any] = {
             "wav2lip": self.net.config.to_dict(),
             "acoustic": heard_settings(acoustic),
-            "ear": bool(by_ear),
             "training": asdict(self.settings),
             "clips": len(self._clips.lips),
             "voices": [one.name for one in voices],
@@ -134,7 +134,9 @@ class HearingRecipe(Recipe):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add_batch_size(parser)
-        parser.add_argument("--lips", metavar="NAME|FILE", required=True, help="a Wav2Lip that hears the log-mel")
+        parser.add_argument(
+            "--lips", metavar="NAME|FILE", required=True, help="a Wav2Lip that hears the log-mel, or both"
+        )
         parser.add_argument("--acoustic", metavar="NAME|FILE", default="landmark_tiny", help="default: landmark_tiny")
         parser.add_argument(
             "--voices", metavar="DIR", action="append", help="talking faces whose voices --lips hears badly; repeatable"
@@ -143,11 +145,15 @@ class HearingRecipe(Recipe):
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Plan:
-        lips = build(read_checkpoint(find_checkpoint(args.lips), SYSTEM), WAV2LIP)
+        checkpoint = read_checkpoint(find_checkpoint(args.lips), SYSTEM)
+        known = build_wav2lip_model(checkpoint)
         acoustic = load_acoustic(args.acoustic)
         # All before hours of footage are decoded.
-        if lips.config.acoustic and not _goes_on(lips, acoustic):
+        other = known.acoustic is not None and feature_space(known.acoustic) != feature_space(acoustic)
+        if known.wav2lip.config.acoustic and (other or not _goes_on(known.wav2lip, acoustic)):
             raise CheckpointError(f"--lips {args.lips}: {_HEARS_ALREADY}")
+        # With its BatchNorms, which inference folds and training needs.
+        lips = checkpoint.load_into(Wav2Lip(known.wav2lip.config), COMPONENT)
         ear, folders = ear_of(args.ear, acoustic), (args.data, *(args.voices or ()))
         for folder in folders:
             open_splits(folder)
@@ -164,7 +170,8 @@ class HearingRecipe(Recipe):
             else [lips_by_ear(ear, acoustic, *pair, args.seed) for pair in zip(folders, (data, *voices), strict=True)]
         )
         recipe = cls(data, lips, acoustic, voices, val, settings, seed=args.seed, by_ear=by_ear)
-        recipe.config = {**recipe.config, "lips": Path(args.lips).stem}
+        heard_by = None if ear is None else args.ear
+        recipe.config = {**recipe.config, "lips": Path(args.lips).stem, "ear": heard_by}
         return Plan(recipe, TRAINING, STEPS)
 
     def prepare(self, device: torch.device) -> None:
@@ -247,7 +254,7 @@ def _former(lips: Wav2Lip) -> Wav2Lip:
     if not lips.config.acoustic:
         return lips
     config = replace(lips.config, acoustic=0, acoustic_of="", also_mel=False, closing=0.0)
-    former = Wav2Lip(config, norm=any(".norm." in name for name in lips.state_dict()))
+    former = Wav2Lip(config)
     own = {name: value for name, value in lips.state_dict().items() if not name.startswith("speech_encoder.")}
     former.load_state_dict({name.replace("mel_encoder.", "speech_encoder."): value for name, value in own.items()})
     return former

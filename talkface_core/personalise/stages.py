@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..acoustic.hearing import NO_EAR
 from ..checkpoints import find_checkpoint, read_header
 from ..dae_talker.autoencoder import AutoencoderConfig
 from ..dae_talker.model import AUTOENCODER
@@ -181,6 +182,9 @@ def _arguments(
     before = _STANDS_ON.get(stage.name)
     words = [before[0], str(checkpoint_of(run.parent, before[1]))] if before else []
     args = parser.parse_args([*words, *stage.words])
+    begun = read_progress(run)
+    if hasattr(args, "ear") and begun is not None and not begun["settings"]["config"].get("ear"):
+        args.ear = NO_EAR  # it began before the bundled ear was learnt with, and goes on so
     for name, value in (("data", str(data)), ("cache", run / "cache"), ("init", init), ("device", device)):
         setattr(args, name, value)
     args.seed, args.quiet = seed, quiet

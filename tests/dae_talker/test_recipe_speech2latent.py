@@ -201,7 +201,7 @@ def test_the_sample_is_a_picture(planted):
 def test_some_windows_are_heard_by_an_ear() -> None:
     acoustic, marked = small_acoustic(), 7.0
     heard = [replace(clip(n), by_ear=torch.full((2, 60, 16), marked).half()) for n in range(3)]
-    training = Speech2LatentTraining(own=4, voices=2, frames=50, noises=6, speed=0.0, by_ear=0.5, silence=0.5)
+    training = Speech2LatentTraining(own=4, voices=2, frames=50, noises=6, speed=0.0, silence=0.5)
     config = replace(recipe().model.config)
     tested = Speech2LatentRecipe(heard, config, [clip(9, latents=False)], training, acoustic=acoustic)
     shares = []
@@ -217,7 +217,7 @@ def test_some_windows_are_heard_by_an_ear() -> None:
         assert torch.equal(given[by_ear], features[by_ear])
         torch.testing.assert_close(given[~by_ear], acoustic(batch["mel"][~by_ear], 50).features)
         shares.append(by_ear[:4].float().mean())
-    assert 0.3 < float(torch.stack(shares).mean()) < 0.7
+    assert 0.4 < float(torch.stack(shares).mean()) < 0.8
     assert tested.loss(batch, 0)["loss"].isfinite()
 
 

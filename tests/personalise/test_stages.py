@@ -12,7 +12,7 @@ import pytest
 from talkface_core.media.video_writer import VideoWriter
 from talkface_core.personalise import stages
 from talkface_core.personalise.settings import Settings
-from talkface_core.personalise.stages import FACE, SHARP, STAGES, TEXTURE, suits
+from talkface_core.personalise.stages import FACE, SHARP, SPEECH, STAGES, TEXTURE, suits
 from talkface_core.preparation.crop import square_matrix
 from tests.personalise.conftest import FIXTURES
 
@@ -72,3 +72,13 @@ def test_one_bar_shows_all_parts_of_the_work():
     assert list(parts) == ["look", "prepare", *(stage.name for stage in STAGES), "measure"]
     assert [first for first, _ in parts.values()] == pytest.approx([0, *(last for _, last in parts.values())][:-1])
     assert parts["measure"][1] == 100
+
+
+@pytest.mark.parametrize(("heard", "wanted"), [(None, "none"), ("bundled", "bundled")])
+def test_a_run_begun_without_an_ear_goes_on_without(monkeypatch, tmp_path, heard, wanted):
+    config = {} if heard is None else {"ear": heard}
+    monkeypatch.setattr(stages, "read_progress", lambda run: {"settings": {"config": config}})
+    args = stages._arguments(SPEECH, tmp_path / "speech", tmp_path, None, 0, "cpu", True)
+    assert args.ear == wanted
+    monkeypatch.setattr(stages, "read_progress", lambda run: None)
+    assert stages._arguments(SPEECH, tmp_path / "speech", tmp_path, None, 0, "cpu", True).ear == "bundled"

@@ -132,7 +132,6 @@ class CompletionRecipe(Recipe):
             "batches": asdict(self.settings),
             "weights": asdict(self.weights),
             "variants": variants,
-            "ear": any(clip.by_ear is not None for clip in clips),
             "joint": joint,
             "clips": len(clips),
         }
@@ -188,6 +187,7 @@ class CompletionRecipe(Recipe):
             clips += faceless(read_voices(args.sounds, SOUND_VERSIONS, args.seed + len(folders)), clips)
         names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
         recipe = cls(clips, acoustic, config, val, batches, weights, data=names, seed=args.seed, joint=args.joint)
+        recipe.config = {**recipe.config, "ear": None if ear is None else args.ear}
         if not tiny:
             return Plan(recipe, BASE, BASE_STEPS)
         return Plan(recipe, *plan) if args.joint else Plan(recipe, TRAINING, STEPS)
