@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.all_systems_run import HEARS, NEEDS_SPEECH, SYSTEMS
+from benchmarks.all_systems_run import HEARS, NEEDS_SPEECH, OTHER_PEOPLE, SYSTEMS
 from benchmarks.ending import files_in, run_program
 from benchmarks.speak import ROOT, machine
 from talkface_core.atomic import whole_file
@@ -55,6 +55,9 @@ METRICS = {
 
 BROUGHT = {"identity": "likeness", "lpips": "LPIPS (VGG)", "lpips_alex": "LPIPS (AlexNet)"}
 """Those whose instruments `--weights` bring, columns where some clip has them."""
+
+OF_THE_PERSON = ("psnr_mouth", "lip_colour", *BROUGHT)
+"""Those that say nothing where the real clip shows somebody else."""
 
 BY_REAL = ("sharpness_mouth", "flicker_mouth", "confidence")
 """Those that are shown by the real clip's."""
@@ -100,7 +103,8 @@ def main() -> None:
             folder = args.out / name.replace(" ", "_") / title.replace("/", "_").replace(" ", "_")
             if not (folder / "scores.json").is_file():
                 run = generate(name, films, args, folder)
-                write_json(folder / "scores.json", run | {"clips": measured(films, args, folder, real)})
+                left_out = OF_THE_PERSON if name.removesuffix(EAR) in OTHER_PEOPLE else ()
+                write_json(folder / "scores.json", run | {"clips": measured(films, args, folder, real, left_out)})
             results.setdefault(name, {})[title] = json.loads((folder / "scores.json").read_text())
     about = f"{args.clips} clips of each set, {args.seconds:g} s of each; {machine()}"
     text = "\n".join([markdown(results, list(sets)), about, ""])
@@ -136,11 +140,15 @@ def generate(name: str, films: Sequence[Film], args: argparse.Namespace, folder:
 
 
 def measured(
-    films: Sequence[Film], args: argparse.Namespace, folder: Path, real: dict[str, Footage]
+    films: Sequence[Film],
+    args: argparse.Namespace,
+    folder: Path,
+    real: dict[str, Footage],
+    left_out: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
     """Values of the metrics by clip; `real` keeps the real clips as they were read."""
     kit, detector = with_files(bundled_kit(), weights=args.weights), load_bundled()
-    metrics = chosen([*METRICS, *BROUGHT])
+    metrics = chosen([key for key in (*METRICS, *BROUGHT) if key not in left_out])
     values = {}
     for film in films:
         if film.name not in real:

@@ -166,5 +166,8 @@ HEARS = ("dae-talker", "ladtalk", "landmark-diffusion", "animate")
 NEEDS_SPEECH = ("imagine", "portrait+landmark-diffusion")
 """Those that refuse silence."""
 
+OTHER_PEOPLE = ("dae-talker", *NEEDS_SPEECH)
+"""Those that show another person than the film does."""
+
 if __name__ == "__main__":
     run_program(main)

@@ -88,7 +88,7 @@ def heard_by(ear: OutsideEar, folder: Path, clips: list[LandmarkClip]) -> list[T
     files, heard = {clip.name: clip for clip in ClipSet.open(folder).clips}, []
     for clip in clips:
         features = torch.cat(list(ear.stream([analysis_audio(files[clip.name].audio())])))
-        heard.append(features[torch.arange(len(clip)).clamp_max(len(features) - 1)][None])
+        heard.append(features[torch.arange(clip.frames).clamp_max(len(features) - 1)][None])
     return heard
 
 

@@ -107,10 +107,11 @@ def _value(hint: Any, value: Any, key: str) -> Any:
     if is_dataclass(hint):
         return _settings(hint, value, key)
     fits = type(value) is hint or (hint is float and type(value) is int)
-    if not fits or (hint is float and not abs(value) <= LARGEST):
+    if not fits or value != value:  # NaN
         raise InputError(f"{key} is {_brief(value)}, not {_KINDS[hint]}")
-    if hint is int and not 0 <= value <= LARGEST:
-        raise InputError(f"{key} is {_brief(value)}, not within 0 to {LARGEST}")
+    lowest = {int: 0, float: -LARGEST}.get(hint)
+    if lowest is not None and not lowest <= value <= LARGEST:
+        raise InputError(f"{key} is {_brief(value)}, not within {lowest} to {LARGEST}")
     return float(value) if hint is float else value
 
 

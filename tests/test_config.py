@@ -81,6 +81,7 @@ def test_whole_numbers_are_numbers() -> None:
         ({"ratio": 0}, "Bicycle does not fit together"),
         ({"ratio": "fast"}, "ratio is 'fast', not a number"),
         ({"ratio": float("nan")}, "ratio is nan, not a number"),
+        ({"ratio": 2.0**21}, "ratio is 2097152.0, not within -1048576 to 1048576"),
         ({"name": None}, "name is None, not a text"),
         ({"bell": 3}, "bell is 3, not a text"),
         ({"spares": [1]}, r"spares is \[1\], not an object"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.clips import ClipSet
-from ..datasets.labelled_sounds import SpeechClip
 from ..media.audio import analysis_audio
 from ..media.timebase import FPS
 from ..sequences import sample_at
@@ -30,6 +30,23 @@ from .training_features import HeardFeatures, gate_gain
 
 EAR_VERSIONS = 3
 """Of each sound: as recorded, then with noises and rooms."""
+
+
+class HeardClip(Protocol):
+    """What is known of a clip whose sound an ear hears; a dataclass with a field `by_ear` for what it hears."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def frames(self) -> int:
+        """How many at 25 fps."""
+
+    @property
+    def speech(self) -> Any:
+        """Bool [T], in which of them somebody speaks, or None."""
+
+
+Heard = TypeVar("Heard", bound=HeardClip)
 
 
 def add_ear(parser: argparse.ArgumentParser) -> None:
@@ -60,10 +77,10 @@ def clip_waves(clips: ClipSet) -> Iterator[NDArray[np.float32]]:
 def heard_by(
     ear: OutsideEar | None,
     acoustic: AcousticModel | None,
-    clips: Sequence[SpeechClip],
+    clips: Sequence[Heard],
     waves: Iterable[NDArray[np.float32]],
     seed: int = 0,
-) -> list[SpeechClip]:
+) -> list[Heard]:
     """The clips, whose sounds are `waves`, with what an ear hears in them; None: as they are, and nothing is read."""
     if ear is None or acoustic is None:
         return list(clips)

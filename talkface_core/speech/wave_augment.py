@@ -117,6 +117,9 @@ def compand(wave: Wave, bits: int, mu: float = 255.0) -> Wave:
     return (peak * np.sign(squeezed) * np.expm1(np.abs(squeezed) * np.log1p(mu)) / mu).astype(np.float32)
 
 
+_LEAST = 32  # samples: the filters run both ways, over more than their own length
+
+
 @dataclass(frozen=True)
 class WaveAugment:
     """A chain of the above, each with its own probability."""
@@ -132,7 +135,10 @@ class WaveAugment:
     level: tuple[float, float] = (-30.0, 0.0)
 
     def __call__(self, wave: Wave, rng: np.random.Generator, voices: Sequence[Wave] = ()) -> Wave:
-        """wave [N] -> [N]; `voices` are other people's waves for the babble (none: no babble)."""
+        """wave [N] -> [N]; `voices` are other people's waves for the babble (none: no babble). Two milliseconds
+        and less come back as they are."""
+        if len(wave) <= _LEAST:
+            return wave
         x = wave
         if rng.random() < self.reverb:
             x = reverberate(x, rng, rng.uniform(0.1, 0.8), rng.uniform(-2.0, 15.0))

@@ -139,3 +139,13 @@ def test_the_mel_chain_is_reproducible_in_range_and_in_time(vowel):
     quiet = MelAugment(noise_probability=0.0, reverb_probability=0.0, masks=0, clean=0.0)(mel, rng(2), noises)
     assert quiet[:, 85:].max() < quiet[:, 20:60].amax((1, 2)).min()
     torch.testing.assert_close(MelAugment(clean=1.0)(mel, rng(1), noises), mel.contiguous())
+
+
+def test_a_sound_that_is_too_short_for_the_filters_comes_back():
+    always = WaveAugment(reverb=1, equaliser=1, noise=1, babble=1, clip=1, telephone=1, codec=1)
+    for count in (0, 1, 27, 32, 33, 100):
+        wave = tone(300)[:count]
+        made = always(wave, rng(), [tone(200)])
+        assert made.shape == wave.shape
+        assert np.isfinite(made).all()
+        assert np.array_equal(made, wave) == (count <= 32)

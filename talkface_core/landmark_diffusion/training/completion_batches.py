@@ -9,7 +9,7 @@ trackers that tremble, faces of other places and sizes. No picture is read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch.utils.data import default_collate
 
 from ...acoustic.hearing import OutsideEar
 from ...acoustic.model import AcousticModel
-from ...acoustic.training_by_ear import clip_waves, hear_sounds
+from ...acoustic.training_by_ear import clip_waves, heard_by
 from ...acoustic.training_features import HeardFeatures
 from ...datasets.aligned_faces import clip_crop
 from ...datasets.clips import ClipSet
@@ -55,7 +55,9 @@ class LandmarkClip:
     judged: bool = True
     by_ear: Tensor | None = None
 
-    def __len__(self) -> int:
+    @property
+    def frames(self) -> int:
+        """T."""
         return len(self.points)
 
     @property
@@ -89,11 +91,7 @@ def read_landmark_clips(
         said = said[(said >= 0) & (said < len(points))]
         visemes = viseme_track(truth["phonemes"], len(points)) if "phonemes" in truth else None
         found.append(LandmarkClip(clip.name, points, opening <= 0, spoken, said, mels, visemes))
-    if ear is None or acoustic is None:
-        return found
-    frames, speech = [len(clip) for clip in found], [clip.speech for clip in found]
-    heard = hear_sounds(ear, acoustic, clip_waves(clips), frames, speech, seed=seed)
-    return [replace(clip, by_ear=features) for clip, features in zip(found, heard, strict=True)]
+    return heard_by(ear, acoustic, found, clip_waves(clips), seed)
 
 
 @dataclass(frozen=True)
@@ -149,12 +147,12 @@ class CompletionSampler:
 
     def _window(self, index: int, rng: np.random.Generator) -> dict[str, Tensor]:
         settings, clip, known = self.settings, self.clips[index], self.known
-        first = self._every * int(rng.integers(0, max(len(clip) - settings.frames, 0) // self._every + 1))
+        first = self._every * int(rng.integers(0, max(clip.frames - settings.frames, 0) // self._every + 1))
         frames = first + np.arange(settings.frames)
-        inside = torch.from_numpy(frames < len(clip)).float()  # what comes after a short clip is not judged
-        frames = frames.clip(max=len(clip) - 1)
+        inside = torch.from_numpy(frames < clip.frames).float()  # what comes after a short clip is not judged
+        frames = frames.clip(max=clip.frames - 1)
         points = clip.points[frames]
-        references = clip.points[self._references(len(clip), frames, rng)]
+        references = clip.points[self._references(clip.frames, frames, rng)]
         stable, content = list(known.stable), list(known.content)
         truth = points[:, content]
         silent = rng.random() < settings.silence and len(self._silent[index]) > 0
@@ -164,10 +162,10 @@ class CompletionSampler:
         kind = rng.random()
         if kind < settings.still + settings.other:
             if kind < settings.still:
-                there = clip.points[int(rng.integers(len(clip)))].expand_as(points)
+                there = clip.points[int(rng.integers(clip.frames))].expand_as(points)
             else:
-                begin = int(rng.integers(0, max(len(clip) - settings.frames, 0) + 1))
-                there = clip.points[(begin + np.arange(settings.frames)).clip(max=len(clip) - 1)]
+                begin = int(rng.integers(0, max(clip.frames - settings.frames, 0) + 1))
+                there = clip.points[(begin + np.arange(settings.frames)).clip(max=clip.frames - 1)]
             truth = repose(truth, points[:, stable], there[:, stable])
             points = there
         points = points.clone()

@@ -100,7 +100,7 @@ def completion_scores(
         own = clip_scores(completed(model, clip, heard, k), completed(model, clip, heard, None), clip)
         if other != k:
             said = mouth_opening(completed(model, clip, heard, other))
-            count = min(len(said), len(clips[other]))
+            count = min(len(said), clips[other].frames)
             theirs, real = (mouth_opening(c.points.numpy())[:count] for c in (clips[other], clip))
             spoken = clips[other].closures
             own = replace(
@@ -121,7 +121,7 @@ def completed(
 
     Each half has references of the other one, so that they cannot tell the answer.
     """
-    net, place, length = model.completion, model.device, len(clip)
+    net, place, length = model.completion, model.device, clip.frames
     features = heard.silence[None] if index is None else heard.clips[index][0].float()
     features = features[torch.arange(length).clamp_max(len(features) - 1)]
     frames, middle = torch.arange(length), length // 2

@@ -21,9 +21,9 @@ TEMPOS = (0.88, 1.12)
 
 def at_tempo(clip: LandmarkClip, tempo: float) -> LandmarkClip:
     """The clip said `tempo` times as fast, sound and face together."""
-    count, steps = int(len(clip) / tempo), int(clip.mels.shape[1] / tempo)
+    count, steps = int(clip.frames / tempo), int(clip.mels.shape[1] / tempo)
     at = (torch.arange(count, dtype=torch.float64) + 0.5) * tempo - 0.5
-    near = at.round().long().clamp(0, len(clip) - 1)
+    near = at.round().long().clamp(0, clip.frames - 1)
     places = torch.arange(steps, dtype=torch.float64) * tempo
     return replace(
         clip,

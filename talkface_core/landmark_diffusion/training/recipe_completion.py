@@ -247,9 +247,9 @@ def hear_clips(
 ) -> HeardFeatures:
     """What an acoustic model hears in each clip; None: windows of the clean log-mel, as features [1,T,80,16]."""
     if acoustic is None:
-        windows = [mel_windows(clip.mels[0], range(len(clip)), FPS)[None, :, 0] for clip in clips]
+        windows = [mel_windows(clip.mels[0], range(clip.frames), FPS)[None, :, 0] for clip in clips]
         return HeardFeatures(windows, torch.full((LogMel.dim, WINDOW), LogMel.SILENCE))
-    frames, speech = [len(clip) for clip in clips], [clip.speech for clip in clips]
+    frames, speech = [clip.frames for clip in clips], [clip.speech for clip in clips]
     heard = heard_features(acoustic, [clip.mels for clip in clips], frames, speech, variants, seed)
     return with_ear(heard, [clip.by_ear for clip in clips])
 
