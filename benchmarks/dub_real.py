@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from benchmarks.ending import run_program
 from benchmarks.mouth_models import load_mouths
+from benchmarks.side_by_side import side_by_side
 from talkface_core.correlation import mouth_lag, pearson
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
@@ -126,10 +127,9 @@ def dubbed(
     track, crop = dubbing.track, align(dubbing.track, SIDE)
     parts: list[tuple[NDArray, ...]] = []
     done = 0
-    for plain, spoken in zip(film.forwards(WINDOW), dubbing.frames(), strict=False):
-        stop = done + len(spoken)
+    for pair in side_by_side(film.forwards(WINDOW), dubbing.frames(), WINDOW):
+        stop = done + len(pair[0])
         now, points = crop.part(done, stop), track.landmarks[done:stop]
-        pair = (plain[: len(spoken)], spoken)
         crops = (crop_faces(frames, now) for frames in pair)
         followed = ([face.landmarks.numpy() for face in reader.follow(frames, points)] for frames in pair)
         openings = (mouth_opening(np.stack(faces)) for faces in followed)

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from benchmarks.ending import run_program
 from benchmarks.mouth_models import kept_away, load_mouths, takes_ear
+from benchmarks.side_by_side import side_by_side
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
 from talkface_core.evaluation.mouths import MouthScores, compare_mouths
@@ -109,8 +110,7 @@ def dubbed(
     dubbing = Dubbing(mouths, DubRequest(film, source, detector=reader, length="stop", window=WINDOW))
     track, place = dubbing.track, align(dubbing.track, SIDE)
     visible, parts, done = in_sight(track).numpy(), ([], [], []), 0
-    for real, generated in zip(film.forwards(WINDOW), dubbing.frames(), strict=False):
-        real = np.asarray(real[: len(generated)])
+    for real, generated in side_by_side(film.forwards(WINDOW), dubbing.frames(), WINDOW):
         shown = np.flatnonzero(visible[done : done + len(real)])
         now, points = place.at((done + shown).tolist()), track.landmarks[done + shown]
         done += len(real)

@@ -3,11 +3,14 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.ending import files_in, run_program
+from benchmarks.side_by_side import side_by_side
 from talkface_core.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -96,3 +99,15 @@ def test_as_a_program(tmp_path: Path, words: str, said: str):
     assert said in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [((3, 3, 3), (4, 4)), ((8,), (1,) * 9), ((5, 5), (5, 2, 1))])
+def test_frames_stand_beside_those_made_of_them_however_they_are_read(
+    theirs: tuple[int, ...], ours: tuple[int, ...]
+) -> None:
+    def chunks(sizes: tuple[int, ...]) -> Iterator[np.ndarray]:
+        yield from np.split(np.arange(sum(sizes))[:, None, None, None], np.cumsum(sizes)[:-1])
+
+    pairs = list(side_by_side(chunks(theirs), chunks(ours), 4))
+    assert all(np.array_equal(film, made) and len(film) <= 4 for film, made in pairs)
+    assert sum(len(film) for film, _ in pairs) == min(sum(theirs), sum(ours))
