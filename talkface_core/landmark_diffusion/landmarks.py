@@ -28,7 +28,8 @@ class LandmarkSet:
 
     stable: those of the pose that no expression moves; gaps: pairs of the upper and the lower lip's inner edge that
     face each other. All are places among the points. The first `outer` of the lips are their outer edge, the others
-    their inner one; each goes around from a corner over the upper lip to the other corner and back below.
+    their inner one; each goes around from a corner over the upper lip to the other corner and back below. sides: how
+    far each point of the jaw lies where the film shows it, whatever is said: beside its ends the film's cheeks remain.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LandmarkSet:
     stable: tuple[int, ...]
     gaps: tuple[tuple[int, int], ...]
     outer: int
+    sides: tuple[float, ...]
 
     @property
     def content(self) -> tuple[int, ...]:
@@ -65,6 +67,11 @@ def pick(points: Tensor, places: Sequence[int]) -> Tensor:
     return points.index_select(-2, to_device(torch.tensor(places), points.device))
 
 
+def _mirrored(*side: float) -> tuple[float, ...]:
+    """From one end of the jaw to the chin, and on to the other end."""
+    return (*side, *side[-2::-1])
+
+
 _JAW = tuple(range(3, 14))
 _LIPS = tuple(range(48, 68))
 
@@ -77,6 +84,7 @@ IBUG_68 = LandmarkSet(
     ibug.POSE,
     ibug.INNER_LIP_PAIRS,
     outer=12,
+    sides=_mirrored(1.0, 1.0, 0.6, 0.3, 0.0, 0.0),
 )
 """The ends of the jaw's line, upper cheeks rather than jaw, belong to the pose."""
 
@@ -110,6 +118,7 @@ MESH_131 = LandmarkSet(
     _places(*MESH_POINTS[:8], *MESH_POINTS[28:42], 33, 133, 362, 263),
     tuple(zip(_places(82, 13, 312), _places(87, 14, 317), strict=True)),
     outer=20,
+    sides=_mirrored(1.0, 1.0, 0.8, 0.5, 0.2, 0.0, 0.0, 0.0, 0.0),
 )
 
 SETS = {known.name: known for known in (IBUG_68, MESH_131)}

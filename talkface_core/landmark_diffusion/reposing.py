@@ -51,3 +51,13 @@ def rest_mouths(landmarks: Tensor, references: Tensor, known: LandmarkSet) -> Te
         away = (own - goal).square().sum(-1).mean(-1).sqrt()
         weight = (-opening / _SHARP - away / _LIKE).softmax(-1)
         return (weight[..., None, None] * moved).sum(2)
+
+
+def with_sides(content: Tensor, landmarks: Tensor, known: LandmarkSet) -> Tensor:
+    """Jaw and lips [...,C,2], the jaw's sides as far where landmarks [...,P,2] show them as `LandmarkSet.sides` says.
+
+    At rest in another pose they are a few pixels off the cheeks that remain of the film: what is painted up to them
+    would be its background.
+    """
+    share = torch.tensor([*known.sides, *(0.0 for _ in known.lips)]).to(content)
+    return torch.lerp(content, pick(landmarks, known.content).to(content), share[:, None])

@@ -18,9 +18,9 @@ from talkface_core.faces.landmarks import EYES, MOUTH
 from talkface_core.media.video_writer import SYNTHETIC_MARK
 
 from .client import SUCCESS, Prompt
-from .graphs import AUDIO, DTYPE, LOADER, TRAIN, WORKFLOWS, changed, nodes_of, workflow
+from .graphs import AUDIO, DTYPE, LOADER, WORKFLOWS, changed, nodes_of, workflow
 from .media import SILENCE, Film, assert_same_sound, read_sound, spoken, true_opening
-from .server import ROOT, Host, Server, cannot_train
+from .server import ROOT, Server
 
 SPEAKING = [path for path in WORKFLOWS if nodes_of(workflow(path), LOADER) and nodes_of(workflow(path), AUDIO)]
 """Those that make Ada speak; what else there is has tests of its own."""
@@ -32,8 +32,8 @@ SHIPPED = {
     *("voice_to_talking_video", "animate_any_portrait", "portrait_then_landmark_diffusion", "voice_step_by_step"),
     "train_person",
 }
-WATCHED = ("ladtalk_two_people", "landmark_two_people")
-"""Those that tests of their systems run, and look at more closely."""
+WATCHED = ("ladtalk_two_people", "landmark_two_people", "train_person")
+"""Those that tests of their nodes run, and look at more closely."""
 FPS = Fraction(25)
 
 
@@ -63,10 +63,8 @@ def test_the_workflows_are_there() -> None:
 
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize("path", [path for path in WORKFLOWS if path.stem not in WATCHED], ids=lambda path: path.stem)
-def test_it_runs_as_given_on_a_fresh_install(host: Host, server: Server, path: Path) -> None:
+def test_it_runs_as_given_on_a_fresh_install(server: Server, path: Path) -> None:
     prompt = workflow(path)
-    if nodes_of(prompt, TRAIN) and (reason := cannot_train(host.python)):
-        pytest.skip(reason)
     film = _run(server, prompt)
     assert film.frames.std(axis=(1, 2, 3)).min() > 20
     assert np.abs(film.sound).max() > 0.1
