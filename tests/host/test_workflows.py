@@ -34,6 +34,9 @@ SHIPPED = {
 }
 WATCHED = ("ladtalk_two_people", "landmark_two_people", "train_person")
 """Those that tests of their nodes run, and look at more closely."""
+WHOLE = {"dae_talker", "ladtalk_dub", "landmark_dub", "animate_any_portrait", "voice_to_talking_video"}
+"""One of each system says its whole sound. The others, of the same networks, say the first `SHORT` seconds of theirs."""
+SHORT = 2.0
 FPS = Fraction(25)
 
 
@@ -65,6 +68,8 @@ def test_the_workflows_are_there() -> None:
 @pytest.mark.parametrize("path", [path for path in WORKFLOWS if path.stem not in WATCHED], ids=lambda path: path.stem)
 def test_it_runs_as_given_on_a_fresh_install(server: Server, path: Path) -> None:
     prompt = workflow(path)
+    if path.stem not in WHOLE and nodes_of(prompt, AUDIO):
+        prompt = changed(prompt, **{AUDIO: {"duration": SHORT}})
     film = _run(server, prompt)
     assert film.frames.std(axis=(1, 2, 3)).min() > 20
     assert np.abs(film.sound).max() > 0.1
