@@ -56,7 +56,7 @@ METRICS = {
 BROUGHT = {"identity": "likeness", "lpips": "LPIPS (VGG)", "lpips_alex": "LPIPS (AlexNet)"}
 """Those whose instruments `--weights` bring, columns where some clip has them."""
 
-OF_THE_PERSON = ("psnr_mouth", "lip_colour", *BROUGHT)
+OF_THE_PERSON = ("lmd", "psnr_mouth", "lip_colour", *BROUGHT)
 """Those that say nothing where the real clip shows somebody else."""
 
 BY_REAL = ("sharpness_mouth", "flicker_mouth", "confidence")
@@ -92,6 +92,8 @@ def main() -> None:
         "--weights", nargs="+", default=[], metavar="FILE", help="instruments, as `evaluate` takes them"
     )
     args = parser.parse_args()
+    if not (args.data or args.films):
+        parser.error("nothing to measure on: give --data, --films or both")
     names = [*args.system, *(name + EAR for name in HEARS if args.ear and name in args.system)]
     sets = {f"{folder.parent.name}/{folder.name}": films_in(folder, args.clips) for folder in args.data}
     if args.films:
@@ -103,9 +105,9 @@ def main() -> None:
             folder = args.out / name.replace(" ", "_") / title.replace("/", "_").replace(" ", "_")
             if not (folder / "scores.json").is_file():
                 run = generate(name, films, args, folder)
-                left_out = OF_THE_PERSON if name.removesuffix(EAR) in OTHER_PEOPLE else ()
-                write_json(folder / "scores.json", run | {"clips": measured(films, args, folder, real, left_out)})
-            results.setdefault(name, {})[title] = json.loads((folder / "scores.json").read_text())
+                write_json(folder / "scores.json", run | {"clips": measured(films, args, folder, real)})
+            scores = json.loads((folder / "scores.json").read_text())
+            results.setdefault(name, {})[title] = comparable(scores, name.removesuffix(EAR))
     about = f"{args.clips} clips of each set, {args.seconds:g} s of each; {machine()}"
     text = "\n".join([markdown(results, list(sets)), about, ""])
     write_json(args.out / "all_systems.json", {"about": about, "results": results})
@@ -140,15 +142,11 @@ def generate(name: str, films: Sequence[Film], args: argparse.Namespace, folder:
 
 
 def measured(
-    films: Sequence[Film],
-    args: argparse.Namespace,
-    folder: Path,
-    real: dict[str, Footage],
-    left_out: Sequence[str] = (),
+    films: Sequence[Film], args: argparse.Namespace, folder: Path, real: dict[str, Footage]
 ) -> dict[str, dict[str, float]]:
     """Values of the metrics by clip; `real` keeps the real clips as they were read."""
     kit, detector = with_files(bundled_kit(), weights=args.weights), load_bundled()
-    metrics = chosen([key for key in (*METRICS, *BROUGHT) if key not in left_out])
+    metrics = chosen([*METRICS, *BROUGHT])
     values = {}
     for film in films:
         if film.name not in real:
@@ -162,6 +160,17 @@ def measured(
             key: value / scores.real[key] if key in BY_REAL else value for key, value in scores.values.items()
         }
     return values
+
+
+def comparable(scores: dict[str, Any], system: str) -> dict[str, Any]:
+    """The scores of a system's clips without what compares the person, where it shows another one."""
+    if system not in OTHER_PEOPLE:
+        return scores
+    clips = {
+        name: {key: value for key, value in clip.items() if key not in OF_THE_PERSON}
+        for name, clip in scores["clips"].items()
+    }
+    return scores | {"clips": clips}
 
 
 def markdown(results: Mapping[str, Mapping[str, Any]], sets: Sequence[str]) -> str:

@@ -32,6 +32,7 @@ from benchmarks.side_by_side import side_by_side
 from talkface_core.correlation import mouth_lag, pearson
 from talkface_core.dubbing.model import MouthModel
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest
+from talkface_core.errors import InputError
 from talkface_core.evaluation.metrics import flicker
 from talkface_core.evaluation.seam import seam
 from talkface_core.faces.align import FaceCrop, align, crop_faces
@@ -45,6 +46,7 @@ from talkface_core.media.audio import open_audio
 from talkface_core.media.playback import VideoFrameSource
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.preparation.source_video import find_videos
+from talkface_core.training.arguments import above_zero
 
 SIDE, SHOWN, WINDOW = 256, 8, 16
 SOUNDS = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
@@ -88,13 +90,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for pictures and the table")
     parser.add_argument("--model", default=BUNDLED, metavar="NAME|FILE")
     parser.add_argument("--sovqae", metavar="NAME|FILE", help="whose texture (default: the model's own, or none)")
-    parser.add_argument("--each", type=int, default=2, metavar="N", help="sounds for each film (default: 2)")
+    parser.add_argument(
+        "--each", type=above_zero(int), default=2, metavar="N", help="sounds for each film (default: 2)"
+    )
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of a film at most (default: 8)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     model, reader = load_mouths(args.model, args.device, args.sovqae), load_bundled()
     films, sounds = find_videos(args.films), find_sounds(args.sounds)
+    args.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for n, film in enumerate(tqdm(films, desc="films")):
         for k in range(args.each):
@@ -114,7 +118,7 @@ def find_sounds(paths: list[Path]) -> list[Path]:
         f for p in paths for f in (sorted(p.iterdir()) if p.is_dir() else [p]) if p.is_file() or f.suffix in SOUNDS
     ]
     if not sounds:
-        raise SystemExit(f"no sound in {', '.join(map(str, paths))}")
+        raise InputError(f"no sound in {', '.join(map(str, paths))}; give .flac, .wav or other sound files.")
     return sounds
 
 

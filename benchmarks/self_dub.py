@@ -5,7 +5,9 @@
 
 Films are files or folders; each is dubbed as `dub` does it, with models of any system, but references are taken a
 second or more away. Beside each model stands what the plumbing alone leaves of the film: its own faces, cut out and
-pasted back. Measures: see `talkface_core.evaluation.mouths`. For each film a picture: the film above, each model below.
+pasted back. Of the film's own mouth a model sees what lies beside the part that it repaints; landmark diffusion follows
+the sides of its jaw. Measures: see `talkface_core.evaluation.mouths`. For each film a picture: the film above, each
+model below.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from talkface_core.media.audio import open_audio
 from talkface_core.media.playback import VideoFrameSource
 from talkface_core.media.video_reader import VideoReader
 from talkface_core.preparation.source_video import find_videos
+from talkface_core.training.arguments import above_zero
 
 SIDE, SHOWN, WINDOW = 256, 8, 16
 PLAIN = "cut out and pasted back"
@@ -74,11 +77,10 @@ def main() -> None:
         help="models that can hear by it once more: a converted Whisper, or none (they hear by ear_tiny)",
     )
     parser.add_argument("--sound", metavar="SUFFIX", help="of the sound beside each film that has none, say .flac")
-    parser.add_argument("--first", type=int, metavar="N", help="the first N films (default: all)")
+    parser.add_argument("--first", type=above_zero(int), metavar="N", help="the first N films (default: all)")
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of a film at most (default: 8)")
     parser.add_argument("--away", type=float, default=1.0, metavar="S", help="of references (default: 1)")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     models, reader = {Path(name).stem: load_mouths(name, sovqae=args.sovqae) for name in args.model}, load_bundled()
     for name in args.model:
         if args.ear and takes_ear(name):
@@ -132,6 +134,7 @@ def compared(side: Side, real: Side) -> MouthScores:
 def write_picture(path: Path, rows: list[Frames]) -> None:
     """Some crops of the film above those of each model."""
     chosen = np.linspace(0, len(rows[0]) - 1, SHOWN + 2).round().astype(int)[1:-1]
+    path.parent.mkdir(parents=True, exist_ok=True)
     picture = np.concatenate([np.concatenate(list(crops[chosen]), axis=1) for crops in rows])
     cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 

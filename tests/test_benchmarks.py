@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.all_systems import OF_THE_PERSON, comparable
 from benchmarks.ending import files_in, run_program
 from benchmarks.side_by_side import side_by_side
 from talkface_core.errors import InputError
@@ -111,3 +112,10 @@ def test_frames_stand_beside_those_made_of_them_however_they_are_read(
     pairs = list(side_by_side(chunks(theirs), chunks(ours), 4))
     assert all(np.array_equal(film, made) and len(film) <= 4 for film, made in pairs)
     assert sum(len(film) for film, _ in pairs) == min(sum(theirs), sum(ours))
+
+
+def test_pixels_of_another_person_are_not_compared() -> None:
+    clip = {"opening": 0.9, "sharpness_mouth": 1.0} | dict.fromkeys(OF_THE_PERSON, 0.5)
+    scores = {"frames": 25, "clips": {"a": clip}}
+    assert comparable(scores, "animate") == scores
+    assert comparable(scores, "dae-talker") == {"frames": 25, "clips": {"a": {"opening": 0.9, "sharpness_mouth": 1.0}}}

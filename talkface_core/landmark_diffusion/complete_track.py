@@ -42,7 +42,7 @@ def complete_track(
     progress: Callable[[int, int], None] | None = None,
 ) -> FaceTrack:
     """The track in the order of a film that says the sound (`frame_order` by the rule `length`), jaw and lips as the
-    sound has them, all else as it is, the jaw's ends too.
+    sound has them, all else as it is.
 
     strength: of the mouth's motion, 0 (at rest) to 2; smoothing: of that motion over time, see `faces.track.smooth`;
     reference: a track of the person that shows how the mouth moves, instead of this one; encoded: an audio encoder's

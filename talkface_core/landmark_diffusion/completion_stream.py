@@ -31,7 +31,6 @@ from ..speech.vad import VoiceActivityGate, gated_mel, warn_of_no_speech
 from .audio_rows import AudioRows, mel_window_rows, stream_front
 from .closing import shut_references, uncrossed
 from .completion import LandmarkCompletion
-from .reposing import with_sides
 
 WINDOW = 100
 """Frames of the network's rate that are completed at once, and `OVERLAP` of them once more, to fade."""
@@ -201,8 +200,7 @@ class CompletedLandmarks:
         shown = self._landmarks[frames]
         completion = self.model.completion
         rest = completion.rest(shown[None], self._references[None])[0]
-        said = rest + self.strength * torch.cat(parts)
-        return completion.place(shown, with_sides(said, shown, completion.landmarks))
+        return completion.place(shown, rest + self.strength * torch.cat(parts))
 
     def _place(self, frame: int) -> Fraction:
         """Where a frame of the film lies among those of the network's rate."""

@@ -29,7 +29,8 @@ class LandmarkSet:
     stable: those of the pose that no expression moves; gaps: pairs of the upper and the lower lip's inner edge that
     face each other. All are places among the points. The first `outer` of the lips are their outer edge, the others
     their inner one; each goes around from a corner over the upper lip to the other corner and back below. sides: how
-    far each point of the jaw lies where the film shows it, whatever is said: beside its ends the film's cheeks remain.
+    far each point of the jaw is painted where the film shows it, whatever is said: beside its ends the film's cheeks
+    remain.
     """
 
     name: str

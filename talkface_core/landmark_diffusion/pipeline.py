@@ -29,7 +29,7 @@ from .film_references import FilmReferences, some_reference
 from .given_references import GivenReferences
 from .model import LandmarkDiffusion
 from .painter import Callback, Sampling, TalkFormerModel
-from .reposing import rest_mouths
+from .reposing import rest_mouths, with_sides
 
 KNOWN = sets.IBUG_68
 
@@ -57,11 +57,12 @@ class LandmarkMouths(MouthModel):
     """Landmark diffusion as dubbing asks for it.
 
     completion: who says where lips and jaw lie; goal: or else, frame by frame of the footage or of the dubbed film, the
-    track whose lips and jaw are painted as they are. strength: of the mouth's motion, 1: as it is said, 0: none, up to
-    2. away: frames that lie at least between a frame and its references, for measurements in which these must not tell
-    the answer. encoded: an audio encoder's features of the sound, for a completion that was trained on them. shown:
-    references that are given, instead of the film's own. callback: is told of each step of sampling. Raises InputError
-    for another strength or seed, and where there is neither completion nor goal.
+    track whose lips and jaw are painted as they are, but for the jaw's sides (`with_sides`). strength: of the mouth's
+    motion, 1: as it is said, 0: none, up to 2. away: frames that lie at least between a frame and its references, for
+    measurements in which these must not tell the answer. encoded: an audio encoder's features of the sound, for a
+    completion that was trained on them. shown: references that are given, instead of the film's own. callback: is told
+    of each step of sampling. Raises InputError for another strength or seed, and where there is neither completion nor
+    goal.
     """
 
     painter: TalkFormerModel
@@ -167,18 +168,21 @@ class LandmarkPainter(MouthPainter):
         self.device = model.painter.device
         self.settings = {**asdict(model.sampling), "strength": model.strength}
         self._model, self._landmarks, self._references = model, landmarks, references
-        self._order = context.order
+        self._order, self._shown = context.order, context.crop.landmarks / context.crop.size
         guided = model.sampling.guidance != 1
         self._rest = model.rest_references(context)[None].to(self.device) if guided else None
 
     def paint(self, faces: Tensor, frames: Tensor) -> Tensor:
         """See `MouthPainter.paint`. The upper half of a face is its own."""
         points = self._landmarks.at(frames.tolist()).to(self.device, torch.float32)
-        encoded, places = self._references.at(self._order[frames.numpy()].tolist())
-        rest = None
+        footage = self._order[frames.numpy()].tolist()
+        encoded, places = self._references.at(footage)
+        shown, rest = self._shown[footage].to(points), None
         if self._rest is not None:
             rest = points.clone()
             rest[:, list(KNOWN.content)] = rest_mouths(points[None], self._rest, KNOWN)[0]
+            rest = with_sides(rest, shown, KNOWN)
+        points = with_sides(points, shown, KNOWN)
         return self._model.painter.paint(
             faces, points, encoded.at(places), self._model.sampling, rest, self._model.callback
         )

@@ -53,11 +53,13 @@ def rest_mouths(landmarks: Tensor, references: Tensor, known: LandmarkSet) -> Te
         return (weight[..., None, None] * moved).sum(2)
 
 
-def with_sides(content: Tensor, landmarks: Tensor, known: LandmarkSet) -> Tensor:
-    """Jaw and lips [...,C,2], the jaw's sides as far where landmarks [...,P,2] show them as `LandmarkSet.sides` says.
+def with_sides(points: Tensor, film: Tensor, known: LandmarkSet) -> Tensor:
+    """Points [...,P,2] of a mouth that is to be painted into a film, the jaw's sides as far where the film's own
+    [...,P,2] lie as `LandmarkSet.sides` says.
 
-    At rest in another pose they are a few pixels off the cheeks that remain of the film: what is painted up to them
-    would be its background.
+    A mouth at rest that was carried to another pose has them some pixels off the cheeks, which remain the film's: what
+    is painted up to them would be the background of its references.
     """
-    share = torch.tensor([*known.sides, *(0.0 for _ in known.lips)]).to(content)
-    return torch.lerp(content, pick(landmarks, known.content).to(content), share[:, None])
+    share = points.new_zeros(known.count, 1)
+    share[list(known.jaw), 0] = points.new_tensor(known.sides)
+    return torch.lerp(points, film.to(points), share)

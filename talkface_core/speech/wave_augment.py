@@ -139,7 +139,7 @@ class WaveAugment:
         and less come back as they are."""
         if len(wave) <= _LEAST:
             return wave
-        x = wave
+        x, voices = wave, [voice for voice in voices if len(voice)]
         if rng.random() < self.reverb:
             x = reverberate(x, rng, rng.uniform(0.1, 0.8), rng.uniform(-2.0, 15.0))
         if rng.random() < self.equaliser:

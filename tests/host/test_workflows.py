@@ -35,7 +35,7 @@ SHIPPED = {
 WATCHED = ("ladtalk_two_people", "landmark_two_people", "train_person")
 """Those that tests of their nodes run, and look at more closely."""
 WHOLE = {"dae_talker", "ladtalk_dub", "landmark_dub", "animate_any_portrait", "voice_to_talking_video"}
-"""One of each system says its whole sound. The others, of the same networks, say the first `SHORT` seconds of theirs."""
+"""One of each system says its whole sound; the others, of the same networks, say the first `SHORT` seconds of it."""
 SHORT = 2.0
 FPS = Fraction(25)
 

@@ -12,7 +12,6 @@ from talkface_core.landmark_diffusion.closing import shut_references
 from talkface_core.landmark_diffusion.completion import CompletionConfig, LandmarkCompletion
 from talkface_core.landmark_diffusion.completion_stream import WINDOW, CompletedLandmarks, CompletionModel
 from talkface_core.landmark_diffusion.landmarks import IBUG_68
-from talkface_core.landmark_diffusion.reposing import with_sides
 from talkface_core.media.source import MemoryAudio
 from talkface_core.speech.features import EncodedAudio, LogMel
 from talkface_core.speech.frame_front import WAV2VEC2
@@ -59,7 +58,7 @@ def test_windows_give_what_the_whole_gives(model):
     shut = shut_references(REFERENCES, IBUG_68)
     motion, _ = model.motion(audio, points[None], shut[None], model.quiet())
     rest = model.completion.rest(points[None], REFERENCES[None])
-    whole = model.completion.place(points[None], with_sides(rest + motion, points[None], IBUG_68))[0, :frames]
+    whole = model.completion.place(points[None], rest + motion)[0, :frames]
     stream = made(model)
     parts = [stream.at(range(k, min(k + 37, frames))) for k in range(0, frames, 37)]
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=1e-4)
@@ -156,22 +155,9 @@ def test_the_strength_is_about_the_mouth_at_rest(model):
     full, half, none = (made(model, strength=s).at(range(60)) for s in (1.0, 0.5, 0.0))
     torch.testing.assert_close(half, (full + none) / 2)
     rest = model.completion.rest(pose(300)[None, :60], REFERENCES[None])[0]
-    assert torch.equal(none[:, CONTENT], with_sides(rest, pose(300)[:60], IBUG_68))
+    assert torch.equal(none[:, CONTENT], rest)
     with pytest.raises(InputError, match="strength"):
         made(model, strength=-1.0)
-
-
-def test_the_jaws_sides_lie_where_the_film_shows_them(model):
-    """Beside them the film's own cheeks remain; the chin and the lips are the sound's alone."""
-    shown = pose(60)
-    shifted = shown.clone()
-    shifted[:, list(IBUG_68.content)] += 0.03
-    before, after = made(model, points=shown).at(range(60)), made(model, points=shifted).at(range(60))
-    assert torch.equal(before[:, [3, 4, 12, 13]], shown[:, [3, 4, 12, 13]])
-    moved = (after - before)[:, CONTENT].mean((0, 2))
-    sides = torch.tensor([*IBUG_68.sides, *[0.0] * len(IBUG_68.lips)])
-    torch.testing.assert_close(moved, 0.03 * sides, atol=1e-6, rtol=0)
-    assert [IBUG_68.sides[0], IBUG_68.sides[5]] == [1, 0]
 
 
 def test_steady_sound_and_pose_do_not_tremble(model):
@@ -242,10 +228,8 @@ def test_an_audio_encoder_is_heard_block_by_block_as_in_one():
     film = made(model, encoded=features).at(range(SECONDS * 25))
     completed = model.completion(whole[None], pose(SECONDS * 25)[None], REFERENCES[None])[0]
     reach = model.completion.config.reach  # after the sound its last frame holds
-    lips = list(IBUG_68.lips)
-    torch.testing.assert_close(film[:-reach, lips], completed[:-reach, lips], atol=1e-5, rtol=1e-4)
-    again = made(model, encoded=encoded(SECONDS), points=film).at(range(300))
-    assert (film - again)[:, lips].abs().max() < 1e-5
+    torch.testing.assert_close(film[:-reach], completed[:-reach], atol=1e-5, rtol=1e-4)
+    assert (film - made(model, encoded=encoded(SECONDS), points=film).at(range(300))).abs().max() < 1e-5
     # A film goes on after its sound; short sounds are sounds.
     assert torch.isfinite(made(model, source=sound(2), encoded=encoded(2)).at(range(300))).all()
     assert len(torch.cat(list(model.listen(sound(0.1), encoded(0.1))))) == 3

@@ -10,9 +10,11 @@ import torch
 from talkface_core.dubbing.pipeline import Dubbing, DubRequest, dub
 from talkface_core.errors import InputError
 from talkface_core.faces.align import align
+from talkface_core.faces.geometry import transform
 from talkface_core.faces.landmarks import MOUTH
 from talkface_core.faces.paste import frame_mask, mouth_mask
 from talkface_core.landmark_diffusion import pipeline
+from talkface_core.landmark_diffusion.landmarks import IBUG_68
 from talkface_core.landmark_diffusion.painter import Sampling, lower_half
 from talkface_core.landmark_diffusion.pipeline import LandmarkMouths
 from talkface_core.media.playback import frame_order
@@ -145,6 +147,32 @@ def test_given_landmarks_are_painted_as_they_are(frames, landmarks, heard):
         assert all((own == one).all((1, 2)).any() for one in shown.landmarks.flatten(0, 1))
     with pytest.raises(InputError, match="of 4 frames"):
         dubbed(frames, track, sound(0.4), LandmarkMouths(painter, goal=goal.part(0, 4)))
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_the_jaws_sides_are_painted_where_the_film_shows_them(frames, landmarks, monkeypatch, guidance):
+    """Beside them the film's own cheeks remain; the chin and the lips are as they are asked for."""
+    asked = []
+
+    def paint(self, faces, points, references, sampling, rest=None, callback=None):
+        asked.append((points, rest))
+        return faces
+
+    monkeypatch.setattr(ToyPainter, "paint", paint)
+    goal = landmarks.clone()
+    goal[:, list(IBUG_68.content)] += torch.tensor([0.0, 5.0])
+    settings = {"goal": replace(tracked(landmarks), landmarks=goal), "sampling": Sampling(guidance=guidance)}
+    dubbed(frames, tracked(landmarks), sound(0.4), LandmarkMouths(ToyPainter(), **settings))
+    place = align(tracked(landmarks), SIZE).matrices
+    own, wanted = (transform(place, points) / SIZE for points in (landmarks, goal))
+    points, ends, free = torch.cat([one for one, _ in asked]), [3, 4, 12, 13], [7, 8, 9, *IBUG_68.lips]
+    torch.testing.assert_close(points[:, ends], own[:, ends])
+    torch.testing.assert_close(points[:, free], wanted[:, free])
+    torch.testing.assert_close(points[:, 5], torch.lerp(wanted[:, 5], own[:, 5], IBUG_68.sides[2]))
+    still = [one for _, one in asked if one is not None]
+    assert len(still) == (0 if guidance == 1 else len(asked))
+    if still:
+        torch.testing.assert_close(torch.cat(still)[:, ends], own[:, ends])
 
 
 def test_the_film_is_gone_through_twice(frames, landmarks):
