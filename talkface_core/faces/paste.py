@@ -25,6 +25,7 @@ FEATHER = 0.06
 """Width of the mask's soft edge, by the side of a crop of the pack's own framing."""
 
 _GROW = 1.08  # the mask reaches beyond the jaw, since a mouth that opens wider lowers the chin
+_BELOW = 0.7  # of its soft edge, so far it lies below the chin: else the film's chin shows below one that rises
 _SAME = 3 / 255  # difference below which a pixel counts as unchanged
 _OUTLIER = 0.06  # difference in the band that no light explains
 _STIFF = 0.05  # ridge weight: keeps the slope of the colour low where the band has little texture
@@ -48,7 +49,10 @@ def _mask(points: NDArray[np.float32], size: int, feather: float) -> NDArray[np.
 
     jaw, nose, lips = points[JAW][2:-2], points[NOSE_BASE], points[OUTER_LIPS]
     middle = lips.mean(0)
-    outline = middle + (jaw - middle) * _GROW
+    away = jaw - middle
+    far = np.linalg.norm(away, axis=1, keepdims=True) + 1e-6
+    below = np.square((away[:, 1:] / far).clip(0, 1))
+    outline = middle + away * (_GROW + below * _BELOW * feather * size / far)
     # The upper edge runs below the nostrils and rises to the cheeks.
     upper = nose[::-1] + 0.15 * (points[LIP_CENTRES[0]] - points[NOSE_BASE_CENTRE])
     area = np.zeros((size, size), np.uint8)

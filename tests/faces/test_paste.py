@@ -123,6 +123,7 @@ def test_the_mask_covers_mouth_and_jaw_but_neither_eyes_nor_edge(crop):
         at = one[points[:, 1].long().clamp(0, 95), points[:, 0].long().clamp(0, 95)]
         assert (at[48:] > 0.9).all()
         assert (at[5:12] > 0).all()
+        assert at[7:10].min() > 0.8  # of the film's chin nothing is to show below one that rises
         assert (at[17:30] == 0).all()
         assert (at[36:48] == 0).all()
         assert one[[0, -1]].max() == one[:, [0, -1]].max() == 0
